@@ -1,0 +1,115 @@
+"""The settings, read once from the environment when a process starts.
+
+Every setting is an environment variable of the same name in capitals. A secret may instead be put into a file whose
+path stands in the variable with `_FILE` behind its name, as container platforms hand secrets over.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+
+MINIMUM_KEY_BYTES = 32
+_FILE_SUFFIX = "_FILE"
+
+
+class ConfigurationError(Exception):
+    """The environment does not make a usable configuration; the message says which variable and why."""
+
+
+def _as_list(value: object) -> object:
+    """Split a comma-separated variable, the way lists are written in an environment."""
+    if isinstance(value, str):
+        return tuple(item.strip() for item in value.split(",") if item.strip())
+    return value
+
+
+class Settings(BaseModel):
+    """Everything that differs between two installations. Durations are in seconds unless a name says otherwise."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    app_name: str = "Allweather"
+    app_env: Literal["development", "production"] = "production"
+    secret_key: SecretStr
+    database_url: SecretStr
+    redis_url: SecretStr
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_file: str = "app.log"
+    log_file_bytes: int = 10 * 1024 * 1024
+    log_file_backups: int = 5
+
+    admin_email: str | None = None
+    admin_password: SecretStr | None = None
+
+    access_token_minutes: int = Field(default=30, gt=0)
+    refresh_token_days: int = Field(default=7, gt=0)
+    session_cache_seconds: float = Field(default=5.0, ge=0)
+    bcrypt_rounds: int = Field(default=12, ge=4, le=31)
+
+    allowed_origins: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
+
+    rate_limit: str = "100/minute"
+    rate_limit_credentials: str = "10/minute"
+    rate_limit_health: str = "600/minute"
+
+    database_threads: int = Field(default=16, gt=0)
+    database_timeout: float = Field(default=5.0, gt=0)
+    password_threads: int = Field(default=2, gt=0)
+    max_body_bytes: int = Field(default=1024 * 1024, gt=0)
+
+    socket_queue_frames: int = Field(default=256, gt=0)
+    sockets_per_user: int = Field(default=5, gt=0)
+    ws_ticket_seconds: int = Field(default=30, gt=0)
+
+    event_retention_days: int = Field(default=7, gt=0)
+    event_stream_length: int = Field(default=10_000, gt=0)
+
+    openweather_api_key: SecretStr | None = None
+    openweather_url: str = "https://api.openweathermap.org"
+    open_meteo_url: str = "https://api.open-meteo.com"
+    open_meteo_geocoding_url: str = "https://geocoding-api.open-meteo.com"
+    weather_cache_seconds: int = Field(default=3600, gt=0)
+    weather_timeout: float = Field(default=8.0, gt=0)
+    weather_attempts: int = Field(default=6, gt=0)
+    weather_retry_seconds: float = Field(default=4.0, gt=0)
+
+    _lists = field_validator("allowed_origins", "trusted_proxies", mode="before")(_as_list)
+
+    @field_validator("secret_key")
+    @classmethod
+    def _long_enough(cls, value: SecretStr) -> SecretStr:
+        if len(value.get_secret_value().encode()) < MINIMUM_KEY_BYTES:
+            raise ValueError(f"must be at least {MINIMUM_KEY_BYTES} bytes long; `openssl rand -hex 32` makes one")
+        return value
+
+    @property
+    def is_development(self) -> bool:
+        """Whether people read the logs in a terminal and cookies may travel over plain HTTP."""
+        return self.app_env == "development"
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Read the settings; an empty variable counts as one that is not set."""
+        values: dict[str, str] = {}
+        for name in cls.model_fields:
+            variable = name.upper()
+            if secret_file := environ.get(variable + _FILE_SUFFIX):
+                values[name] = _read_secret(variable + _FILE_SUFFIX, secret_file)
+            elif value := environ.get(variable):
+                values[name] = value
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            problems = "; ".join(f"{str(item['loc'][0]).upper()}: {item['msg']}" for item in error.errors())
+            raise ConfigurationError(f"The environment is not usable: {problems}") from None
+
+
+def _read_secret(variable: str, path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ConfigurationError(f"{variable} names a file that cannot be read: {error.strerror}") from None

@@ -1,0 +1,14 @@
+"""The names by which processes speak of jobs and queues, so that a sender need not import the code that runs them."""
+
+from typing import Final
+
+QUEUE_EVENTS: Final = "events"
+QUEUE_WEATHER: Final = "weather"
+QUEUE_MAINTENANCE: Final = "maintenance"
+
+EVENTS_PUBLISH: Final = "events.publish"
+WEATHER_ENRICH: Final = "weather.enrich"
+WEATHER_SWEEP: Final = "weather.sweep"
+ANALYTICS_FOLD: Final = "analytics.fold"
+TOKENS_PURGE: Final = "tokens.purge"
+EVENTS_PURGE: Final = "events.purge"

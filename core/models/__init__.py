@@ -1,0 +1,6 @@
+"""The peewee models, one module an aggregate, with their named queries."""
+
+from core.models.account import Session, Ticket, User
+from core.models.task import Task
+
+__all__ = ["Session", "Task", "Ticket", "User"]

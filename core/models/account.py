@@ -1,0 +1,81 @@
+"""Accounts, the sessions behind their tokens, and the single-use tickets of WebSocket listeners."""
+
+from typing import Any, Self
+
+from peewee import SQL, BigIntegerField, BlobField, BooleanField, CharField, IdentityField, IntegerField, fn
+
+from core.models.base import BaseModel, DateTimeTZField
+
+_NOW = [SQL("DEFAULT now()")]
+
+
+class User(BaseModel):
+    """An account."""
+
+    id = IdentityField()
+    username = CharField(254)
+    email = CharField(254, null=True)
+    full_name = CharField(200, null=True)
+    password_hash = CharField(100)
+    role = CharField(20, constraints=[SQL("DEFAULT 'user'")])
+    is_active = BooleanField(constraints=[SQL("DEFAULT true")])
+    locale = CharField(10, constraints=[SQL("DEFAULT 'en'")])
+    timezone = CharField(64, constraints=[SQL("DEFAULT 'UTC'")])
+    created_at = DateTimeTZField(constraints=_NOW)
+    updated_at = DateTimeTZField(constraints=_NOW)
+
+    class Meta:
+        table_name = "users"
+
+    @classmethod
+    def named(cls, identifier: str) -> Self | None:
+        """Find the account that a person calls by its email or its username.
+
+        A username holds an `@` only where it is the account's own email, so an identifier never means two accounts.
+        """
+        column = cls.email if "@" in identifier else cls.username
+        return cls.get_or_none(fn.lower(column) == identifier.lower())
+
+    def profile(self) -> dict[str, Any]:
+        """The account as its owner and admins see it; never with the password's hash."""
+        return {
+            "id": self.id,
+            "username": self.username,
+            "email": self.email,
+            "full_name": self.full_name,
+            "role": self.role,
+            "is_active": self.is_active,
+            "locale": self.locale,
+            "timezone": self.timezone,
+            "created_at": self.created_at,
+            "updated_at": self.updated_at,
+        }
+
+
+class Session(BaseModel):
+    """One login: what stands behind an access token and a family of refresh tokens."""
+
+    id = IdentityField()
+    user_id = BigIntegerField()
+    ip_address = CharField(45, null=True)
+    user_agent = CharField(400, null=True)
+    refresh_counter = IntegerField(default=0)
+    rotated_at = DateTimeTZField(constraints=_NOW)
+    created_at = DateTimeTZField(constraints=_NOW)
+    last_used_at = DateTimeTZField(constraints=_NOW)
+    expires_at = DateTimeTZField()
+    revoked_at = DateTimeTZField(null=True)
+
+    class Meta:
+        table_name = "sessions"
+
+
+class Ticket(BaseModel):
+    """A right to open one WebSocket within seconds; only the hash of it is kept."""
+
+    ticket_hash = BlobField(primary_key=True)
+    session_id = BigIntegerField()
+    expires_at = DateTimeTZField()
+
+    class Meta:
+        table_name = "ws_tickets"

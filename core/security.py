@@ -1,0 +1,130 @@
+"""Passwords and tokens. No database, and nothing here waits for one."""
+
+import base64
+import hashlib
+import hmac
+import secrets
+import time
+from dataclasses import dataclass
+
+import bcrypt
+import jwt
+
+from core.errors import Unauthenticated
+
+PASSWORD_MAX_LENGTH = 1024
+_PASSWORD_DOMAIN = b"allweather:password"
+_ISSUER = "allweather"
+_AUDIENCE = "allweather-api"
+_ALGORITHM = "HS256"
+_LEEWAY_SECONDS = 10
+# Below this many digits a number is sure to fit into PostgreSQL's bigint.
+_BIGINT_DIGITS = 19
+_REQUIRED_CLAIMS = ["exp", "iat", "sub", "sid", "typ"]
+
+
+def _bcrypt_input(password: str) -> bytes:
+    """Condense a password of any length to 44 bytes: bcrypt refuses more than 72 and stops at a zero byte."""
+    digest = hmac.digest(_PASSWORD_DOMAIN, password.encode(), hashlib.sha256)
+    return base64.b64encode(digest)
+
+
+def hash_password(password: str, rounds: int) -> str:
+    """Hash a password with bcrypt; takes about a quarter of a second at 12 rounds."""
+    return bcrypt.hashpw(_bcrypt_input(password), bcrypt.gensalt(rounds)).decode()
+
+
+def verify_password(password: str, password_hash: str) -> bool:
+    """Tell whether the password belongs to the hash, in the time that the hash's own rounds take."""
+    return bcrypt.checkpw(_bcrypt_input(password), password_hash.encode())
+
+
+def random_token() -> str:
+    """Make a secret of 256 bits that fits into a URL."""
+    return secrets.token_urlsafe(32)
+
+
+def token_hash(token: str) -> bytes:
+    """Condense a random token for storage; its 256 bits make a salt needless."""
+    return hashlib.sha256(token.encode()).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class AccessClaims:
+    """What an access token says: whose it is, of which session, and until when (seconds since 1970)."""
+
+    user_id: int
+    session_id: int
+    expires_at: int
+
+
+class TokenIssuer:
+    """Signs and reads tokens with one key. Each kind of token has a key of its own, derived from it."""
+
+    def __init__(self, secret_key: str, access_token_seconds: int) -> None:
+        self._access_key = hmac.digest(secret_key.encode(), b"access-token", hashlib.sha256)
+        self._refresh_key = hmac.digest(secret_key.encode(), b"refresh-token", hashlib.sha256)
+        self.access_token_seconds = access_token_seconds
+
+    def access_token(self, user_id: int, session_id: int) -> str:
+        """Sign an access token for a session, good for `access_token_seconds` from now."""
+        now = int(time.time())
+        claims = {
+            "iss": _ISSUER,
+            "aud": _AUDIENCE,
+            "sub": str(user_id),
+            "sid": session_id,
+            "typ": "access",
+            "iat": now,
+            "exp": now + self.access_token_seconds,
+        }
+        return jwt.encode(claims, self._access_key, algorithm=_ALGORITHM)
+
+    def read_access_token(self, token: str) -> AccessClaims:
+        """Check an access token's signature and claims; whether its session still lives is another question.
+
+        Raises:
+            Unauthenticated: with code `token_expired` where it is too old, else `token_invalid`.
+        """
+        try:
+            claims = jwt.decode(
+                token,
+                self._access_key,
+                algorithms=[_ALGORITHM],
+                issuer=_ISSUER,
+                audience=_AUDIENCE,
+                leeway=_LEEWAY_SECONDS,
+                options={"require": _REQUIRED_CLAIMS},
+            )
+            if claims["typ"] == "access":
+                return AccessClaims(int(claims["sub"]), int(claims["sid"]), int(claims["exp"]))
+        except jwt.ExpiredSignatureError:
+            raise Unauthenticated("The access token has expired.", code="token_expired") from None
+        except (jwt.InvalidTokenError, ValueError, TypeError):
+            pass
+        raise Unauthenticated("The access token is not valid.", code="token_invalid")
+
+    def refresh_token(self, session_id: int, counter: int) -> str:
+        """Make the session's refresh token number `counter`; the same numbers always give the same token."""
+        return f"{session_id}.{counter}.{self._refresh_signature(session_id, counter)}"
+
+    def read_refresh_token(self, token: str) -> tuple[int, int]:
+        """Check a refresh token's signature and answer its session and counter.
+
+        Raises:
+            Unauthenticated: with code `refresh_token_invalid`.
+        """
+        session, _, rest = token.partition(".")
+        counter, _, signature = rest.partition(".")
+        numbers_are_plain = all(
+            part.isascii() and part.isdigit() and len(part) < _BIGINT_DIGITS for part in (session, counter)
+        )
+        if numbers_are_plain and hmac.compare_digest(
+            signature.encode(), self._refresh_signature(int(session), int(counter)).encode()
+        ):
+            return int(session), int(counter)
+        raise Unauthenticated("The refresh token is not valid.", code="refresh_token_invalid")
+
+    def _refresh_signature(self, session_id: int, counter: int) -> str:
+        digest = hmac.digest(self._refresh_key, f"{session_id}.{counter}".encode(), hashlib.sha256)
+        return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
