@@ -1,0 +1,139 @@
+"""The event log: the only way by which a change leaves the database.
+
+A change records its event in its own transaction. The worker later gives the event its number (`seq`) and publishes it
+to a Redis stream (see `core.services.publication`); until then a row without a number is all that is needed for nothing
+to be lost.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import orjson
+from structlog.contextvars import get_contextvars
+
+from core.db import after_commit, execute
+from core.models.task import TASK_JSON
+
+TASK_CREATED: Final = "task.created"
+TASK_UPDATED: Final = "task.updated"
+TASK_DELETED: Final = "task.deleted"
+TASK_ENRICHED: Final = "task.enriched"
+TASK_ASSIGNED: Final = "task.assigned"
+SESSIONS_REVOKED: Final = "sessions.revoked"
+
+# Events of these kinds are for the servers, not for listeners.
+INTERNAL_TYPES: Final = frozenset({SESSIONS_REVOKED})
+
+STREAM_KEY: Final = "allweather:events"
+
+_AUDIENCE = "array_remove(ARRAY[t.user_id, t.assignee_id], NULL)"
+
+_RECORD_TASK = f"""
+INSERT INTO events (type, task_id, actor_id, audience, request_id, data)
+SELECT %(type)s, t.id, %(actor_id)s, {_AUDIENCE}, %(request_id)s, {TASK_JSON}
+FROM tasks t WHERE t.id = %(task_id)s RETURNING data::text
+"""
+
+_RECORD = """
+INSERT INTO events (type, actor_id, audience, request_id, data)
+VALUES (%(type)s, %(actor_id)s, %(audience)s, %(request_id)s, %(data)s)
+"""
+
+_READ_SINCE = """
+SELECT seq, type, task_id, actor_id, audience, to_json(at)#>>'{}', data::text
+FROM events WHERE seq > %(since)s ORDER BY seq LIMIT %(limit)s
+"""
+
+_BOUNDS = """
+SELECT state.last_seq, coalesce((SELECT min(seq) FROM events), state.last_seq + 1) FROM event_log_state state
+"""
+
+_wake_ups: list[Callable[[], None]] = []
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A published event. `data` is JSON text: nobody on the way to the listener needs to look into it."""
+
+    seq: int
+    type: str
+    task_id: int | None
+    actor_id: int | None
+    audience: tuple[int, ...]
+    at: str
+    data: str
+
+    def frame(self) -> str:
+        """The JSON text that listeners receive."""
+        head = orjson.dumps(
+            {
+                "seq": self.seq,
+                "type": self.type,
+                "task_id": self.task_id,
+                "actor_id": self.actor_id,
+                "at": self.at,
+            }
+        ).decode()
+        return f'{head[:-1]},"data":{self.data}}}'
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What the log holds: the number given last, and the oldest one that is still kept."""
+
+    last: int
+    oldest: int
+
+
+def on_recorded(wake_up: Callable[[], None]) -> Callable[[], None]:
+    """Have `wake_up` called, in the thread that committed, whenever events have been committed.
+
+    Answers the function that ends this.
+    """
+    _wake_ups.append(wake_up)
+    return lambda: _wake_ups.remove(wake_up)
+
+
+def _wake() -> None:
+    for wake_up in _wake_ups:
+        wake_up()
+
+
+def record_task(kind: str, task_id: int, actor_id: int | None) -> str:
+    """Record what happened to a task, in the running unit of work; answers the task's JSON as recorded.
+
+    The event shows the task as it is at this point, and is for those who may read it at this point.
+    """
+    parameters = {"type": kind, "task_id": task_id, "actor_id": actor_id, "request_id": _request_id()}
+    (data,) = execute(_RECORD_TASK, parameters).fetchone()
+    after_commit(_wake)
+    return str(data)
+
+
+def record(kind: str, *, audience: Iterable[int], data: dict[str, object], actor_id: int | None = None) -> None:
+    """Record something that is not about one task, in the running unit of work."""
+    parameters = {
+        "type": kind,
+        "actor_id": actor_id,
+        "audience": list(audience),
+        "request_id": _request_id(),
+        "data": orjson.dumps(data).decode(),
+    }
+    execute(_RECORD, parameters)
+    after_commit(_wake)
+
+
+def read_since(since: int, limit: int) -> list[Event]:
+    """Read up to `limit` published events after the number `since`, in order."""
+    rows = execute(_READ_SINCE, {"since": since, "limit": limit}).fetchall()
+    return [Event(seq, kind, task, actor, tuple(who), at, data) for seq, kind, task, actor, who, at, data in rows]
+
+
+def bounds() -> Bounds:
+    """Tell which numbers the log holds."""
+    return Bounds(*execute(_BOUNDS).fetchone())
+
+
+def _request_id() -> str | None:
+    return get_contextvars().get("request_id")

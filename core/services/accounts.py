@@ -1,0 +1,100 @@
+"""Accounts: register, find what a login is checked against, read and change one's profile.
+
+Hashing a password takes a quarter of a second, so no function here does it: callers bring hashes, and compare
+passwords, outside any transaction.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from peewee import IntegrityError
+
+from core.db import connected, unit_of_work
+from core.errors import Rejected
+from core.models import User
+from core.policy import Actor, Role
+from core.services.sessions import revoke_sessions
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What is needed to check a password."""
+
+    user_id: int
+    password_hash: str
+    is_active: bool
+
+
+def register(
+    *, username: str, email: str | None, full_name: str | None, password_hash: str, role: Role = Role.USER
+) -> dict[str, Any]:
+    """Create an account and answer its profile.
+
+    Raises:
+        Rejected: with code `account_taken` where the email or the username belongs to someone already.
+    """
+    try:
+        with unit_of_work():
+            user = User.create(
+                username=username, email=email, full_name=full_name, password_hash=password_hash, role=role
+            )
+            return User.get_by_id(user.id).profile()
+    except IntegrityError:
+        raise _taken() from None
+
+
+def find_credentials(identifier: str) -> Credentials | None:
+    """Find what an email or a username logs in with."""
+    with connected():
+        return _credentials(User.named(identifier))
+
+
+def own_credentials(actor: Actor) -> Credentials:
+    """What the caller logs in with."""
+    with connected():
+        user = User.get_by_id(actor.user_id)
+    return Credentials(user.id, user.password_hash, user.is_active)
+
+
+def read_profile(actor: Actor) -> dict[str, Any]:
+    """The caller's profile."""
+    with connected():
+        return User.get_by_id(actor.user_id).profile()
+
+
+def update_profile(actor: Actor, changes: dict[str, Any]) -> dict[str, Any]:
+    """Change columns of the caller's account and answer the profile. A new password ends all other sessions.
+
+    Raises:
+        Rejected: with code `account_taken` where the new email or username belongs to someone already.
+    """
+    try:
+        with unit_of_work():
+            user: User = User.select().where(User.id == actor.user_id).for_update().get()
+            if "email" in changes and user.username == user.email:
+                # Who is called by their email stays so; otherwise the old address would go on as a username.
+                changes = {"username": changes["email"]} | changes
+            User.update(changes | {"updated_at": datetime.now(UTC)}).where(User.id == user.id).execute()
+            if "password_hash" in changes:
+                revoke_sessions(user.id, but=actor.session_id)
+            return User.get_by_id(user.id).profile()
+    except IntegrityError:
+        raise _taken() from None
+
+
+def promote(identifier: str, role: Role) -> bool:
+    """Give the account of this email or username a role; answers whether there is one."""
+    with unit_of_work():
+        user = User.named(identifier)
+        if user is not None:
+            User.update(role=role, updated_at=datetime.now(UTC)).where(User.id == user.id).execute()
+    return user is not None
+
+
+def _credentials(user: User | None) -> Credentials | None:
+    return None if user is None else Credentials(user.id, user.password_hash, user.is_active)
+
+
+def _taken() -> Rejected:
+    return Rejected("An account with this email or username exists already.", code="account_taken")

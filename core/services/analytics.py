@@ -1,0 +1,91 @@
+"""Figures about tasks, precomputed as rollups of day of creation x owner x status.
+
+Every change of a task leaves deltas in its own transaction. `fold()` moves them into the rollups, so no figure is ever
+counted anew, and a reader who adds the deltas not yet folded is exact at the moment of reading.
+"""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from core.db import execute, unit_of_work
+from core.models.task import STATUSES
+from core.policy import Actor, sees_all_analytics
+
+_FIGURES = """
+WITH figures AS (
+    SELECT user_id, status, sum(tasks) AS tasks FROM (
+        SELECT day, user_id, status, tasks FROM analytics_rollups
+        UNION ALL
+        SELECT day, user_id, status, change FROM analytics_deltas
+    ) every
+    WHERE (%(start)s::date IS NULL OR day >= %(start)s) AND (%(end)s::date IS NULL OR day <= %(end)s)
+      AND (%(user_id)s::bigint IS NULL OR user_id = %(user_id)s)
+    GROUP BY user_id, status
+)
+SELECT u.username, f.status, f.tasks::bigint, now()
+FROM (SELECT 1) one LEFT JOIN (figures f JOIN users u ON u.id = f.user_id) ON f.tasks <> 0
+ORDER BY u.username
+"""
+
+_FOLD = """
+WITH folded AS (
+    DELETE FROM analytics_deltas WHERE id IN (
+        SELECT id FROM analytics_deltas ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+    RETURNING day, user_id, status, change
+), changed AS (
+    SELECT day, user_id, status, sum(change) AS change, count(*) AS deltas FROM folded
+    GROUP BY day, user_id, status ORDER BY user_id, day, status
+), written AS (
+    INSERT INTO analytics_rollups AS r (day, user_id, status, tasks)
+    SELECT day, user_id, status, change FROM changed WHERE change <> 0
+    ON CONFLICT (user_id, day, status) DO UPDATE SET tasks = r.tasks + excluded.tasks
+)
+SELECT coalesce(sum(deltas), 0)::bigint FROM changed
+"""
+
+_REBUILD = """
+INSERT INTO analytics_rollups (day, user_id, status, tasks)
+SELECT (created_at AT TIME ZONE 'UTC')::date, user_id, status, count(*) FROM tasks GROUP BY 1, 2, 3
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """How many tasks there are by status and by owner, exact at `as_of`."""
+
+    by_status: dict[str, int]
+    by_user: dict[str, int]
+    as_of: datetime
+
+
+def read_figures(actor: Actor, start: date | None = None, end: date | None = None) -> Figures:
+    """Count the tasks created from `start` to `end` (UTC days, both included): one's own, an admin everyone's."""
+    parameters = {"start": start, "end": end, "user_id": None if sees_all_analytics(actor) else actor.user_id}
+    rows = execute(_FIGURES, parameters).fetchall()
+    by_status = dict.fromkeys(STATUSES, 0)
+    by_user: dict[str, int] = {}
+    for username, status, tasks, _ in rows:
+        if username is not None:
+            by_status[status] += tasks
+            by_user[username] = by_user.get(username, 0) + tasks
+    return Figures(by_status, by_user, as_of=rows[0][3])
+
+
+def fold(limit: int = 5000) -> int:
+    """Fold up to `limit` deltas into the rollups and answer how many there were; any number of callers may run."""
+    with unit_of_work():
+        (folded,) = execute(_FOLD, {"limit": limit}).fetchone()
+    return int(folded)
+
+
+def rebuild() -> None:
+    """Count everything anew, for an operator who has changed tasks behind the application's back.
+
+    Changes of tasks wait while it runs; reading does not.
+    """
+    with unit_of_work():
+        execute("LOCK TABLE tasks IN SHARE ROW EXCLUSIVE MODE")
+        execute("LOCK TABLE analytics_rollups IN SHARE ROW EXCLUSIVE MODE")
+        execute("DELETE FROM analytics_deltas")
+        execute("DELETE FROM analytics_rollups")
+        execute(_REBUILD)

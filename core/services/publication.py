@@ -1,0 +1,147 @@
+"""Number the committed events, append them to the Redis stream and derive the jobs that follow from them.
+
+Any number of processes may be asked to publish; one at a time does it. Each step may be repeated harmlessly, so a
+crash between two of them costs nothing but the repetition:
+
+1. rows without a number get theirs, in the order of insertion, and that is committed;
+2. what the stream does not hold yet is appended under the explicit id `seq-0`, which Redis refuses a second time;
+3. jobs are sent for the events after the watermark, which is moved when they are on their way.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import orjson
+from redis import Redis
+from redis.exceptions import ResponseError
+
+from core import jobs
+from core.db import exclusive, execute, unit_of_work
+from core.events import STREAM_KEY, TASK_CREATED, TASK_UPDATED, Event, bounds, read_since
+from core.weather import city_key
+
+_LOCK_NAME: Final = "allweather:publish"
+_BATCH: Final = 500
+_ALREADY_THERE: Final = "equal or smaller"
+
+_NUMBER = """
+WITH state AS (SELECT last_seq FROM event_log_state FOR UPDATE),
+     batch AS (SELECT id, row_number() OVER (ORDER BY id) AS position FROM (
+                   SELECT id FROM events WHERE seq IS NULL ORDER BY id LIMIT %(limit)s) unnumbered),
+     numbered AS (UPDATE events e SET seq = state.last_seq + batch.position FROM batch, state WHERE e.id = batch.id
+                  RETURNING e.seq)
+UPDATE event_log_state SET last_seq = last_seq + (SELECT count(*) FROM numbered)
+RETURNING (SELECT count(*) FROM numbered)
+"""
+
+Dispatch = Callable[[str, tuple[Any, ...]], None]
+
+
+def publish(redis: Redis, stream_length: int, dispatch: Dispatch) -> int:
+    """Publish all that has been committed and answer how many events got their number.
+
+    Where another process is publishing, this one leaves at once: the other looks again after it has let go of the
+    lock, so it sees whatever was committed before this call.
+    """
+    total = 0
+    while True:
+        with exclusive(_LOCK_NAME) as held:
+            if not held:
+                return total
+            total += _number_all()
+            _append(redis, stream_length)
+            _derive_jobs(dispatch)
+        if not _unnumbered():
+            return total
+
+
+def _number_all() -> int:
+    total = 0
+    while True:
+        numbered: int
+        with unit_of_work():
+            (numbered,) = execute(_NUMBER, {"limit": _BATCH}).fetchone()
+        total += numbered
+        if numbered < _BATCH:
+            return total
+
+
+def _unnumbered() -> bool:
+    (exist,) = execute("SELECT EXISTS (SELECT FROM events WHERE seq IS NULL)").fetchone()
+    return bool(exist)
+
+
+def _append(redis: Redis, stream_length: int) -> None:
+    """Append what the stream lacks; after a loss of memory that is as much as the stream may hold."""
+    log = bounds()
+    position = _last_in(redis)
+    if position > log.last:
+        # The database is younger than the stream, so it was restored from a backup: its numbers are given anew.
+        redis.delete(STREAM_KEY)
+        position = 0
+    position = max(position, log.oldest - 1, log.last - stream_length)
+    while batch := read_since(position, _BATCH):
+        _append_batch(redis, batch, stream_length)
+        position = batch[-1].seq
+
+
+def _append_batch(redis: Redis, batch: Iterable[Event], stream_length: int) -> None:
+    pipeline = redis.pipeline(transaction=False)
+    for event in batch:
+        pipeline.xadd(STREAM_KEY, stream_entry(event), id=f"{event.seq}-0", maxlen=stream_length, approximate=True)
+    for outcome in pipeline.execute(raise_on_error=False):
+        if isinstance(outcome, Exception) and not (
+            isinstance(outcome, ResponseError) and _ALREADY_THERE in str(outcome)
+        ):
+            raise outcome
+
+
+def _last_in(redis: Redis) -> int:
+    newest: Any = redis.xrevrange(STREAM_KEY, count=1)
+    return int(newest[0][0].split(b"-")[0]) if newest else 0
+
+
+def stream_entry(event: Event) -> dict[Any, Any]:
+    """The fields of an event's stream entry; `event_from_entry()` reads them."""
+    return {
+        "type": event.type,
+        "audience": orjson.dumps(event.audience).decode(),
+        "task_id": "" if event.task_id is None else str(event.task_id),
+        "actor_id": "" if event.actor_id is None else str(event.actor_id),
+        "at": event.at,
+        "data": event.data,
+    }
+
+
+def event_from_entry(entry_id: bytes, fields: dict[bytes, bytes]) -> Event:
+    """The event of a stream entry that `stream_entry()` has made."""
+    return Event(
+        seq=int(entry_id.split(b"-")[0]),
+        type=fields[b"type"].decode(),
+        task_id=int(fields[b"task_id"]) if fields[b"task_id"] else None,
+        actor_id=int(fields[b"actor_id"]) if fields[b"actor_id"] else None,
+        audience=tuple(orjson.loads(fields[b"audience"])),
+        at=fields[b"at"].decode(),
+        data=fields[b"data"].decode(),
+    )
+
+
+def _derive_jobs(dispatch: Dispatch) -> None:
+    (position,) = execute("SELECT jobs_seq FROM event_log_state").fetchone()
+    while batch := read_since(position, _BATCH):
+        for name, arguments in jobs_for(batch):
+            dispatch(name, arguments)
+        position = batch[-1].seq
+        with unit_of_work():
+            execute("UPDATE event_log_state SET jobs_seq = %s", (position,))
+
+
+def jobs_for(batch: Iterable[Event]) -> list[tuple[str, tuple[Any, ...]]]:
+    """The jobs that follow from events: one `weather.enrich` for each city that waits, however many tasks do."""
+    cities: dict[str, None] = {}
+    for event in batch:
+        if event.type in {TASK_CREATED, TASK_UPDATED}:
+            task = orjson.loads(event.data)
+            if task["weather_status"] == "pending":
+                cities[city_key(task["city"])] = None
+    return [(jobs.WEATHER_ENRICH, (key,)) for key in cities]

@@ -1,0 +1,181 @@
+"""Sessions: what stands behind an access token, a family of refresh tokens and an open socket.
+
+A session ends by its age, by logout, or by a refresh token that is used a second time. Its end is an event, so every
+process learns of it from the stream: from then on the session's tokens are refused and its sockets closed.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from peewee import fn
+
+from core import events
+from core.db import connected, fetch_one, unit_of_work
+from core.errors import NotFound, Unauthenticated
+from core.models import Session, Ticket, User
+from core.policy import Actor, Role
+from core.security import random_token, token_hash
+
+# So long the previous refresh token gives the same successor again: a client whose answer got lost is no thief.
+_ROTATION_GRACE: Final = timedelta(seconds=10)
+
+_SESSION_STATE = """
+SELECT u.id, u.role FROM sessions s JOIN users u ON u.id = s.user_id
+WHERE s.id = %(session_id)s AND u.is_active AND s.revoked_at IS NULL AND s.expires_at > now()
+"""
+
+_REDEEM_TICKET = """
+DELETE FROM ws_tickets WHERE ticket_hash = %(ticket_hash)s RETURNING session_id, expires_at > now()
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Where a login comes from, as shown in the list of sessions."""
+
+    ip_address: str | None
+    user_agent: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A session that may have tokens now: the number of its next refresh token, and the profile of its account."""
+
+    session_id: int
+    refresh_counter: int
+    expires_at: datetime
+    profile: dict[str, Any]
+
+
+def open_session(user_id: int, client: Client, lifetime: timedelta) -> Grant:
+    """Begin a session for an account whose password has just been checked."""
+    with unit_of_work():
+        session = Session.create(
+            user_id=user_id,
+            ip_address=client.ip_address,
+            user_agent=client.user_agent,
+            expires_at=datetime.now(UTC) + lifetime,
+        )
+        return Grant(session.id, 0, session.expires_at, User.get_by_id(user_id).profile())
+
+
+def rotate(session_id: int, counter: int) -> Grant:
+    """Use up refresh token number `counter` of a session and answer what its successor is made of.
+
+    However many requests bring the same token at once, all get the same successor. An older token betrays that
+    somebody else holds a copy: the session ends.
+
+    Raises:
+        Unauthenticated: with code `session_revoked` or `refresh_token_reused`.
+    """
+    now = datetime.now(UTC)
+    with unit_of_work():
+        session: Session | None = Session.select().where(Session.id == session_id).for_update().get_or_none()
+        user: User | None = None if session is None else User.get_or_none(User.id == session.user_id, User.is_active)
+        if session is None or user is None or session.revoked_at is not None or session.expires_at <= now:
+            raise _ended()
+        behind = session.refresh_counter - counter
+        if behind == 0:
+            session.refresh_counter += 1
+            session.rotated_at = session.last_used_at = now
+            session.save(only=[Session.refresh_counter, Session.rotated_at, Session.last_used_at])
+        is_reused = behind not in {0, 1} or (behind == 1 and now - session.rotated_at > _ROTATION_GRACE)
+        if is_reused:
+            _revoke(session.user_id, [session.id])
+    # The revocation above is committed by now; raised any earlier, this would undo it.
+    if is_reused:
+        raise Unauthenticated("This refresh token was used before; the session is ended.", code="refresh_token_reused")
+    return Grant(session.id, session.refresh_counter, session.expires_at, user.profile())
+
+
+def session_actor(session_id: int) -> Actor:
+    """Tell who acts through a session, in one round trip.
+
+    Raises:
+        Unauthenticated: with code `session_revoked` where the session has ended or its account is disabled.
+    """
+    row = fetch_one(_SESSION_STATE, {"session_id": session_id})
+    if row is None:
+        raise _ended()
+    user_id, role = row
+    return Actor(user_id, Role(role), session_id)
+
+
+def list_sessions(actor: Actor) -> list[dict[str, Any]]:
+    """The caller's living sessions, the latest used first."""
+    with connected():
+        living = _living(actor.user_id).order_by(Session.last_used_at.desc(), Session.id.desc())
+        return [
+            {
+                "id": session.id,
+                "ip_address": session.ip_address,
+                "user_agent": session.user_agent,
+                "created_at": session.created_at,
+                "last_used_at": session.last_used_at,
+                "expires_at": session.expires_at,
+                "current": session.id == actor.session_id,
+            }
+            for session in living
+        ]
+
+
+def revoke_session(actor: Actor, session_id: int) -> None:
+    """End one of the caller's own sessions."""
+    with unit_of_work():
+        if not _living(actor.user_id).where(Session.id == session_id).exists():
+            raise NotFound("There is no such session.", code="session_not_found")
+        _revoke(actor.user_id, [session_id])
+
+
+def revoke_sessions(user_id: int, *, but: int | None = None) -> list[int]:
+    """End all sessions of an account, but one if so wished; answers which. Joins the running unit of work."""
+    ids = [session.id for session in _living(user_id) if session.id != but]
+    _revoke(user_id, ids)
+    return ids
+
+
+def logout_everywhere(actor: Actor) -> list[int]:
+    """End all sessions of the caller and answer which."""
+    with unit_of_work():
+        return revoke_sessions(actor.user_id)
+
+
+def issue_ticket(actor: Actor, lifetime: timedelta) -> str:
+    """Make a single-use ticket with which the caller's session may open one WebSocket."""
+    ticket = random_token()
+    with unit_of_work():
+        expires_at = datetime.now(UTC) + lifetime
+        Ticket.create(ticket_hash=token_hash(ticket), session_id=actor.session_id, expires_at=expires_at)
+    return ticket
+
+
+def redeem_ticket(ticket: str) -> Actor:
+    """Use a ticket up and tell who comes with it.
+
+    Raises:
+        Unauthenticated: where the ticket is unknown, used or too old, or its session has ended.
+    """
+    with unit_of_work():
+        row = fetch_one(_REDEEM_TICKET, {"ticket_hash": token_hash(ticket)})
+    if row is None or not row[1]:
+        raise Unauthenticated("The ticket is not valid.", code="ticket_invalid")
+    return session_actor(row[0])
+
+
+def _living(user_id: int) -> Any:
+    return Session.select().where(
+        Session.user_id == user_id, Session.revoked_at.is_null(), Session.expires_at > fn.now()
+    )
+
+
+def _revoke(user_id: int, session_ids: Iterable[int]) -> None:
+    ids = list(session_ids)
+    if ids:
+        Session.update(revoked_at=datetime.now(UTC)).where(Session.id.in_(ids)).execute()
+        events.record(events.SESSIONS_REVOKED, audience=[user_id], data={"user_id": user_id, "session_ids": ids})
+
+
+def _ended() -> Unauthenticated:
+    return Unauthenticated("The session behind this token has ended.", code="session_revoked")
