@@ -1,0 +1,154 @@
+"""The two services that weather comes from, each in its own published JSON."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Final, Protocol
+
+from pydantic import SecretStr
+
+from core.config import Settings
+from core.weather.outbound import Deadline, JsonClient
+from core.weather.report import CityNotFound, ProviderUnavailable, WeatherReport
+
+# WMO code table 4677 as far as Open-Meteo uses it: https://open-meteo.com/en/docs
+_WMO_CONDITIONS: Final = {
+    0: "clear sky",
+    1: "mainly clear",
+    2: "partly cloudy",
+    3: "overcast",
+    45: "fog",
+    48: "depositing rime fog",
+    51: "light drizzle",
+    53: "moderate drizzle",
+    55: "dense drizzle",
+    56: "light freezing drizzle",
+    57: "dense freezing drizzle",
+    61: "slight rain",
+    63: "moderate rain",
+    65: "heavy rain",
+    66: "light freezing rain",
+    67: "heavy freezing rain",
+    71: "slight snow fall",
+    73: "moderate snow fall",
+    75: "heavy snow fall",
+    77: "snow grains",
+    80: "slight rain showers",
+    81: "moderate rain showers",
+    82: "violent rain showers",
+    85: "slight snow showers",
+    86: "heavy snow showers",
+    95: "thunderstorm",
+    96: "thunderstorm with slight hail",
+    99: "thunderstorm with heavy hail",
+}
+
+
+class WeatherProvider(Protocol):
+    """A source of current weather."""
+
+    name: ClassVar[str]
+
+    def current(self, city: str) -> WeatherReport:
+        """Fetch the current weather of a city.
+
+        Raises:
+            CityNotFound: where the provider knows no such city.
+            ProviderUnavailable: where it does not answer in time, or not sensibly.
+        """
+        ...
+
+
+def provider_for(settings: Settings) -> WeatherProvider:
+    """Choose the provider: OpenWeather where there is a key for it, else Open-Meteo, which needs none."""
+    if settings.openweather_api_key is not None:
+        return OpenWeather(settings.openweather_url, settings.openweather_api_key, settings.weather_timeout)
+    return OpenMeteo(settings.open_meteo_url, settings.open_meteo_geocoding_url, settings.weather_timeout)
+
+
+class OpenMeteo:
+    """Open-Meteo: a place is looked up by name, then its weather by coordinates."""
+
+    name: ClassVar[str] = "open-meteo"
+
+    def __init__(self, forecast_url: str, geocoding_url: str, seconds: float) -> None:
+        self._forecast = f"{forecast_url.rstrip('/')}/v1/forecast"
+        self._search = f"{geocoding_url.rstrip('/')}/v1/search"
+        self._seconds = seconds
+
+    def current(self, city: str) -> WeatherReport:
+        """Fetch the current weather of a city; both calls share one deadline."""
+        with _asking(self.name, self._seconds) as client:
+            found = client.get(self._search, {"name": city, "count": 1, "language": "en", "format": "json"})
+            if not found.get("results"):
+                raise CityNotFound(city)
+            place = found["results"][0]
+            forecast = client.get(
+                self._forecast,
+                {
+                    "latitude": place["latitude"],
+                    "longitude": place["longitude"],
+                    "current": "temperature_2m,apparent_temperature,relative_humidity_2m,weather_code,wind_speed_10m",
+                    "wind_speed_unit": "ms",
+                    "timezone": "UTC",
+                },
+            )
+            current = forecast["current"]
+            return WeatherReport(
+                temperature=float(current["temperature_2m"]),
+                feels_like=float(current["apparent_temperature"]),
+                condition=_WMO_CONDITIONS.get(int(current["weather_code"]), "unknown"),
+                humidity=int(current["relative_humidity_2m"]),
+                wind_speed=float(current["wind_speed_10m"]),
+                location=_join_names(place["name"], place.get("country")),
+                provider=self.name,
+                fetched_at=datetime.now(UTC),
+            )
+
+
+class OpenWeather:
+    """OpenWeather: one call by name, with a key."""
+
+    name: ClassVar[str] = "openweather"
+    _UNKNOWN_CITY: ClassVar[frozenset[int]] = frozenset({404})
+
+    def __init__(self, url: str, api_key: SecretStr, seconds: float) -> None:
+        self._weather = f"{url.rstrip('/')}/data/2.5/weather"
+        self._api_key = api_key
+        self._seconds = seconds
+
+    def current(self, city: str) -> WeatherReport:
+        """Fetch the current weather of a city."""
+        parameters = {"q": city, "appid": self._api_key.get_secret_value(), "units": "metric"}
+        with _asking(self.name, self._seconds) as client:
+            answer = client.get(self._weather, parameters, absent=self._UNKNOWN_CITY)
+            if answer is None:
+                raise CityNotFound(city)
+            return WeatherReport(
+                temperature=float(answer["main"]["temp"]),
+                feels_like=float(answer["main"]["feels_like"]),
+                condition=str(answer["weather"][0]["description"]),
+                humidity=int(answer["main"]["humidity"]),
+                wind_speed=float(answer["wind"]["speed"]),
+                location=_join_names(answer["name"], answer["sys"].get("country")),
+                provider=self.name,
+                fetched_at=datetime.now(UTC),
+            )
+
+
+@contextmanager
+def _asking(provider: str, seconds: float) -> Iterator[JsonClient]:
+    """Lend a client for as long as it may take; a document of another shape than published counts as no answer."""
+    deadline = Deadline(seconds)
+    client = JsonClient(provider, deadline)
+    try:
+        with deadline.running():
+            yield client
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError):
+        raise ProviderUnavailable(f"{provider} sent a document of an unknown shape.") from None
+    finally:
+        client.close()
+
+
+def _join_names(*names: Any) -> str:
+    return ", ".join(str(name) for name in names if name)
