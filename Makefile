@@ -1,0 +1,60 @@
+# Only Python 3.11 or later is needed: everything else is installed into .venv at the first use.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# More arguments for pytest, the command line or the benchmarks, as in `make test ARGS="tests/unit -x"`.
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(STAMP) ## Start everything; PORT (8000), FLOWER_PORT (5555) and DATA_DIR (.data) can be set
+	@$(BIN)/python -m core run
+
+test: $(STAMP) ## Run the tests against servers of their own
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(STAMP) ## Check style, formatting and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(STAMP) ## Format the code and mend what can be mended
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+migrate: $(STAMP) ## Bring the database schema up to date
+	@$(BIN)/python -m core migrate
+
+admin: $(STAMP) ## Make an administrator from ADMIN_EMAIL and ADMIN_PASSWORD
+	@$(BIN)/python -m core admin $(ARGS)
+
+chaos: $(STAMP) ## Run the long fault-injection tests
+	@$(BIN)/python -m pytest -m chaos tests/chaos $(ARGS)
+
+bench: $(STAMP) ## Measure the API against its peers
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+lock: $(STAMP) ## Pin the newest versions of all requirements
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-emit-index-url \
+		--custom-compile-command "make lock" requirements.in --output-file requirements.txt
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-emit-index-url \
+		--custom-compile-command "make lock" requirements-dev.in --output-file requirements-dev.txt
+
+clean: ## Remove what can be made again; the data in .data stay
+	rm -rf $(VENV) .coverage .coverage.* coverage.xml htmlcov .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
+
+$(STAMP): requirements.txt requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Allweather needs Python 3.11 or later; this is %d.%d. Set PYTHON to a newer one, as in: make run PYTHON=python3.12" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
+	@echo "Installing what Allweather needs into $(VENV), once; this takes about a minute."
+	@$(PYTHON) -m venv --clear $(VENV) || { echo "Python's venv module is needed; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	@$(BIN)/python -m pip install --no-input --disable-pip-version-check $(foreach file,$^,--requirement $(file))
+	@touch $@
+
+.PHONY: help run test lint format migrate admin chaos bench lock clean

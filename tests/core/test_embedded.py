@@ -1,0 +1,223 @@
+"""The embedded servers, started for real."""
+
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]  # - the package ships no types
+import psycopg2
+import pytest
+from redis import Redis
+
+from core.embedded import EmbeddedPostgres, EmbeddedRedis, secret_key
+from core.embedded_server import EmbeddedError, EmbeddedServer, running_url
+from tests.processes import eventually, is_alive
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+SERVERS = [EmbeddedPostgres, EmbeddedRedis]
+
+# Owns a server, says where, and waits to be ended.
+OWNER = """
+import signal, sys, time
+from pathlib import Path
+import core.embedded
+signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+with getattr(core.embedded, sys.argv[1])(Path(sys.argv[2])) as server:
+    print(server.url, flush=True)
+    time.sleep(300)
+"""
+
+
+def server_process(directory: Path) -> int:
+    return int((directory / "server").read_text())
+
+
+def watcher_of(owner: int) -> psutil.Process:
+    """The process that ends what the owner leaves behind."""
+    (watcher,) = [child for child in psutil.Process(owner).children() if child.name() == "sh"]
+    return watcher
+
+
+def remember(server: EmbeddedServer) -> None:
+    if isinstance(server, EmbeddedRedis):
+        with Redis.from_url(server.url) as client:
+            client.set("weather", "fair")
+    else:
+        connection = psycopg2.connect(server.url)
+        with connection, connection.cursor() as cursor:
+            cursor.execute("CREATE TABLE weather AS SELECT 'fair' AS condition")
+        connection.close()
+
+
+def recall(server: EmbeddedServer) -> str:
+    if isinstance(server, EmbeddedRedis):
+        with Redis.from_url(server.url, decode_responses=True) as client:
+            return str(client.get("weather"))
+    connection = psycopg2.connect(server.url)
+    with connection, connection.cursor() as cursor:
+        cursor.execute("SELECT condition FROM weather")
+        row = cursor.fetchone()
+    connection.close()
+    assert row is not None
+    return str(row[0])
+
+
+@pytest.fixture
+def owner(server_class: type[EmbeddedServer], tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
+    """Another process that runs the server in `tmp_path`."""
+    process = subprocess.Popen(  # noqa: S603 - the program is the text above
+        [sys.executable, "-c", OWNER, server_class.__name__, str(tmp_path)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline()
+    yield process
+    process.terminate()
+    process.wait()
+    process.stdout.close()
+
+
+@pytest.mark.parametrize("server_class", SERVERS)
+def test_data_outlive_the_server(server_class: type[EmbeddedServer], tmp_path: Path) -> None:
+    with server_class(tmp_path) as server:
+        remember(server)
+        process = server_process(tmp_path)
+    assert not is_alive(process)
+
+    with server_class(tmp_path) as server:
+        assert recall(server) == "fair"
+
+
+@pytest.mark.parametrize("server_class", SERVERS)
+def test_a_directory_may_have_a_long_path(server_class: type[EmbeddedServer], tmp_path: Path) -> None:
+    with server_class(tmp_path / ("long " * 30), durable=False) as server:
+        remember(server)
+        assert recall(server) == "fair"
+
+
+@pytest.mark.parametrize("server_class", SERVERS)
+def test_a_server_that_was_killed_starts_again_where_it_was(server_class: type[EmbeddedServer], tmp_path: Path) -> None:
+    with server_class(tmp_path) as server:
+        url = server.url
+        remember(server)
+        psutil.Process(server_process(tmp_path)).kill()
+        eventually(lambda: not server.is_running())
+
+        server.start()
+
+        assert server.url == url
+        assert recall(server) == "fair"
+
+
+@pytest.mark.parametrize("server_class", SERVERS)
+def test_a_server_ends_with_an_owner_that_was_killed(
+    owner: "subprocess.Popen[str]", server_class: type[EmbeddedServer], tmp_path: Path
+) -> None:
+    process = server_process(tmp_path)
+
+    owner.kill()
+
+    eventually(lambda: not is_alive(process))
+    with server_class(tmp_path) as server:
+        remember(server)
+
+
+@pytest.mark.parametrize("server_class", SERVERS)
+def test_a_server_that_was_left_behind_is_replaced(
+    owner: "subprocess.Popen[str]", server_class: type[EmbeddedServer], tmp_path: Path
+) -> None:
+    process = server_process(tmp_path)
+    watcher_of(owner.pid).kill()
+    owner.kill()
+    owner.wait()
+    assert is_alive(process)
+
+    with server_class(tmp_path) as server:
+        assert not is_alive(process)
+        remember(server)
+
+
+def test_a_stale_process_number_harms_neither_start_nor_that_process(tmp_path: Path) -> None:
+    with EmbeddedPostgres(tmp_path) as server:
+        remember(server)
+    (tmp_path / "server").write_text(str(os.getpid()))
+    (tmp_path / "data" / "postmaster.pid").write_text(f"{os.getpid()}\n{tmp_path / 'data'}\n0\n5432\n\n\n0 0\nready\n")
+
+    with EmbeddedPostgres(tmp_path) as server:
+        assert recall(server) == "fair"
+
+
+@pytest.mark.parametrize("server_class", SERVERS)
+def test_a_second_owner_is_refused_and_told_the_first(
+    owner: "subprocess.Popen[str]", server_class: type[EmbeddedServer], tmp_path: Path
+) -> None:
+    with pytest.raises(EmbeddedError, match=f"in use: process {owner.pid} "), server_class(tmp_path):
+        pass
+    assert owner.poll() is None
+    assert is_alive(server_process(tmp_path))
+
+
+def test_the_url_of_a_running_server_can_be_asked_for(tmp_path: Path) -> None:
+    assert running_url(tmp_path) is None
+    with EmbeddedRedis(tmp_path) as server:
+        assert running_url(tmp_path) == server.url
+    assert running_url(tmp_path) is None
+
+
+def test_redis_keeps_its_port_and_gives_way_where_it_is_taken(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    with EmbeddedRedis(first, durable=False) as server:
+        url = server.url
+    with EmbeddedRedis(first, durable=False) as server:
+        assert server.url == url
+    second.mkdir()
+    (second / "url").write_text(url)
+    with EmbeddedRedis(first, durable=False), EmbeddedRedis(second, durable=False) as server:
+        assert server.url != url
+        remember(server)
+
+
+def test_redis_asks_for_its_password_and_loses_no_job_for_want_of_memory(tmp_path: Path) -> None:
+    with EmbeddedRedis(tmp_path) as server, Redis.from_url(server.url, decode_responses=True) as client:
+        options = client.config_get("*")
+        assert options["appendonly"] == "yes"
+        assert options["maxmemory-policy"] == "noeviction"
+        assert options["bind"] == "127.0.0.1"
+        assert options["requirepass"]
+        assert options["requirepass"] in server.url
+
+
+def test_the_sockets_of_a_killed_run_are_cleared_away(tmp_path: Path) -> None:
+    abandoned = tmp_path / "sockets"
+    abandoned.mkdir()
+    (tmp_path / "url").write_text(f"postgresql://postgres@/allweather?host={abandoned}&port=5432")
+
+    with EmbeddedPostgres(tmp_path, durable=False):
+        assert not abandoned.exists()
+
+
+def test_postgres_listens_on_its_socket_only(tmp_path: Path) -> None:
+    with EmbeddedPostgres(tmp_path, durable=False):
+        assert psutil.Process(server_process(tmp_path)).net_connections("inet") == []
+
+
+def test_a_server_that_cannot_start_says_what_it_logged(tmp_path: Path) -> None:
+    with EmbeddedPostgres(tmp_path):
+        pass
+    (tmp_path / "data" / "postgresql.conf").write_text("no_such_setting = on\n")
+
+    with pytest.raises(EmbeddedError, match="no_such_setting"), EmbeddedPostgres(tmp_path):
+        pass
+
+
+def test_the_secret_key_is_private_and_stays(tmp_path: Path) -> None:
+    key = secret_key(tmp_path / "data")
+
+    assert len(key) == 64
+    assert secret_key(tmp_path / "data") == key
+    assert stat.S_IMODE((tmp_path / "data" / "secret_key").stat().st_mode) == 0o600

@@ -1,0 +1,163 @@
+"""`python -m core run`, with real servers and stand-ins for the processes of the Procfile."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]  # - the package ships no types
+import psycopg2
+import pytest
+
+from core.backing import complete_environment
+from core.embedded import EmbeddedPostgres, EmbeddedRedis
+from tests.processes import DEADLINE_SECONDS, eventually, is_alive
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+WEB = """
+import http.server, json, os
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200 if self.path == "/health/ready" else 404)
+        self.end_headers()
+json.dump(dict(os.environ), open("environment.new", "w"))
+os.rename("environment.new", "environment")
+http.server.HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+"""
+
+
+def free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project with a web process only."""
+    for room in ("core", "migrations"):
+        shutil.copytree(ROOT / room, tmp_path / room)
+    (tmp_path / "web.py").write_text(WEB)
+    (tmp_path / "Procfile").write_text("web: python web.py\n")
+    return tmp_path
+
+
+@pytest.fixture
+def start(project: Path) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
+    """Start `run` in the project; its output goes to the file `output`."""
+    started: list[subprocess.Popen[str]] = []
+    kept = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG", "TMPDIR"}}
+
+    def run(**environment: str) -> "subprocess.Popen[str]":
+        ports = {"PORT": free_port(), "FLOWER_PORT": free_port()}
+        with (project / "output").open("w") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "core", "run"],
+                cwd=project,
+                env={**kept, **ports, **environment},
+                stdout=output,
+                stderr=output,
+                text=True,
+            )
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def test_everything_starts_heals_and_ends(project: Path, start: Callable[..., "subprocess.Popen[str]"]) -> None:
+    run = start()
+    eventually(lambda: "Allweather is ready." in (project / "output").read_text())
+    family = psutil.Process(run.pid).children(recursive=True)
+    redis = int((project / ".data" / "redis" / "server").read_text())
+
+    os.kill(redis, signal.SIGKILL)
+    eventually(lambda: (project / ".data" / "redis" / "server").read_text() not in {"", str(redis)})
+    run.send_signal(signal.SIGTERM)
+
+    assert run.wait(DEADLINE_SECONDS) == 0
+    assert not any(is_alive(process.pid) for process in family)
+    output = (project / "output").read_text()
+    assert "starting PostgreSQL ... ready in" in output
+    assert "Redis has ended; starting it again" in output
+    assert "migrated the database: 001_initial" in output
+
+
+def test_a_taken_port_is_named_before_anything_starts(
+    project: Path, start: Callable[..., "subprocess.Popen[str]"]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+
+        assert start(FLOWER_PORT=port).wait(DEADLINE_SECONDS) == 1
+
+    assert (project / "output").read_text().strip() == f"Port {port} is busy; set FLOWER_PORT to another one."
+    assert not (project / ".data").exists()
+
+
+@pytest.mark.parametrize("port", ["http", "0", "65536", "-1", "٣"])
+def test_a_port_that_is_none_is_refused(
+    project: Path, start: Callable[..., "subprocess.Popen[str]"], port: str
+) -> None:
+    assert start(PORT=port).wait(DEADLINE_SECONDS) == 1
+
+    assert (project / "output").read_text().strip().startswith(f"PORT: {port} is no port")
+
+
+def test_a_second_run_with_the_same_data_is_refused(
+    project: Path, start: Callable[..., "subprocess.Popen[str]"]
+) -> None:
+    with EmbeddedPostgres(project / ".data" / "postgresql", durable=False):
+        assert start().wait(DEADLINE_SECONDS) == 1
+
+    assert f"Allweather already runs with {project / '.data'}." in (project / "output").read_text()
+
+
+def test_given_servers_are_used_and_need_a_given_key(
+    project: Path, start: Callable[..., "subprocess.Popen[str]"], postgres_url: str, redis_url: str
+) -> None:
+    given = {"DATABASE_URL": postgres_url, "REDIS_URL": redis_url}
+
+    assert start(**given).wait(DEADLINE_SECONDS) == 1
+
+    assert "SECRET_KEY" in (project / "output").read_text()
+    assert not (project / ".data").exists()
+
+
+def test_a_database_that_does_not_answer_is_one_line(
+    project: Path, start: Callable[..., "subprocess.Popen[str]"], redis_url: str
+) -> None:
+    absent = f"postgresql://postgres@127.0.0.1:{free_port()}/allweather"
+
+    assert start(DATABASE_URL=absent, REDIS_URL=redis_url, SECRET_KEY="k" * 32).wait(DEADLINE_SECONDS) == 1
+
+    assert "The database does not answer" in (project / "output").read_text()
+
+
+def test_the_environment_is_completed_with_what_is_missing(tmp_path: Path, redis_url: str) -> None:
+    given = {"DATA_DIR": str(tmp_path), "REDIS_URL": redis_url, "SECRET_KEY": ""}
+
+    with complete_environment(given) as (environment, servers):
+        psycopg2.connect(environment["DATABASE_URL"]).close()
+
+    assert [server.title for server in servers] == ["PostgreSQL"]
+    assert environment["REDIS_URL"] == redis_url
+    assert environment["APP_ENV"] == "development"
+    assert environment["SECRET_KEY"] == (tmp_path / "secret_key").read_text()
+
+
+def test_the_servers_of_a_run_in_progress_are_shared(tmp_path: Path, postgres_url: str) -> None:
+    with (
+        EmbeddedRedis(tmp_path / "redis", durable=False) as redis,
+        complete_environment({"DATA_DIR": str(tmp_path), "DATABASE_URL": postgres_url}) as (environment, started),
+    ):
+        assert started == []
+        assert environment["REDIS_URL"] == redis.url
