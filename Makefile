@@ -31,7 +31,7 @@ format: $(STAMP) ## Format the code and mend what can be mended
 migrate: $(STAMP) ## Bring the database schema up to date
 	@$(BIN)/python -m core migrate
 
-admin: $(STAMP) ## Make an administrator from ADMIN_EMAIL and ADMIN_PASSWORD
+admin: $(STAMP) ## Make an admin account, as in: make admin ARGS="--email ada@example.com"
 	@$(BIN)/python -m core admin $(ARGS)
 
 chaos: $(STAMP) ## Run the long fault-injection tests

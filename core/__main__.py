@@ -3,9 +3,9 @@
 import argparse
 import os
 import sys
-from collections.abc import Callable, Mapping
 from typing import Final
 
+from core import commands
 from core.config import ConfigurationError
 from core.embedded_server import EmbeddedError
 from core.run import run
@@ -13,23 +13,25 @@ from core.supervisor import ProcfileError
 
 INTERRUPTED: Final = 130
 
-Command = Callable[[argparse.Namespace, Mapping[str, str]], None]
-
-
-def _run(_arguments: argparse.Namespace, environ: Mapping[str, str]) -> None:
-    """start everything, with servers of its own where DATABASE_URL or REDIS_URL is not set"""
-    run(environ)
-
-
-COMMANDS: Final[dict[str, Command]] = {"run": _run}
-
 
 def parser() -> argparse.ArgumentParser:
-    """Answer the parser of the command line; a command's docstring is its help."""
+    """The parser of the command line; it sets `command` to what is to be called with the parsed arguments."""
     top = argparse.ArgumentParser(prog="python -m core", description="Allweather's command line.")
-    commands = top.add_subparsers(dest="command", required=True, metavar="command")
-    for name, command in COMMANDS.items():
-        commands.add_parser(name, help=command.__doc__)
+    add = top.add_subparsers(required=True, metavar="command").add_parser
+
+    starter = add("run", help="start everything, with servers of its own where DATABASE_URL or REDIS_URL is not set")
+    starter.set_defaults(command=lambda _: run(os.environ))
+
+    migration = add("migrate", help="bring the database schema up to date")
+    migration.set_defaults(command=lambda _: commands.migrate(os.environ))
+
+    admin = add("admin", help="make an admin account; the password is asked for, or taken from ADMIN_PASSWORD")
+    admin.add_argument("--email", help="whose account it is; ADMIN_EMAIL where it is left out")
+    admin.add_argument("--promote", action="store_true", help="make an account that exists an admin's")
+    admin.set_defaults(command=lambda given: commands.make_admin(os.environ, given.email, promote=given.promote))
+
+    rebuild = add("rebuild-analytics", help="count all tasks anew")
+    rebuild.set_defaults(command=lambda _: commands.rebuild_analytics(os.environ))
     return top
 
 
@@ -37,7 +39,7 @@ def main() -> int:
     """Run the command of `sys.argv` in the environment of the process; answers the exit code."""
     arguments = parser().parse_args()
     try:
-        COMMANDS[arguments.command](arguments, os.environ)
+        arguments.command(arguments)
     except (ConfigurationError, EmbeddedError, ProcfileError) as error:
         sys.stderr.write(f"\n{error}\n")
         return 1

@@ -36,6 +36,9 @@ class Settings(BaseModel):
     database_url: SecretStr
     redis_url: SecretStr
 
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_file: str = "app.log"
     log_file_bytes: int = 10 * 1024 * 1024

@@ -49,7 +49,7 @@ _BOUNDS = """
 SELECT state.last_seq, coalesce((SELECT min(seq) FROM events), state.last_seq + 1) FROM event_log_state state
 """
 
-_wake_ups: list[Callable[[], None]] = []
+_wake_ups: list[Callable[[], object]] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class Bounds:
     oldest: int
 
 
-def on_recorded(wake_up: Callable[[], None]) -> Callable[[], None]:
+def on_recorded(wake_up: Callable[[], object]) -> Callable[[], None]:
     """Have `wake_up` called, in the thread that committed, whenever events have been committed.
 
     Answers the function that ends this.

@@ -12,6 +12,7 @@ import jwt
 
 from core.errors import Unauthenticated
 
+PASSWORD_MIN_LENGTH = 8
 PASSWORD_MAX_LENGTH = 1024
 _PASSWORD_DOMAIN = b"allweather:password"
 _ISSUER = "allweather"

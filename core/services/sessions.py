@@ -12,7 +12,7 @@ from typing import Any, Final
 from peewee import fn
 
 from core import events
-from core.db import connected, fetch_one, unit_of_work
+from core.db import connected, execute, fetch_one, unit_of_work
 from core.errors import NotFound, Unauthenticated
 from core.models import Session, Ticket, User
 from core.policy import Actor, Role
@@ -24,6 +24,11 @@ _ROTATION_GRACE: Final = timedelta(seconds=10)
 _SESSION_STATE = """
 SELECT u.id, u.role FROM sessions s JOIN users u ON u.id = s.user_id
 WHERE s.id = %(session_id)s AND u.is_active AND s.revoked_at IS NULL AND s.expires_at > now()
+"""
+
+_SESSION_STATES = """
+SELECT s.id, u.id, u.role FROM sessions s JOIN users u ON u.id = s.user_id
+WHERE s.id = ANY(%(session_ids)s) AND u.is_active AND s.revoked_at IS NULL AND s.expires_at > now()
 """
 
 _REDEEM_TICKET = """
@@ -101,6 +106,12 @@ def session_actor(session_id: int) -> Actor:
         raise _ended()
     user_id, role = row
     return Actor(user_id, Role(role), session_id)
+
+
+def session_actors(session_ids: Iterable[int]) -> dict[int, Actor]:
+    """Tell who acts through each of these sessions; those that have ended are left out."""
+    rows = execute(_SESSION_STATES, {"session_ids": list(session_ids)}).fetchall()
+    return {session_id: Actor(user_id, Role(role), session_id) for session_id, user_id, role in rows}
 
 
 def list_sessions(actor: Actor) -> list[dict[str, Any]]:
