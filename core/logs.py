@@ -79,7 +79,7 @@ def _writers(settings: Settings, shared: list[Any]) -> list[logging.Handler]:
 def _formatter(shared: list[Any], *, readable: bool, colors: bool) -> logging.Formatter:
     render: list[Any] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     if readable:
-        render = [structlog.dev.ConsoleRenderer(colors=colors)]
+        render = [structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)]
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],

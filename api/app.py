@@ -1,0 +1,183 @@
+"""The composition root: everything that the API is made of, and every route it has."""
+
+import asyncio
+from typing import Any, Final
+
+import falcon.asgi
+import structlog
+from falcon.asgi import Request, Response
+from peewee import PeeweeException
+from redis.asyncio import Redis
+
+from api import errors, media, openapi
+from api.auth import AuthenticationMiddleware, Authenticator
+from api.bridge import Bridge
+from api.limits import RateLimits
+from api.middleware import CrossOrigin, RequestContext
+from api.relay import Relay
+from api.resources import docs
+from api.resources.accounts import (
+    LogIn,
+    LogOut,
+    Me,
+    Refresh,
+    Register,
+    SessionCollection,
+    SessionItem,
+    TokenGranter,
+)
+from api.resources.analytics import AnalyticsSummary
+from api.resources.health import Liveness, Ready
+from api.resources.realtime import Sockets, Tickets
+from api.resources.tasks import TaskCollection, TaskItem
+from api.routing import Router
+from api.wakeup import WakeUp, celery_sender
+from core import db, security
+from core.config import Settings
+from core.errors import Failure, Rejected
+from core.policy import Role
+from core.security import TokenIssuer
+from core.services import accounts
+
+log = structlog.get_logger()
+
+V1: Final = "/api/v1"
+_STARTUP_RETRY_SECONDS: Final = 2.0
+
+App = falcon.asgi.App[Request, Response]
+
+
+class Services:
+    """What lives as long as the process does; started and stopped with it."""
+
+    def __init__(self, settings: Settings) -> None:
+        db.configure(
+            settings.database_url.get_secret_value(), application="web", statement_seconds=settings.database_timeout
+        )
+        self.settings = settings
+        self.bridge = Bridge(
+            database_threads=settings.database_threads,
+            database_seconds=settings.database_timeout,
+            password_threads=settings.password_threads,
+        )
+        self.issuer = TokenIssuer(settings.secret_key.get_secret_value(), settings.access_token_minutes * 60)
+        self.authenticator = Authenticator(self.issuer, self.bridge, settings.session_cache_seconds)
+        self.redis = Redis.from_url(settings.redis_url.get_secret_value(), socket_timeout=1, socket_connect_timeout=1)
+        self.limits = RateLimits(settings)
+        self.relay = Relay(settings, self.bridge, self.authenticator)
+        self.wake_up = WakeUp(celery_sender())
+        self._first_admin: asyncio.Task[None] | None = None
+
+    async def process_startup(self, _scope: dict[str, Any], _event: dict[str, Any]) -> None:
+        """Start what runs in the background; nothing here waits for a server that may be down."""
+        self.wake_up.start()
+        self.relay.start()
+        self._first_admin = asyncio.create_task(self._ensure_admin(), name="first-admin")
+
+    async def process_shutdown(self, _scope: dict[str, Any], _event: dict[str, Any]) -> None:
+        """Stop it again, the listeners first."""
+        if self._first_admin is not None:
+            self._first_admin.cancel()
+        await self.relay.stop()
+        await self.wake_up.stop()
+        await self.limits.close()
+        await self.redis.aclose()
+        self.bridge.close()
+
+    async def _ensure_admin(self) -> None:
+        email, password = self.settings.admin_email, self.settings.admin_password
+        if email is None or password is None:
+            return
+        # Nobody tells when a server is back, so this asks again.
+        while not await self._try_to_make_admin(email, password.get_secret_value()):  # noqa: ASYNC110 - see above.
+            await asyncio.sleep(_STARTUP_RETRY_SECONDS)
+
+    async def _try_to_make_admin(self, email: str, password: str) -> bool:
+        """Make the first admin; answers whether that is settled.
+
+        An account that exists is left as it is: anybody may have registered under that email.
+        """
+        try:
+            if await self.bridge.run(accounts.find_credentials, email) is not None:
+                return True
+            password_hash = await self.bridge.hash(security.hash_password, password, self.settings.bcrypt_rounds)
+            await self.bridge.run(
+                accounts.register,
+                username=email,
+                email=email,
+                full_name=None,
+                password_hash=password_hash,
+                role=Role.ADMIN,
+            )
+        except Rejected:
+            return True
+        except (Failure, PeeweeException) as error:
+            log.warning("first_admin_delayed", reason=type(error).__name__)
+            return False
+        log.info("first_admin_created")
+        return True
+
+
+def create_app(settings: Settings) -> App:
+    """Build the API."""
+    services = Services(settings)
+    router = Router()
+    app: Any = falcon.asgi.App(
+        router=router,
+        middleware=[
+            RequestContext(settings),
+            CrossOrigin(settings.allowed_origins),
+            AuthenticationMiddleware(services.authenticator),
+            services.limits,
+            services,
+        ],
+    )
+    app.req_options.strip_url_path_trailing_slash = True
+    media.install(app, settings.max_body_bytes)
+    errors.install(app)
+    for path, resource, suffix in routes(services):
+        app.add_route(path, resource, suffix=suffix)
+    _add_pages(app, openapi.build_document(settings.app_name, router.routes))
+    return app
+
+
+def routes(services: Services) -> list[tuple[str, object, str | None]]:
+    """Every route of the API: path, resource, and the suffix of its responders where it has one."""
+    bridge, authenticator, settings = services.bridge, services.authenticator, services.settings
+    granter = TokenGranter(services.issuer, secure_cookie=not settings.is_development)
+    log_out = LogOut(bridge, authenticator)
+    me = Me(bridge, settings.bcrypt_rounds)
+    task_collection = TaskCollection(bridge)
+    sockets = Sockets(settings, bridge, authenticator, services.relay)
+    versioned_and_not: list[tuple[str, object, str | None]] = [
+        ("/auth/register", Register(bridge, settings.bcrypt_rounds), None),
+        ("/auth/login", LogIn(bridge, granter, settings), None),
+        ("/auth/refresh", Refresh(bridge, granter, services.issuer), None),
+        ("/auth/logout", log_out, None),
+        ("/auth/logout_all", log_out, "all"),
+        ("/auth/sessions", SessionCollection(bridge), None),
+        ("/auth/sessions/{session_id:id}", SessionItem(bridge, authenticator), None),
+        ("/auth/me", me, None),
+        ("/tasks/{task_id:id}", TaskItem(bridge), None),
+        ("/analytics", AnalyticsSummary(bridge), None),
+    ]
+    return [
+        *((V1 + path, resource, suffix) for path, resource, suffix in versioned_and_not),
+        *versioned_and_not,
+        (f"{V1}/tasks", task_collection, None),
+        ("/tasks", task_collection, "array"),
+        (f"{V1}/users/me", me, None),
+        (f"{V1}/users/about_me", me, None),
+        (f"{V1}/ws/tickets", Tickets(bridge, settings), None),
+        ("/ws", sockets, None),
+        ("/ws/tasks/{client_id}", sockets, None),
+        ("/health", Liveness(settings.app_name), None),
+        ("/health/ready", Ready(settings.app_name, bridge, services.redis), None),
+    ]
+
+
+def _add_pages(app: App, document: dict[str, Any]) -> None:
+    for path, page in docs.pages(document).items():
+        app.add_route(path, page)
+        app.add_route(V1 + path, page)
+    app.add_route("/docs/assets/{name}", docs.Assets())

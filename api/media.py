@@ -1,0 +1,96 @@
+"""How a body is read: counted while it comes in, and refused where it is no JSON or no form at all.
+
+What comes of it is held against a schema by `api.validation`.
+"""
+
+from typing import Final
+
+import falcon
+import falcon.asgi
+import orjson
+from falcon.media import BaseHandler, Handlers
+from falcon.typing import AsyncReadableIO
+
+from api.validation import JsonText, Pairs
+
+JSON: Final = falcon.MEDIA_JSON
+MERGE_PATCH: Final = "application/merge-patch+json"
+FORM: Final = falcon.MEDIA_URLENCODED
+
+# A form holds a name and a password; taking one apart costs far more for each byte than JSON does.
+_MAX_FORM_BYTES: Final = 64 * 1024
+
+
+class JsonHandler(BaseHandler):
+    """Reads JSON of at most `max_bytes`; NaN, lone surrogates and bottomless nesting are no JSON."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+
+    async def deserialize_async(
+        self,
+        stream: AsyncReadableIO,
+        content_type: str | None,  # noqa: ARG002 - Falcon calls every handler alike.
+        content_length: int | None,
+    ) -> JsonText:
+        """Read the document.
+
+        Raises:
+            falcon.HTTPContentTooLarge: where it is longer than it may be.
+            falcon.MediaNotFoundError: where there is none.
+            falcon.MediaMalformedError: where it is no JSON.
+        """
+        text = await _read(stream, content_length, self._max_bytes)
+        if not text:
+            raise falcon.MediaNotFoundError("JSON")
+        try:
+            return JsonText(text, orjson.loads(text))
+        except orjson.JSONDecodeError as error:
+            raise falcon.MediaMalformedError("JSON") from error
+
+
+class FormHandler(BaseHandler):
+    """Reads a URL-encoded form of at most `max_bytes`."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+
+    async def deserialize_async(
+        self,
+        stream: AsyncReadableIO,
+        content_type: str | None,  # noqa: ARG002 - Falcon calls every handler alike.
+        content_length: int | None,
+    ) -> Pairs:
+        """Read the form.
+
+        Raises:
+            falcon.HTTPContentTooLarge: where it is longer than it may be.
+            falcon.MediaMalformedError: where it is no form.
+        """
+        text = await _read(stream, content_length, self._max_bytes)
+        if not text.isascii():
+            raise falcon.MediaMalformedError("form")
+        return Pairs(falcon.uri.parse_query_string(text.decode("ascii"), keep_blank=True))
+
+
+async def _read(stream: AsyncReadableIO, declared: int | None, limit: int) -> bytes:
+    if declared is not None and declared > limit:
+        raise _too_large(limit)
+    body = await stream.read(limit + 1)
+    if len(body) > limit:
+        raise _too_large(limit)
+    if declared is not None and len(body) < declared:
+        raise falcon.HTTPBadRequest(description="The body ended before the length it was announced with.")
+    return body
+
+
+def _too_large(limit: int) -> falcon.HTTPContentTooLarge:
+    return falcon.HTTPContentTooLarge(description=f"The body may have at most {limit} bytes.")
+
+
+def install(app: "falcon.asgi.App[falcon.asgi.Request, falcon.asgi.Response]", max_body_bytes: int) -> None:
+    """Let an app read JSON of at most so many bytes, and small forms, and nothing else."""
+    json = JsonHandler(max_body_bytes)
+    app.req_options.media_handlers = Handlers(
+        {JSON: json, MERGE_PATCH: json, FORM: FormHandler(min(max_body_bytes, _MAX_FORM_BYTES))}
+    )

@@ -1,0 +1,151 @@
+"""What surrounds every request: its id, where it comes from, its line in the log, and the headers of every answer."""
+
+import re
+import time
+import uuid
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import Any, Final
+
+import structlog
+from falcon.asgi import Request, Response, WebSocket
+from structlog.contextvars import bind_contextvars, clear_contextvars
+
+from core.config import Settings
+
+log = structlog.get_logger()
+
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
+_QUIET_ROUTES: Final = frozenset({"/health", "/health/ready"})
+_SECURITY_HEADERS: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+}
+_POLICY_FOR_DATA: Final = "default-src 'none'; frame-ancestors 'none'"
+_EXPOSED_HEADERS: Final = ", ".join(
+    [
+        "ETag",
+        "Link",
+        "Location",
+        "Retry-After",
+        "X-Request-ID",
+        "X-Total-Count",
+        "RateLimit-Limit",
+        "RateLimit-Remaining",
+        "RateLimit-Reset",
+    ]
+)
+_ALLOWED_HEADERS: Final = "Authorization, Content-Type, X-Request-ID, If-Match, If-None-Match, Idempotency-Key"
+_ALLOWED_METHODS: Final = "GET, POST, PUT, PATCH, DELETE, OPTIONS"
+_PREFLIGHT_SECONDS: Final = "600"
+
+Network = IPv4Network | IPv6Network
+
+
+class RequestContext:
+    """Gives each request an id and an address, and writes one line about it when it ends."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._trusted = tuple(ip_network(proxy, strict=False) for proxy in settings.trusted_proxies)
+        self._max_body_bytes = settings.max_body_bytes
+        self._headers = dict(_SECURITY_HEADERS)
+        if not settings.is_development:
+            self._headers["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"
+
+    async def process_request(self, req: Request, resp: Response) -> None:
+        """Begin a request."""
+        self._begin(req)
+        resp.set_header("X-Request-ID", req.context.request_id)
+
+    async def process_request_ws(self, req: Request, _ws: WebSocket) -> None:
+        """Begin a handshake."""
+        self._begin(req)
+
+    async def process_response(self, req: Request, resp: Response, _resource: Any, _succeeded: bool) -> None:
+        """Finish the headers and write the line."""
+        resp.set_headers(self._headers)
+        if resp.get_header("Cache-Control") is None:
+            resp.set_header("Cache-Control", "no-store")
+        if resp.get_header("Content-Security-Policy") is None:
+            resp.set_header("Content-Security-Policy", _POLICY_FOR_DATA)
+        route = req.uri_template
+        write = log.debug if route in _QUIET_ROUTES else log.info
+        write(
+            "request",
+            method=req.method,
+            # The path of an unknown route is the client's own text, which does not belong into the log.
+            route=route or "unknown",
+            status=resp.status_code,
+            duration_ms=round((time.perf_counter() - req.context.started) * 1000, 1),
+            user_id=getattr(req.context, "user_id", None),
+            address=req.context.client_address,
+        )
+
+    def _begin(self, req: Request) -> None:
+        context: Any = req.context
+        context.started = time.perf_counter()
+        context.max_body_bytes = self._max_body_bytes
+        context.request_id = _request_id(req.get_header("X-Request-ID"))
+        context.client_address = client_address(req.remote_addr, req.get_header("X-Forwarded-For") or "", self._trusted)
+        clear_contextvars()
+        bind_contextvars(request_id=context.request_id)
+
+
+def _request_id(offered: str | None) -> str:
+    if offered is not None and _REQUEST_ID.fullmatch(offered):
+        return offered
+    return uuid.uuid4().hex
+
+
+def client_address(peer: str, forwarded_for: str, trusted: tuple[Network, ...]) -> str:
+    """Tell where a request really comes from.
+
+    Each proxy appends the address it was called from to `X-Forwarded-For`. Read from the right, the first address that
+    is not one of our own proxies is the client; everything to the left of it the client may have made up.
+    """
+    address = peer
+    for hop in reversed(forwarded_for.split(",")):
+        if not _is_within(address, trusted):
+            break
+        candidate = hop.strip()
+        if not _is_address(candidate):
+            break
+        address = candidate
+    return address
+
+
+def _is_within(address: str, networks: tuple[Network, ...]) -> bool:
+    return _is_address(address) and any(ip_address(address) in network for network in networks)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+class CrossOrigin:
+    """Cross-origin requests (CORS), for exactly the origins that are listed."""
+
+    def __init__(self, allowed_origins: tuple[str, ...]) -> None:
+        self._allowed = frozenset(allowed_origins)
+
+    async def process_request(self, req: Request, resp: Response) -> None:
+        """Answer a preflight; the request itself comes after it."""
+        origin = req.get_header("Origin")
+        if not self._allowed:
+            return
+        resp.append_header("Vary", "Origin")
+        if origin not in self._allowed:
+            return
+        resp.set_header("Access-Control-Allow-Origin", origin)
+        resp.set_header("Access-Control-Allow-Credentials", "true")
+        resp.set_header("Access-Control-Expose-Headers", _EXPOSED_HEADERS)
+        if req.method == "OPTIONS" and req.get_header("Access-Control-Request-Method"):
+            resp.set_header("Access-Control-Allow-Methods", _ALLOWED_METHODS)
+            resp.set_header("Access-Control-Allow-Headers", _ALLOWED_HEADERS)
+            resp.set_header("Access-Control-Max-Age", _PREFLIGHT_SECONDS)
+            resp.status = 204
+            resp.complete = True

@@ -1,0 +1,135 @@
+"""What a responder says of itself, in one place: `@document(...)` both describes an operation and enforces what it says.
+
+Before the responder runs, the caller is known (unless it is public), and query and body are held against their schemas:
+in that order, so that a stranger learns nothing about them. What is found stands in `req.context`: `actor`, `query`,
+`json` (the body, also where it came as a form).
+"""
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import falcon
+from falcon.asgi import Request, Response
+from pydantic import BaseModel, ConfigDict
+
+from api.auth import require_actor
+from api.media import FORM, JSON, MERGE_PATCH
+from api.validation import JsonText, Pairs, validate
+
+Schema = type[BaseModel]
+Responder = Callable[..., Any]
+
+_ATTRIBUTE: Final = "operation"
+_EMPTY: Final = JsonText(b"{}", {})
+
+
+class NoQuery(BaseModel):
+    """The query of an operation that takes none."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A responder as clients see it. `bodies` are the schemas by media type; `answer` is a type, or None for no body."""
+
+    summary: str
+    description: str
+    tag: str
+    public: bool
+    query: Schema
+    bodies: Mapping[str, Schema]
+    body_optional: bool
+    status: int
+    answer: Any
+    media_type: str
+    headers: tuple[str, ...]
+    errors: tuple[int, ...]
+
+
+def operation_of(responder: Responder) -> Operation | None:
+    """What a responder says of itself, where it does."""
+    return getattr(responder, _ATTRIBUTE, None)
+
+
+def document(  # noqa: PLR0913 - each argument is one fact of the operation, and most have a default.
+    *,
+    summary: str,
+    answer: tuple[int, Any],
+    tag: str,
+    description: str = "",
+    public: bool = False,
+    query: Schema = NoQuery,
+    body: Schema | None = None,
+    form: Schema | None = None,
+    body_optional: bool = False,
+    media_type: str = JSON,
+    headers: tuple[str, ...] = (),
+    errors: tuple[int, ...] = (),
+) -> Callable[[Responder], Responder]:
+    """Describe a responder, and hold requests to the description.
+
+    Args:
+        summary: What it does, in a few words.
+        answer: The status of success and the type of the answer's body, as in `(201, TaskOut)` or `(204, None)`.
+        tag: The heading it stands under.
+        description: What the summary cannot say.
+        public: Whether anybody may call it without a token.
+        query: The schema of the query; a query that is not in it is refused.
+        body: The schema of a JSON body; of a merge patch too, where the method is PATCH.
+        form: The schema of a body that comes as a URL-encoded form.
+        body_optional: Whether no body counts as `{}`.
+        media_type: The type of the answer.
+        headers: The headers of the answer that are worth knowing, out of `api.openapi.HEADERS`.
+        errors: The failures of its own. Those that follow from the rest (401, 422, ...) need not be named.
+    """
+
+    def decorate(responder: Responder) -> Responder:
+        bodies = {} if body is None else {JSON: body}
+        if body is not None and responder.__name__.startswith("on_patch"):
+            bodies[MERGE_PATCH] = body
+        if form is not None:
+            bodies[FORM] = form
+        status, answer_type = answer
+        operation = Operation(
+            summary=summary,
+            description=description,
+            tag=tag,
+            public=public,
+            query=query,
+            bodies=bodies,
+            body_optional=body_optional,
+            status=status,
+            answer=answer_type,
+            media_type=media_type,
+            headers=headers,
+            errors=errors,
+        )
+
+        @functools.wraps(responder)
+        async def enforced(resource: object, req: Request, resp: Response, **parameters: Any) -> None:
+            context: Any = req.context
+            if not public:
+                context.actor = await require_actor(req)
+            if req.params or query is not NoQuery:
+                context.query = validate(query, Pairs(req.params))
+            if bodies:
+                context.json = await _read_body(req, operation)
+            await responder(resource, req, resp, **parameters)
+
+        setattr(enforced, _ATTRIBUTE, operation)
+        return enforced
+
+    return decorate
+
+
+async def _read_body(req: Request, operation: Operation) -> BaseModel:
+    """Read the body and hold it against the schema of its media type; without a type it counts as JSON."""
+    media_type = (req.content_type or JSON).partition(";")[0].strip().lower()
+    schema = operation.bodies.get(media_type)
+    if schema is None:
+        raise falcon.HTTPUnsupportedMediaType(description=f"The body must be {' or '.join(operation.bodies)}.")
+    sent = await (req.get_media(default_when_empty=_EMPTY) if operation.body_optional else req.get_media())
+    return validate(schema, sent)

@@ -1,0 +1,179 @@
+"""The realtime part of the API on a real server, and what its tests say to it and hear from it."""
+
+import json
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Self
+
+import falcon.asgi
+import uvicorn
+from redis import Redis
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+
+from api import errors
+from api.auth import AuthenticationMiddleware, Authenticator
+from api.bridge import Bridge
+from api.relay import Relay
+from api.resources.realtime import Sockets, Tickets
+from api.server import SERVER_OPTIONS
+from core import events
+from core.config import Settings
+from core.db import unit_of_work
+from core.embedded import EmbeddedRedis
+from core.policy import Actor
+from core.security import TokenIssuer
+from core.services import publication
+from tests.polling import wait_until
+
+HEARING_SECONDS = 15.0
+STREAM_LENGTH = 10_000
+# Nothing that events of this kind lead to is a part of these tests.
+REMINDER = "task.reminder"
+
+
+class RealtimeServer:
+    """A server that has nothing but the realtime routes, in a thread of this process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.issuer = TokenIssuer(settings.secret_key.get_secret_value(), settings.access_token_minutes * 60)
+        self._bridge = Bridge(
+            database_threads=settings.database_threads,
+            database_seconds=settings.database_timeout,
+            password_threads=settings.password_threads,
+        )
+        authenticator = Authenticator(self.issuer, self._bridge, settings.session_cache_seconds)
+        self.relay = Relay(settings, self._bridge, authenticator)
+        app = falcon.asgi.App(middleware=[AuthenticationMiddleware(authenticator), self])
+        errors.install(app)
+        sockets = Sockets(settings, self._bridge, authenticator, self.relay)
+        app.add_route("/api/v1/ws/tickets", Tickets(self._bridge, settings))
+        app.add_route("/ws", sockets)
+        app.add_route("/ws/tasks/{client_id}", sockets)
+        self._server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, **SERVER_OPTIONS))
+        self._thread = threading.Thread(target=self._server.run, name="realtime-server")
+
+    async def process_startup(self, _scope: dict[str, Any], _event: dict[str, Any]) -> None:
+        self.relay.start()
+
+    async def process_shutdown(self, _scope: dict[str, Any], _event: dict[str, Any]) -> None:
+        await self.relay.stop()
+        self._bridge.close()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        wait_until(lambda: self._server.started and self.relay.snapshot().position is not None)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.ask_to_stop()
+        assert self.has_stopped(30)
+
+    def ask_to_stop(self) -> None:
+        self._server.should_exit = True
+
+    def has_stopped(self, seconds: float) -> bool:
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    @property
+    def address(self) -> tuple[str, int]:
+        host, port = self._server.servers[0].sockets[0].getsockname()
+        return host, port
+
+    @property
+    def listeners(self) -> int:
+        return self.relay.snapshot().listeners
+
+    def url(self, path: str, scheme: str = "ws") -> str:
+        host, port = self.address
+        return f"{scheme}://{host}:{port}{path}"
+
+    def headers(self, actor: Actor) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.issuer.access_token(actor.user_id, actor.session_id)}"}
+
+    def anonymous(self, path: str = "/ws", **options: Any) -> ClientConnection:
+        """Open a socket that says nothing about its caller."""
+        return connect(self.url(path), proxy=None, **options)
+
+    def open(self, actor: Actor, path: str = "/ws", **options: Any) -> ClientConnection:
+        """Open a socket with a token in the header."""
+        return self.anonymous(path, additional_headers=self.headers(actor), **options)
+
+    @contextmanager
+    def listening(self, actor: Actor, path: str = "/ws") -> Iterator[ClientConnection]:
+        """Open a socket and hear its first frame."""
+        with self.open(actor, path) as listener:
+            assert hear(listener)["type"] == "ready"
+            yield listener
+
+    def stalled_peer(self, actor: Actor) -> socket.socket:
+        """Open a socket of a peer that reads no further than the answer to its handshake."""
+        peer = narrow_socket(self.address)
+        lines = [
+            "GET /ws HTTP/1.1",
+            "Host: test",
+            "Upgrade: websocket",
+            "Connection: Upgrade",
+            "Sec-WebSocket-Version: 13",
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+            *(f"{name}: {value}" for name, value in self.headers(actor).items()),
+        ]
+        peer.sendall("\r\n".join([*lines, "", ""]).encode())
+        assert peer.recv(12) == b"HTTP/1.1 101"
+        return peer
+
+
+def narrow_socket(address: tuple[str, int]) -> socket.socket:
+    """Connect with so small a window that a peer who does not read is soon noticed."""
+    peer = socket.socket()
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    peer.connect(address)
+    return peer
+
+
+def hear(listener: ClientConnection) -> dict[str, Any]:
+    """The next frame."""
+    frame: dict[str, Any] = json.loads(listener.recv(timeout=HEARING_SECONDS))
+    return frame
+
+
+def hear_until(listener: ClientConnection, seq: int) -> list[int]:
+    """The numbers of the frames up to that of `seq`."""
+    heard: list[int] = []
+    while not heard or heard[-1] < seq:
+        heard.append(hear(listener)["seq"])
+    return heard
+
+
+def close_code(listener: ClientConnection) -> int | None:
+    """Hear out the listener and answer the code with which its socket is closed."""
+    try:
+        while True:
+            listener.recv(timeout=HEARING_SECONDS)
+    except ConnectionClosed as closed:
+        return None if closed.rcvd is None else closed.rcvd.code
+
+
+def publish(redis: "Redis[bytes]", stream_length: int = STREAM_LENGTH) -> int:
+    """Publish what is recorded and answer the last number."""
+    publication.publish(redis, stream_length, lambda *_: None)
+    return events.bounds().last
+
+
+def remind(*audience: Actor, times: int = 1, padding: int = 0) -> None:
+    """Record events for these listeners; they are not published yet."""
+    with unit_of_work():
+        for number in range(times):
+            data: dict[str, object] = {"number": number, "padding": "x" * padding}
+            events.record(REMINDER, audience=[actor.user_id for actor in audience], data=data)
+
+
+def kill(server: EmbeddedRedis, redis: "Redis[bytes]") -> None:
+    """Kill a Redis, with all that it remembers."""
+    os.kill(redis.info("server")["process_id"], signal.SIGKILL)
+    wait_until(lambda: not server.is_running())

@@ -1,0 +1,251 @@
+"""Accounts over HTTP: register, log in, refresh, profile and sessions."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import jwt
+import pytest
+import requests
+
+from core.policy import Actor
+from core.security import TokenIssuer
+from tests.api.conftest import Caller, assert_problem
+from tests.conftest import PASSWORD
+
+PROFILE_FIELDS = "id username email full_name role is_active locale timezone created_at updated_at".split()
+ALICE = {"email": "alice@example.com", "password": PASSWORD}
+
+
+def register(caller: Caller, **fields: object) -> requests.Response:
+    return caller.post("/api/v1/auth/register", json=fields)
+
+
+class TestRegister:
+    @pytest.mark.parametrize("path", ["/api/v1/auth/register", "/auth/register", "/api/v1/auth/register/"])
+    def test_answers_the_profile_without_the_password(self, path: str, anybody: Caller) -> None:
+        response = anybody.post(path, json=ALICE | {"full_name": "Alice Archer"})
+
+        profile = response.json()
+        assert response.status_code == 201
+        assert list(profile) == PROFILE_FIELDS
+        assert (profile["username"], profile["email"], profile["role"]) == (ALICE["email"], ALICE["email"], "user")
+        assert PASSWORD not in response.text
+        assert "$2b$" not in response.text
+
+    def test_a_username_alone_will_do(self, anybody: Caller) -> None:
+        profile = register(anybody, username="alice", password=PASSWORD).json()
+
+        assert (profile["username"], profile["email"]) == ("alice", None)
+
+    @pytest.mark.parametrize("duplicate", [{"email": "ALICE@example.com"}, {"username": "alice@example.com", **ALICE}])
+    def test_a_duplicate_is_told_with_400(self, duplicate: dict[str, str], anybody: Caller) -> None:
+        register(anybody, **ALICE)
+
+        assert_problem(register(anybody, **(ALICE | duplicate)), 400, "account_taken")
+
+    def test_of_ten_registrations_at_once_one_wins(self, anybody: Caller) -> None:
+        with ThreadPoolExecutor(10) as pool:
+            answers = list(pool.map(lambda _: register(anybody, **ALICE).status_code, range(10)))
+
+        assert sorted(answers) == [201] + [400] * 9
+
+    @pytest.mark.parametrize(
+        ("body", "fields"),
+        [
+            ({"password": PASSWORD}, {""}),
+            ({"email": "no address", "password": PASSWORD}, {"email"}),
+            ({"email": "a@example.com", "password": "short"}, {"password"}),
+            ({"email": "a@example.com", "password": "x" * 1025}, {"password"}),
+            ({"email": "a@example.com", "password": PASSWORD, "role": "admin"}, {"role"}),
+            ({"email": "a@example.com", "username": "b@example.com", "password": PASSWORD}, {""}),
+            ({"username": "two words", "password": 12345678}, {"username", "password"}),
+        ],
+    )
+    def test_bad_input_is_named_and_never_echoed(
+        self, body: dict[str, object], fields: set[str], anybody: Caller
+    ) -> None:
+        response = register(anybody, **body)
+
+        problem = assert_problem(response, 422, "invalid")
+        assert {error["field"] for error in problem["errors"]} == fields
+        assert str(body["password"]) not in response.text
+
+
+class TestLogin:
+    @pytest.mark.parametrize("name", [{"email": "alice@example.com"}, {"username": "alice"}, {"email": "Alice"}])
+    def test_by_json_with_email_or_username(self, name: dict[str, str], anybody: Caller) -> None:
+        register(anybody, username="alice", **ALICE)
+
+        answer = anybody.post("/api/v1/auth/login", json=name | {"password": PASSWORD}).json()
+
+        assert (answer["token_type"], answer["expires_in"]) == ("bearer", 1800)
+        assert list(answer["user"]) == PROFILE_FIELDS
+        me = anybody.get("/api/v1/auth/me", headers={"Authorization": f"Bearer {answer['access_token']}"})
+        assert me.json() == answer["user"]
+
+    @pytest.mark.parametrize("path", ["/api/v1/auth/login", "/api/v1/auth/login/", "/auth/login"])
+    def test_by_form_as_the_password_flow_sends_it(self, path: str, anybody: Caller) -> None:
+        register(anybody, **ALICE)
+        form = {"grant_type": "password", "username": ALICE["email"], "password": PASSWORD, "scope": ""}
+
+        response = anybody.post(path, data=form)
+
+        assert response.status_code == 200
+        assert response.headers["Cache-Control"] == "no-store"
+        cookie = response.headers["Set-Cookie"]
+        assert "HttpOnly" in cookie
+        assert "SameSite=Strict" in cookie
+
+    def test_an_unknown_name_and_a_wrong_password_get_the_same_answer(self, anybody: Caller) -> None:
+        register(anybody, **ALICE)
+
+        wrong = anybody.post("/api/v1/auth/login", json=ALICE | {"password": "wrong password"})
+        unknown = anybody.post("/api/v1/auth/login", json={"email": "nobody@example.com", "password": PASSWORD})
+
+        problems = [assert_problem(answer, 401, "invalid_credentials") for answer in (wrong, unknown)]
+        for problem in problems:
+            del problem["request_id"]
+        assert problems[0] == problems[1]
+
+    @pytest.mark.parametrize("password", ["p" * 1024, "pässwörd ☔ zéro", "nul \u0001 and more of it"])
+    def test_long_and_strange_passwords_work(self, password: str, anybody: Caller) -> None:
+        register(anybody, email="a@example.com", password=password)
+
+        answer = anybody.post("/auth/login", json={"email": "a@example.com", "password": password})
+
+        assert answer.status_code == 200
+
+    @pytest.mark.parametrize("body", [{}, {"email": "a@example.com"}, {"email": "a", "username": "a", "password": "x"}])
+    def test_an_incomplete_login_is_invalid(self, body: dict[str, str], anybody: Caller) -> None:
+        assert_problem(anybody.post("/auth/login", json=body), 422, "invalid")
+
+    def test_another_media_type_is_refused(self, anybody: Caller) -> None:
+        response = anybody.post("/auth/login", data="<login/>", headers={"Content-Type": "application/xml"})
+
+        assert response.status_code == 415
+        assert response.headers["Content-Type"].startswith("application/problem+json")
+
+
+class TestTokens:
+    @pytest.mark.parametrize("forged", ["garbage", "a.b.c", ""])
+    def test_garbage_is_no_token(self, forged: str, anybody: Caller) -> None:
+        response = anybody.get("/auth/me", headers={"Authorization": f"Bearer {forged}"})
+
+        assert response.status_code == 401
+
+    def test_an_unsigned_token_is_refused(self, anybody: Caller, alice: Actor, issuer: TokenIssuer) -> None:
+        claims = jwt.decode(issuer.access_token(alice.user_id, alice.session_id), options={"verify_signature": False})
+        unsigned = jwt.encode(claims, None, algorithm="none")
+
+        response = anybody.get("/auth/me", headers={"Authorization": f"Bearer {unsigned}"})
+
+        assert_problem(response, 401, "token_invalid")
+
+    def test_a_refresh_token_is_no_access_token(self, anybody: Caller, alice: Actor, issuer: TokenIssuer) -> None:
+        token = issuer.refresh_token(alice.session_id, 0)
+
+        response = anybody.get("/auth/me", headers={"Authorization": f"Bearer {token}"})
+
+        assert_problem(response, 401, "token_invalid")
+
+    def test_a_token_is_good_for_its_own_session_only(
+        self, anybody: Caller, alice: Actor, mallory: Actor, issuer: TokenIssuer
+    ) -> None:
+        crossed = issuer.access_token(alice.user_id, mallory.session_id)
+
+        assert anybody.get("/auth/me", headers={"Authorization": f"Bearer {crossed}"}).status_code == 401
+
+    def test_refresh_rotates_by_body_and_by_cookie(self, anybody: Caller, alice: Actor, issuer: TokenIssuer) -> None:
+        first = issuer.refresh_token(alice.session_id, 0)
+
+        by_body = anybody.post("/api/v1/auth/refresh", json={"refresh_token": first}).json()
+        by_cookie = anybody.post("/api/v1/auth/refresh", json={})
+
+        assert by_body["refresh_token"] == issuer.refresh_token(alice.session_id, 1)
+        assert by_cookie.json()["refresh_token"] == issuer.refresh_token(alice.session_id, 2)
+        assert by_cookie.json()["user"]["id"] == alice.user_id
+
+    def test_a_replayed_refresh_token_ends_the_session(
+        self, anybody: Caller, as_alice: Caller, alice: Actor, issuer: TokenIssuer
+    ) -> None:
+        tokens = [issuer.refresh_token(alice.session_id, number) for number in range(2)]
+        for token in tokens:
+            anybody.post("/auth/refresh", json={"refresh_token": token})
+
+        replay = anybody.post("/auth/refresh", json={"refresh_token": tokens[0]})
+
+        assert_problem(replay, 401, "refresh_token_reused")
+        assert_problem(
+            anybody.post("/auth/refresh", json={"refresh_token": issuer.refresh_token(alice.session_id, 2)}),
+            401,
+            "session_revoked",
+        )
+
+
+class TestSessions:
+    def test_are_listed_with_the_current_one_marked(self, as_alice: Caller, alice: Actor) -> None:
+        (session,) = as_alice.get("/api/v1/auth/sessions").json()
+
+        assert set(session) == {
+            "id", "ip_address", "user_agent", "created_at", "last_used_at", "expires_at", "current",
+        }  # fmt: skip
+        assert (session["id"], session["current"]) == (alice.session_id, True)
+        assert as_alice.post("/auth/sessions/").json() == [session]
+
+    @pytest.mark.parametrize("path", ["/api/v1/auth/logout", "/auth/logout_all/"])
+    def test_logout_ends_the_token_at_once(self, path: str, as_alice: Caller) -> None:
+        assert as_alice.get("/auth/me").status_code == 200
+
+        assert as_alice.post(path).status_code == 204
+
+        assert_problem(as_alice.get("/auth/me"), 401, "session_revoked")
+
+    def test_one_ends_ones_own_session_but_nobody_elses(
+        self, as_alice: Caller, as_mallory: Caller, alice: Actor
+    ) -> None:
+        path = f"/api/v1/auth/sessions/{alice.session_id}"
+
+        assert_problem(as_mallory.delete(path), 404, "session_not_found")
+        assert as_alice.delete(path).status_code == 204
+        assert_problem(as_alice.get("/auth/me"), 401, "session_revoked")
+
+
+class TestProfile:
+    @pytest.mark.parametrize("path", ["/api/v1/auth/me", "/api/v1/users/me", "/api/v1/users/about_me/", "/auth/me"])
+    def test_is_read_and_changed(self, path: str, as_alice: Caller) -> None:
+        change = {"full_name": "Alice A.", "locale": "de", "timezone": "Europe/Berlin", "email": "a@example.org"}
+
+        changed = as_alice.patch(path, json=change).json()
+
+        assert changed | change == changed
+        assert as_alice.get(path).json() == changed
+
+    @pytest.mark.parametrize(
+        ("body", "field"),
+        [
+            ({"timezone": "Mars/Olympus"}, "timezone"),
+            ({"locale": "deutsch"}, "locale"),
+            ({"role": "admin"}, "role"),
+            ({"is_active": False}, "is_active"),
+            ({"password": "a new password"}, ""),
+            ({"password": "a new password", "current_password": "not it"}, "current_password"),
+        ],
+    )
+    def test_bad_changes_are_named(self, body: dict[str, object], field: str, as_alice: Caller) -> None:
+        problem = assert_problem(as_alice.patch("/auth/me", json=body), 422, "invalid")
+
+        assert [error["field"] for error in problem["errors"]] == [field]
+
+    def test_anothers_email_is_taken(self, as_alice: Caller, mallory: Actor) -> None:
+        assert_problem(as_alice.patch("/auth/me", json={"email": "MALLORY@example.com"}), 400, "account_taken")
+
+    def test_a_new_password_counts_from_then_on(
+        self, as_alice: Caller, anybody: Caller, caller_for: Callable[[Actor], Caller]
+    ) -> None:
+        change = {"password": "an even better one", "current_password": PASSWORD}
+
+        assert as_alice.patch("/auth/me", json=change).status_code == 200
+
+        logins = [anybody.post("/auth/login", json={"email": "alice", "password": word}) for word in change.values()]
+        assert [login.status_code for login in logins] == [200, 401]
+        assert as_alice.get("/auth/me").status_code == 200

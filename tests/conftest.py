@@ -1,0 +1,118 @@
+"""PostgreSQL and Redis of the run's own, and the cast: Alice owns, Bob shares, Mallory is a stranger, Ada is an admin."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from redis import Redis
+
+from core import db
+from core.config import Settings
+from core.embedded import EmbeddedPostgres, EmbeddedRedis
+from core.migrations import migrate
+from core.policy import Actor, Role
+from core.security import hash_password
+from core.services import accounts, sessions
+from core.services.sessions import Client
+
+PASSWORD = "correct horse battery"
+BCRYPT_ROUNDS = 4
+_PASSWORD_HASH = hash_password(PASSWORD, BCRYPT_ROUNDS)
+_STATEMENT_SECONDS = 10.0
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A fresh cluster with the schema in it."""
+    with EmbeddedPostgres(tmp_path_factory.mktemp("postgres"), durable=False) as server:
+        migrate(server.url)
+        yield server.url
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedRedis]:
+    with EmbeddedRedis(tmp_path_factory.mktemp("redis"), durable=False) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_url(redis_server: EmbeddedRedis) -> str:
+    return redis_server.url
+
+
+@pytest.fixture(scope="session")
+def environ(postgres_url: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The environment of a process that works with the run's servers; this process has it too."""
+    variables = {
+        "APP_ENV": "development",
+        "DATABASE_URL": postgres_url,
+        "REDIS_URL": redis_url,
+        "SECRET_KEY": "a secret of the test run, long enough to sign with",
+        "BCRYPT_ROUNDS": str(BCRYPT_ROUNDS),
+        "RATE_LIMIT": "100000/minute",
+        "RATE_LIMIT_CREDENTIALS": "100000/minute",
+        "LOG_FILE": str(tmp_path_factory.mktemp("log") / "app.log"),
+        "WEATHER_RETRY_SECONDS": "0.1",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        yield variables
+
+
+@pytest.fixture(scope="session")
+def settings(environ: dict[str, str]) -> Settings:
+    return Settings.from_environ(environ)
+
+
+@pytest.fixture
+def database(postgres_url: str, redis_url: str) -> Iterator[None]:
+    """The database without rows and Redis without keys. Numbers go on, as they would in production."""
+    db.configure(postgres_url, application="tests", statement_seconds=_STATEMENT_SECONDS)
+    db.execute(
+        "TRUNCATE users, sessions, ws_tickets, tasks, events, analytics_rollups, analytics_deltas;"
+        "UPDATE event_log_state SET jobs_seq = last_seq"
+    )
+    with Redis.from_url(redis_url) as redis:
+        redis.flushdb()
+    yield
+    db.disconnect()
+
+
+@pytest.fixture
+def redis(redis_url: str) -> Iterator["Redis[bytes]"]:
+    with Redis.from_url(redis_url) as client:
+        yield client
+
+
+def enlist(name: str, role: Role = Role.USER) -> Actor:
+    """Make an account with an open session."""
+    profile = accounts.register(
+        username=name, email=f"{name}@example.com", full_name=name.title(), password_hash=_PASSWORD_HASH, role=role
+    )
+    grant = sessions.open_session(profile["id"], Client("127.0.0.1", "tests"), timedelta(days=1))
+    return Actor(profile["id"], role, grant.session_id)
+
+
+@pytest.fixture
+def alice(database: None) -> Actor:
+    """Owns what the tests are about."""
+    return enlist("alice")
+
+
+@pytest.fixture
+def bob(database: None) -> Actor:
+    """Shares: Alice assigns tasks to him."""
+    return enlist("bob")
+
+
+@pytest.fixture
+def mallory(database: None) -> Actor:
+    """A stranger."""
+    return enlist("mallory")
+
+
+@pytest.fixture
+def ada(database: None) -> Actor:
+    """An admin."""
+    return enlist("ada", Role.ADMIN)

@@ -1,0 +1,109 @@
+"""The unit of work, and connections that heal."""
+
+import threading
+
+import pytest
+from peewee import OperationalError
+
+from core import db, events
+from core.db import execute, exclusive, unit_of_work
+from core.models import Task
+from core.policy import Actor
+from core.services import tasks
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+def test_a_unit_of_work_that_fails_leaves_nothing(alice: Actor) -> None:
+    def fail_after_insert() -> None:
+        with unit_of_work():
+            Task.create(title="half done", user_id=alice.user_id)
+            raise LookupError
+
+    pytest.raises(LookupError, fail_after_insert)
+
+    assert Task.select().count() == 0
+
+
+def test_units_of_work_do_not_nest() -> None:
+    with unit_of_work(), pytest.raises(RuntimeError, match="commits once"), unit_of_work():
+        pass
+
+
+def test_wake_ups_come_after_the_commit_and_once(alice: Actor) -> None:
+    seen_by_others: list[int] = []
+
+    def count_in_another_connection() -> None:
+        thread = threading.Thread(target=lambda: (seen_by_others.append(Task.select().count()), db.disconnect()))
+        thread.start()
+        thread.join()
+
+    stop = events.on_recorded(count_in_another_connection)
+    try:
+        tasks.create_task(alice, {"title": "seen", "assignee_id": alice.user_id})
+    finally:
+        stop()
+
+    assert seen_by_others == [1]
+
+
+def test_a_failed_unit_wakes_nobody(alice: Actor) -> None:
+    calls: list[None] = []
+    stop = events.on_recorded(lambda: calls.append(None))
+    try:
+        pytest.raises(Exception, tasks.create_task, alice, {"title": "x", "assignee_id": 10**9})
+    finally:
+        stop()
+
+    assert calls == []
+
+
+def test_a_connection_that_the_server_has_closed_is_replaced_before_use() -> None:
+    (pid,) = execute("SELECT pg_backend_pid()").fetchone()
+    _terminate(pid)
+
+    (new_pid,) = execute("SELECT pg_backend_pid()").fetchone()
+
+    assert new_pid != pid
+
+
+def test_a_connection_that_dies_in_use_is_replaced_by_the_next_use() -> None:
+    def lose_connection_inside() -> None:
+        with unit_of_work():
+            (pid,) = execute("SELECT pg_backend_pid()").fetchone()
+            _terminate(pid)
+            execute("SELECT 1")
+
+    pytest.raises(OperationalError, lose_connection_inside)
+
+    assert execute("SELECT 1").fetchone() == (1,)
+
+
+def test_an_exclusive_name_has_one_holder_and_is_free_afterwards() -> None:
+    outcomes: list[bool] = []
+
+    def try_elsewhere() -> None:
+        with exclusive("the name") as held:
+            outcomes.append(held)
+        db.disconnect()
+
+    with exclusive("the name") as held:
+        _in_thread(try_elsewhere)
+    _in_thread(try_elsewhere)
+
+    assert held
+    assert outcomes == [False, True]
+
+
+def _terminate(pid: int) -> None:
+    def terminate() -> None:
+        execute("SELECT pg_terminate_backend(%s, 5000)", (pid,))
+        db.disconnect()
+
+    _in_thread(terminate)
+
+
+def _in_thread(function: object) -> None:
+    thread = threading.Thread(target=function)  # type: ignore[arg-type]
+    thread.start()
+    thread.join()

@@ -1,0 +1,18 @@
+"""Wait for what another thread or process does, without guessing how long it takes."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+_Found = TypeVar("_Found")
+_STEP_SECONDS = 0.01
+
+
+def wait_until(condition: Callable[[], _Found], seconds: float = 15.0) -> _Found:
+    """Ask again and again until the answer is true, and answer it; fail after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{condition} did not become true within {seconds} s")
+        time.sleep(_STEP_SECONDS)
+    return found
