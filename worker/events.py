@@ -1,0 +1,23 @@
+"""Jobs of the event log."""
+
+from typing import Any
+
+from core import jobs
+from core.services import publication, retention
+from worker.app import app, redis, settings
+
+
+@app.task(name=jobs.EVENTS_PUBLISH)  # type: ignore[untyped-decorator]  # Celery ships no types.
+def publish() -> int:
+    """Publish what has been committed, and send the jobs that follow from it."""
+    return publication.publish(redis, settings.event_stream_length, _dispatch)
+
+
+@app.task(name=jobs.EVENTS_PURGE)  # type: ignore[untyped-decorator]  # Celery ships no types.
+def purge() -> int:
+    """Remove events past their retention."""
+    return retention.purge_events(settings.event_retention_days)
+
+
+def _dispatch(name: str, arguments: tuple[Any, ...]) -> None:
+    app.send_task(name, arguments)
