@@ -155,6 +155,7 @@ def _code_of(outcomes: list[Any]) -> int:
     Raises:
         Exception: what else has ended the sender or the reader, a mistake of ours.
     """
+    print("OUT", outcomes)
     for outcome in outcomes:
         if isinstance(outcome, Exception) and not isinstance(outcome, WebSocketDisconnected):
             raise outcome

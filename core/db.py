@@ -76,7 +76,7 @@ def connected() -> Iterator[None]:
         raise
 
 
-def after_commit(callback: Callable[[], None]) -> None:
+def after_commit(callback: Callable[[], object]) -> None:
     """Call back once the running unit of work has committed, at most once each however often it is asked for."""
     _thread.callbacks[callback] = None
 

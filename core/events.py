@@ -7,13 +7,17 @@ to be lost.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import orjson
+import structlog
 from structlog.contextvars import get_contextvars
 
 from core.db import after_commit, execute
 from core.models.task import TASK_JSON
+
+log = structlog.get_logger()
 
 TASK_CREATED: Final = "task.created"
 TASK_UPDATED: Final = "task.updated"
@@ -41,7 +45,7 @@ VALUES (%(type)s, %(actor_id)s, %(audience)s, %(request_id)s, %(data)s)
 """
 
 _READ_SINCE = """
-SELECT seq, type, task_id, actor_id, audience, to_json(at)#>>'{}', data::text
+SELECT seq, type, task_id, actor_id, audience, to_json(at)#>>'{}', request_id, data::text
 FROM events WHERE seq > %(since)s ORDER BY seq LIMIT %(limit)s
 """
 
@@ -62,6 +66,7 @@ class Event:
     actor_id: int | None
     audience: tuple[int, ...]
     at: str
+    request_id: str | None
     data: str
 
     def frame(self) -> str:
@@ -108,6 +113,7 @@ def record_task(kind: str, task_id: int, actor_id: int | None) -> str:
     parameters = {"type": kind, "task_id": task_id, "actor_id": actor_id, "request_id": _request_id()}
     (data,) = execute(_RECORD_TASK, parameters).fetchone()
     after_commit(_wake)
+    after_commit(partial(log.info, "change", kind=kind, task_id=task_id, actor_id=actor_id))
     return str(data)
 
 
@@ -122,12 +128,13 @@ def record(kind: str, *, audience: Iterable[int], data: dict[str, object], actor
     }
     execute(_RECORD, parameters)
     after_commit(_wake)
+    after_commit(partial(log.info, "change", kind=kind, actor_id=actor_id))
 
 
 def read_since(since: int, limit: int) -> list[Event]:
     """Read up to `limit` published events after the number `since`, in order."""
     rows = execute(_READ_SINCE, {"since": since, "limit": limit}).fetchall()
-    return [Event(seq, kind, task, actor, tuple(who), at, data) for seq, kind, task, actor, who, at, data in rows]
+    return [Event(seq, kind, task, actor, tuple(who), *rest) for seq, kind, task, actor, who, *rest in rows]
 
 
 def bounds() -> Bounds:

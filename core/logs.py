@@ -18,8 +18,16 @@ from core.config import Settings
 
 _SECRET_WORDS: Final = ("password", "token", "secret", "authorization", "cookie", "ticket", "api_key")
 _REDACTED: Final = "[redacted]"
-# These would repeat what the request log says, and with query strings that hold tickets and keys.
-_QUIET_LOGGERS: Final = ("uvicorn.error", "uvicorn.access", "urllib3", "kombu", "amqp", "celery.worker.strategy")
+# These would repeat what our own lines say, and with query strings that hold tickets and keys.
+_QUIET_LOGGERS: Final = (
+    "uvicorn.error",
+    "uvicorn.access",
+    "urllib3",
+    "kombu",
+    "amqp",
+    "celery.app.trace",
+    "celery.worker.strategy",
+)
 
 
 def configure(settings: Settings, process: str, *, in_background: bool = False) -> None:

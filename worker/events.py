@@ -1,7 +1,5 @@
 """Jobs of the event log."""
 
-from typing import Any
-
 from core import jobs
 from core.services import publication, retention
 from worker.app import app, redis, settings
@@ -19,5 +17,5 @@ def purge() -> int:
     return retention.purge_events(settings.event_retention_days)
 
 
-def _dispatch(name: str, arguments: tuple[Any, ...]) -> None:
-    app.send_task(name, arguments)
+def _dispatch(job: publication.Job) -> None:
+    app.send_task(job.name, job.arguments, headers={"request_id": job.request_id})

@@ -5,12 +5,13 @@ kombu 5.7 asks a closed connection for its address while it reconnects (`Channel
 the worker ends. As a ConnectionError it is one.
 """
 
-from typing import Any
+from typing import Any, Final
 
-from kombu.transport.redis import Channel
+from kombu.transport import redis as transport
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-_original = Channel._connparams  # noqa: SLF001 - that is what the patch is about.
+_Channel: Final[Any] = transport.Channel
+_original: Final = _Channel._connparams  # noqa: SLF001 - that is what the patch is about.
 
 
 def _connparams(channel: Any, *args: Any, **kwargs: Any) -> Any:
@@ -21,4 +22,4 @@ def _connparams(channel: Any, *args: Any, **kwargs: Any) -> Any:
 
 def apply() -> None:
     """Put the patch in place."""
-    Channel._connparams = _connparams  # noqa: SLF001 - see above.
+    _Channel._connparams = _connparams  # noqa: SLF001 - see above.

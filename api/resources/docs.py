@@ -47,8 +47,8 @@ _REDOC: Final = """\
 <link rel="icon" href="data:,"><style>body { margin: 0; }</style>
 </head>
 <body>
-<redoc spec-url="/openapi.json" disable-search="true"></redoc>
-<script src="/docs/assets/redoc.js"></script>
+<redoc spec-url="/openapi.json"></redoc>
+<script type="module" src="/docs/assets/redoc.js"></script>
 </body>
 </html>
 """

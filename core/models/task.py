@@ -11,11 +11,10 @@ PRIORITIES: Final = ("low", "medium", "high", "urgent")
 
 # A task as clients see it. PostgreSQL builds the text, so that a read costs neither model objects nor a second
 # serialization; events carry the very same form.
-TASK_JSON: Final = """json_build_object(
-    'id', t.id, 'title', t.title, 'description', t.description, 'status', t.status, 'priority', t.priority,
-    'due_at', t.due_at, 'city', t.city, 'weather', t.weather, 'weather_status', t.weather_status,
-    'user_id', t.user_id, 'assignee_id', t.assignee_id, 'group_id', t.group_id, 'completed', t.status = 'done',
-    'completed_at', t.completed_at, 'created_at', t.created_at, 'updated_at', t.updated_at, 'version', t.version)"""
+TASK_JSON: Final = """(SELECT row_to_json(fields) FROM (SELECT
+    t.id, t.title, t.description, t.status, t.priority, t.due_at, t.city, t.weather, t.weather_status, t.user_id,
+    t.assignee_id, t.group_id, t.status = 'done' AS completed, t.completed_at, t.created_at, t.updated_at, t.version
+) fields)"""
 
 
 class Task(BaseModel):

@@ -9,6 +9,7 @@ crash between two of them costs nothing but the repetition:
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
@@ -34,7 +35,17 @@ UPDATE event_log_state SET last_seq = last_seq + (SELECT count(*) FROM numbered)
 RETURNING (SELECT count(*) FROM numbered)
 """
 
-Dispatch = Callable[[str, tuple[Any, ...]], None]
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job that follows from an event, and the id of the request that the event came from."""
+
+    name: str
+    arguments: tuple[Any, ...]
+    request_id: str | None
+
+
+Dispatch = Callable[[Job], None]
 
 
 def publish(redis: Redis, stream_length: int, dispatch: Dispatch) -> int:
@@ -109,6 +120,7 @@ def stream_entry(event: Event) -> dict[Any, Any]:
         "task_id": "" if event.task_id is None else str(event.task_id),
         "actor_id": "" if event.actor_id is None else str(event.actor_id),
         "at": event.at,
+        "request_id": event.request_id or "",
         "data": event.data,
     }
 
@@ -122,6 +134,7 @@ def event_from_entry(entry_id: bytes, fields: dict[bytes, bytes]) -> Event:
         actor_id=int(fields[b"actor_id"]) if fields[b"actor_id"] else None,
         audience=tuple(orjson.loads(fields[b"audience"])),
         at=fields[b"at"].decode(),
+        request_id=fields[b"request_id"].decode() or None,
         data=fields[b"data"].decode(),
     )
 
@@ -129,19 +142,19 @@ def event_from_entry(entry_id: bytes, fields: dict[bytes, bytes]) -> Event:
 def _derive_jobs(dispatch: Dispatch) -> None:
     (position,) = execute("SELECT jobs_seq FROM event_log_state").fetchone()
     while batch := read_since(position, _BATCH):
-        for name, arguments in jobs_for(batch):
-            dispatch(name, arguments)
+        for job in jobs_for(batch):
+            dispatch(job)
         position = batch[-1].seq
         with unit_of_work():
             execute("UPDATE event_log_state SET jobs_seq = %s", (position,))
 
 
-def jobs_for(batch: Iterable[Event]) -> list[tuple[str, tuple[Any, ...]]]:
+def jobs_for(batch: Iterable[Event]) -> list[Job]:
     """The jobs that follow from events: one `weather.enrich` for each city that waits, however many tasks do."""
-    cities: dict[str, None] = {}
+    cities: dict[str, str | None] = {}
     for event in batch:
         if event.type in {TASK_CREATED, TASK_UPDATED}:
             task = orjson.loads(event.data)
             if task["weather_status"] == "pending":
-                cities[city_key(task["city"])] = None
-    return [(jobs.WEATHER_ENRICH, (key,)) for key in cities]
+                cities.setdefault(city_key(task["city"]), event.request_id)
+    return [Job(jobs.WEATHER_ENRICH, (key,), request_id) for key, request_id in cities.items()]

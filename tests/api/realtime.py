@@ -21,9 +21,8 @@ from api.bridge import Bridge
 from api.relay import Relay
 from api.resources.realtime import Sockets, Tickets
 from api.server import SERVER_OPTIONS
-from core import events
+from core import db, events
 from core.config import Settings
-from core.db import unit_of_work
 from core.embedded import EmbeddedRedis
 from core.policy import Actor
 from core.security import TokenIssuer
@@ -40,6 +39,7 @@ class RealtimeServer:
     """A server that has nothing but the realtime routes, in a thread of this process."""
 
     def __init__(self, settings: Settings) -> None:
+        db.configure(settings.database_url.get_secret_value(), application="realtime", statement_seconds=10)
         self.issuer = TokenIssuer(settings.secret_key.get_secret_value(), settings.access_token_minutes * 60)
         self._bridge = Bridge(
             database_threads=settings.database_threads,
@@ -167,7 +167,7 @@ def publish(redis: "Redis[bytes]", stream_length: int = STREAM_LENGTH) -> int:
 
 def remind(*audience: Actor, times: int = 1, padding: int = 0) -> None:
     """Record events for these listeners; they are not published yet."""
-    with unit_of_work():
+    with db.unit_of_work():
         for number in range(times):
             data: dict[str, object] = {"number": number, "padding": "x" * padding}
             events.record(REMINDER, audience=[actor.user_id for actor in audience], data=data)

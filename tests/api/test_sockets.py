@@ -286,8 +286,8 @@ def test_shutdown_closes_with_1012_and_does_not_wait_for_peers_that_never_read(
         wait_until(lambda: server.listeners == len(peers))
         remind(alice, times=2, padding=4 * 1024 * 1024)
         publish(redis)
-        with server.open(alice) as listener:
-            assert hear(listener)["type"] == "ready"
+        wait_until(lambda: server.relay.snapshot().position == events.bounds().last)
+        with server.listening(alice) as listener:
             server.ask_to_stop()
             assert close_code(listener) == 1012
         assert server.has_stopped(10)

@@ -1,0 +1,149 @@
+"""The analytics: exact at every moment, and the same whether folded bit by bit or counted anew."""
+
+import random
+import threading
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from core import db
+from core.db import execute, unit_of_work
+from core.models.task import STATUSES
+from core.policy import Actor
+from core.services import analytics, tasks
+from core.services.analytics import read_figures
+
+
+def counted(actor: Actor) -> dict[str, int]:
+    rows = execute("SELECT status, count(*) FROM tasks WHERE user_id = %s GROUP BY 1", (actor.user_id,)).fetchall()
+    return dict.fromkeys(STATUSES, 0) | dict(rows)
+
+
+def rollups() -> list[tuple[object, ...]]:
+    rows: list[tuple[object, ...]] = execute(
+        "SELECT user_id, day, status, tasks FROM analytics_rollups WHERE tasks <> 0 ORDER BY 1, 2, 3"
+    ).fetchall()
+    return rows
+
+
+def create_on(actor: Actor, created_at: datetime) -> int:
+    task_id, _ = tasks.create_task(actor, {"title": "dated"})
+    with unit_of_work():
+        execute("UPDATE tasks SET created_at = %s WHERE id = %s", (created_at, task_id))
+    return task_id
+
+
+def test_figures_are_exact_before_and_after_the_fold(alice: Actor) -> None:
+    for status in ("todo", "todo", "done"):
+        tasks.create_task(alice, {"title": "x", "status": status})
+
+    before = read_figures(alice)
+    folded = analytics.fold()
+    after = read_figures(alice)
+
+    assert before.by_status == after.by_status == {"todo": 2, "in_progress": 0, "done": 1}
+    assert before.by_user == after.by_user == {"alice": 3}
+    assert folded == 3
+    assert datetime.now(UTC) - after.as_of < timedelta(minutes=1)
+
+
+def test_without_tasks_all_figures_are_zero(alice: Actor) -> None:
+    figures = read_figures(alice)
+
+    assert figures.by_status == {"todo": 0, "in_progress": 0, "done": 0}
+    assert figures.by_user == {}
+
+
+def test_one_sees_ones_own_figures_and_an_admin_everyones(alice: Actor, bob: Actor, ada: Actor) -> None:
+    tasks.create_task(alice, {"title": "x", "assignee_id": bob.user_id})
+    tasks.create_task(bob, {"title": "x"})
+
+    assert read_figures(bob).by_user == {"bob": 1}
+    assert read_figures(ada).by_user == {"alice": 1, "bob": 1}
+
+
+@pytest.mark.parametrize("fold_first", [False, True])
+def test_both_ends_of_a_span_are_included_in_utc(fold_first: bool, alice: Actor) -> None:
+    for created_at in (
+        datetime(2026, 4, 30, 23, 59, 59, 999999, tzinfo=UTC),
+        datetime(2026, 5, 1, tzinfo=UTC),
+        datetime(2026, 5, 24, 23, 59, 59, 999999, tzinfo=UTC),
+        datetime(2026, 5, 25, tzinfo=UTC),
+    ):
+        create_on(alice, created_at)
+    if fold_first:
+        analytics.fold()
+
+    def total(start: date | None, end: date | None) -> int:
+        return sum(read_figures(alice, start, end).by_status.values())
+
+    assert total(date(2026, 5, 1), date(2026, 5, 24)) == 2
+    assert total(date(2026, 5, 1), None) == 3
+    assert total(None, date(2026, 5, 24)) == 3
+    assert total(None, None) == 4
+
+
+def test_deleting_an_account_takes_its_figures_along(alice: Actor, ada: Actor) -> None:
+    tasks.create_task(alice, {"title": "x"})
+    analytics.fold()
+    with unit_of_work():
+        execute("DELETE FROM users WHERE id = %s", (alice.user_id,))
+
+    assert read_figures(ada).by_user == {}
+    analytics.fold()
+    assert rollups() == []
+
+
+def test_rebuilt_equals_incremental_after_thousands_of_random_changes(alice: Actor, bob: Actor) -> None:
+    """Changes, folds and rebuilds run side by side; at every look the figures are those of a count."""
+    dice = random.Random(20260501)  # noqa: S311 - the same changes in every run.
+    changes_done = threading.Event()
+
+    def fold_all_the_time() -> None:
+        while not changes_done.is_set():
+            analytics.fold(limit=dice.choice([1, 7, 100]))
+        db.disconnect()
+
+    folder = threading.Thread(target=fold_all_the_time)
+    folder.start()
+    try:
+        _change_at_random(dice, (alice, bob), 3000)
+    finally:
+        changes_done.set()
+        folder.join()
+    while analytics.fold():
+        pass
+
+    incremental = rollups()
+    analytics.rebuild()
+
+    assert incremental == rollups()
+    assert incremental
+    for actor in (alice, bob):
+        assert read_figures(actor).by_status == counted(actor)
+
+
+def _change_at_random(dice: random.Random, actors: tuple[Actor, Actor], changes: int) -> None:
+    """Make changes in SQL, as they reach the tables from any writer."""
+    for number in range(changes):
+        actor = dice.choice(actors)
+        match dice.randrange(10):
+            case 0 | 1 | 2 | 3:
+                sql = (
+                    "INSERT INTO tasks (title, user_id, status, completed_at, created_at) SELECT 'x', %(user)s, "
+                    "%(status)s, CASE WHEN %(status)s = 'done' THEN now() END, now() - make_interval(days => %(days)s)"
+                )
+            case 4 | 5 | 6 | 7:
+                sql = (
+                    "UPDATE tasks SET status = %(status)s, completed_at = CASE WHEN %(status)s = 'done' THEN now() END "
+                    "WHERE id IN (SELECT id FROM tasks WHERE user_id = %(user)s ORDER BY random() LIMIT 3)"
+                )
+            case _:
+                sql = "DELETE FROM tasks WHERE id IN (SELECT id FROM tasks WHERE user_id = %(user)s LIMIT 1)"
+        parameters = {"user": actor.user_id, "status": dice.choice(STATUSES), "days": dice.randrange(5)}
+        with unit_of_work():
+            execute(sql, parameters)
+        if number % 500 == 0:
+            assert read_figures(actor).by_status == counted(actor)
+        if number % 1000 == 999:
+            analytics.rebuild()

@@ -1,0 +1,227 @@
+"""The event log's way out: numbered in order, appended once, turned into jobs, whatever fails in between."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import orjson
+import pytest
+from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from structlog.contextvars import bound_contextvars
+
+from core import db, events
+from core.db import exclusive, execute, unit_of_work
+from core.events import STREAM_KEY, bounds
+from core.jobs import WEATHER_ENRICH
+from core.policy import Actor
+from core.services import publication, tasks
+from core.services.publication import Job, event_from_entry
+
+STREAM_LENGTH = 10_000
+
+
+@pytest.fixture
+def dispatched() -> list[Job]:
+    return []
+
+
+@pytest.fixture
+def publish(redis: Redis, dispatched: list[Job]) -> Callable[[], int]:
+    return lambda: publication.publish(redis, STREAM_LENGTH, dispatched.append)
+
+
+def stream(redis: Redis) -> list[events.Event]:
+    entries: Any = redis.xrange(STREAM_KEY)
+    return [event_from_entry(entry_id, fields) for entry_id, fields in entries]
+
+
+def create(actor: Actor, title: str = "a task", **fields: object) -> int:
+    return tasks.create_task(actor, {"title": title, **fields})[0]
+
+
+def test_events_are_numbered_in_order_without_gaps_and_appended(
+    alice: Actor, redis: Redis, publish: Callable[[], int]
+) -> None:
+    before = bounds().last
+    created = [create(alice) for _ in range(3)]
+
+    assert publish() == 3
+
+    published = stream(redis)
+    assert [event.seq for event in published] == [before + 1, before + 2, before + 3]
+    assert [event.task_id for event in published] == created
+    assert published == events.read_since(before, 10)
+
+
+def test_a_lower_id_that_commits_late_is_numbered_late_and_not_skipped(
+    alice: Actor, redis: Redis, publish: Callable[[], int]
+) -> None:
+    inserted, may_commit = threading.Event(), threading.Event()
+
+    def commit_late() -> None:
+        with unit_of_work():
+            events.record(events.SESSIONS_REVOKED, audience=[], data={})
+            inserted.set()
+            may_commit.wait(10)
+        db.disconnect()
+
+    slow = threading.Thread(target=commit_late)
+    slow.start()
+    assert inserted.wait(10)
+    create(alice)
+    publish()
+    may_commit.set()
+    slow.join()
+    publish()
+
+    assert [event.type for event in stream(redis)] == ["task.created", "sessions.revoked"]
+
+
+def test_many_writers_and_many_publishers_leave_no_gap_and_no_double(
+    alice: Actor, redis: Redis, publish: Callable[[], int]
+) -> None:
+    before = bounds().last
+
+    def write_and_publish(number: int) -> int:
+        task_id = create(alice, f"task {number}")
+        publish()
+        return task_id
+
+    with ThreadPoolExecutor(8, initializer=db.disconnect) as pool:
+        created = list(pool.map(write_and_publish, range(80)))
+        list(pool.map(lambda _: db.disconnect(), range(8)))
+    publish()
+
+    published = stream(redis)
+    assert [event.seq for event in published] == list(range(before + 1, before + 81))
+    assert sorted(event.task_id or 0 for event in published) == sorted(created)
+
+
+def test_who_finds_a_publisher_at_work_leaves_and_the_other_sees_its_events(
+    alice: Actor, redis: Redis, dispatched: list[Job]
+) -> None:
+    """What commits while somebody publishes is published by them, since they look again after letting go."""
+    create(alice, city="London")
+    late: list[int] = []
+
+    def commit_and_be_turned_away(job: Job) -> None:
+        dispatched.append(job)
+        if not late:
+            late.append(0)
+            thread = threading.Thread(target=from_elsewhere)
+            thread.start()
+            thread.join()
+
+    def from_elsewhere() -> None:
+        create(alice, "late")
+        late.append(publication.publish(redis, STREAM_LENGTH, dispatched.append))
+        db.disconnect()
+
+    published = publication.publish(redis, STREAM_LENGTH, commit_and_be_turned_away)
+
+    assert late == [0, 0]
+    assert published == 2
+
+
+@pytest.mark.parametrize("broken", ["xadd", "dispatch"])
+def test_a_crash_between_the_steps_costs_nothing_but_a_repetition(
+    broken: str, alice: Actor, redis: Redis, dispatched: list[Job], publish: Callable[[], int]
+) -> None:
+    create(alice, city="London")
+
+    class Broken:
+        """A Redis that fails on the way to the stream."""
+
+        def __getattr__(self, name: str) -> Any:
+            if name == "pipeline":
+                raise RedisConnectionError
+            return getattr(redis, name)
+
+    def refuse(_job: Job) -> None:
+        raise RedisConnectionError
+
+    server: Any = Broken() if broken == "xadd" else redis
+    dispatch = dispatched.append if broken == "xadd" else refuse
+    with pytest.raises(RedisConnectionError):
+        publication.publish(server, STREAM_LENGTH, dispatch)
+    publish()
+    publish()
+
+    assert len(stream(redis)) == 1
+    assert [(job.name, job.arguments) for job in dispatched] == [(WEATHER_ENRICH, ("london",))]
+
+
+def test_a_redis_that_lost_its_memory_is_refilled(alice: Actor, redis: Redis, publish: Callable[[], int]) -> None:
+    create(alice)
+    publish()
+    redis.flushall()
+    create(alice)
+
+    publish()
+
+    assert [event.type for event in stream(redis)] == ["task.created", "task.created"]
+
+
+def test_a_stream_of_another_history_is_renewed(alice: Actor, redis: Redis, publish: Callable[[], int]) -> None:
+    redis.xadd(STREAM_KEY, {"type": "from before the backup"}, id=f"{bounds().last + 1000}-0")
+    create(alice)
+
+    publish()
+
+    assert [event.seq for event in stream(redis)] == [bounds().last]
+
+
+def test_the_stream_is_no_longer_than_it_may_be_after_a_refill(alice: Actor, redis: Redis) -> None:
+    for _ in range(5):
+        create(alice)
+
+    publication.publish(redis, 2, lambda _job: None)
+
+    assert [event.seq for event in stream(redis)] == [bounds().last - 1, bounds().last]
+
+
+def test_one_job_a_city_with_the_request_it_came_from(
+    alice: Actor, dispatched: list[Job], publish: Callable[[], int]
+) -> None:
+    with bound_contextvars(request_id="the-request"):
+        for city in ("London", "LONDON ", "Paris"):
+            create(alice, city=city)
+    create(alice)
+
+    publish()
+
+    assert dispatched == [
+        Job(WEATHER_ENRICH, ("london",), "the-request"),
+        Job(WEATHER_ENRICH, ("paris",), "the-request"),
+    ]
+
+
+def test_a_frame_holds_the_task_as_it_was_recorded(alice: Actor, redis: Redis, publish: Callable[[], int]) -> None:
+    task_id = create(alice, 'quotes " and ünïcödé ☔')
+    publish()
+
+    (event,) = stream(redis)
+    frame = orjson.loads(event.frame())
+
+    assert list(frame) == ["seq", "type", "task_id", "actor_id", "at", "data"]
+    assert frame["data"] == orjson.loads(tasks.read_task(alice, task_id))
+    assert event.audience == (alice.user_id,)
+
+
+def test_nothing_happens_while_another_process_holds_the_lock(alice: Actor, redis: Redis) -> None:
+    create(alice)
+    outcome: list[int] = []
+
+    def from_elsewhere() -> None:
+        outcome.append(publication.publish(redis, STREAM_LENGTH, lambda _job: None))
+        db.disconnect()
+
+    with exclusive("allweather:publish"):
+        thread = threading.Thread(target=from_elsewhere)
+        thread.start()
+        thread.join()
+
+    assert outcome == [0]
+    assert execute("SELECT count(*) FROM events WHERE seq IS NULL").fetchone() == (1,)

@@ -1,0 +1,85 @@
+"""What has had its time is removed, and nothing else."""
+
+from datetime import timedelta
+
+import pytest
+
+from core import events
+from core.db import execute, unit_of_work
+from core.models import Session, Ticket
+from core.policy import Actor
+from core.services import retention, sessions, tasks
+from tests.conftest import enlist
+
+
+def scalar(sql: str) -> int:
+    (value,) = execute(sql).fetchone()
+    return int(value)
+
+
+def test_sessions_go_when_they_have_expired_or_were_revoked_long_ago(alice: Actor) -> None:
+    expired, revoked_lately, revoked_long_ago = enlist("expired"), enlist("lately"), enlist("long-ago")
+    with unit_of_work():
+        execute("UPDATE sessions SET expires_at = now() - interval '1 s' WHERE id = %s", (expired.session_id,))
+        execute("UPDATE sessions SET revoked_at = now() WHERE id = %s", (revoked_lately.session_id,))
+        execute(
+            "UPDATE sessions SET revoked_at = now() - interval '2 days' WHERE id = %s", (revoked_long_ago.session_id,)
+        )
+
+    assert retention.purge_tokens() == {"tickets": 0, "sessions": 2}
+
+    kept = {session.id for session in Session.select()}
+    assert kept == {alice.session_id, revoked_lately.session_id}
+
+
+def test_tickets_go_when_they_have_expired(alice: Actor) -> None:
+    for _ in range(2):
+        sessions.issue_ticket(alice, timedelta(minutes=1))
+    with unit_of_work():
+        execute(
+            "UPDATE ws_tickets SET expires_at = now() - interval '1 s' WHERE ctid = (SELECT min(ctid) FROM ws_tickets)"
+        )
+
+    assert retention.purge_tokens()["tickets"] == 1
+    assert Ticket.select().count() == 1
+
+
+@pytest.fixture
+def old_events(alice: Actor) -> int:
+    """Events of eight days ago: published and turned into jobs, published only, and not even that."""
+    for _ in range(3):
+        tasks.create_task(alice, {"title": "old"})
+    with unit_of_work():
+        execute("UPDATE events SET at = now() - interval '8 days'")
+        execute("UPDATE event_log_state SET last_seq = last_seq + 2, jobs_seq = last_seq + 1")
+        execute(
+            "UPDATE events SET seq = state.last_seq - 1 FROM event_log_state state "
+            "WHERE events.id = (SELECT min(id) FROM events)"
+        )
+        execute(
+            "UPDATE events SET seq = state.last_seq FROM event_log_state state "
+            "WHERE events.id = (SELECT min(id) + 1 FROM events)"
+        )
+    return events.bounds().last
+
+
+def test_only_events_that_have_been_worked_off_go(old_events: int) -> None:
+    assert retention.purge_events(retention_days=7) == 1
+
+    assert events.bounds() == events.Bounds(last=old_events, oldest=old_events)
+    assert scalar("SELECT count(*) FROM events") == 2
+
+
+@pytest.mark.usefixtures("old_events")
+def test_events_within_their_retention_stay() -> None:
+    assert retention.purge_events(retention_days=9) == 0
+
+
+def test_more_than_a_batch_goes_at_once(alice: Actor) -> None:
+    with unit_of_work():
+        execute(
+            "INSERT INTO ws_tickets SELECT int4send(n), %s, now() - interval '1 s' FROM generate_series(1, 2500) n",
+            (alice.session_id,),
+        )
+
+    assert retention.purge_tokens()["tickets"] == 2500

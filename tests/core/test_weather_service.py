@@ -1,0 +1,278 @@
+"""The weather's way to the tasks: one flight a city, an hour in the cache, patience with outages, nothing lost."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import orjson
+import pytest
+from redis import Redis
+
+from core import db
+from core.config import Settings
+from core.db import execute, unit_of_work
+from core.policy import Actor
+from core.services import tasks
+from core.services.weather import WeatherService, overdue_cities
+from core.weather import provider_for
+from tests.doubles.weather import Handler, WeatherServer
+
+ATTEMPTS = 3
+
+
+@pytest.fixture
+def weather() -> Iterator[WeatherServer]:
+    with WeatherServer() as server:
+        yield server
+
+
+@pytest.fixture
+def patient(settings: Settings, weather: WeatherServer) -> Settings:
+    return settings.model_copy(
+        update={
+            "open_meteo_url": weather.url,
+            "open_meteo_geocoding_url": weather.url,
+            "weather_attempts": ATTEMPTS,
+            "weather_retry_seconds": 60.0,
+        }
+    )
+
+
+@pytest.fixture
+def service(patient: Settings, redis: Redis) -> WeatherService:
+    return WeatherService(patient, provider_for(patient), redis)
+
+
+def create(actor: Actor, city: str) -> int:
+    return tasks.create_task(actor, {"title": "a task", "city": city})[0]
+
+
+def read(actor: Actor, task_id: int) -> dict[str, Any]:
+    task: dict[str, Any] = orjson.loads(tasks.read_task(actor, task_id))
+    return task
+
+
+def searches(weather: WeatherServer) -> int:
+    return sum(count for (path, _), count in weather.requests.items() if path == "/v1/search")
+
+
+def make_due() -> None:
+    with unit_of_work():
+        execute("UPDATE tasks SET weather_next_attempt_at = now() - interval '10 s' WHERE weather_status = 'pending'")
+
+
+def kinds_of_events(task_id: int) -> list[str]:
+    return [
+        kind for (kind,) in execute("SELECT type FROM events WHERE task_id = %s ORDER BY id", (task_id,)).fetchall()
+    ]
+
+
+def test_weather_comes_with_its_event_in_the_same_form(alice: Actor, service: WeatherService) -> None:
+    task_id = create(alice, "London")
+
+    service.enrich("london")
+
+    task = read(alice, task_id)
+    assert (task["weather_status"], task["weather"]["temperature"], task["version"]) == ("ready", 11.4, 2)
+    recorded = execute("SELECT data FROM events WHERE type = 'task.enriched'").fetchone()
+    assert recorded == (task,)
+
+
+def test_one_flight_serves_all_tasks_of_a_city_however_many_ask(
+    alice: Actor, service: WeatherService, weather: WeatherServer
+) -> None:
+    ids = [create(alice, city) for city in ("London", "london", " LONDON ") for _ in range(10)]
+    weather.delay = 0.1
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(service.enrich, ["london"] * 16))
+        list(pool.map(lambda _: db.disconnect(), range(8)))
+
+    assert {read(alice, task_id)["weather_status"] for task_id in ids} == {"ready"}
+    assert searches(weather) == 1
+    assert execute("SELECT count(*) FROM events WHERE type = 'task.enriched'").fetchone() == (30,)
+
+
+def test_the_next_hour_is_served_from_the_cache_and_the_one_after_it_is_not(
+    alice: Actor, service: WeatherService, weather: WeatherServer, redis: Redis
+) -> None:
+    for _ in range(2):
+        create(alice, "Paris")
+        service.enrich("paris")
+    (key,) = redis.keys("allweather:weather:*")
+    remaining = redis.ttl(key)
+    redis.delete(key)
+    create(alice, "Paris")
+    service.enrich("paris")
+
+    assert 3500 < remaining <= 3600
+    assert searches(weather) == 2
+
+
+def test_an_unknown_city_is_unavailable_at_once_and_remembered(
+    alice: Actor, service: WeatherService, weather: WeatherServer
+) -> None:
+    ids = []
+    for _ in range(2):
+        ids.append(create(alice, "Atlantis"))
+        service.enrich("atlantis")
+
+    assert [read(alice, task_id)["weather_status"] for task_id in ids] == ["unavailable", "unavailable"]
+    assert kinds_of_events(ids[0]) == ["task.created", "task.updated"]
+    assert searches(weather) == 1
+
+
+def test_an_outage_is_waited_out(alice: Actor, service: WeatherService, weather: WeatherServer) -> None:
+    task_id = create(alice, "Oslo")
+    weather.down = True
+    service.enrich("oslo")
+    waiting = read(alice, task_id)["weather_status"]
+    weather.down = False
+    make_due()
+
+    service.enrich("oslo")
+
+    assert (waiting, read(alice, task_id)["weather_status"]) == ("pending", "ready")
+
+
+def test_while_its_time_has_not_come_a_task_is_not_tried_again(
+    alice: Actor, service: WeatherService, weather: WeatherServer
+) -> None:
+    create(alice, "Oslo")
+    weather.down = True
+
+    for _ in range(5):
+        service.enrich("oslo")
+
+    assert searches(weather) == 1
+
+
+def test_the_waits_grow_and_after_the_last_attempt_the_weather_is_unavailable(
+    alice: Actor, service: WeatherService, weather: WeatherServer
+) -> None:
+    task_id = create(alice, "Oslo")
+    weather.down = True
+    waits = []
+    for _ in range(ATTEMPTS):
+        service.enrich("oslo")
+        (wait,) = execute(
+            "SELECT extract(epoch FROM weather_next_attempt_at - now())::float FROM tasks WHERE id = %s", (task_id,)
+        ).fetchone()
+        waits.append(wait)
+        make_due()
+
+    assert 25 < waits[0] <= 60 < waits[1] <= 120
+    assert waits[2] is None
+    assert read(alice, task_id)["weather_status"] == "unavailable"
+    assert searches(weather) == ATTEMPTS
+
+
+def test_an_attempt_counts_even_if_its_process_does_not_survive_it(
+    alice: Actor, patient: Settings, redis: Redis
+) -> None:
+    class Deadly:
+        name = "deadly"
+
+        def current(self, city: str) -> Any:
+            raise SystemExit(city)
+
+    task_id = create(alice, "Berlin")
+    with pytest.raises(SystemExit):
+        WeatherService(patient, Deadly(), redis).enrich("berlin")
+
+    assert execute("SELECT weather_attempts FROM tasks WHERE id = %s", (task_id,)).fetchone() == (1,)
+    assert overdue_cities(10) == []
+
+
+def test_a_city_that_changes_during_the_flight_keeps_its_own_weather(
+    alice: Actor, service: WeatherService, weather: WeatherServer
+) -> None:
+    task_id = create(alice, "London")
+
+    def change_city(handler: Handler) -> None:
+        weather.misbehave = None
+        thread = threading.Thread(target=lambda: (tasks.update_task(alice, task_id, {"city": "Oslo"}), db.disconnect()))
+        thread.start()
+        thread.join()
+        weather.answer(handler)
+
+    weather.misbehave = change_city
+    service.enrich("london")
+    still_waiting = read(alice, task_id)
+    service.enrich("oslo")
+
+    assert (still_waiting["city"], still_waiting["weather_status"]) == ("Oslo", "pending")
+    assert read(alice, task_id)["weather"]["temperature"] == -3.2
+
+
+def test_who_begins_to_wait_during_the_flight_is_served_by_it(
+    alice: Actor, service: WeatherService, weather: WeatherServer
+) -> None:
+    create(alice, "London")
+    late: list[int] = []
+
+    def add_another(handler: Handler) -> None:
+        weather.misbehave = None
+
+        def from_elsewhere() -> None:
+            late.append(create(alice, "London"))
+            service.enrich("london")
+            db.disconnect()
+
+        thread = threading.Thread(target=from_elsewhere)
+        thread.start()
+        thread.join()
+        weather.answer(handler)
+
+    weather.misbehave = add_another
+    service.enrich("london")
+
+    assert read(alice, late[0])["weather_status"] == "ready"
+    assert searches(weather) == 1 + 1  # The one that was held up counted itself twice.
+
+
+def test_without_redis_the_weather_still_comes(alice: Actor, patient: Settings) -> None:
+    nowhere = Redis.from_url("redis://127.0.0.1:1/0")
+    task_id = create(alice, "Madrid")
+
+    WeatherService(patient, provider_for(patient), nowhere).enrich("madrid")
+
+    assert read(alice, task_id)["weather"]["condition"] == "clear sky"
+
+
+def test_cities_whose_job_was_lost_are_found_again(alice: Actor) -> None:
+    for city in ("London", "London", "Oslo"):
+        create(alice, city)
+    fresh = overdue_cities(10)
+    make_due()
+
+    assert fresh == []
+    assert sorted(overdue_cities(10)) == ["london", "oslo"]
+    assert len(overdue_cities(1)) == 1
+
+
+def test_more_tasks_than_a_batch_holds_are_all_served(
+    alice: Actor, service: WeatherService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.services.weather._BATCH", 4)
+    ids = [create(alice, "London") for _ in range(10)]
+
+    service.enrich("london")
+
+    assert {read(alice, task_id)["weather_status"] for task_id in ids} == {"ready"}
+
+
+def test_an_event_that_cannot_be_recorded_leaves_the_task_waiting(
+    alice: Actor, service: WeatherService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task_id = create(alice, "London")
+
+    def fail(*_: object, **__: object) -> str:
+        raise LookupError
+
+    monkeypatch.setattr("core.events.record_task", fail)
+    with pytest.raises(LookupError):
+        service.enrich("london")
+
+    assert read(alice, task_id)["weather_status"] == "pending"

@@ -1,0 +1,31 @@
+"""Ctrl-C and SIGTERM end everything: no process stays behind, and the data are there at the next start."""
+
+import signal
+from pathlib import Path
+
+import psutil
+
+from tests.doubles.weather import WeatherServer
+from tests.e2e.conftest import System
+from tests.e2e.test_system import Person
+
+
+def test_all_processes_end_and_the_data_stay(tmp_path: Path, weather: WeatherServer) -> None:
+    first = System(tmp_path, weather)
+    first.wait_until_ready()
+    alice = Person(first)
+    task = alice.create_task(title="Still here tomorrow")
+    family = psutil.Process(first.process.pid).children(recursive=True)
+
+    exit_code = first.stop(signal.SIGINT)
+
+    assert exit_code == 0, first.log.read_text()
+    assert [process for process in family if process.is_running() and process.status() != "zombie"] == []
+    second = System(tmp_path, weather)
+    try:
+        second.wait_until_ready()
+        alice.system = second
+        # The secret key is kept as well, so the token is still good.
+        assert alice.get(f"/tasks/{task['id']}")["title"] == "Still here tomorrow"
+    finally:
+        assert second.stop() == 0

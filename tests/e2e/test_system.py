@@ -1,0 +1,158 @@
+"""The main job, end to end, on real processes: what the README's ten lines promise."""
+
+import json
+import os
+import signal
+from typing import Any
+from uuid import uuid4
+
+import psutil
+import requests
+from websockets.sync.client import ClientConnection, connect
+
+from tests.e2e.conftest import ADMIN, System
+from tests.polling import wait_until
+
+PASSWORD = "correct horse battery"
+
+
+class Person:
+    """Somebody with an account, logged in."""
+
+    def __init__(self, system: System, *, email: str | None = None, password: str = PASSWORD) -> None:
+        self.system = system
+        if email is None:
+            email = f"{uuid4().hex}@example.com"
+            self._post("/auth/register", email=email, password=password)
+        login = self._post("/auth/login", email=email, password=password)
+        self.id: int = login["user"]["id"]
+        self.headers = {"Authorization": f"Bearer {login['access_token']}"}
+
+    def create_task(self, **fields: Any) -> dict[str, Any]:
+        return self._post("/tasks", headers=self.headers, **fields)
+
+    def get(self, path: str) -> Any:
+        response = requests.get(f"{self.system.url}/api/v1{path}", headers=self.headers, timeout=10)
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    def listen(self, since: int | None = None) -> ClientConnection:
+        query = "" if since is None else f"?since={since}"
+        return connect(f"ws://127.0.0.1:{self.system.port}/ws{query}", additional_headers=self.headers)
+
+    def _post(self, path: str, headers: dict[str, str] | None = None, **fields: Any) -> Any:
+        response = requests.post(f"{self.system.url}/api/v1{path}", json=fields, headers=headers, timeout=10)
+        assert response.status_code in {200, 201}, response.text
+        return response.json()
+
+
+def frames(socket: ClientConnection, last_type: str, task_id: int) -> list[dict[str, Any]]:
+    """Receive until the task's event of this type has come."""
+    received: list[dict[str, Any]] = []
+    while not received or (received[-1]["type"], received[-1].get("task_id")) != (last_type, task_id):
+        received.append(json.loads(socket.recv(timeout=30)))
+    return received
+
+
+def workers(system: System) -> list[psutil.Process]:
+    """The worker's processes, the parent first."""
+    children = psutil.Process(system.process.pid).children(recursive=True)
+    return [child for child in children if "worker.app worker" in " ".join(child.cmdline())]
+
+
+def test_weather_arrives_on_the_socket_of_who_asked_for_it_and_of_nobody_else(system: System) -> None:
+    alice, mallory = Person(system), Person(system)
+    with alice.listen() as socket, mallory.listen() as elsewhere:
+        task = alice.create_task(title="Clean the gutters", city="London")
+        heard = frames(socket, "task.enriched", task["id"])
+        own = mallory.create_task(title="Something else")
+        overheard = frames(elsewhere, "task.created", own["id"])
+
+    assert [frame["type"] for frame in heard] == ["ready", "task.created", "task.enriched"]
+    weather = heard[-1]["data"]["weather"]
+    assert (weather["temperature"], weather["condition"], weather["provider"]) == (11.4, "slight rain", "open-meteo")
+    assert alice.get(f"/tasks/{task['id']}") == heard[-1]["data"]
+    assert {frame.get("task_id") for frame in overheard} == {None, own["id"]}
+
+
+def test_an_unknown_city_is_unavailable_at_once(system: System) -> None:
+    alice = Person(system)
+
+    task = alice.create_task(title="Dive", city="Atlantis")
+
+    wait_until(lambda: alice.get(f"/tasks/{task['id']}")["weather_status"] == "unavailable")
+
+
+def test_analytics_are_exact_at_once_and_after_the_fold(system: System) -> None:
+    alice = Person(system)
+    for status in ("todo", "todo", "done"):
+        alice.create_task(title=status, status=status)
+
+    figures = alice.get("/analytics")
+
+    assert figures["by_status"] == {"todo": 2, "in_progress": 0, "done": 1}
+    assert list(figures["by_user"].values()) == [3]
+
+
+def test_the_first_admin_comes_from_the_environment(system: System) -> None:
+    alice = Person(system)
+    task = alice.create_task(title="Seen by the admin")
+
+    admin = Person(system, **ADMIN)
+
+    assert admin.get(f"/tasks/{task['id']}")["id"] == task["id"]
+
+
+def test_flower_lists_the_worker_and_the_jobs_by_name(system: System) -> None:
+    alice = Person(system)
+    alice.create_task(title="Seen in Flower", city="Paris")
+
+    def table_of_jobs() -> str:
+        query = {"draw": 1, "start": 0, "length": 100, "order[0][column]": 0, "columns[0][data]": "name"}
+        return requests.get(f"{system.flower_url}/tasks/datatable", params=query, timeout=10).text
+
+    wait_until(lambda: "worker@" in requests.get(f"{system.flower_url}/workers", timeout=10).text, 30)
+    wait_until(lambda: all(f'"{name}"' in table_of_jobs() for name in ("weather.enrich", "events.publish")), 30)
+
+
+def test_a_killed_worker_comes_back_and_nothing_is_lost(system: System) -> None:
+    alice = Person(system)
+    with alice.listen() as socket:
+        for process in workers(system):
+            process.kill()
+        task = alice.create_task(title="While nobody works", city="Berlin")
+        heard = frames(socket, "task.enriched", task["id"])
+
+    assert [frame["type"] for frame in heard if frame.get("task_id") == task["id"]] == ["task.created", "task.enriched"]
+
+
+def test_a_killed_api_comes_back_and_a_listener_misses_nothing(system: System) -> None:
+    alice = Person(system)
+    with alice.listen() as socket:
+        first = alice.create_task(title="Before")
+        seq = frames(socket, "task.created", first["id"])[-1]["seq"]
+        (web,) = [
+            child for child in psutil.Process(system.process.pid).children() if "-m api" in " ".join(child.cmdline())
+        ]
+        second = alice.create_task(title="Right before")
+        os.kill(web.pid, signal.SIGKILL)
+    wait_until(lambda: system.answers("/health/ready"), 60)
+
+    with alice.listen(since=seq) as socket:
+        heard = frames(socket, "task.created", second["id"])
+
+    assert [frame.get("task_id") for frame in heard] == [None, second["id"]]
+
+
+def test_no_password_and_no_token_reaches_the_log(system: System) -> None:
+    password = "a password that stands nowhere else"
+    alice = Person(system, password=password)
+    alice.create_task(title="A very private title")
+    log = system.data_directory / "app.log"
+    wait_until(lambda: f'"user_id": {alice.id}' in log.read_text())
+
+    written = log.read_text() + system.log.read_text()
+
+    token = alice.headers["Authorization"].split()[1]
+    for secret in (password, ADMIN["password"], token, "A very private title"):
+        assert secret not in written

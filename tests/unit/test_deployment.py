@@ -1,0 +1,227 @@
+"""What is deployed and what is written about it agree with the code. Nothing here needs Docker."""
+
+import re
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from core import policy
+from core.config import Settings
+from core.policy import Actor, Role, TaskAccess
+from core.supervisor import read_procfile
+
+ROOT = Path(__file__).resolve().parents[2]
+CARD = (
+    "falcon uvicorn peewee psycopg2-binary peewee-migrate celery redis pyjwt bcrypt requests falcon-limiter websockets "
+    "pytest freezegun"
+).split()
+SETTINGS = [name.upper() for name in Settings.model_fields]
+SECRETS = {"SECRET_KEY": "s" * 32, "POSTGRES_PASSWORD": "p", "REDIS_PASSWORD": "r"}
+VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?:(?P<operator>:[-?])(?P<rest>[^}]*))?}")
+
+
+def read(path: str) -> str:
+    return (ROOT / path).read_text(encoding="utf-8")
+
+
+def expand(text: str, environ: Mapping[str, str]) -> str:
+    """Fill in `${NAME:-default}` and `${NAME:?message}`, as a shell and Compose do."""
+
+    def value(match: re.Match[str]) -> str:
+        if given := environ.get(match["name"]):
+            return given
+        if match["operator"] == ":-":
+            return match["rest"]
+        raise KeyError(match["name"])
+
+    return VARIABLE.sub(value, text)
+
+
+def compose(environ: Mapping[str, str] = SECRETS) -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load(expand(read("docker-compose.yml"), environ))
+    return document
+
+
+SERVICES = compose()["services"]
+PROCESSES = read_procfile(ROOT / "Procfile")
+
+
+class TestCompose:
+    @pytest.mark.parametrize("secret", SECRETS)
+    def test_no_secret_has_a_default(self, secret: str) -> None:
+        with pytest.raises(KeyError, match=secret):
+            compose({name: value for name, value in SECRETS.items() if name != secret})
+
+    @pytest.mark.parametrize("process", PROCESSES)
+    def test_runs_each_process_as_the_procfile_does(self, process: str) -> None:
+        service = SERVICES[process]
+
+        as_in_procfile = expand(PROCESSES[process], service["environment"])
+
+        assert shlex.split(service["command"]) == shlex.split(as_in_procfile)
+
+    @pytest.mark.parametrize("process", PROCESSES)
+    def test_starts_a_process_when_all_it_needs_is_there(self, process: str) -> None:
+        assert SERVICES[process]["depends_on"] == {
+            "postgres": {"condition": "service_healthy"},
+            "redis": {"condition": "service_healthy"},
+            "migrate": {"condition": "service_completed_successfully"},
+        }
+
+    def test_migrates_once_when_the_database_is_there(self) -> None:
+        migration = SERVICES["migrate"]
+
+        assert migration["command"] == "python -m core migrate"
+        assert migration["restart"] == "no"
+        assert migration["depends_on"] == {"postgres": {"condition": "service_healthy"}}
+
+    @pytest.mark.parametrize("server", ["postgres", "redis"])
+    def test_checks_the_servers_and_keeps_their_data(self, server: str) -> None:
+        assert SERVICES[server]["healthcheck"]["test"]
+        assert [volume.split(":")[0] for volume in SERVICES[server]["volumes"]] == [server]
+        assert server in compose()["volumes"]
+
+    def test_redis_keeps_what_it_is_given(self) -> None:
+        arguments = SERVICES["redis"]["command"]
+
+        assert "--appendonly yes" in arguments
+        assert "--maxmemory-policy noeviction" in arguments
+
+    def test_is_reached_from_this_machine_alone(self) -> None:
+        ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
+
+        assert ports == ["127.0.0.1:8000:8000", "127.0.0.1:5555:5555"]
+
+    def test_images_are_pinned(self) -> None:
+        tags = {name: service["image"].partition(":")[2] for name, service in SERVICES.items()}
+
+        assert [name for name, tag in tags.items() if not re.search(r"\d+\.\d+", tag)] == []
+
+    @pytest.mark.parametrize("name", ["migrate", *PROCESSES])
+    def test_its_environment_makes_settings_that_write_no_file(self, name: str) -> None:
+        settings = Settings.from_environ(SERVICES[name]["environment"])
+
+        assert settings.log_file == ""
+        assert not settings.is_development
+
+    def test_what_the_own_image_runs_cannot_write_or_rise(self) -> None:
+        for name in ("migrate", *PROCESSES):
+            service = SERVICES[name]
+            assert service["read_only"] is True, name
+            assert service["cap_drop"] == ["ALL"], name
+            assert service["security_opt"] == ["no-new-privileges:true"], name
+
+
+class TestImage:
+    def test_copies_only_what_exists_and_is_let_through(self) -> None:
+        sources = re.findall(r"^COPY (?!--from)(\S+) ", read("Dockerfile"), re.MULTILINE)
+        let_through = re.findall(r"^!(\S+)$", read(".dockerignore"), re.MULTILINE)
+
+        assert sorted(sources) == sorted(let_through)
+        assert [source for source in sources if not (ROOT / source).exists()] == []
+
+    def test_holds_no_tools_of_development(self) -> None:
+        assert "requirements-dev" not in read("Dockerfile")
+
+    def test_does_not_run_as_root(self) -> None:
+        assert re.findall(r"^USER (\S+)$", read("Dockerfile"), re.MULTILINE) == ["allweather"]
+
+    def test_runs_the_web_process_where_no_other_is_named(self) -> None:
+        (command,) = re.findall(r"^CMD (\[.*])$", read("Dockerfile"), re.MULTILINE)
+
+        assert yaml.safe_load(command) == shlex.split(PROCESSES["web"])
+
+
+class TestRequirements:
+    @pytest.mark.parametrize("package", CARD)
+    def test_every_package_of_the_card_is_pinned(self, package: str) -> None:
+        assert re.search(rf"^{re.escape(package)}==\d[\w.]*$", read("requirements.txt"), re.MULTILINE)
+
+
+class TestDocuments:
+    @pytest.mark.parametrize("variable", SETTINGS)
+    def test_every_setting_is_described_and_can_be_copied(self, variable: str) -> None:
+        assert f"\n| `{variable}` |" in read("docs/configuration.md")
+        assert re.search(rf"^(?:# )?{variable}=", read(".env.example"), re.MULTILINE)
+
+    def test_the_described_defaults_are_those_of_the_code(self) -> None:
+        described = dict(re.findall(r"^\| `(\w+)` \| `?([^|`]+?)`? \|", read("docs/configuration.md"), re.MULTILINE))
+        environ = {name: value for name, value in described.items() if name in SETTINGS and value != "none"}
+        required = {"SECRET_KEY": "s" * 32, "DATABASE_URL": "postgresql:///", "REDIS_URL": "redis://localhost"}
+
+        assert Settings.from_environ(environ | required) == Settings.from_environ(required)
+
+    @pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "docs/operations.md"])
+    def test_every_make_command_exists(self, document: str) -> None:
+        targets = set(re.findall(r"^([a-z]+):.*##", read("Makefile"), re.MULTILINE))
+        named = set(re.findall(r"(?:^|`| )make ([a-z]+)\b(?=[`\s])", code_of(read(document)), re.MULTILINE))
+
+        assert named
+        assert named <= targets
+
+    @pytest.mark.parametrize("document", sorted(ROOT.glob("*.md")) + sorted((ROOT / "docs").rglob("*.md")), ids=str)
+    def test_every_link_leads_somewhere(self, document: Path) -> None:
+        links = re.findall(r"\]\((?!https?:)([^)]+)\)", document.read_text(encoding="utf-8"))
+
+        assert [link for link in links if not leads_somewhere(document, link)] == []
+
+    def test_every_error_code_is_described(self) -> None:
+        sources = [path.read_text(encoding="utf-8") for room in ("api", "core") for path in (ROOT / room).rglob("*.py")]
+        used = {code for source in sources for code in re.findall(r'\bcode="(\w+)"', source)}
+        described = set(re.findall(r"^\| \d{3} \| `(\w+)` \|", read("docs/errors.md"), re.MULTILINE))
+
+        assert used <= described | {"ticket_invalid"}
+
+    def test_the_table_of_permissions_is_the_policy(self) -> None:
+        actors = {
+            "owner": Actor(1, Role.USER, 1),
+            "assignee": Actor(2, Role.USER, 2),
+            "stranger": Actor(3, Role.MANAGER, 3),
+            "admin": Actor(4, Role.ADMIN, 4),
+        }
+        task = TaskAccess(owner_id=1, assignee_id=2)
+        rules = {
+            "read task": lambda actor: policy.may_read_task(actor, task),
+            "list task": lambda actor: policy.may_read_task(actor, task),
+            "hear events of task": lambda actor: policy.may_read_task(actor, task),
+            "update task": lambda actor: policy.may_update_task(actor, task),
+            "assign task": lambda actor: policy.may_assign_task(actor, task),
+            "delete task": lambda actor: policy.may_delete_task(actor, task),
+            "see everyone's analytics": policy.sees_all_analytics,
+        }
+
+        columns, *rows = table_of(read("docs/permissions.md"), first_column="action", second_column="owner")
+
+        assert {row[0] for row in rows} == set(rules)
+        for action, *cells in rows:
+            said = {who: cell == "yes" for who, cell in zip(columns[1:], cells, strict=True)}
+            assert said == {who: rules[action](actor) for who, actor in actors.items()}, action
+
+
+def code_of(markdown: str) -> str:
+    """The blocks and spans of code in a Markdown text, a line each."""
+    return "\n".join(re.findall(r"```.*?```|`[^`\n]+`", markdown, re.DOTALL))
+
+
+def table_of(markdown: str, *, first_column: str, second_column: str) -> list[list[str]]:
+    """The rows of the Markdown table that begins with these columns, the head first, without its rule."""
+    (table,) = re.findall(rf"^\| {first_column} \| {second_column} (?:.*\n)(?:\|.*\n)+", markdown, re.MULTILINE)
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+    return [row for row in rows if not set(row[0]) <= {"-"}]
+
+
+def leads_somewhere(document: Path, link: str) -> bool:
+    path, _, anchor = link.partition("#")
+    target = (document.parent / path).resolve() if path else document
+    if not anchor:
+        return target.exists()
+    return anchor in anchors_of(target.read_text(encoding="utf-8"))
+
+
+def anchors_of(markdown: str) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", markdown, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
