@@ -1,6 +1,8 @@
-"""PostgreSQL and Redis of the run's own, and the cast: Alice owns, Bob shares, Mallory is a stranger, Ada is an admin."""
+"""PostgreSQL and Redis of the run's own, and the cast: Alice owns, Bob shares, Mallory is a stranger, Ada an admin."""
 
+import socket
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 
 import pytest
@@ -116,3 +118,12 @@ def mallory(database: None) -> Actor:
 def ada(database: None) -> Actor:
     """An admin."""
     return enlist("ada", Role.ADMIN)
+
+
+@pytest.fixture
+def unused_tcp_port() -> int:
+    """A port of this machine on which nobody listens."""
+    with closing(socket.socket()) as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port

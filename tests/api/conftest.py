@@ -9,6 +9,7 @@ import requests
 import uvicorn
 
 from api.app import create_app
+from api.server import SERVER_OPTIONS
 from core.config import Settings
 from core.policy import Actor
 from core.security import TokenIssuer
@@ -24,9 +25,7 @@ class LiveServer:
     """An app served by uvicorn in a thread of this process."""
 
     def __init__(self, app: Any) -> None:
-        self._server = uvicorn.Server(
-            uvicorn.Config(app, host="127.0.0.1", port=0, http="httptools", lifespan="on", log_config=None)
-        )
+        self._server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, **SERVER_OPTIONS))
         self._thread = threading.Thread(target=self._server.run, name="live-server")
 
     def __enter__(self) -> Self:

@@ -1,0 +1,128 @@
+"""The rate limit: for each user, for each address, on every route, with and without Redis."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from structlog.testing import capture_logs
+
+from api.app import create_app
+from core.config import Settings
+from core.embedded import EmbeddedRedis
+from core.policy import Actor
+from core.security import TokenIssuer
+from tests.api.conftest import Caller, LiveServer, assert_problem
+
+LIMIT = 5
+LIMITS = {"rate_limit": f"{LIMIT}/hour", "rate_limit_credentials": "2/hour", "rate_limit_health": "50/hour"}
+
+
+@pytest.fixture
+def strict(settings: Settings) -> Settings:
+    return settings.model_copy(update=LIMITS)
+
+
+@pytest.fixture
+def server(strict: Settings) -> Iterator[LiveServer]:
+    with LiveServer(create_app(strict)) as server:
+        yield server
+
+
+def caller(server: LiveServer, issuer: TokenIssuer, actor: Actor) -> Caller:
+    return Caller(server.url, issuer.access_token(actor.user_id, actor.session_id))
+
+
+def test_every_answer_says_where_one_stands(server: LiveServer, issuer: TokenIssuer, alice: Actor) -> None:
+    as_alice = caller(server, issuer, alice)
+
+    remaining = []
+    for path in ("/tasks", "/api/v1/tasks", "/no/such/route", "/tasks/999999", "/docs"):
+        response = as_alice.get(path)
+        assert response.headers["RateLimit-Limit"] == str(LIMIT)
+        assert 0 < int(response.headers["RateLimit-Reset"]) <= 3600
+        remaining.append(int(response.headers["RateLimit-Remaining"]))
+
+    assert remaining == [4, 3, 2, 1, 0]
+
+
+def test_over_the_limit_is_429_with_retry_after(server: LiveServer, issuer: TokenIssuer, alice: Actor) -> None:
+    as_alice = caller(server, issuer, alice)
+    for _ in range(LIMIT):
+        assert as_alice.get("/tasks").status_code == 200
+
+    refused = as_alice.get("/tasks")
+
+    assert_problem(refused, 429, "rate_limited")
+    assert refused.headers["Retry-After"] == refused.headers["RateLimit-Reset"]
+    assert refused.headers["RateLimit-Remaining"] == "0"
+
+
+def test_users_are_counted_apart_though_they_share_an_address(
+    server: LiveServer, issuer: TokenIssuer, alice: Actor, bob: Actor
+) -> None:
+    for _ in range(LIMIT + 1):
+        caller(server, issuer, alice).get("/tasks")
+
+    assert caller(server, issuer, bob).get("/tasks").status_code == 200
+
+
+def test_a_made_up_token_counts_for_the_address(server: LiveServer) -> None:
+    statuses = [Caller(server.url, f"made-up-{number}").get("/tasks").status_code for number in range(LIMIT + 1)]
+
+    assert statuses == [401] * LIMIT + [429]
+
+
+def test_credentials_have_a_tighter_limit_over_all_their_paths(server: LiveServer) -> None:
+    anybody = Caller(server.url)
+    paths = ["/auth/login", "/api/v1/auth/login/", "/auth/register"]
+
+    statuses = [anybody.post(path, json={}).status_code for path in paths]
+
+    assert statuses == [422, 422, 429]
+
+
+def test_probes_have_a_limit_of_their_own(server: LiveServer) -> None:
+    anybody = Caller(server.url)
+
+    responses = [anybody.get("/health") for _ in range(LIMIT + 1)]
+
+    assert {response.status_code for response in responses} == {200}
+    assert responses[-1].headers["RateLimit-Limit"] == "50"
+
+
+def test_the_count_is_shared_over_processes(strict: Settings, issuer: TokenIssuer, alice: Actor) -> None:
+    with LiveServer(create_app(strict)) as first, LiveServer(create_app(strict)) as second:
+        for server in (first, second, first, second, first):
+            assert caller(server, issuer, alice).get("/tasks").status_code == 200
+
+        assert caller(second, issuer, alice).get("/tasks").status_code == 429
+
+
+def test_without_redis_each_process_counts_alone_and_says_so_once(
+    strict: Settings, issuer: TokenIssuer, alice: Actor, unused_tcp_port: int
+) -> None:
+    alone = strict.model_copy(update={"redis_url": type(strict.redis_url)(f"redis://127.0.0.1:{unused_tcp_port}/0")})
+    with capture_logs() as lines, LiveServer(create_app(alone)) as server:
+        statuses = [caller(server, issuer, alice).get("/tasks").status_code for _ in range(LIMIT + 1)]
+
+    assert statuses == [200] * LIMIT + [429]
+    assert [line["event"] for line in lines].count("rate_limit_counts_alone") == 1
+
+
+def test_a_frozen_redis_holds_nobody_up_and_is_used_again_when_it_is_back(
+    strict: Settings, issuer: TokenIssuer, alice: Actor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.limits._PAUSE_SECONDS", 0.0)
+    with EmbeddedRedis(tmp_path, durable=False) as other:
+        own = strict.model_copy(update={"redis_url": type(strict.redis_url)(other.url)})
+        with capture_logs() as lines, LiveServer(create_app(own)) as server, Redis.from_url(other.url) as redis:
+            as_alice = caller(server, issuer, alice)
+            redis.execute_command("CLIENT", "PAUSE", "2000", "ALL")
+            statuses = [as_alice.get("/tasks").status_code for _ in range(2)]
+            redis.ping()
+            statuses.append(as_alice.get("/tasks").status_code)
+
+    assert statuses == [200, 200, 200]
+    events = [line["event"] for line in lines if line["event"].startswith("rate_limit")]
+    assert events == ["rate_limit_counts_alone", "rate_limit_shared_again"]

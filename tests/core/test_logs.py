@@ -1,0 +1,96 @@
+"""The logs: JSON in the file, nothing secret in them, and many processes writing to one file."""
+
+import json
+import logging
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from core import logs
+from core.config import Settings
+
+LINES_EACH = 300
+
+
+@pytest.fixture
+def configured(settings: Settings, tmp_path: Path) -> Iterator[Path]:
+    """Logging of this process into a file, and as it was before afterwards."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    file = tmp_path / "app.log"
+    logs.configure(settings.model_copy(update={"log_file": str(file)}), "tests")
+    yield file
+    for handler in root.handlers:
+        handler.close()
+    root.handlers, root.level = handlers, level
+    structlog.reset_defaults()
+
+
+def written(file: Path) -> list[dict[str, Any]]:
+    lines = file.read_text().splitlines() if file.exists() else []
+    return [json.loads(line) for line in lines]
+
+
+def test_the_file_holds_a_json_object_a_line(configured: Path) -> None:
+    structlog.get_logger().info("change", task_id=7)
+    logging.getLogger("some.library").warning("look at %s", "this")
+
+    ours, foreign = written(configured)
+    assert (ours["event"], ours["task_id"], ours["process"], ours["level"]) == ("change", 7, "tests", "info")
+    assert (foreign["event"], foreign["process"], foreign["level"]) == ("look at this", "tests", "warning")
+    assert ours["timestamp"].endswith("Z")
+
+
+def test_what_is_named_like_a_secret_is_blanked_at_any_depth(configured: Path) -> None:
+    structlog.get_logger().info(
+        "x", password="p1", deep={"list": [{"refresh_token": "p2", "ok": 1}]}, Authorization="p3", new_ticket="p4"
+    )
+
+    (line,) = written(configured)
+    assert not any(secret in repr(line) for secret in ("p1", "p2", "p3", "p4"))
+    assert line["deep"]["list"][0]["ok"] == 1
+
+
+def test_a_traceback_is_a_part_of_its_line(configured: Path) -> None:
+    structlog.get_logger().error("unexpected_failure", exc_info=LookupError("lost"))
+
+    (line,) = written(configured)
+    assert "LookupError: lost" in line["exception"]
+
+
+def test_chatty_libraries_are_heard_only_when_something_is_wrong(configured: Path) -> None:
+    logging.getLogger("uvicorn.error").info('"WebSocket /ws?ticket=secret" [accepted]')
+    logging.getLogger("urllib3").debug("GET /?appid=secret")
+
+    assert written(configured) == []
+
+
+WRITER = """
+import sys, structlog
+from core import logs
+from core.config import Settings
+settings = Settings(secret_key="x" * 32, database_url="-", redis_url="-", log_file=sys.argv[1], log_file_bytes=20000,
+                    log_file_backups=50)
+logs.configure(settings, sys.argv[2], in_background=True)
+for number in range(int(sys.argv[3])):
+    structlog.get_logger().info("line", number=number)
+"""
+
+
+def test_several_processes_write_and_rotate_one_file_without_losing_a_line(tmp_path: Path) -> None:
+    file = tmp_path / "app.log"
+    writers = [
+        subprocess.Popen([sys.executable, "-c", WRITER, str(file), name, str(LINES_EACH)], stdout=subprocess.DEVNULL)
+        for name in ("a", "b", "c")
+    ]
+    assert [writer.wait(60) for writer in writers] == [0, 0, 0]
+
+    files = [path for path in tmp_path.iterdir() if path.name.startswith("app.log")]
+    lines = [(line["process"], line["number"]) for path in files for line in written(path)]
+    assert len(files) > 1
+    assert sorted(lines) == [(name, number) for name in "abc" for number in range(LINES_EACH)]

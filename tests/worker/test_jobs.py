@@ -1,0 +1,158 @@
+"""What each job does when it runs, and what it leaves in the queues."""
+
+from typing import Any
+
+import pytest
+from redis import Redis
+from structlog.contextvars import bound_contextvars
+from structlog.testing import capture_logs
+
+from core import jobs
+from core.db import execute, unit_of_work
+from core.policy import Actor
+from core.services import tasks
+from tests.worker.conftest import messages, names
+
+
+@pytest.fixture
+def worker() -> Any:
+    """The worker's modules, which read their settings when they are imported."""
+    import worker.analytics  # noqa: PLC0415 - not before the environment is set.
+    import worker.events  # noqa: PLC0415 - not before the environment is set.
+    import worker.tokens  # noqa: PLC0415 - not before the environment is set.
+    import worker.weather  # noqa: PLC0415 - not before the environment is set.
+
+    return worker
+
+
+def test_publishing_sends_a_job_for_each_waiting_city_with_the_requests_id(
+    alice: Actor, worker: Any, redis: Redis
+) -> None:
+    with bound_contextvars(request_id="the-request"):
+        tasks.create_task(alice, {"title": "x", "city": "London"})
+
+    assert worker.events.publish() == 1
+
+    (message,) = messages(redis, jobs.QUEUE_WEATHER)
+    assert message["headers"]["task"] == jobs.WEATHER_ENRICH
+    assert message["headers"]["request_id"] == "the-request"
+
+
+def test_a_job_that_changes_something_wakes_the_publisher(alice: Actor, worker: Any, redis: Redis) -> None:
+    tasks.create_task(alice, {"title": "x", "city": "London"})
+    redis.set("allweather:weather:open-meteo:london", b"null")
+
+    worker.weather.enrich("london")
+
+    assert names(redis, jobs.QUEUE_EVENTS) == [jobs.EVENTS_PUBLISH]
+
+
+def test_a_job_that_changes_nothing_wakes_nobody(worker: Any, redis: Redis) -> None:
+    worker.weather.enrich("nowhere")
+    worker.analytics.fold()
+
+    assert names(redis, jobs.QUEUE_EVENTS) == []
+
+
+def test_the_sweep_sends_lost_jobs_again_but_not_into_a_long_queue(
+    alice: Actor, worker: Any, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.weather._BACKLOG", 2)
+    for city in ("London", "Paris", "Oslo"):
+        tasks.create_task(alice, {"title": "x", "city": city})
+    with unit_of_work():
+        execute("UPDATE tasks SET weather_next_attempt_at = now() - interval '1 minute'")
+
+    worker.weather.sweep()
+    worker.weather.sweep()
+
+    assert names(redis, jobs.QUEUE_WEATHER) == [jobs.WEATHER_ENRICH] * 2
+
+
+def test_folding_and_purging_do_their_work(alice: Actor, worker: Any) -> None:
+    tasks.create_task(alice, {"title": "x"})
+    with unit_of_work():
+        execute("UPDATE sessions SET expires_at = now() - interval '1 s'")
+
+    worker.analytics.fold()
+
+    assert execute("SELECT sum(tasks) FROM analytics_rollups").fetchone() == (1,)
+    assert worker.tokens.purge() == {"tickets": 0, "sessions": 1}
+    assert worker.events.purge() == 0
+
+
+def test_a_long_backlog_of_deltas_is_folded_in_bounded_runs(
+    alice: Actor, worker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.analytics._BATCH", 2)
+    monkeypatch.setattr("worker.analytics._BATCHES", 2)
+    for _ in range(5):
+        tasks.create_task(alice, {"title": "x"})
+
+    worker.analytics.fold()
+
+    assert execute("SELECT count(*) FROM analytics_deltas").fetchone() == (1,)
+
+
+def test_each_job_writes_one_line(worker: Any) -> None:
+    with capture_logs() as lines:
+        worker.tokens.purge()
+
+    (line,) = lines
+    assert (line["event"], line["outcome"]) == ("job", "done")
+    assert line["duration_ms"] >= 0
+
+
+def test_a_server_that_is_down_is_a_short_line_and_no_failure(
+    worker: Any, monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int
+) -> None:
+    nowhere = Redis.from_url(f"redis://127.0.0.1:{unused_tcp_port}/0")
+    monkeypatch.setattr("worker.events.redis", nowhere)
+
+    with capture_logs() as lines:
+        assert worker.events.publish() is None
+
+    assert [(line["event"], line.get("outcome")) for line in lines] == [
+        ("dependency_unavailable", None),
+        ("job", "put_off"),
+    ]
+    assert "exc_info" not in lines[0]
+
+
+def test_a_mistake_is_not_hidden(worker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise LookupError
+
+    monkeypatch.setattr("core.services.retention.purge_tokens", fail)
+
+    with capture_logs() as lines, pytest.raises(LookupError):
+        worker.tokens.purge()
+
+    assert lines[-1]["outcome"] == "failed"
+
+
+def test_every_name_has_a_job_and_every_job_a_queue_that_is_served(worker: Any) -> None:
+    from worker.app import app  # noqa: PLC0415 - not before the environment is set.
+
+    declared = {value for name, value in vars(jobs).items() if name.isupper() and not name.startswith("QUEUE_")}
+    queues = {value for name, value in vars(jobs).items() if name.startswith("QUEUE_")}
+    registered = {name for name in app.tasks if not name.startswith("celery.")}
+    routed = {app.amqp.router.route({}, name)["queue"].name for name in declared}
+
+    assert registered == declared
+    assert routed <= queues
+    assert {entry["task"] for entry in app.conf.beat_schedule.values()} <= declared
+    assert all(entry["options"]["expires"] <= entry["schedule"] for entry in app.conf.beat_schedule.values())
+
+
+def test_the_broker_hands_no_job_out_twice_while_it_may_still_run(worker: Any) -> None:
+    from worker.app import app  # noqa: PLC0415 - not before the environment is set.
+
+    assert (
+        app.conf.broker_transport_options["visibility_timeout"]
+        > app.conf.task_time_limit
+        > app.conf.task_soft_time_limit
+    )
+    assert app.conf.task_acks_late
+    assert app.conf.task_reject_on_worker_lost
+    assert app.conf.worker_prefetch_multiplier == 1
