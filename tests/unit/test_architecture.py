@@ -1,0 +1,76 @@
+"""The rules of the house that a reader relies on: who imports whom, who commits, who reads the environment."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[2]
+SOURCES = {
+    path.relative_to(PROJECT).as_posix(): ast.parse(path.read_text(encoding="utf-8"))
+    for room in ("api", "core", "worker", "celeryconfig.py")
+    for path in ([PROJECT / room] if room.endswith(".py") else sorted((PROJECT / room).rglob("*.py")))
+}
+FORBIDDEN = {
+    "core": {"api", "worker", "celeryconfig", "falcon", "celery", "kombu", "uvicorn"},
+    "api": {"worker"},
+    "worker": {"api", "falcon", "uvicorn"},
+}
+PROCESS_ENTRIES = {"api/__main__.py", "api/asgi.py", "core/__main__.py", "worker/app.py", "celeryconfig.py"}
+# They hand the environment on to the processes that they start, and read nothing from it.
+STARTERS_OF_PROCESSES = {"core/embedded.py", "core/run.py"}
+LONGEST_MODULE = 320
+
+
+def imported_rooms(tree: ast.AST) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+def attributes(tree: ast.AST) -> Iterator[tuple[str, str]]:
+    """Every `name.attribute` in a module."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            yield node.value.id, node.attr
+
+
+@pytest.mark.parametrize("room", FORBIDDEN)
+def test_api_and_worker_import_core_and_never_the_other_way_or_each_other(room: str) -> None:
+    offenders = {
+        path: imported_rooms(tree) & FORBIDDEN[room]
+        for path, tree in SOURCES.items()
+        if path.startswith(f"{room}/") and imported_rooms(tree) & FORBIDDEN[room]
+    }
+
+    assert offenders == {}
+
+
+def test_only_the_unit_of_work_commits() -> None:
+    transactions = {("database", "atomic"), ("database", "transaction"), ("database", "commit"), ("database", "begin")}
+    committers = {path for path, tree in SOURCES.items() if transactions & set(attributes(tree))}
+
+    assert committers == {"core/db.py"}
+
+
+def test_only_process_entries_read_the_environment() -> None:
+    readers = {path for path, tree in SOURCES.items() if {("os", "environ"), ("os", "getenv")} & set(attributes(tree))}
+
+    assert readers - STARTERS_OF_PROCESSES <= PROCESS_ENTRIES
+
+
+def test_no_module_has_become_two_rooms() -> None:
+    lengths = {path: len((PROJECT / path).read_text(encoding="utf-8").splitlines()) for path in SOURCES}
+
+    assert {path: length for path, length in lengths.items() if length > LONGEST_MODULE} == {}
+
+
+def test_every_module_says_what_it_is() -> None:
+    silent = [path for path, tree in SOURCES.items() if tree.body and not ast.get_docstring(tree)]
+
+    assert silent == []

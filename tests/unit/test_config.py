@@ -1,0 +1,69 @@
+"""The settings: where they come from, and what is no usable environment."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from core.config import ConfigurationError, Settings
+
+USABLE = {"SECRET_KEY": "k" * 32, "DATABASE_URL": "postgresql://db/x", "REDIS_URL": "redis://r/0"}
+
+
+def test_the_defaults_are_those_of_production() -> None:
+    settings = Settings.from_environ(USABLE)
+
+    assert not settings.is_development
+    assert (settings.access_token_minutes, settings.refresh_token_days, settings.bcrypt_rounds) == (30, 7, 12)
+    assert settings.rate_limit == "100/minute"
+
+
+@pytest.mark.parametrize("missing", USABLE)
+def test_there_is_no_default_for_a_secret(missing: str) -> None:
+    given = {name: value for name, value in USABLE.items() if name != missing}
+
+    with pytest.raises(ConfigurationError, match=missing):
+        Settings.from_environ(given)
+
+
+def test_an_empty_variable_counts_as_one_that_is_not_set() -> None:
+    assert Settings.from_environ(USABLE | {"RATE_LIMIT": "", "ADMIN_EMAIL": ""}).rate_limit == "100/minute"
+
+
+def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text("f" * 40 + "\n")
+
+    settings = Settings.from_environ(USABLE | {"SECRET_KEY_FILE": str(file)})
+
+    assert settings.secret_key.get_secret_value() == "f" * 40
+
+
+def test_a_secret_file_that_is_missing_is_named() -> None:
+    with pytest.raises(ConfigurationError, match="SECRET_KEY_FILE"):
+        Settings.from_environ(USABLE | {"SECRET_KEY_FILE": "/no/such/file"})
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("SECRET_KEY", "too-short-a-key"), ("BCRYPT_ROUNDS", "three"), ("APP_ENV", "staging"), ("PORT", "99999")],
+)
+def test_a_bad_value_is_named_but_not_repeated(variable: str, value: str) -> None:
+    with pytest.raises(ConfigurationError, match=variable) as failure:
+        Settings.from_environ(USABLE | {variable: value})
+
+    assert value not in str(failure.value)
+
+
+def test_lists_are_separated_by_commas() -> None:
+    settings = Settings.from_environ(USABLE | {"ALLOWED_ORIGINS": "https://a.example, https://b.example,"})
+
+    assert settings.allowed_origins == ("https://a.example", "https://b.example")
+
+
+def test_settings_do_not_change_and_do_not_show_their_secrets() -> None:
+    settings = Settings.from_environ(USABLE)
+
+    with pytest.raises(ValidationError):
+        settings.app_name = "another"
+    assert "k" * 32 not in repr(settings)

@@ -1,0 +1,134 @@
+"""Passwords and tokens under attack."""
+
+import hashlib
+import hmac
+import time
+from typing import Any
+
+import jwt
+import pytest
+from freezegun import freeze_time
+
+from core.errors import Unauthenticated
+from core.security import TokenIssuer, hash_password, random_token, token_hash, verify_password
+
+KEY = "the key of these tests, which is long enough"
+MINUTES_30 = 1800
+
+
+@pytest.fixture
+def issuer() -> TokenIssuer:
+    return TokenIssuer(KEY, MINUTES_30)
+
+
+@pytest.mark.parametrize("password", ["x" * 1024, "pässwörd ☔", "nul\x00inside", "a" * 72 + "b"])
+def test_a_password_of_any_kind_verifies_and_its_neighbour_does_not(password: str) -> None:
+    password_hash = hash_password(password, 4)
+
+    assert verify_password(password, password_hash)
+    assert not verify_password(password[:-1], password_hash)
+    assert password_hash != hash_password(password, 4)
+
+
+def test_the_rounds_stand_in_the_hash() -> None:
+    assert hash_password("password", 5).startswith("$2b$05$")
+
+
+def test_random_tokens_differ_and_only_their_hash_is_kept() -> None:
+    first, second = random_token(), random_token()
+
+    assert first != second
+    assert token_hash(first) == hashlib.sha256(first.encode()).digest()
+
+
+def test_an_access_token_says_whose_it_is(issuer: TokenIssuer) -> None:
+    with freeze_time("2026-05-01T09:00:00Z"):
+        claims = issuer.read_access_token(issuer.access_token(7, 9))
+        now = int(time.time())
+
+    assert (claims.user_id, claims.session_id, claims.expires_at - now) == (7, 9, MINUTES_30)
+
+
+@pytest.mark.parametrize(("late", "code"), [(MINUTES_30 + 9, None), (MINUTES_30 + 11, "token_expired")])
+def test_a_token_expires_with_ten_seconds_of_leeway(issuer: TokenIssuer, late: int, code: str | None) -> None:
+    with freeze_time("2026-05-01T09:00:00Z") as clock:
+        token = issuer.access_token(7, 9)
+        clock.tick(late)
+        assert failure_of(issuer, token) == code
+
+
+def failure_of(issuer: TokenIssuer, token: str) -> str | None:
+    try:
+        issuer.read_access_token(token)
+    except Unauthenticated as failure:
+        return failure.stable_code
+    return None
+
+
+def claims_of(token: str) -> dict[str, Any]:
+    claims: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
+    return claims
+
+
+def access_key() -> bytes:
+    return hmac.digest(KEY.encode(), b"access-token", hashlib.sha256)
+
+
+@pytest.mark.parametrize("missing", ["exp", "iat", "sub", "sid", "typ", "aud", "iss"])
+def test_no_claim_may_be_missing(issuer: TokenIssuer, missing: str) -> None:
+    claims = claims_of(issuer.access_token(7, 9))
+    del claims[missing]
+
+    assert failure_of(issuer, jwt.encode(claims, access_key(), "HS256")) == "token_invalid"
+
+
+@pytest.mark.parametrize(
+    ("claim", "value"),
+    [("aud", "another-api"), ("iss", "another"), ("typ", "refresh"), ("sub", "seven"), ("sid", "x"), ("sid", None)],
+)
+def test_no_claim_may_be_another(issuer: TokenIssuer, claim: str, value: object) -> None:
+    claims = claims_of(issuer.access_token(7, 9)) | {claim: value}
+
+    assert failure_of(issuer, jwt.encode(claims, access_key(), "HS256")) == "token_invalid"
+
+
+def test_a_token_signed_otherwise_is_refused(issuer: TokenIssuer) -> None:
+    claims = claims_of(issuer.access_token(7, 9))
+    forgeries = [
+        jwt.encode(claims, None, "none"),
+        jwt.encode(claims, access_key() * 2, "HS384"),
+        jwt.encode(claims, KEY, "HS256"),
+        TokenIssuer(KEY[::-1], MINUTES_30).access_token(7, 9),
+        issuer.refresh_token(9, 0),
+        "",
+        "a.b.c",
+    ]
+
+    assert {failure_of(issuer, token) for token in forgeries} == {"token_invalid"}
+
+
+def test_a_refresh_token_is_made_of_its_numbers(issuer: TokenIssuer) -> None:
+    assert issuer.refresh_token(9, 3) == issuer.refresh_token(9, 3)
+    assert issuer.read_refresh_token(issuer.refresh_token(9, 3)) == (9, 3)
+
+
+def test_a_forged_refresh_token_is_refused(issuer: TokenIssuer) -> None:
+    _, _, signature = issuer.refresh_token(9, 3).split(".")
+    forgeries = [
+        f"9.4.{signature}",
+        f"8.3.{signature}",
+        f"9.3.{signature[:-1]}",
+        f"९.3.{signature}",
+        f"+9.3.{signature}",
+        f"{'9' * 30}.3.{signature}",
+        "9.3.",
+        "9",
+        "",
+        "9.3.ü",
+        issuer.access_token(7, 9),
+        TokenIssuer(KEY[::-1], MINUTES_30).refresh_token(9, 3),
+    ]
+
+    for token in forgeries:
+        with pytest.raises(Unauthenticated):
+            issuer.read_refresh_token(token)
