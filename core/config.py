@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 
 MINIMUM_KEY_BYTES = 32
 _FILE_SUFFIX = "_FILE"
+# An empty variable counts as one that is not set, but for the log file, where it says that there is to be none.
+_MAY_BE_EMPTY = frozenset({"log_file"})
 
 
 class ConfigurationError(Exception):
@@ -96,14 +98,14 @@ class Settings(BaseModel):
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
-        """Read the settings; an empty variable counts as one that is not set."""
+        """Read the settings."""
         values: dict[str, str] = {}
         for name in cls.model_fields:
             variable = name.upper()
             if secret_file := environ.get(variable + _FILE_SUFFIX):
                 values[name] = _read_secret(variable + _FILE_SUFFIX, secret_file)
-            elif value := environ.get(variable):
-                values[name] = value
+            elif environ.get(variable) or (variable in environ and name in _MAY_BE_EMPTY):
+                values[name] = environ[variable]
         try:
             return cls.model_validate(values)
         except ValidationError as error:

@@ -1,0 +1,56 @@
+"""The schema: made once however many ask, and the one that the models describe."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from uuid import uuid4
+
+import psycopg2
+import pytest
+from peewee import PostgresqlDatabase
+from peewee_migrate import Router
+
+from core import db, models
+from core.migrations import DIRECTORY, migrate
+
+
+@pytest.fixture
+def empty_database(postgres_url: str) -> Iterator[str]:
+    """A database of this test's own in the run's cluster."""
+    name = f"test_{uuid4().hex}"
+    with closing(psycopg2.connect(postgres_url)) as connection:
+        connection.autocommit = True
+        connection.cursor().execute(f"CREATE DATABASE {name}")
+        yield postgres_url.replace("/allweather?", f"/{name}?")
+        connection.cursor().execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def test_of_four_that_migrate_at_once_one_does_it(empty_database: str) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        done = list(pool.map(lambda _: migrate(empty_database), range(4)))
+
+    assert sorted(map(len, done))[:3] == [0, 0, 0]
+    assert max(done, key=len)[0] == "001_initial"
+
+
+def test_every_migration_can_be_taken_back_and_made_again(empty_database: str) -> None:
+    names = migrate(empty_database)
+    database = PostgresqlDatabase(empty_database)
+    with database.connection_context():
+        for _ in names:
+            Router(database, migrate_dir=DIRECTORY).rollback()
+        assert database.get_tables() == ["migratehistory"]
+
+    assert migrate(empty_database) == names
+
+
+@pytest.mark.usefixtures("database")
+@pytest.mark.parametrize("model", [getattr(models, name) for name in models.__all__], ids=lambda model: model.__name__)
+def test_the_models_describe_the_schema(model: type[models.User]) -> None:
+    rows = db.execute(
+        "SELECT column_name, is_nullable = 'YES' FROM information_schema.columns WHERE table_name = %s",
+        (model._meta.table_name,),  # noqa: SLF001 - that is where peewee keeps it.
+    ).fetchall()
+    described = [(field.column_name, field.null) for field in model._meta.sorted_fields]  # noqa: SLF001 - as above.
+
+    assert sorted(described) == sorted(rows)

@@ -1,0 +1,160 @@
+"""Sessions: rotation, replay, revocation and tickets, also when many come at once."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from core import db
+from core.db import execute, unit_of_work
+from core.errors import NotFound, Unauthenticated
+from core.policy import Actor
+from core.services import sessions
+from core.services.sessions import Client, Grant
+
+
+def refused(attempt: Callable[[], object]) -> str:
+    with pytest.raises(Unauthenticated) as failure:
+        attempt()
+    return failure.value.stable_code
+
+
+def let_the_grace_pass() -> None:
+    with unit_of_work():
+        execute("UPDATE sessions SET rotated_at = now() - interval '11 s'")
+
+
+def revocations() -> list[Any]:
+    rows = execute("SELECT data FROM events WHERE type = 'sessions.revoked' ORDER BY id").fetchall()
+    return [data for (data,) in rows]
+
+
+def at_once(function: Callable[[int], Any], times: int) -> list[Any]:
+    def isolated(number: int) -> Any:
+        try:
+            return function(number)
+        finally:
+            db.disconnect()
+
+    with ThreadPoolExecutor(times) as pool:
+        return list(pool.map(isolated, range(times)))
+
+
+class TestRotation:
+    def test_each_token_is_followed_by_the_next(self, alice: Actor) -> None:
+        counters = [sessions.rotate(alice.session_id, number).refresh_counter for number in range(3)]
+
+        assert counters == [1, 2, 3]
+
+    def test_a_lost_answer_may_be_asked_for_again(self, alice: Actor) -> None:
+        first = sessions.rotate(alice.session_id, 0)
+
+        assert sessions.rotate(alice.session_id, 0) == first
+
+    def test_twenty_uses_at_once_give_one_successor(self, alice: Actor) -> None:
+        grants: list[Grant] = at_once(lambda _: sessions.rotate(alice.session_id, 0), 20)
+
+        assert {grant.refresh_counter for grant in grants} == {1}
+        assert execute("SELECT refresh_counter, revoked_at FROM sessions").fetchall() == [(1, None)]
+
+    @pytest.mark.parametrize("rotations", [1, 2])
+    def test_a_replay_ends_the_session_for_good(self, rotations: int, alice: Actor) -> None:
+        for number in range(rotations):
+            sessions.rotate(alice.session_id, number)
+        let_the_grace_pass()
+
+        assert refused(lambda: sessions.rotate(alice.session_id, 0)) == "refresh_token_reused"
+        assert refused(lambda: sessions.rotate(alice.session_id, rotations)) == "session_revoked"
+        assert refused(lambda: sessions.session_actor(alice.session_id)) == "session_revoked"
+        assert revocations() == [{"user_id": alice.user_id, "session_ids": [alice.session_id]}]
+
+    def test_a_token_older_than_the_last_is_a_replay_even_within_the_grace(self, alice: Actor) -> None:
+        for number in range(2):
+            sessions.rotate(alice.session_id, number)
+
+        assert refused(lambda: sessions.rotate(alice.session_id, 0)) == "refresh_token_reused"
+
+    def test_rotating_does_not_prolong_a_session(self, alice: Actor) -> None:
+        before = sessions.rotate(alice.session_id, 0).expires_at
+        assert sessions.rotate(alice.session_id, 1).expires_at == before
+        with unit_of_work():
+            execute("UPDATE sessions SET expires_at = now() - interval '1 s'")
+
+        assert refused(lambda: sessions.rotate(alice.session_id, 2)) == "session_revoked"
+
+    @pytest.mark.parametrize("change", ["UPDATE users SET is_active = false", "DELETE FROM users"])
+    def test_a_disabled_or_deleted_account_gets_nothing(self, change: str, alice: Actor) -> None:
+        with unit_of_work():
+            execute(change)
+
+        assert refused(lambda: sessions.rotate(alice.session_id, 0)) == "session_revoked"
+        assert refused(lambda: sessions.session_actor(alice.session_id)) == "session_revoked"
+
+
+class TestRevocation:
+    def test_sessions_are_listed_without_those_that_ended(self, alice: Actor, bob: Actor) -> None:
+        client = Client("203.0.113.9", "curl")
+        kept = sessions.open_session(alice.user_id, client, timedelta(days=1))
+        ended = sessions.open_session(alice.user_id, client, timedelta(days=1))
+        sessions.open_session(alice.user_id, client, timedelta(seconds=-1))
+        sessions.revoke_session(alice, ended.session_id)
+
+        listed = sessions.list_sessions(alice)
+
+        assert {entry["id"]: entry["current"] for entry in listed} == {alice.session_id: True, kept.session_id: False}
+        assert {entry["ip_address"] for entry in listed} == {"127.0.0.1", "203.0.113.9"}
+
+    def test_one_ends_only_ones_own(self, alice: Actor, bob: Actor) -> None:
+        with pytest.raises(NotFound):
+            sessions.revoke_session(bob, alice.session_id)
+
+        assert sessions.session_actor(alice.session_id) == alice
+
+    def test_logging_out_everywhere_ends_all_in_one_event(self, alice: Actor, bob: Actor) -> None:
+        other = sessions.open_session(alice.user_id, Client(None, None), timedelta(days=1))
+
+        ended = sessions.logout_everywhere(alice)
+
+        assert sorted(ended) == [alice.session_id, other.session_id]
+        assert [sorted(event["session_ids"]) for event in revocations()] == [sorted(ended)]
+        assert sessions.session_actor(bob.session_id) == bob
+
+    def test_logging_out_without_sessions_leaves_no_event(self, alice: Actor) -> None:
+        sessions.logout_everywhere(alice)
+
+        assert sessions.logout_everywhere(alice) == []
+        assert len(revocations()) == 1
+
+
+class TestTickets:
+    def test_a_ticket_is_good_once_however_many_try(self, alice: Actor) -> None:
+        ticket = sessions.issue_ticket(alice, timedelta(seconds=30))
+
+        def redeem(_: int) -> bool:
+            try:
+                return sessions.redeem_ticket(ticket) == alice
+            except Unauthenticated:
+                return False
+
+        assert sorted(at_once(redeem, 10)) == [False] * 9 + [True]
+
+    def test_a_ticket_expires(self, alice: Actor) -> None:
+        ticket = sessions.issue_ticket(alice, timedelta(seconds=-1))
+
+        assert refused(lambda: sessions.redeem_ticket(ticket)) == "ticket_invalid"
+
+    def test_a_ticket_ends_with_its_session(self, alice: Actor) -> None:
+        ticket = sessions.issue_ticket(alice, timedelta(seconds=30))
+        sessions.logout_everywhere(alice)
+
+        assert refused(lambda: sessions.redeem_ticket(ticket)) == "session_revoked"
+
+    def test_only_the_hash_of_a_ticket_is_kept(self, alice: Actor) -> None:
+        ticket = sessions.issue_ticket(alice, timedelta(seconds=30))
+
+        rows = execute("SELECT encode(ticket_hash, 'escape'), expires_at FROM ws_tickets").fetchall()
+
+        assert ticket not in repr(rows)
+        assert rows[0][1] > datetime.now(UTC)

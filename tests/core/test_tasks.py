@@ -1,0 +1,270 @@
+"""Tasks: who may do what, what each change leaves behind, and what happens when two changes meet."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+import pytest
+from structlog.contextvars import bound_contextvars
+
+from core import db
+from core.db import execute, unit_of_work
+from core.errors import Forbidden, Invalid, NotFound
+from core.policy import Actor, TaskAccess, may_read_task
+from core.services import tasks
+from core.services.tasks import NEWEST_FIRST, SORTABLE, SortKey, TaskQuery
+
+
+def create(actor: Actor, **fields: Any) -> int:
+    return tasks.create_task(actor, {"title": "a task"} | fields)[0]
+
+
+def read(actor: Actor, task_id: int) -> dict[str, Any]:
+    task: dict[str, Any] = orjson.loads(tasks.read_task(actor, task_id))
+    return task
+
+
+def update(actor: Actor, task_id: int, **changes: Any) -> dict[str, Any]:
+    task: dict[str, Any] = orjson.loads(tasks.update_task(actor, task_id, changes))
+    return task
+
+
+def recorded(task_id: int) -> list[tuple[Any, ...]]:
+    rows: list[tuple[Any, ...]] = execute(
+        "SELECT type, actor_id, audience, data FROM events WHERE task_id = %s ORDER BY id", (task_id,)
+    ).fetchall()
+    return rows
+
+
+class TestPermission:
+    @pytest.fixture
+    def shared(self, alice: Actor, bob: Actor) -> int:
+        return create(alice, assignee_id=bob.user_id)
+
+    def test_owner_assignee_and_admin_read_and_work_on_a_task(
+        self, shared: int, alice: Actor, bob: Actor, ada: Actor
+    ) -> None:
+        for version, actor in enumerate((alice, bob, ada), start=2):
+            assert update(actor, shared, title=f"by {actor.user_id}")["version"] == version
+
+    def test_a_stranger_may_do_nothing_with_it(self, shared: int, mallory: Actor) -> None:
+        for attempt in (
+            lambda: tasks.read_task(mallory, shared),
+            lambda: tasks.update_task(mallory, shared, {"title": "mine"}),
+            lambda: tasks.delete_task(mallory, shared),
+        ):
+            with pytest.raises(Forbidden):
+                attempt()
+
+    def test_what_does_not_exist_is_not_found_for_anybody(self, mallory: Actor, ada: Actor) -> None:
+        for actor in (mallory, ada):
+            with pytest.raises(NotFound):
+                tasks.read_task(actor, 10**9)
+            with pytest.raises(NotFound):
+                tasks.delete_task(actor, 10**9)
+
+    def test_the_assignee_may_neither_delete_nor_pass_it_on(self, shared: int, bob: Actor, mallory: Actor) -> None:
+        with pytest.raises(Forbidden):
+            tasks.delete_task(bob, shared)
+        with pytest.raises(Forbidden):
+            tasks.update_task(bob, shared, {"assignee_id": mallory.user_id})
+
+    def test_an_admin_may_delete_it(self, shared: int, ada: Actor) -> None:
+        assert orjson.loads(tasks.delete_task(ada, shared))["id"] == shared
+
+    def test_what_is_no_longer_assigned_is_out_of_reach(self, shared: int, alice: Actor, bob: Actor) -> None:
+        update(alice, shared, assignee_id=None)
+
+        with pytest.raises(Forbidden):
+            tasks.read_task(bob, shared)
+
+    @pytest.mark.parametrize("active", [None, False])
+    def test_a_task_is_only_assigned_to_an_active_account(self, active: bool | None, alice: Actor, bob: Actor) -> None:
+        assignee = bob.user_id
+        with unit_of_work():
+            if active is None:
+                execute("DELETE FROM users WHERE id = %s", (assignee,))
+            else:
+                execute("UPDATE users SET is_active = false WHERE id = %s", (assignee,))
+
+        with pytest.raises(Invalid):
+            create(alice, assignee_id=assignee)
+        assert execute("SELECT count(*) FROM tasks").fetchone() == (0,)
+
+
+class TestChanges:
+    def test_every_change_leaves_one_event_with_the_task_as_it_then_was(self, alice: Actor, bob: Actor) -> None:
+        task_id, created = tasks.create_task(alice, {"title": "a task"})
+        updated = tasks.update_task(alice, task_id, {"assignee_id": bob.user_id})
+        renamed = tasks.update_task(bob, task_id, {"title": "renamed"})
+        deleted = tasks.delete_task(alice, task_id)
+
+        both = [alice.user_id, bob.user_id]
+        assert recorded(task_id) == [
+            ("task.created", alice.user_id, [alice.user_id], orjson.loads(created)),
+            ("task.updated", alice.user_id, both, orjson.loads(updated)),
+            ("task.assigned", alice.user_id, both, orjson.loads(updated)),
+            ("task.updated", bob.user_id, both, orjson.loads(renamed)),
+            ("task.deleted", alice.user_id, both, orjson.loads(deleted)),
+        ]
+
+    def test_a_task_that_is_assigned_at_once_says_so(self, alice: Actor, bob: Actor) -> None:
+        task_id = create(alice, assignee_id=bob.user_id)
+
+        assert [kind for kind, *_ in recorded(task_id)] == ["task.created", "task.assigned"]
+
+    def test_the_event_knows_the_request_it_came_from(self, alice: Actor) -> None:
+        with bound_contextvars(request_id="the-request"):
+            create(alice)
+
+        assert execute("SELECT request_id FROM events").fetchone() == ("the-request",)
+
+    def test_what_changes_nothing_leaves_nothing(self, alice: Actor) -> None:
+        task_id = create(alice, city="London")
+        before = read(alice, task_id)
+
+        assert update(alice, task_id, title="a task", city="London", status="todo") == before
+        assert len(recorded(task_id)) == 1
+
+    def test_a_refused_change_leaves_nothing(self, alice: Actor) -> None:
+        task_id = create(alice)
+
+        with pytest.raises(Invalid):
+            update(alice, task_id, title="new", assignee_id=10**9)
+
+        assert read(alice, task_id)["title"] == "a task"
+        assert len(recorded(task_id)) == 1
+
+    def test_a_task_is_completed_and_reopened(self, alice: Actor) -> None:
+        task_id = create(alice, status="done")
+        first = read(alice, task_id)
+        still = update(alice, task_id, title="still done")
+        reopened = update(alice, task_id, status="in_progress")
+
+        assert first["completed"]
+        assert first["completed_at"] == still["completed_at"] is not None
+        assert (reopened["completed"], reopened["completed_at"]) == (False, None)
+
+    def test_changes_that_meet_are_all_made(self, alice: Actor) -> None:
+        task_id = create(alice)
+
+        def rename(number: int) -> None:
+            update(alice, task_id, title=f"title {number}")
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(rename, range(24)))
+            list(pool.map(lambda _: db.disconnect(), range(8)))
+
+        assert read(alice, task_id)["version"] == 25
+        assert [data["version"] for *_, data in recorded(task_id)] == list(range(1, 26))
+
+    def test_of_two_deletions_that_meet_one_finds_nothing(self, alice: Actor) -> None:
+        task_id = create(alice)
+
+        def delete(_: int) -> bool:
+            try:
+                tasks.delete_task(alice, task_id)
+            except NotFound:
+                return False
+            return True
+
+        with ThreadPoolExecutor(4) as pool:
+            outcomes = list(pool.map(delete, range(4)))
+            list(pool.map(lambda _: db.disconnect(), range(4)))
+
+        assert sorted(outcomes) == [False, False, False, True]
+        assert [kind for kind, *_ in recorded(task_id)] == ["task.created", "task.deleted"]
+
+
+class TestCities:
+    @pytest.fixture
+    def enriched(self, alice: Actor) -> int:
+        task_id = create(alice, city="London")
+        with unit_of_work():
+            execute("""UPDATE tasks SET weather_status = 'ready', weather = '{"temperature": 11.4}'""")
+        return task_id
+
+    def test_another_city_waits_for_its_own_weather(self, enriched: int, alice: Actor) -> None:
+        task = update(alice, enriched, city="Oslo")
+
+        assert (task["city"], task["weather"], task["weather_status"]) == ("Oslo", None, "pending")
+
+    def test_another_spelling_keeps_the_weather(self, enriched: int, alice: Actor) -> None:
+        task = update(alice, enriched, city="LONDON")
+
+        assert (task["city"], task["weather_status"], task["weather"]["temperature"]) == ("LONDON", "ready", 11.4)
+
+    def test_no_city_has_no_weather(self, enriched: int, alice: Actor) -> None:
+        task = update(alice, enriched, city=None)
+
+        assert (task["city"], task["weather"], task["weather_status"]) == (None, None, None)
+
+
+class TestLists:
+    def titles(self, actor: Actor, sort: tuple[SortKey, ...] = NEWEST_FIRST, **filters: Any) -> list[str]:
+        page = tasks.list_tasks(actor, TaskQuery(filters, sort))
+        found = [task["title"] for task in orjson.loads(page.items)]
+        assert page.total == len(found)
+        return found
+
+    def test_visibility_in_sql_agrees_with_the_policy(
+        self, alice: Actor, bob: Actor, mallory: Actor, ada: Actor
+    ) -> None:
+        cast = (alice, bob, mallory, ada)
+        for owner in cast:
+            for assignee in (None, *cast):
+                create(owner, assignee_id=None if assignee is None else assignee.user_id)
+
+        for actor in cast:
+            listed = {task["id"] for task in orjson.loads(tasks.list_tasks(actor, TaskQuery()).items)}
+            rows = execute("SELECT id, user_id, assignee_id FROM tasks").fetchall()
+            assert listed == {row[0] for row in rows if may_read_task(actor, TaskAccess(*row[1:]))}
+
+    def test_each_filter(self, alice: Actor, bob: Actor, ada: Actor) -> None:
+        day = datetime(2026, 5, 1, tzinfo=UTC)
+        create(alice, title="a", status="done", city="London", due_at=day)
+        create(alice, title="b", priority="urgent", assignee_id=bob.user_id)
+        create(bob, title="c")
+        with unit_of_work():
+            execute("UPDATE tasks SET created_at = %s WHERE title = 'a'", (day,))
+
+        assert self.titles(ada, status=["done", "in_progress"]) == ["a"]
+        assert self.titles(ada, priority=["urgent"]) == ["b"]
+        assert self.titles(ada, user_id=bob.user_id) == ["c"]
+        assert self.titles(ada, assignee_id=bob.user_id) == ["b"]
+        assert self.titles(ada, city_key="london") == ["a"]
+        assert self.titles(ada, created_before=day + timedelta(seconds=1)) == ["a"]
+        assert self.titles(ada, created_from=day + timedelta(seconds=1)) == ["c", "b"]
+        assert self.titles(ada, due_from=day, due_before=day + timedelta(days=1)) == ["a"]
+        assert self.titles(ada, user_id=alice.user_id, status=["todo"], city_key="x' OR true --") == []
+
+    @pytest.mark.parametrize("name", SORTABLE)
+    def test_each_sort_has_a_direction_and_a_tie_break(self, name: str, alice: Actor) -> None:
+        for number, due_at in enumerate((None, datetime(2026, 5, 1, tzinfo=UTC), datetime(2026, 5, 2, tzinfo=UTC))):
+            create(
+                alice,
+                title=f"task {number}",
+                status=("todo", "in_progress", "done")[number],
+                priority=("low", "medium", "urgent")[number],
+                due_at=due_at,
+            )
+        expected = ["task 0", "task 1", "task 2"]
+
+        rising = self.titles(alice, (SortKey(name),))
+        falling = self.titles(alice, (SortKey(name, descending=True),))
+
+        if name == "due_at":
+            assert (rising, falling) == (["task 1", "task 2", "task 0"], ["task 2", "task 1", "task 0"])
+        else:
+            assert (rising, falling) == (expected, expected[::-1])
+
+    def test_pages_neither_skip_nor_repeat(self, alice: Actor) -> None:
+        for _ in range(7):
+            create(alice, title="the same")
+        pages = [tasks.list_tasks(alice, TaskQuery(skip=skip, limit=3)) for skip in (0, 3, 6, 9)]
+
+        ids = [task["id"] for page in pages for task in orjson.loads(page.items)]
+
+        assert len(set(ids)) == len(ids) == 7
+        assert {page.total for page in pages} == {7}
