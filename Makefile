@@ -17,7 +17,7 @@ run: $(STAMP) ## Start everything; PORT (8000), FLOWER_PORT (5555) and DATA_DIR 
 	@$(BIN)/python -m core run
 
 test: $(STAMP) ## Run the tests against servers of their own
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
 lint: $(STAMP) ## Check style, formatting and types
 	$(BIN)/ruff check

@@ -47,7 +47,7 @@ class LiveServer:
         return f"http://127.0.0.1:{self.port}"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def live_server(settings: Settings) -> Iterator[LiveServer]:
     with LiveServer(create_app(settings)) as server:
         yield server

@@ -48,7 +48,8 @@ class RealtimeServer:
         )
         authenticator = Authenticator(self.issuer, self._bridge, settings.session_cache_seconds)
         self.relay = Relay(settings, self._bridge, authenticator)
-        app = falcon.asgi.App(middleware=[AuthenticationMiddleware(authenticator), self])
+        middleware: Any = [AuthenticationMiddleware(authenticator), self]
+        app: Any = falcon.asgi.App(middleware=middleware)
         errors.install(app)
         sockets = Sockets(settings, self._bridge, authenticator, self.relay)
         app.add_route("/api/v1/ws/tickets", Tickets(self._bridge, settings))
@@ -98,7 +99,9 @@ class RealtimeServer:
 
     def anonymous(self, path: str = "/ws", **options: Any) -> ClientConnection:
         """Open a socket that says nothing about its caller."""
-        return connect(self.url(path), proxy=None, **options)
+        # A client with unread frames does not see the answer to its goodbye, so it had better not wait for it long.
+        listener: ClientConnection = connect(self.url(path), proxy=None, close_timeout=0.2, **options)
+        return listener
 
     def open(self, actor: Actor, path: str = "/ws", **options: Any) -> ClientConnection:
         """Open a socket with a token in the header."""
@@ -159,7 +162,7 @@ def close_code(listener: ClientConnection) -> int | None:
         return None if closed.rcvd is None else closed.rcvd.code
 
 
-def publish(redis: "Redis[bytes]", stream_length: int = STREAM_LENGTH) -> int:
+def publish(redis: Redis, stream_length: int = STREAM_LENGTH) -> int:
     """Publish what is recorded and answer the last number."""
     publication.publish(redis, stream_length, lambda *_: None)
     return events.bounds().last
@@ -173,7 +176,7 @@ def remind(*audience: Actor, times: int = 1, padding: int = 0) -> None:
             events.record(REMINDER, audience=[actor.user_id for actor in audience], data=data)
 
 
-def kill(server: EmbeddedRedis, redis: "Redis[bytes]") -> None:
+def kill(server: EmbeddedRedis, redis: Redis) -> None:
     """Kill a Redis, with all that it remembers."""
     os.kill(redis.info("server")["process_id"], signal.SIGKILL)
     wait_until(lambda: not server.is_running())

@@ -1,8 +1,6 @@
 """One socket: who may open it, what it says, and how it ends."""
 
 import json
-import socket
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -25,7 +23,6 @@ from tests.api.realtime import (
     RealtimeServer,
     close_code,
     hear,
-    hear_until,
     narrow_socket,
     publish,
     remind,
@@ -254,7 +251,7 @@ def test_peer_that_leaves_in_silence_is_noticed(server: RealtimeServer, alice: A
     wait_until(lambda: server.listeners == 0)
 
 
-def test_slow_reader_is_told_4408_and_freed(server: RealtimeServer, alice: Actor, redis: "Redis[bytes]") -> None:
+def test_slow_reader_is_told_4408_and_freed(server: RealtimeServer, alice: Actor, redis: Redis) -> None:
     with server.open(alice, sock=narrow_socket(server.address)) as listener:
         assert hear(listener)["type"] == "ready"
         remind(alice, times=_MANY, padding=_LARGE)
@@ -265,7 +262,7 @@ def test_slow_reader_is_told_4408_and_freed(server: RealtimeServer, alice: Actor
 
 
 def test_peer_that_stops_reading_is_freed_even_when_little_is_said(
-    server: RealtimeServer, alice: Actor, redis: "Redis[bytes]", monkeypatch: pytest.MonkeyPatch
+    server: RealtimeServer, alice: Actor, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ws_protocol, "STALL_SECONDS", 0.2)
     with server.stalled_peer(alice):
@@ -277,7 +274,7 @@ def test_peer_that_stops_reading_is_freed_even_when_little_is_said(
 
 
 def test_shutdown_closes_with_1012_and_does_not_wait_for_peers_that_never_read(
-    settings: Settings, alice: Actor, redis: "Redis[bytes]"
+    settings: Settings, alice: Actor, redis: Redis
 ) -> None:
     server = RealtimeServer(settings.model_copy(update={"sockets_per_user": 100, "socket_queue_frames": 10_000}))
     with ExitStack() as stack:

@@ -1,0 +1,262 @@
+"""Every failure becomes a problem document of its own status; on a real server too."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import falcon.asgi
+import peewee
+import pytest
+import requests
+import structlog
+from falcon.asgi import Request, Response, WebSocket
+from falcon.testing import ASGIConductor, Result, TestClient
+
+from api import errors, media
+from api.operations import document
+from api.routing import Router
+from api.schemas.common import Input
+from core import errors as failures
+from core.errors import Failure, FieldError
+from tests.api.conftest import LiveServer
+
+LIMIT = 256 * 1024
+SECRET = "a secret that no answer and no log may hold"
+
+
+@pytest.fixture(autouse=True)
+def _clean() -> None:
+    """Nothing here touches a database."""
+
+
+class RequestIds:
+    async def process_request(self, req: Request, _resp: Response) -> None:
+        req.context.request_id = "the-id"
+
+
+class Failing:
+    """Fails with whatever it is told."""
+
+    error: Exception = Exception()
+
+    async def on_get(self, _req: Request, _resp: Response) -> None:
+        raise self.error
+
+    async def on_websocket(self, _req: Request, ws: WebSocket) -> None:
+        await ws.accept()
+        raise self.error
+
+
+class Note(Input):
+    text: str
+
+
+class Notes:
+    @document(summary="Write", body=Note, answer=(200, Note), tag="notes", public=True)
+    async def on_post(self, _req: Request, resp: Response) -> None:
+        resp.data = b"{}"
+
+
+@pytest.fixture
+def failing() -> Failing:
+    return Failing()
+
+
+@pytest.fixture
+def app(failing: Failing) -> Any:
+    app: Any = falcon.asgi.App(router=Router(), middleware=[RequestIds()])
+    app.req_options.strip_url_path_trailing_slash = True
+    media.install(app, LIMIT)
+    errors.install(app)
+    app.add_route("/failing", failing)
+    app.add_route("/notes", Notes())
+    return app
+
+
+@pytest.fixture
+def client(app: Any) -> TestClient:
+    return TestClient(app)
+
+
+def assert_problem(response: Result, status: int, code: str) -> dict[str, Any]:
+    problem: dict[str, Any] = response.json
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.headers["cache-control"] == "no-store"
+    assert (response.status_code, problem["status"], problem["code"]) == (status, status, code)
+    assert problem["type"] == f"urn:allweather:problem:{code}"
+    assert problem["request_id"] == "the-id"
+    assert problem["title"]
+    assert problem["detail"]
+    return problem
+
+
+@pytest.mark.parametrize(
+    ("failure", "status", "headers"),
+    [
+        (failures.Rejected("no", code="account_taken"), 400, {}),
+        (failures.Unauthenticated("no"), 401, {"www-authenticate": "Bearer"}),
+        (failures.Forbidden("no"), 403, {}),
+        (failures.NotFound("no"), 404, {}),
+        (failures.Conflict("no"), 409, {}),
+        (failures.PreconditionFailed("no"), 412, {}),
+        (failures.Invalid([FieldError("a.0", "is odd")]), 422, {}),
+        (failures.TooManyRequests("no", 7), 429, {"retry-after": "7"}),
+        (failures.Unavailable("no", 3), 503, {"retry-after": "3"}),
+    ],
+)
+def test_each_kind_of_failure_has_its_status(
+    failure: Failure, status: int, headers: dict[str, str], client: TestClient, failing: Failing
+) -> None:
+    failing.error = failure
+
+    response = client.simulate_get("/failing")
+
+    assert assert_problem(response, status, failure.stable_code)["detail"] == failure.detail
+    assert {name: response.headers.get(name) for name in headers} == headers
+
+
+def test_no_kind_of_failure_is_forgotten() -> None:
+    assert set(errors.STATUSES) == set(Failure.__subclasses__())
+
+
+def test_a_kind_that_grows_out_of_another_keeps_its_status(client: TestClient, failing: Failing) -> None:
+    class TaskNotFound(failures.NotFound):
+        code = "task_not_found"
+
+    failing.error = TaskNotFound("There is no such task.")
+
+    assert_problem(client.simulate_get("/failing"), 404, "task_not_found")
+
+
+def test_the_fields_that_are_wrong_are_listed(client: TestClient, failing: Failing) -> None:
+    failing.error = failures.Invalid([FieldError("title", "is required"), FieldError("", "is odd")])
+
+    problem = assert_problem(client.simulate_get("/failing"), 422, "invalid")
+
+    assert problem["errors"] == [{"field": "title", "message": "is required"}, {"field": "", "message": "is odd"}]
+
+
+@pytest.mark.parametrize("error", [peewee.OperationalError(SECRET), peewee.InterfaceError(SECRET)])
+def test_a_database_that_is_down_is_no_mistake_of_ours(error: Exception, client: TestClient, failing: Failing) -> None:
+    failing.error = error
+
+    with structlog.testing.capture_logs() as log:
+        response = client.simulate_get("/failing")
+
+    assert_problem(response, 503, "database_unavailable")
+    assert int(response.headers["retry-after"]) > 0
+    assert SECRET not in response.text + repr(log)
+
+
+@pytest.mark.parametrize("error", [ValueError(SECRET), peewee.IntegrityError(SECRET), KeyError(SECRET)])
+def test_a_mistake_is_logged_with_its_traceback_and_not_told(
+    error: Exception, client: TestClient, failing: Failing
+) -> None:
+    failing.error = error
+
+    with structlog.testing.capture_logs() as log:
+        response = client.simulate_get("/failing", query_string="token=" + SECRET.replace(" ", "+"))
+
+    assert_problem(response, 500, "internal_error")
+    assert SECRET not in response.text
+    (entry,) = log
+    assert entry.pop("exc_info") is error
+    assert entry == {"event": "unhandled_exception", "log_level": "error", "method": "GET", "route": "/failing"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/nowhere", 404, "route_not_found"),
+        ("GET", "/failing/", 500, "internal_error"),
+        ("DELETE", "/failing", 405, "method_not_allowed"),
+        ("TRACE", "/notes", 405, "method_not_allowed"),
+        ("OPTIONS", "/nowhere", 404, "route_not_found"),
+    ],
+)
+def test_what_the_router_refuses_is_a_problem_too(
+    method: str, path: str, status: int, code: str, client: TestClient
+) -> None:
+    response = client.simulate_request(method, path)
+
+    assert_problem(response, status, code)
+    assert ("allow" in response.headers) == (status == 405)
+
+
+def test_a_failure_of_head_has_no_body(client: TestClient, failing: Failing) -> None:
+    failing.error = failures.NotFound("no")
+
+    response = client.simulate_head("/failing")
+
+    assert (response.status_code, response.content) == (404, b"")
+
+
+def test_an_unknown_query_is_refused_where_none_is_taken(client: TestClient) -> None:
+    problem = assert_problem(client.simulate_post("/notes?color=red", json={"text": "x"}), 422, "invalid")
+
+    assert problem["errors"] == [{"field": "color", "message": "is not known here"}]
+
+
+def test_without_a_request_id_there_is_still_an_answer() -> None:
+    app: Any = falcon.asgi.App()
+    errors.install(app)
+
+    assert TestClient(app).simulate_get("/nowhere").json["request_id"] is None
+
+
+@pytest.mark.parametrize(
+    ("error", "close_code"),
+    [
+        (failures.Unauthenticated("no"), 4401),
+        (failures.Forbidden("no"), 4403),
+        (falcon.HTTPNotFound(), 4404),
+        (failures.Unavailable("no"), 1011),
+        (peewee.OperationalError(), 1011),
+        (ValueError(), 1011),
+    ],
+)
+def test_an_open_socket_closes_with_a_code_that_tells_the_kind(
+    error: Exception, close_code: int, app: Any, failing: Failing
+) -> None:
+    failing.error = error
+
+    assert asyncio.run(_close_code(app)) == close_code
+
+
+async def _close_code(app: Any) -> int | None:
+    async with ASGIConductor(app) as conductor, conductor.simulate_ws("/failing") as ws:
+        with pytest.raises(falcon.WebSocketDisconnected):
+            await ws.receive_text()
+        code: int | None = ws.close_code
+        return code
+
+
+class TestOnARealServer:
+    @pytest.fixture
+    def url(self, app: Any) -> Iterator[str]:
+        with LiveServer(app) as server:
+            yield server.url
+
+    def test_a_body_without_a_length_is_refused_when_it_grows_too_large(self, url: str) -> None:
+        response = requests.post(
+            f"{url}/notes",
+            data=(b" " * 4096 for _ in range(LIMIT // 4096 + 10)),
+            headers={"Content-Type": "application/json"},
+            timeout=20,
+        )
+
+        assert (response.status_code, response.json()["code"]) == (413, "body_too_large")
+
+    def test_a_deep_body_is_malformed(self, url: str) -> None:
+        response = requests.post(
+            f"{url}/notes", data=b"[" * 100_000, headers={"Content-Type": "application/json"}, timeout=20
+        )
+
+        assert (response.status_code, response.json()["code"]) == (400, "malformed")
+
+    def test_a_query_of_odd_bytes_is_refused(self, url: str) -> None:
+        response = requests.post(f"{url}/notes?%ff=%00&a=%ED%A0%80", json={"text": "x"}, timeout=20)
+
+        assert response.status_code == 422
+        assert json.loads(response.content)["code"] == "invalid"

@@ -1,0 +1,302 @@
+"""The API's document says all that a client needs, and its pages show it without asking anybody else."""
+
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from typing import Any, Literal
+
+import falcon.asgi
+import pytest
+from falcon.asgi import Request, Response
+from falcon.testing import TestClient
+from openapi_spec_validator import OpenAPIV31SpecValidator
+from pydantic import BaseModel
+
+from api import errors, media
+from api.media import FORM, JSON, MERGE_PATCH
+from api.openapi import build_document, undocumented
+from api.operations import document
+from api.resources import docs
+from api.routing import Router
+from api.schemas.common import Identifier, Input, Instant, PageQuery
+
+PROBLEM = "application/problem+json"
+
+
+@pytest.fixture(autouse=True)
+def _clean() -> None:
+    """Nothing here touches a database."""
+
+
+class NoteInput(Input):
+    """A note to write."""
+
+    text: str
+    color: Literal["red", "green"] = "red"
+    owner_id: Identifier | None = None
+
+
+class NoteOut(BaseModel):
+    """A note that was written."""
+
+    id: int
+    text: str
+    at: Instant | None
+    labels: list[str]
+
+
+class NoteQuery(PageQuery):
+    """Which notes to list."""
+
+    color: Literal["red", "green"] | None = None
+    labels: tuple[str, ...] | None = None
+
+
+class Notes:
+    @document(
+        summary="List notes",
+        query=NoteQuery,
+        answer=(200, list[NoteOut]),
+        tag="notes",
+        headers=("Link", "X-Total-Count"),
+    )
+    async def on_get(self, _req: Request, resp: Response) -> None:
+        resp.data = b"[]"
+
+    @document(
+        summary="Write a note",
+        description="By hand.",
+        body=NoteInput,
+        form=NoteInput,
+        answer=(201, NoteOut),
+        errors=(409,),
+        tag="notes",
+        headers=("Location",),
+    )
+    async def on_post(self, _req: Request, resp: Response) -> None:
+        resp.status = 201
+
+
+class Note:
+    @document(
+        summary="Change a note",
+        body=NoteInput,
+        body_optional=True,
+        answer=(200, NoteOut),
+        errors=(403, 404),
+        tag="notes",
+    )
+    async def on_patch(self, _req: Request, resp: Response, note_id: int) -> None:
+        resp.media = note_id
+
+    @document(summary="Burn a note", answer=(204, None), errors=(404,), tag="notes")
+    async def on_delete(self, _req: Request, resp: Response, note_id: int) -> None:
+        resp.status = 204
+
+
+class Open:
+    @document(summary="Ask", answer=(200, NoteOut), tag="door", public=True)
+    async def on_get(self, _req: Request, resp: Response, name: str) -> None:
+        resp.media = name
+
+
+class Forgotten:
+    async def on_get(self, _req: Request, resp: Response) -> None:
+        resp.media = None
+
+    async def on_websocket(self, _req: Request, _ws: Any) -> None: ...
+
+
+@pytest.fixture
+def router() -> Router:
+    router = Router()
+    for path in ("/notes", "/v1/notes"):
+        router.add_route(path, Notes(), _asgi=True)
+    router.add_route("/notes/{note_id:id}", Note(), _asgi=True)
+    router.add_route("/doors/{name}", Open(), _asgi=True)
+    return router
+
+
+@pytest.fixture
+def described(router: Router) -> dict[str, Any]:
+    return build_document("Notes", router.routes)
+
+
+@pytest.fixture
+def client(router: Router, described: dict[str, Any]) -> TestClient:
+    app: Any = falcon.asgi.App(router=router)
+    media.install(app, 1024)
+    errors.install(app)
+    for path, page in docs.pages(described).items():
+        app.add_route(path, page)
+    app.add_route("/docs/assets/{name}", docs.Assets())
+    return TestClient(app)
+
+
+def operations(described: dict[str, Any]) -> list[dict[str, Any]]:
+    return [operation for path in described["paths"].values() for operation in path.values()]
+
+
+class TestDocument:
+    def test_is_openapi_3_1(self, described: dict[str, Any]) -> None:
+        OpenAPIV31SpecValidator(described).validate()
+        assert described["openapi"].startswith("3.1")
+        assert described["info"]["title"] == "Notes"
+        assert described["tags"] == [{"name": "notes"}, {"name": "door"}]
+
+    def test_has_every_route_that_says_what_it_does(self, described: dict[str, Any]) -> None:
+        assert {path: list(item) for path, item in described["paths"].items()} == {
+            "/notes": ["get", "post"],
+            "/v1/notes": ["get", "post"],
+            "/notes/{note_id}": ["patch", "delete"],
+            "/doors/{name}": ["get"],
+        }
+
+    def test_each_operation_has_an_id_of_its_own(self, described: dict[str, Any]) -> None:
+        ids = [operation["operationId"] for operation in operations(described)]
+        assert len(ids) == len(set(ids)) == 7
+
+    def test_what_needs_a_token_says_so(self, described: dict[str, Any]) -> None:
+        closed, public = described["paths"]["/notes"]["get"], described["paths"]["/doors/{name}"]["get"]
+
+        assert closed["security"] == [{"bearer": []}, {"password": []}]
+        assert public["security"] == []
+        assert "401" in closed["responses"]
+        assert "401" not in public["responses"]
+        assert set(described["components"]["securitySchemes"]) == {"bearer", "password"}
+
+    def test_bodies_are_told_by_media_type(self, described: dict[str, Any]) -> None:
+        post = described["paths"]["/notes"]["post"]["requestBody"]
+        patch = described["paths"]["/notes/{note_id}"]["patch"]["requestBody"]
+
+        assert (list(post["content"]), post["required"]) == ([JSON, FORM], True)
+        assert (list(patch["content"]), patch["required"]) == ([JSON, MERGE_PATCH], False)
+
+    def test_answers_are_told_with_their_headers(self, described: dict[str, Any]) -> None:
+        listed = described["paths"]["/notes"]["get"]["responses"]["200"]
+        written = described["paths"]["/notes"]["post"]["responses"]["201"]
+        burnt = described["paths"]["/notes/{note_id}"]["delete"]["responses"]["204"]
+
+        assert listed["content"][JSON]["schema"]["items"] == {"$ref": "#/components/schemas/NoteOut"}
+        assert {"Link", "X-Total-Count", "X-Request-ID", "RateLimit-Remaining"} <= set(listed["headers"])
+        assert "Location" in written["headers"]
+        assert "content" not in burnt
+
+    def test_failures_that_follow_from_the_rest_need_not_be_named(self, described: dict[str, Any]) -> None:
+        responses = {
+            (path, method): set(operation["responses"]) - {"200", "201", "204", "422", "429", "503"}
+            for path, item in described["paths"].items()
+            for method, operation in item.items()
+        }
+
+        assert responses["/notes", "get"] == {"401"}
+        assert responses["/notes", "post"] == {"400", "401", "409", "413", "415"}
+        assert responses["/notes/{note_id}", "delete"] == {"401", "404"}
+        assert responses["/doors/{name}", "get"] == set()
+
+    def test_every_failure_is_a_problem_with_an_example(self, described: dict[str, Any]) -> None:
+        for name, response in described["components"]["responses"].items():
+            (content_type,) = response["content"]
+            example = response["content"][content_type]["example"]
+            assert content_type == PROBLEM
+            assert re.sub(r"\W", "", example["title"]) == name
+            assert example["type"].endswith(example["code"])
+        assert set(described["components"]["responses"]["TooManyRequests"]["headers"]) >= {"Retry-After"}
+        assert set(described["components"]["responses"]["Unauthorized"]["headers"]) >= {"WWW-Authenticate"}
+
+    def test_parameters_are_told_as_they_are_sent(self, described: dict[str, Any]) -> None:
+        query = {parameter["name"]: parameter for parameter in described["paths"]["/notes"]["get"]["parameters"]}
+        (note_id,) = described["paths"]["/notes/{note_id}"]["delete"]["parameters"]
+        (name,) = described["paths"]["/doors/{name}"]["get"]["parameters"]
+
+        assert set(query) == {"skip", "limit", "color", "labels"}
+        assert query["limit"]["schema"] == {"type": "integer", "minimum": 1, "maximum": 100, "default": 100}
+        assert query["color"]["schema"] == {"type": "string", "enum": ["red", "green"]}
+        assert (query["labels"]["schema"]["type"], query["labels"]["explode"]) == ("array", False)
+        assert (note_id["in"], note_id["schema"]["type"], note_id["schema"]["maximum"]) == (
+            "path",
+            "integer",
+            2**63 - 1,
+        )
+        assert name["schema"] == {"type": "string"}
+
+    def test_every_body_and_answer_has_an_example_that_fits(self, described: dict[str, Any]) -> None:
+        contents = [
+            content
+            for operation in operations(described)
+            for part in (operation.get("requestBody", {}), *operation["responses"].values())
+            for content in part.get("content", {}).values()
+        ]
+
+        assert contents
+        assert all("example" in content for content in contents)
+        NoteInput.model_validate(described["paths"]["/notes"]["post"]["requestBody"]["content"][JSON]["example"])
+        (note,) = described["paths"]["/notes"]["get"]["responses"]["200"]["content"][JSON]["example"]
+        assert set(note) == set(NoteOut.model_fields)
+
+
+def test_a_route_that_says_nothing_is_found(router: Router, client: TestClient) -> None:
+    assert undocumented(router.routes) == []
+
+    client.app.add_route("/forgotten", Forgotten())
+
+    assert undocumented(router.routes) == ["GET /forgotten"]
+
+
+class Links(HTMLParser):
+    """Collects what a page makes the browser fetch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found += [value or "" for name, value in attrs if name in {"src", "href"}]
+        assert tag != "script" or "src" in dict(attrs), "the policy forbids scripts in the page"
+
+
+class TestPages:
+    def test_the_document_is_served_as_it_was_built(self, client: TestClient, described: dict[str, Any]) -> None:
+        response = client.simulate_get("/openapi.json")
+
+        assert response.headers["content-type"] == "application/json"
+        assert response.json == described
+
+    @pytest.mark.parametrize("path", ["/docs", "/redoc"])
+    def test_a_page_fetches_from_here_alone(self, path: str, client: TestClient) -> None:
+        response = client.simulate_get(path)
+        links = Links()
+        links.feed(response.text)
+
+        assert response.headers["content-type"].startswith("text/html")
+        assert set(sources(response.headers["content-security-policy"])) <= {
+            "'none'", "'self'", "'unsafe-inline'", "data:", "blob:",
+        }  # fmt: skip
+        for link in links.found:
+            assert link.startswith(("/docs/assets/", "data:"))
+            assert link.startswith("data:") or client.simulate_get(link).status_code == 200
+
+    @pytest.mark.parametrize("name", ["swagger.js", "swagger.css", "start-swagger.js", "redoc.js", "start-redoc.js"])
+    def test_what_a_browser_has_is_not_sent_again(self, name: str, client: TestClient) -> None:
+        first = client.simulate_get(f"/docs/assets/{name}")
+
+        again = client.simulate_get(
+            f"/docs/assets/{name}", headers={"If-None-Match": f'"other", W/{first.headers["etag"]}'}
+        )
+        other = client.simulate_get(f"/docs/assets/{name}", headers={"If-None-Match": '"other"'})
+
+        assert (first.status_code, again.status_code, other.status_code) == (200, 304, 200)
+        assert first.content
+        assert again.content == b""
+        assert first.headers["cache-control"] == again.headers["cache-control"] == "public, max-age=86400"
+
+    @pytest.mark.parametrize("name", ["scalar.js", "templates.py", "..", "%2e%2e%2fapp.py", "swagger_bundle.js"])
+    def test_nothing_else_of_the_package_is_served(self, name: str, client: TestClient) -> None:
+        response = client.simulate_get(f"/docs/assets/{name}")
+
+        assert (response.status_code, response.headers["content-type"]) == (404, PROBLEM)
+
+
+def sources(policy: str) -> Iterator[str]:
+    for directive in policy.split(";"):
+        yield from directive.split()[1:]

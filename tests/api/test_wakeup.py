@@ -1,0 +1,78 @@
+"""The wake-up: after a commit, once for many, and never in the way of a request."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+
+import pytest
+from kombu.exceptions import OperationalError
+from redis import Redis
+from structlog.testing import capture_logs
+
+from api.wakeup import WakeUp, celery_sender
+from core import db, jobs
+from core.policy import Actor
+from core.services import tasks
+from tests.worker.conftest import names
+
+
+def run_with(send: Callable[[], object], scenario: Callable[[], None], until: Callable[[], bool]) -> None:
+    """Run a wake-up in an event loop while a scenario runs in a thread, and until something is true."""
+
+    def in_thread() -> None:
+        scenario()
+        db.disconnect()
+
+    async def main() -> None:
+        wake_up = WakeUp(send)
+        wake_up.start()
+        await asyncio.to_thread(in_thread)
+        async with asyncio.timeout(10):
+            while not until():  # noqa: ASYNC110 - what it waits for is no event of this loop.
+                await asyncio.sleep(0.01)
+        await wake_up.stop()
+
+    asyncio.run(main())
+
+
+def test_many_changes_send_few_messages(alice: Actor) -> None:
+    sent: list[int] = []
+
+    def change() -> None:
+        for _ in range(100):
+            tasks.create_task(alice, {"title": "x"})
+
+    run_with(lambda: sent.append(1), change, lambda: bool(sent))
+
+    assert 0 < len(sent) < 100
+
+
+def test_the_message_is_the_publishers_job(alice: Actor, redis: Redis, environ: dict[str, str]) -> None:
+    run_with(
+        celery_sender(),
+        lambda: tasks.create_task(alice, {"title": "x"}) and None,
+        lambda: jobs.EVENTS_PUBLISH in names(redis, jobs.QUEUE_EVENTS),
+    )
+
+
+def test_a_broker_that_is_down_is_noted_once_and_its_return_too(alice: Actor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.wakeup._PAUSE_AFTER_FAILURE_SECONDS", 0.0)
+    attempts: list[int] = []
+    tried = threading.Semaphore(0)
+
+    def send() -> None:
+        attempts.append(1)
+        tried.release()
+        if len(attempts) < 3:
+            raise OperationalError
+
+    def change_until_sent() -> None:
+        for _ in range(3):
+            tasks.create_task(alice, {"title": "x"})
+            assert tried.acquire(timeout=10)
+
+    with capture_logs() as lines:
+        run_with(send, change_until_sent, lambda: any(line["event"] == "broker_reachable" for line in lines))
+
+    told = [line["event"] for line in lines if line["event"].startswith("broker")]
+    assert told == ["broker_unreachable", "broker_reachable"]

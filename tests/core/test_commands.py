@@ -1,0 +1,106 @@
+"""The command line of operators, on real servers given by the environment."""
+
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from core import db
+from core.__main__ import main
+from core.models import User
+from core.policy import Actor
+from core.services import accounts, analytics, tasks
+from core.services.analytics import read_figures
+
+pytestmark = pytest.mark.usefixtures("database")
+Command = Callable[..., int]
+
+
+@pytest.fixture
+def command(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Runs `python -m core …` in this process and answers its exit code."""
+
+    def run(*arguments: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["core", *arguments])
+        db.disconnect()
+        return main()
+
+    return run
+
+
+def test_migrating_an_up_to_date_database_does_nothing(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command("migrate") == 0
+
+    assert capsys.readouterr().out == "nothing to migrate\n"
+
+
+def test_an_admin_is_made_with_the_password_of_the_environment(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ADMIN_PASSWORD", "long enough to be one")
+
+    assert command("admin", "--email", "ada@example.com") == 0
+
+    assert [(user.email, user.role) for user in User.select()] == [("ada@example.com", "admin")]
+    assert accounts.find_credentials("ada@example.com") is not None
+
+
+def test_an_admin_is_made_with_a_password_that_is_asked_for(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ADMIN_EMAIL", "ada@example.com")
+    monkeypatch.setattr("getpass.getpass", lambda _prompt: "long enough to be one")
+
+    assert command("admin") == 0
+    assert User.select().count() == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "password", "complaint"),
+    [
+        (["admin"], "long enough to be one", "--email"),
+        (["admin", "--email", "new@example.com"], "short", "8 to 1024"),
+        (["admin", "--email", "alice@example.com"], "long enough to be one", "--promote"),
+        (["admin", "--email", "nobody@example.com", "--promote"], "", "no account"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_and_exit_code_1(
+    arguments: list[str],
+    password: str,
+    complaint: str,
+    command: Command,
+    alice: Actor,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("ADMIN_PASSWORD", password)
+    monkeypatch.setattr("getpass.getpass", lambda _prompt: "")
+
+    assert command(*arguments) == 1
+
+    assert complaint in capsys.readouterr().err
+    assert [user.role for user in User.select()] == ["user"]
+
+
+def test_an_account_is_promoted_only_when_that_is_asked_for(command: Command, alice: Actor) -> None:
+    assert command("admin", "--email", "alice@example.com", "--promote") == 0
+
+    assert [user.role for user in User.select()] == ["admin"]
+
+
+def test_analytics_are_rebuilt_after_somebody_has_meddled(command: Command, alice: Actor) -> None:
+    tasks.create_task(alice, {"title": "x"})
+    analytics.fold()
+    with db.unit_of_work():
+        db.execute("UPDATE analytics_rollups SET tasks = 99")
+
+    assert command("rebuild-analytics") == 0
+
+    assert read_figures(alice).by_status["todo"] == 1
+
+
+def test_an_environment_that_does_not_work_is_one_line(
+    command: Command, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SECRET_KEY", "too short")
+
+    assert command("migrate") == 1
+    assert "SECRET_KEY" in capsys.readouterr().err

@@ -1,0 +1,206 @@
+"""Bodies as they come in: what is too much, what is cut off, what is no JSON at all, and what is of another type."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import falcon.asgi
+import orjson
+import pytest
+from falcon.asgi import Request, Response
+from falcon.testing import Result, TestClient, create_scope
+
+from api import errors, media
+from api.media import FORM, JSON, MERGE_PATCH
+from api.operations import document
+from api.schemas.common import Input
+
+LIMIT = 100 * 1024
+
+
+class Note(Input):
+    text: str
+
+
+class Draft(Input):
+    text: str = "nothing"
+
+
+class Notes:
+    @document(summary="Write", body=Note, form=Note, answer=(200, Note), tag="notes", public=True)
+    async def on_post(self, req: Request, resp: Response) -> None:
+        resp.data = req.context.json.model_dump_json().encode()
+
+    @document(summary="Rewrite", body=Note, answer=(200, Note), tag="notes", public=True)
+    async def on_put(self, req: Request, resp: Response) -> None:
+        resp.data = req.context.json.model_dump_json().encode()
+
+    @document(summary="Change", body=Draft, body_optional=True, answer=(200, Draft), tag="notes", public=True)
+    async def on_patch(self, req: Request, resp: Response) -> None:
+        resp.data = req.context.json.model_dump_json().encode()
+
+
+@pytest.fixture
+def app() -> Any:
+    app = falcon.asgi.App()
+    media.install(app, LIMIT)
+    errors.install(app)
+    app.add_route("/notes", Notes())
+    return app
+
+
+@pytest.fixture
+def send(app: Any) -> Callable[..., Result]:
+    client = TestClient(app)
+
+    def send(body: bytes, content_type: str | None = JSON, method: str = "POST", **headers: str) -> Result:
+        if content_type is not None:
+            headers["Content-Type"] = content_type
+        return client.simulate_request(method, "/notes", body=body, headers=headers)
+
+    return send
+
+
+Send = Callable[..., Result]
+
+
+def assert_refused(response: Result, status: int, code: str) -> None:
+    assert (response.status_code, response.json["code"]) == (status, code), response.text
+    assert response.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("content_type", [JSON, "application/json; charset=utf-8", "Application/JSON", None])
+def test_json_is_read(content_type: str | None, send: Send) -> None:
+    assert send('{"text": "naïve ☔"}'.encode(), content_type).json == {"text": "naïve ☔"}
+
+
+def test_a_form_is_read_where_one_is_taken(send: Send) -> None:
+    assert send(b"text=na%C3%AFve+rain", FORM).json == {"text": "naïve rain"}
+    assert_refused(send(b"text=x", FORM, "PUT"), 415, "unsupported_media_type")
+
+
+def test_a_merge_patch_is_a_patch(send: Send) -> None:
+    assert send(b'{"text": "x"}', MERGE_PATCH, "PATCH").json == {"text": "x"}
+    assert_refused(send(b'{"text": "x"}', MERGE_PATCH), 415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["text/plain", "application/xml", "multipart/form-data; boundary=x", "json", "/", ";", "application/*"],
+)
+def test_another_type_is_refused(content_type: str, send: Send) -> None:
+    assert_refused(send(b'{"text": "x"}', content_type), 415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{",
+        b'{"text": NaN}',
+        b'{"text": -Infinity}',
+        b'{"text": "\\ud800"}',
+        b'{"text": "\xff"}',
+        b'{"text": "\x00"}',
+        b"\xef\xbb\xbf{}",
+        '{"text": "x"}'.encode("utf-16"),
+        b"[" * 100_000,
+        b'{"a":' * 20_000,
+        b"[" * 50_000 + b"]" * 50_000,
+        b" ",
+    ],
+)
+def test_what_is_no_json_is_malformed(body: bytes, send: Send) -> None:
+    assert_refused(send(body), 400, "malformed")
+
+
+def test_nesting_as_deep_as_json_may_be_is_refused_by_the_schema(send: Send) -> None:
+    assert_refused(send(b'{"text":' + b"[" * 1000 + b"]" * 1000 + b"}"), 422, "invalid")
+
+
+@pytest.mark.parametrize("body", [b"text=\xff", "text=ü".encode()])
+def test_what_is_no_form_is_malformed(body: bytes, send: Send) -> None:
+    assert_refused(send(body, FORM), 400, "malformed")
+
+
+def test_nul_in_a_form_is_named(send: Send) -> None:
+    response = send(b"text=%00", FORM)
+
+    assert_refused(response, 422, "invalid")
+    assert [error["field"] for error in response.json["errors"]] == ["text"]
+
+
+def test_a_body_that_is_needed_is_asked_for(send: Send) -> None:
+    assert_refused(send(b""), 400, "body_missing")
+
+
+def test_a_body_that_is_not_needed_may_be_left_away(send: Send) -> None:
+    assert send(b"", None, "PATCH").json == {"text": "nothing"}
+
+
+def test_a_body_of_just_the_limit_is_read(send: Send) -> None:
+    text = "x" * (LIMIT - len('{"text":""}'))
+
+    assert send(orjson.dumps({"text": text})).status_code == 200
+    assert_refused(send(orjson.dumps({"text": text + "x"})), 413, "body_too_large")
+
+
+def test_a_form_has_a_lower_limit(send: Send) -> None:
+    assert_refused(send(b"text=" + b"x" * 64 * 1024, FORM), 413, "body_too_large")
+
+
+async def call(app: Any, chunks: AsyncIterator[bytes], **headers: str) -> int:
+    """Send a body chunk by chunk, as a server would hand it on, and answer the status."""
+    statuses: list[int] = []
+
+    async def receive() -> dict[str, Any]:
+        async for chunk in chunks:
+            return {"type": "http.request", "body": chunk, "more_body": True}
+        return {"type": "http.disconnect"}
+
+    async def answer(event: dict[str, Any]) -> None:
+        if event["type"] == "http.response.start":
+            statuses.append(event["status"])
+
+    await app(create_scope("/notes", method="POST", headers={"Content-Type": JSON} | headers), receive, answer)
+    (status,) = statuses
+    return status
+
+
+def test_a_body_without_a_length_is_counted_while_it_is_read(app: Any) -> None:
+    read: list[int] = []
+
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            read.append(1024)
+            yield b" " * 1024
+
+    assert asyncio.run(call(app, endless())) == 413
+    assert sum(read) <= LIMIT + 2 * 1024
+
+
+def test_an_announced_length_that_is_too_large_is_refused_unread(app: Any) -> None:
+    read: list[int] = []
+
+    async def watched() -> AsyncIterator[bytes]:
+        while True:
+            read.append(1)
+            yield b" "
+
+    assert asyncio.run(call(app, watched(), **{"Content-Length": str(LIMIT + 1)})) == 413
+    # The server hands the first chunk over before anybody asks.
+    assert len(read) == 1
+
+
+def test_a_body_that_is_cut_off_is_not_acted_upon(app: Any) -> None:
+    async def cut_off() -> AsyncIterator[bytes]:
+        yield b'{"text": "give 100"}'
+
+    assert asyncio.run(call(app, cut_off(), **{"Content-Length": "40"})) == 400
+
+
+@pytest.mark.parametrize("length", ["-1", "x"])
+def test_a_length_that_is_no_number_is_refused(length: str, app: Any) -> None:
+    async def whole() -> AsyncIterator[bytes]:
+        yield b'{"text": "x"}'
+
+    assert asyncio.run(call(app, whole(), **{"Content-Length": length})) == 400

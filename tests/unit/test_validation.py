@@ -1,0 +1,216 @@
+"""Schemas held against what was sent: which mistakes are found, under which field, and what is never repeated."""
+
+from datetime import UTC, date, datetime
+from typing import Annotated, Any, Literal
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import Field, ValidationError
+
+from api.schemas.common import LARGEST_ID, AsciiDigits, Day, Identifier, Input, Instant, PageQuery, Verbatim
+from api.validation import JsonText, Pairs, validate
+from core.errors import Invalid
+
+
+class Part(Input):
+    name: Annotated[str, Field(min_length=1)]
+
+
+class Everything(Input):
+    text: str = ""
+    verbatim: Annotated[str, Verbatim] = ""
+    color: Literal["red", "green"] = "red"
+    count: Annotated[int, Field(ge=0), AsciiDigits] = 0
+    ratio: float = 0.0
+    flag: bool = False
+    owner_id: Identifier | None = None
+    at: Instant | None = None
+    on: Day | None = None
+    since: Instant | Day | None = None
+    parts: tuple[Part, ...] = ()
+    anything: dict[str, Any] | None = None
+
+
+class Needs(Input):
+    title: str
+    part: Part
+
+
+def sent(content: Any) -> JsonText:
+    text = orjson.dumps(content)
+    return JsonText(text, content)
+
+
+def mistakes(model: type[Input], what: JsonText | Pairs) -> dict[str, str]:
+    with pytest.raises(Invalid) as caught:
+        validate(model, what)
+    assert caught.value.__context__ is None, "pydantic's error holds what was sent"
+    told = {error.field: error.message for error in caught.value.errors}
+    assert len(told) == len(caught.value.errors)
+    return told
+
+
+class TestBodies:
+    def test_what_fits_is_filled_in(self) -> None:
+        filled = validate(
+            Everything, sent({"text": "  x ", "verbatim": " x ", "count": 3, "ratio": 1, "parts": [{"name": "a"}]})
+        )
+
+        assert (filled.text, filled.verbatim, filled.count, filled.ratio) == ("x", " x ", 3, 1.0)
+        assert filled.parts == (Part(name="a"),)
+
+    def test_every_mistake_is_told_at_once_with_its_path(self) -> None:
+        body = {"text": 1, "color": "blue", "count": -1, "parts": [{"name": "a"}, {"name": ""}, {}], "surprise": 1}
+
+        assert mistakes(Everything, sent(body)) == {
+            "text": "must be a valid string",
+            "color": "must be 'red' or 'green'",
+            "count": "must be greater than or equal to 0",
+            "parts.1.name": "must have at least 1 character",
+            "parts.2.name": "is required",
+            "surprise": "is not known here",
+        }
+
+    def test_what_is_missing_is_told(self) -> None:
+        assert mistakes(Needs, sent({})) == {"title": "is required", "part": "is required"}
+
+    @pytest.mark.parametrize("body", [[], "text", 1, None, True])
+    def test_a_body_is_an_object(self, body: Any) -> None:
+        assert mistakes(Everything, sent(body)) == {"": "must be a JSON object"}
+
+    def test_a_part_is_an_object_too(self) -> None:
+        assert mistakes(Needs, sent({"title": "x", "part": []})) == {"part": "must be a JSON object"}
+
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [
+            ("count", "1"),
+            ("count", 1.0),
+            ("count", True),
+            ("flag", 1),
+            ("flag", "true"),
+            ("ratio", "1"),
+            ("owner_id", 0),
+            ("owner_id", LARGEST_ID + 1),
+            ("at", 1_700_000_000),
+            ("at", "1700000000"),
+            ("on", 20_000),
+        ],
+    )
+    def test_types_are_not_guessed(self, field: str, value: Any) -> None:
+        assert list(mistakes(Everything, sent({field: value}))) == [field]
+
+    @pytest.mark.parametrize(
+        ("body", "path"),
+        [
+            ({"text": "a\x00b"}, "text"),
+            ({"parts": [{"name": "x"}, {"name": "\x00"}]}, "parts.1.name"),
+            ({"anything": {"deep": [[{"er": "\x00"}]]}}, "anything.deep.0.0.er"),
+            ({"anything": {"k\x00": 1}}, "anything.k\x00"),
+        ],
+    )
+    def test_nul_is_found_wherever_it_is(self, body: Any, path: str) -> None:
+        assert mistakes(Everything, sent(body)) == {path: "must not hold the character NUL"}
+
+    def test_nul_is_told_beside_the_other_mistakes(self) -> None:
+        assert list(mistakes(Everything, sent({"text": "\x00", "count": -1}))) == ["text", "count"]
+
+    def test_the_escape_of_nul_may_be_quoted(self) -> None:
+        assert validate(Everything, sent({"text": "\\u0000"})).text == "\\u0000"
+
+    def test_the_answer_stays_small_whatever_was_sent(self) -> None:
+        told = mistakes(Everything, sent({"k" * 5000 + str(number): "\x00" for number in range(1000)}))
+        assert sum(map(len, told)) <= 100 * 200
+
+    @given(st.text(min_size=12, alphabet=st.characters(categories=["L", "N"])))
+    def test_a_value_is_never_repeated(self, value: str) -> None:
+        body = dict.fromkeys(set(Everything.model_fields) - {"text", "verbatim"}, value + "!")
+
+        assert value not in repr(mistakes(Everything, sent(body)).values())
+
+    def test_pydantics_own_words_do_not_repeat_it_either(self) -> None:
+        with pytest.raises(ValidationError) as caught:
+            Everything.model_validate({"count": "s3cret"})
+        assert "s3cret" not in str(caught.value)
+
+
+class TestQueries:
+    def test_text_is_read(self) -> None:
+        filled = validate(Everything, Pairs({"count": "3", "flag": "true", "owner_id": "7", "on": "2026-05-01"}))
+
+        assert (filled.count, filled.flag, filled.owner_id, filled.on) == (3, True, 7, date(2026, 5, 1))
+
+    def test_a_name_is_given_once(self) -> None:
+        assert mistakes(Everything, Pairs({"count": ["1", "2"]})) == {"count": "must be given only once"}
+
+    @pytest.mark.parametrize(("name", "value"), [("text", "\x00"), ("te\x00xt", "x")])
+    def test_nul_is_refused(self, name: str, value: str) -> None:
+        assert "NUL" in mistakes(Everything, Pairs({name: value}))[name]
+
+    @pytest.mark.parametrize("number", ["1_0", "+5", " 5", "5 ", "१२", "1.0", "0x1", "", "1e3", "9" * 5000])
+    def test_a_number_is_made_of_digits(self, number: str) -> None:
+        assert mistakes(Everything, Pairs({"count": number})) == {"count": "must be a whole number"}
+
+    @pytest.mark.parametrize(
+        ("name", "value"), [("skip", "-1"), ("skip", str(2**31)), ("limit", "0"), ("limit", "101"), ("limit", "9" * 30)]
+    )
+    def test_a_page_has_bounds(self, name: str, value: str) -> None:
+        assert list(mistakes(PageQuery, Pairs({name: value}))) == [name]
+
+    def test_a_page_has_defaults(self) -> None:
+        page = validate(PageQuery, Pairs({}))
+        assert (page.skip, page.limit) == (0, 100)
+
+    def test_the_ways_out_are_told_together(self) -> None:
+        assert mistakes(Everything, Pairs({"since": "soon"})) == {
+            "since": "must be a time with its zone, such as 2026-05-01T09:00:00Z, or must be a date, such as 2026-05-01"
+        }
+
+
+class TestTimes:
+    @pytest.mark.parametrize(
+        ("text", "instant"),
+        [
+            ("2026-05-01T09:00:00Z", datetime(2026, 5, 1, 9, tzinfo=UTC)),
+            ("2026-05-01t11:00:00.5+02:00", datetime(2026, 5, 1, 9, 0, 0, 500_000, tzinfo=UTC)),
+            ("1900-01-01T00:00:00+14:00", datetime(1899, 12, 31, 10, tzinfo=UTC)),
+        ],
+    )
+    def test_a_time_becomes_utc(self, text: str, instant: datetime) -> None:
+        filled = validate(Everything, sent({"at": text}))
+
+        assert filled.at == instant
+        assert filled.at.tzinfo is UTC
+
+    def test_a_time_is_written_with_z(self) -> None:
+        filled = validate(Everything, sent({"at": "2026-05-01T11:00:00+02:00"}))
+        assert '"at":"2026-05-01T09:00:00Z"' in filled.model_dump_json()
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "2026-05-01T09:00:00",
+            "2026-05-01",
+            "2026-05-01T09:00Z",
+            "20260501T090000Z",
+            "2026-W18-5T09:00:00Z",
+            "2026-02-30T09:00:00Z",
+            "2026-05-01T25:00:00Z",
+            "2026-05-01T09:00:00+99:00",
+            "२०२६-05-01T09:00:00Z",
+            "0001-01-01T00:00:00+14:00",
+            "9999-12-31T23:59:59-14:00",
+            "tomorrow",
+            "",
+        ],
+    )
+    def test_no_other_text_is_a_time(self, text: str) -> None:
+        assert list(mistakes(Everything, sent({"at": text}))) == ["at"]
+
+    @pytest.mark.parametrize(
+        "text", ["2026-05-01T00:00:00", "20260501", "2026-02-30", "0001-01-01", "9999-12-31", "1", "5"]
+    )
+    def test_no_other_text_is_a_day(self, text: str) -> None:
+        assert list(mistakes(Everything, Pairs({"on": text}))) == ["on"]
