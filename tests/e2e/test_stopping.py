@@ -7,7 +7,7 @@ import psutil
 
 from tests.doubles.weather import WeatherServer
 from tests.e2e.conftest import System
-from tests.e2e.test_system import Person
+from tests.e2e.people import Person
 
 
 def test_all_processes_end_and_the_data_stay(tmp_path: Path, weather: WeatherServer) -> None:

@@ -4,46 +4,15 @@ import json
 import os
 import signal
 from typing import Any
-from uuid import uuid4
 
 import psutil
 import requests
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import ClientConnection
 
+from tests.chaos.storm import weather_the_storm
 from tests.e2e.conftest import ADMIN, System
+from tests.e2e.people import Person
 from tests.polling import wait_until
-
-PASSWORD = "correct horse battery"
-
-
-class Person:
-    """Somebody with an account, logged in."""
-
-    def __init__(self, system: System, *, email: str | None = None, password: str = PASSWORD) -> None:
-        self.system = system
-        if email is None:
-            email = f"{uuid4().hex}@example.com"
-            self._post("/auth/register", email=email, password=password)
-        login = self._post("/auth/login", email=email, password=password)
-        self.id: int = login["user"]["id"]
-        self.headers = {"Authorization": f"Bearer {login['access_token']}"}
-
-    def create_task(self, **fields: Any) -> dict[str, Any]:
-        return self._post("/tasks", headers=self.headers, **fields)
-
-    def get(self, path: str) -> Any:
-        response = requests.get(f"{self.system.url}/api/v1{path}", headers=self.headers, timeout=10)
-        assert response.status_code == 200, response.text
-        return response.json()
-
-    def listen(self, since: int | None = None) -> ClientConnection:
-        query = "" if since is None else f"?since={since}"
-        return connect(f"ws://127.0.0.1:{self.system.port}/ws{query}", additional_headers=self.headers)
-
-    def _post(self, path: str, headers: dict[str, str] | None = None, **fields: Any) -> Any:
-        response = requests.post(f"{self.system.url}/api/v1{path}", json=fields, headers=headers, timeout=10)
-        assert response.status_code in {200, 201}, response.text
-        return response.json()
 
 
 def frames(socket: ClientConnection, last_type: str, task_id: int) -> list[dict[str, Any]]:
@@ -156,3 +125,8 @@ def test_no_password_and_no_token_reaches_the_log(system: System) -> None:
     token = alice.headers["Authorization"].split()[1]
     for secret in (password, ADMIN["password"], token, "A very private title"):
         assert secret not in written
+
+
+def test_every_part_is_killed_once_under_load_and_every_promise_is_kept(system: System) -> None:
+    """A short storm; `make chaos` has the long one."""
+    weather_the_storm(system, ["redis", "worker", "postgres", "beat", "web"], lambda: 1.0)
