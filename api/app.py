@@ -122,16 +122,14 @@ def create_app(settings: Settings) -> App:
     """Build the API."""
     services = Services(settings)
     router = Router()
-    app: Any = falcon.asgi.App(
-        router=router,
-        middleware=[
-            RequestContext(settings),
-            CrossOrigin(settings.allowed_origins),
-            AuthenticationMiddleware(services.authenticator),
-            services.limits,
-            services,
-        ],
-    )
+    middleware: list[Any] = [
+        RequestContext(settings),
+        CrossOrigin(settings.allowed_origins),
+        AuthenticationMiddleware(services.authenticator),
+        services.limits,
+        services,
+    ]
+    app: App = falcon.asgi.App(router=router, middleware=middleware)
     app.req_options.strip_url_path_trailing_slash = True
     media.install(app, settings.max_body_bytes)
     errors.install(app)

@@ -45,15 +45,16 @@ STATUSES: Final[Mapping[type[Failure], int]] = {
 # What Falcon refuses by itself: the stable code, and what to say where Falcon says nothing.
 _HTTP_ERRORS: Final[Mapping[type[falcon.HTTPError], tuple[str, str]]] = {
     falcon.MediaNotFoundError: ("body_missing", "A body is needed."),
-    falcon.MediaMalformedError: ("body_malformed", "The body cannot be read."),
+    falcon.MediaMalformedError: ("malformed", "The body cannot be read."),
     falcon.HTTPBadRequest: ("bad_request", "The request cannot be understood."),
-    falcon.HTTPNotFound: ("not_found", "There is nothing at this address."),
+    falcon.HTTPNotFound: ("route_not_found", "There is nothing at this address."),
     falcon.HTTPMethodNotAllowed: ("method_not_allowed", "This address does not take this method."),
     falcon.HTTPContentTooLarge: ("body_too_large", "The body is too large."),
     falcon.HTTPUnsupportedMediaType: ("unsupported_media_type", "The body's media type is not taken here."),
     falcon.HTTPError: ("refused", "The request is refused."),
 }
 
+_INTERNAL_ERROR: Final = 500
 _UNEXPECTED: Final = "Something went wrong here; it has been noted."
 _DATABASE_DOWN: Final = Unavailable("The database cannot be reached. Please try again.", code="database_unavailable")
 
@@ -124,19 +125,15 @@ async def _answer_mistake(
 ) -> None:
     log.error("unhandled_exception", method=req.method, route=req.uri_template, exc_info=error)
     if resp is None:
-        await _close(ws, falcon.HTTPInternalServerError().status_code)
+        await _close(ws, _INTERNAL_ERROR)
         return
-    _write(req, resp, 500, "internal_error", _UNEXPECTED)
+    _write(req, resp, _INTERNAL_ERROR, "internal_error", _UNEXPECTED)
 
 
 async def _close(ws: WebSocket | None, status: int) -> None:
     """Close a socket; before it was accepted, the handshake is refused and the code is lost."""
     if ws is not None:
-        await ws.close(
-            _SOCKET_INTERNAL_ERROR
-            if status >= falcon.HTTPInternalServerError().status_code
-            else _SOCKET_CODES_FROM + status
-        )
+        await ws.close(_SOCKET_INTERNAL_ERROR if status >= _INTERNAL_ERROR else _SOCKET_CODES_FROM + status)
 
 
 def _write(

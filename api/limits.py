@@ -75,7 +75,8 @@ class SharedCounter:
             else:
                 self._note(shared=True)
                 return used
-        return await self._memory.incr(key, seconds)
+        alone: int = await self._memory.incr(key, seconds)
+        return alone
 
     def _note(self, *, shared: bool, **details: str) -> None:
         if shared == self._shared:

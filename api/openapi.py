@@ -1,194 +1,273 @@
-"""The OpenAPI 3.1 document, made of the declarations at the responders (`api.operations`)."""
+"""The OpenAPI 3.1 document, made of what the responders say of themselves (`api.operations`)."""
 
 import re
 from collections.abc import Iterable, Iterator
-from http import HTTPStatus
+from dataclasses import dataclass
 from typing import Any, Final
 
+import falcon
 from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import JsonSchemaMode
 
-from api.operations import Operation, operation_of
-from api.routing import Route
-from api.schemas.common import Problem
+from api.errors import PROBLEM, problem
+from api.operations import Operation, is_unlisted, operation_of
+from api.routing import Responder, Route
+from api.schemas.common import LARGEST_ID, Problem
 from core import __version__
 
-PROBLEM_TYPE: Final = "application/problem+json"
-_METHODS: Final = ("get", "post", "put", "patch", "delete")
-_REFERENCES: Final = "#/components/schemas/{model}"
-_PARAMETER: Final = re.compile(r"\{(\w+)(:\w+)?\}")
-_SECURITY: Final[list[dict[str, list[str]]]] = [{"bearer": []}, {"password": []}]
+Json = dict[str, Any]
+
+_METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
+_SCHEMAS: Final = "#/components/schemas/"
+_PARAMETER: Final = re.compile(r"\{(\w+)(?::(\w+))?\}")
+_ID_SCHEMA: Final[Json] = {"type": "integer", "format": "int64", "minimum": 1, "maximum": LARGEST_ID}
+_TEXT_SCHEMA: Final[Json] = {"type": "string"}
+
 _DESCRIPTION: Final = """\
 Tasks with weather, analytics and live events.
 
 Failures are problem documents (RFC 9457) with a stable `code`. Times are RFC 3339 with a zone. Paths without `/api/v1`
-are the same resources, except that `GET /tasks` answers a bare array. Live events come over the WebSocket `/ws`.
+are the same resources, except that `GET /tasks` answers a bare array. Every GET may also be a HEAD, and a trailing
+slash never matters. Live events come over the WebSocket `/ws`.
 """
-_LIMIT_HEADERS: Final = {
-    "RateLimit-Limit": "How many requests a window holds.",
-    "RateLimit-Remaining": "How many of them are left.",
-    "RateLimit-Reset": "Seconds until the next window.",
-    "X-Request-ID": "The id of this request, as sent or made.",
+
+_COUNT: Final[Json] = {"type": "integer", "minimum": 0}
+HEADERS: Final[dict[str, Json]] = {
+    "Link": {
+        "description": "The neighbouring pages (RFC 8288).",
+        "schema": _TEXT_SCHEMA,
+        "example": "</api/v1/tasks?skip=100&limit=100>; rel=next",
+    },
+    "Location": {
+        "description": "Where the new one is.",
+        "schema": {"type": "string", "format": "uri-reference"},
+        "example": "/api/v1/tasks/7",
+    },
+    "RateLimit-Limit": {"description": "How many requests a window holds.", "schema": _COUNT, "example": 100},
+    "RateLimit-Remaining": {"description": "How many of them are left.", "schema": _COUNT, "example": 97},
+    "RateLimit-Reset": {"description": "Seconds until the next window.", "schema": _COUNT, "example": 42},
+    "Retry-After": {"description": "Seconds after which to try again.", "schema": _COUNT, "example": 2},
+    "WWW-Authenticate": {"description": "How to say who calls.", "schema": _TEXT_SCHEMA, "example": "Bearer"},
+    "X-Request-ID": {
+        "description": "The id of this request, as sent or made; the log knows it too.",
+        "schema": _TEXT_SCHEMA,
+        "example": "0f5c3d2e9a6b4c7d8e1f2a3b4c5d6e7f",
+    },
+    "X-Total-Count": {"description": "How many there are on all pages.", "schema": _COUNT, "example": 250},
+}
+_ON_EVERY_ANSWER: Final = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "X-Request-ID")
+
+
+@dataclass(frozen=True)
+class _FailureExample:
+    code: str
+    detail: str
+    headers: tuple[str, ...] = ()
+    errors: tuple[tuple[str, str], ...] = ()
+
+
+_FAILURES: Final = {
+    400: _FailureExample("malformed", "Could not parse JSON body."),
+    401: _FailureExample("token_missing", "An access token is needed.", ("WWW-Authenticate",)),
+    403: _FailureExample("task_forbidden", "This task is not yours."),
+    404: _FailureExample("task_not_found", "There is no such task."),
+    409: _FailureExample("conflict", "Somebody else was faster."),
+    412: _FailureExample("precondition_failed", "It has changed since you last saw it."),
+    413: _FailureExample("body_too_large", "The body may have at most 1048576 bytes."),
+    415: _FailureExample("unsupported_media_type", "The body must be application/json."),
+    422: _FailureExample("invalid", "The request is not valid.", errors=(("title", "is required"),)),
+    429: _FailureExample("rate_limited", "You may make 100 requests in this span.", ("Retry-After",)),
+    503: _FailureExample("unavailable", "A part of the service is down. Please try again.", ("Retry-After",)),
+}
+
+_SCALARS: Final = {"string": "…", "integer": 1, "number": 1.5, "boolean": True}
+_SECURITY: Final[list[dict[str, list[str]]]] = [{"bearer": []}, {"password": []}]
+_SECURITY_SCHEMES: Final[Json] = {
+    "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+    "password": {"type": "oauth2", "flows": {"password": {"tokenUrl": "/api/v1/auth/login", "scopes": {}}}},
 }
 
 
-def _declared(route: Route) -> Iterator[tuple[str, Any]]:
-    for method, responder in route.responders.items():
-        if method.lower() in _METHODS:
-            yield method.lower(), responder
-
-
 def undocumented(routes: Iterable[Route]) -> list[str]:
-    """The routes and methods that lack a declaration."""
+    """The routes, as `GET /path`, that neither say what they do nor are left out of the document on purpose."""
     return [
-        f"{method.upper()} {route.path}"
+        f"{method} {route.path}"
         for route in routes
-        for method, responder in _declared(route)
-        if operation_of(responder) is None
+        for method, responder in _responders(route)
+        if operation_of(responder) is None and not is_unlisted(responder)
     ]
 
 
-def build_document(app_name: str, routes: Iterable[Route]) -> dict[str, Any]:
-    """Build the document of all declared routes."""
-    return _Builder().build(app_name, routes)
-
-
-class _Builder:
-    """Collects the schemas while the paths are built."""
-
-    def __init__(self) -> None:
-        self._schemas: dict[str, Any] = {}
-
-    def build(self, app_name: str, routes: Iterable[Route]) -> dict[str, Any]:
-        paths: dict[str, dict[str, Any]] = {}
-        for route in routes:
-            for method, responder in _declared(route):
-                declared = operation_of(responder)
-                if declared is not None:
-                    path = _PARAMETER.sub(r"{\1}", route.path)
-                    paths.setdefault(path, {})[method] = self._operation(method, route.path, declared)
-        return {
-            "openapi": "3.1.0",
-            "info": {
-                "title": app_name,
-                "version": __version__,
-                "description": _DESCRIPTION,
-                "license": {"name": "MIT", "identifier": "MIT"},
-            },
-            "servers": [{"url": "/"}],
-            "paths": paths,
-            "components": {"schemas": self._schemas, "securitySchemes": _security_schemes()},
-        }
-
-    def _operation(self, method: str, path: str, declared: Operation) -> dict[str, Any]:
-        built: dict[str, Any] = {
-            "operationId": _operation_id(method, path),
-            "summary": declared.summary,
-            "tags": [declared.tag],
-            "parameters": [*_path_parameters(path), *self._query_parameters(declared.query)],
-            "responses": self._responses(declared, path),
-        }
-        if declared.description:
-            built["description"] = declared.description
-        if declared.bodies:
-            built["requestBody"] = self._request_body(declared)
-        if not declared.public:
-            built["security"] = _SECURITY
-        return built
-
-    def _request_body(self, declared: Operation) -> dict[str, Any]:
-        content = {kind: {"schema": self._schema(body, "validation")} for kind, body in declared.bodies.items()}
-        return {"required": not declared.body_optional, "content": content}
-
-    def _query_parameters(self, query: type[BaseModel] | None) -> list[dict[str, Any]]:
-        if query is None:
-            return []
-        schema = query.model_json_schema(ref_template=_REFERENCES)
-        required = schema.get("required", [])
-        return [
-            {"name": name, "in": "query", "required": name in required, "schema": definition, "explode": False}
-            for name, definition in schema.get("properties", {}).items()
-        ]
-
-    def _responses(self, declared: Operation, path: str) -> dict[str, Any]:
-        success: dict[str, Any] = {
-            "description": HTTPStatus(declared.status).phrase,
-            "headers": _headers(_success_headers(declared, path)),
-        }
-        if declared.answer is not None:
-            success["content"] = {"application/json": {"schema": self._schema(declared.answer, "serialization")}}
-        failures = {str(status): self._failure(status) for status in sorted(_failures(declared))}
-        return {str(declared.status): success} | failures
-
-    def _failure(self, status: int) -> dict[str, Any]:
-        phrase = HTTPStatus(status).phrase
-        example = {
-            "type": "urn:allweather:problem:…",
-            "title": phrase,
-            "status": status,
-            "detail": "What went wrong, for people.",
-            "code": "…",
-            "request_id": "0f5c3d2e9a6b4c7d8e1f2a3b4c5d6e7f",
-        }
-        return {
-            "description": phrase,
-            "headers": _headers(_LIMIT_HEADERS),
-            "content": {PROBLEM_TYPE: {"schema": self._schema(Problem, "serialization"), "example": example}},
-        }
-
-    def _schema(self, kind: Any, mode: JsonSchemaMode) -> dict[str, Any]:
-        schema = TypeAdapter(kind).json_schema(ref_template=_REFERENCES, mode=mode)
-        self._schemas |= schema.pop("$defs", {})
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            self._schemas[kind.__name__] = schema
-            return {"$ref": _REFERENCES.format(model=kind.__name__)}
-        return schema
-
-
-def _failures(declared: Operation) -> set[int]:
-    implied = {429, 503}
-    if not declared.public:
-        implied.add(401)
-    if declared.bodies:
-        implied |= {400, 413, 415, 422}
-    if declared.query is not None:
-        implied.add(422)
-    return implied | set(declared.errors)
-
-
-def _success_headers(declared: Operation, path: str) -> dict[str, str]:
-    headers = dict(_LIMIT_HEADERS)
-    if declared.status == HTTPStatus.CREATED and path.endswith("/tasks"):
-        headers["Location"] = "Where the new one is."
-    if declared.query is not None and "skip" in declared.query.model_fields:
-        headers |= {"X-Total-Count": "How many there are on all pages.", "Link": "The neighbouring pages (RFC 8288)."}
-    return headers
-
-
-def _headers(descriptions: dict[str, str]) -> dict[str, Any]:
-    return {name: {"description": text, "schema": {"type": "string"}} for name, text in descriptions.items()}
-
-
-def _path_parameters(path: str) -> list[dict[str, Any]]:
-    number = {"type": "integer", "format": "int64", "minimum": 1}
-    return [
-        {"name": name, "in": "path", "required": True, "schema": number if converter else {"type": "string"}}
-        for name, converter in _PARAMETER.findall(path)
+def build_document(app_name: str, routes: Iterable[Route]) -> Json:
+    """Build the document of all routes that say what they do."""
+    operations = [
+        (route.path, method, operation)
+        for route in routes
+        for method, responder in _responders(route)
+        if (operation := operation_of(responder)) is not None
     ]
-
-
-def _operation_id(method: str, path: str) -> str:
-    words = re.findall(r"\w+", _PARAMETER.sub(r"\1", path))
-    return "_".join([method, *words])
-
-
-def _security_schemes() -> dict[str, Any]:
+    schemas = _Schemas(operation for _, _, operation in operations)
+    paths: dict[str, Json] = {}
+    for path, method, operation in operations:
+        template = _PARAMETER.sub(r"{\1}", path)
+        paths.setdefault(template, {})[method.lower()] = _describe(path, method, operation, schemas)
     return {
-        "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
-        "password": {
-            "type": "oauth2",
-            "flows": {
-                "password": {"tokenUrl": "/api/v1/auth/login", "refreshUrl": "/api/v1/auth/refresh", "scopes": {}}
-            },
+        "openapi": "3.1.0",
+        "info": {
+            "title": app_name,
+            "version": __version__,
+            "description": _DESCRIPTION,
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "servers": [{"url": "/"}],
+        "tags": [{"name": tag} for tag in dict.fromkeys(operation.tag for _, _, operation in operations)],
+        "paths": paths,
+        "components": {
+            "schemas": schemas.definitions,
+            "responses": {_failure_name(status): _describe_failure(status, schemas) for status in _FAILURES},
+            "headers": HEADERS,
+            "securitySchemes": _SECURITY_SCHEMES,
         },
     }
+
+
+def _responders(route: Route) -> Iterator[tuple[str, Responder]]:
+    return ((method, route.responders[method]) for method in _METHODS if method in route.responders)
+
+
+def _describe(path: str, method: str, operation: Operation, schemas: "_Schemas") -> Json:
+    described: Json = {
+        "operationId": "_".join([method.lower(), *re.findall(r"\w+", _PARAMETER.sub(r"\1", path))]),
+        "summary": operation.summary,
+        "description": operation.description,
+        "tags": [operation.tag],
+        "security": [] if operation.public else _SECURITY,
+        "parameters": [*_path_parameters(path), *schemas.query_parameters(operation.query)],
+        "responses": {str(operation.status): _describe_answer(operation, schemas)}
+        | {str(status): {"$ref": f"#/components/responses/{_failure_name(status)}"} for status in _failures(operation)},
+    }
+    if operation.bodies:
+        described["requestBody"] = {
+            "required": not operation.body_optional,
+            "content": {kind: schemas.content(body, "validation") for kind, body in operation.bodies.items()},
+        }
+    return described
+
+
+def _path_parameters(path: str) -> Iterator[Json]:
+    for name, converter in _PARAMETER.findall(path):
+        schema = _ID_SCHEMA if converter == "id" else _TEXT_SCHEMA
+        yield {"name": name, "in": "path", "required": True, "schema": schema, "example": 7 if converter else "…"}
+
+
+def _describe_answer(operation: Operation, schemas: "_Schemas") -> Json:
+    answer: Json = {
+        "description": _phrase(operation.status),
+        "headers": _header_references((*operation.headers, *_ON_EVERY_ANSWER)),
+    }
+    if operation.answer is not None:
+        answer["content"] = {operation.media_type: schemas.content(operation.answer, "serialization")}
+    return answer
+
+
+def _failures(operation: Operation) -> list[int]:
+    """The failures of an operation: its own, and those that follow from what else it says."""
+    implied = {422, 429, 503}
+    if not operation.public:
+        implied.add(401)
+    if operation.bodies:
+        implied |= {400, 413, 415}
+    return sorted(implied | set(operation.errors))
+
+
+def _describe_failure(status: int, schemas: "_Schemas") -> Json:
+    failure = _FAILURES[status]
+    example = problem(status, failure.code, failure.detail, HEADERS["X-Request-ID"]["example"])
+    if failure.errors:
+        example["errors"] = [{"field": field, "message": message} for field, message in failure.errors]
+    return {
+        "description": _phrase(status),
+        "headers": _header_references((*failure.headers, *_ON_EVERY_ANSWER)),
+        "content": {PROBLEM: {"schema": schemas.reference(Problem, "serialization"), "example": example}},
+    }
+
+
+def _failure_name(status: int) -> str:
+    return re.sub(r"\W", "", _phrase(status))
+
+
+def _phrase(status: int) -> str:
+    return str(falcon.code_to_http_status(status)).partition(" ")[2]
+
+
+def _header_references(names: Iterable[str]) -> Json:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+
+
+class _Schemas:
+    """The JSON schemas of all types that operations speak of, and an example of each."""
+
+    def __init__(self, operations: Iterable[Operation]) -> None:
+        kinds: dict[tuple[Any, JsonSchemaMode], TypeAdapter[Any]] = {(Problem, "serialization"): TypeAdapter(Problem)}
+        for operation in operations:
+            for body in operation.bodies.values():
+                kinds[body, "validation"] = TypeAdapter(body)
+            if operation.answer is not None:
+                kinds[operation.answer, "serialization"] = TypeAdapter(operation.answer)
+        # One call for all, so that types of the same name, or of two faces, get names that differ.
+        self._references, shared = TypeAdapter.json_schemas(
+            [(kind, mode, adapter) for (kind, mode), adapter in kinds.items()], ref_template=_SCHEMAS + "{model}"
+        )
+        self.definitions: Json = shared.get("$defs", {})
+
+    def reference(self, kind: Any, mode: JsonSchemaMode) -> Json:
+        """The schema of a type, or where it stands."""
+        return self._references[kind, mode]
+
+    def content(self, kind: Any, mode: JsonSchemaMode) -> Json:
+        """A body or an answer of a type, with an example."""
+        schema = self.reference(kind, mode)
+        return {"schema": schema, "example": self._example(schema, complete=mode == "serialization")}
+
+    def query_parameters(self, query: type[BaseModel]) -> Iterator[Json]:
+        """The parameters that a query is made of; what may be null may be left out."""
+        schema = query.model_json_schema(ref_template=_SCHEMAS + "{model}")
+        self.definitions |= schema.get("$defs", {})
+        for name, field in schema.get("properties", {}).items():
+            given = _never_null(field)
+            parameter: Json = {"name": name, "in": "query", "required": name in schema.get("required", ())}
+            if "description" in given:
+                parameter["description"] = given.pop("description")
+            if given.get("type") == "array":
+                # Several values stand in one, separated by commas.
+                parameter |= {"style": "form", "explode": False}
+            yield parameter | {"schema": given}
+
+    def _example(self, schema: Json, *, complete: bool) -> Any:
+        """Make up what fits a schema: every field of an answer, of a body those that it needs."""
+        if "$ref" in schema:
+            return self._example(self.definitions[schema["$ref"].removeprefix(_SCHEMAS)], complete=complete)
+        if "anyOf" in schema:
+            return self._example(schema["anyOf"][0], complete=complete)
+        given = [
+            *schema.get("examples", ()),
+            *schema.get("enum", ()),
+            *([schema["const"]] if "const" in schema else ()),
+        ]
+        if given:
+            return given[0]
+        match schema.get("type"):
+            case "object":
+                fields = schema.get("properties", {})
+                names = fields if complete else schema.get("required", ())
+                return {name: self._example(fields[name], complete=complete) for name in names}
+            case "array":
+                return [self._example(schema["items"], complete=complete)]
+            case scalar:
+                return _SCALARS.get(str(scalar))
+
+
+def _never_null(field: Json) -> Json:
+    kept = {key: value for key, value in field.items() if key not in {"title", "anyOf"} and value is not None}
+    branches = [branch for branch in field.get("anyOf", ()) if branch != {"type": "null"}]
+    return kept | (branches[0] if len(branches) == 1 else {"anyOf": branches} if branches else {})

@@ -1,8 +1,8 @@
-"""What a responder says of itself, in one place: `@document(...)` both describes an operation and enforces what it says.
+"""What a responder says of itself, in one place: `@document(...)` describes an operation and enforces what it says.
 
-Before the responder runs, the caller is known (unless it is public), and query and body are held against their schemas:
-in that order, so that a stranger learns nothing about them. What is found stands in `req.context`: `actor`, `query`,
-`json` (the body, also where it came as a form).
+Before the responder runs, the caller is known (unless it is public), then query and body are held against their
+schemas; in that order, so that a stranger learns nothing about them. What is found stands in `req.context`: `actor`,
+`query`, `json` (the body, also where it came as a form).
 """
 
 import functools
@@ -22,6 +22,7 @@ Schema = type[BaseModel]
 Responder = Callable[..., Any]
 
 _ATTRIBUTE: Final = "operation"
+_UNLISTED: Final = "unlisted"
 _EMPTY: Final = JsonText(b"{}", {})
 
 
@@ -33,7 +34,7 @@ class NoQuery(BaseModel):
 
 @dataclass(frozen=True)
 class Operation:
-    """A responder as clients see it. `bodies` are the schemas by media type; `answer` is a type, or None for no body."""
+    """A responder as clients see it: `bodies` are schemas by media type, `answer` is a type or, for no body, None."""
 
     summary: str
     description: str
@@ -52,6 +53,17 @@ class Operation:
 def operation_of(responder: Responder) -> Operation | None:
     """What a responder says of itself, where it does."""
     return getattr(responder, _ATTRIBUTE, None)
+
+
+def unlisted(responder: Responder) -> Responder:
+    """Leave a responder out of the API's document: a page for people, say."""
+    setattr(responder, _UNLISTED, True)
+    return responder
+
+
+def is_unlisted(responder: Responder) -> bool:
+    """Whether a responder is left out of the API's document on purpose."""
+    return getattr(responder, _UNLISTED, False)
 
 
 def document(  # noqa: PLR0913 - each argument is one fact of the operation, and most have a default.
@@ -131,5 +143,7 @@ async def _read_body(req: Request, operation: Operation) -> BaseModel:
     schema = operation.bodies.get(media_type)
     if schema is None:
         raise falcon.HTTPUnsupportedMediaType(description=f"The body must be {' or '.join(operation.bodies)}.")
+    # Falcon looks its handlers up letter by letter, while media types know no case.
+    req.content_type = media_type
     sent = await (req.get_media(default_when_empty=_EMPTY) if operation.body_optional else req.get_media())
     return validate(schema, sent)

@@ -43,7 +43,7 @@ class Router(CompiledRouter):
 
     def map_http_methods(self, resource: object, **kwargs: Any) -> dict[str, Responder]:
         """Map methods to responders; a HEAD is a GET of which the server leaves the body away."""
-        responders = super().map_http_methods(resource, **kwargs)
+        responders: dict[str, Any] = dict(super().map_http_methods(resource, **kwargs))
         if "GET" in responders:
             responders.setdefault("HEAD", responders["GET"])
         return responders

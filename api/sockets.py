@@ -95,7 +95,7 @@ class Socket:
         """Send and read until the socket is to end, close it, and answer the code."""
         ended = self._listener.ended
         expiry = self._end_with_token()
-        parts = [asyncio.create_task(self._send()), asyncio.create_task(self._read())]
+        parts = [asyncio.create_task(self._read()), asyncio.create_task(self._send())]
         whatever_is_first: list[asyncio.Future[Any]] = [ended, *parts]
         try:
             await asyncio.wait(whatever_is_first, return_when=asyncio.FIRST_COMPLETED)
@@ -155,7 +155,6 @@ def _code_of(outcomes: list[Any]) -> int:
     Raises:
         Exception: what else has ended the sender or the reader, a mistake of ours.
     """
-    print("OUT", outcomes)
     for outcome in outcomes:
         if isinstance(outcome, Exception) and not isinstance(outcome, WebSocketDisconnected):
             raise outcome

@@ -22,6 +22,7 @@ class TaskCollection:
         description="Its weather is brought by a worker; `weather_status` is `pending` until then.",
         body=TaskInput,
         answer=(201, TaskOut),
+        headers=("Location",),
         tag="tasks",
     )
     async def on_post(self, req: Request, resp: Response) -> None:
@@ -32,7 +33,13 @@ class TaskCollection:
         resp.location = f"{req.path}/{task_id}"
         resp.data = task.encode()
 
-    @document(summary="List tasks", query=TaskListQuery, answer=(200, TaskList), tag="tasks")
+    @document(
+        summary="List tasks",
+        query=TaskListQuery,
+        answer=(200, TaskList),
+        headers=("Link", "X-Total-Count"),
+        tag="tasks",
+    )
     async def on_get(self, req: Request, resp: Response) -> None:
         """Answer a page in its envelope."""
         page = await self._page(req, resp)
@@ -45,6 +52,7 @@ class TaskCollection:
         summary="List tasks as an array",
         query=TaskListQuery,
         answer=(200, list[TaskOut]),
+        headers=("Link", "X-Total-Count"),
         tag="tasks",
     )
     async def on_get_array(self, req: Request, resp: Response) -> None:

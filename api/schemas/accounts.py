@@ -49,6 +49,14 @@ def _require_own_email(username: str, email: str | None) -> None:
 class Registration(Input):
     """A new account: an email, a username, or both. Where the username is left out it is the email."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"email": "alice@example.com", "password": "correct horse battery", "full_name": "Alice Archer"}
+            ]
+        }
+    )
+
     email: Email | None = None
     username: Username | None = None
     password: NewPassword
@@ -65,6 +73,10 @@ class Registration(Input):
 
 class Login(Input):
     """A login with an email or a username, either of which may stand in either field."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"email": "alice@example.com", "password": "correct horse battery"}]}
+    )
 
     email: Annotated[str, Field(max_length=254)] | None = None
     username: Annotated[str, Field(max_length=254)] | None = None

@@ -77,10 +77,10 @@ Day = Annotated[
 ]
 """A date of the calendar."""
 
-WholeNumber = Annotated[int, BeforeValidator(_refuse_odd_digits)]
-"""A number in ASCII digits."""
+AsciiDigits = BeforeValidator(_refuse_odd_digits)
+"""Takes a number in ASCII digits only. It stands last, as in `Annotated[int, Field(ge=0), AsciiDigits]`."""
 
-Identifier = Annotated[WholeNumber, Field(ge=1, le=LARGEST_ID, examples=[7])]
+Identifier = Annotated[int, Field(ge=1, le=LARGEST_ID, examples=[7]), AsciiDigits]
 """The number of a row."""
 
 Verbatim = StringConstraints(strip_whitespace=False)
@@ -91,11 +91,11 @@ class PageQuery(Input):
     """Which part of a list to answer."""
 
     skip: Annotated[
-        WholeNumber, Field(ge=0, le=_LARGEST_SKIP, description="How many items to leave out at the beginning.")
+        int, Field(ge=0, le=_LARGEST_SKIP, description="How many items to leave out at the beginning."), AsciiDigits
     ] = 0
-    limit: Annotated[WholeNumber, Field(ge=1, le=_PAGE_LENGTH, description="How many items to answer at most.")] = (
-        _PAGE_LENGTH
-    )
+    limit: Annotated[
+        int, Field(ge=1, le=_PAGE_LENGTH, description="How many items to answer at most."), AsciiDigits
+    ] = _PAGE_LENGTH
 
 
 class ProblemField(BaseModel):

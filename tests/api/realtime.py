@@ -38,21 +38,21 @@ REMINDER = "task.reminder"
 class RealtimeServer:
     """A server that has nothing but the realtime routes, in a thread of this process."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, bridge_type: type[Bridge] = Bridge) -> None:
         db.configure(settings.database_url.get_secret_value(), application="realtime", statement_seconds=10)
         self.issuer = TokenIssuer(settings.secret_key.get_secret_value(), settings.access_token_minutes * 60)
-        self._bridge = Bridge(
+        self.bridge = bridge_type(
             database_threads=settings.database_threads,
             database_seconds=settings.database_timeout,
             password_threads=settings.password_threads,
         )
-        authenticator = Authenticator(self.issuer, self._bridge, settings.session_cache_seconds)
-        self.relay = Relay(settings, self._bridge, authenticator)
+        authenticator = Authenticator(self.issuer, self.bridge, settings.session_cache_seconds)
+        self.relay = Relay(settings, self.bridge, authenticator)
         middleware: Any = [AuthenticationMiddleware(authenticator), self]
         app: Any = falcon.asgi.App(middleware=middleware)
         errors.install(app)
-        sockets = Sockets(settings, self._bridge, authenticator, self.relay)
-        app.add_route("/api/v1/ws/tickets", Tickets(self._bridge, settings))
+        sockets = Sockets(settings, self.bridge, authenticator, self.relay)
+        app.add_route("/api/v1/ws/tickets", Tickets(self.bridge, settings))
         app.add_route("/ws", sockets)
         app.add_route("/ws/tasks/{client_id}", sockets)
         self._server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, **SERVER_OPTIONS))
@@ -63,7 +63,7 @@ class RealtimeServer:
 
     async def process_shutdown(self, _scope: dict[str, Any], _event: dict[str, Any]) -> None:
         await self.relay.stop()
-        self._bridge.close()
+        self.bridge.close()
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -89,6 +89,12 @@ class RealtimeServer:
     @property
     def listeners(self) -> int:
         return self.relay.snapshot().listeners
+
+    @property
+    def unsent_bytes(self) -> int:
+        """What has been written and waits for peers to read."""
+        connections: Any = self._server.server_state.connections
+        return sum(connection.transport.get_write_buffer_size() for connection in connections)
 
     def url(self, path: str, scheme: str = "ws") -> str:
         host, port = self.address

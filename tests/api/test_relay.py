@@ -1,17 +1,21 @@
 """From the event log to the listeners: who hears what, and that nothing is missing or comes twice."""
 
+import asyncio
 import random
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 from websockets.sync.client import ClientConnection
 
+from api.bridge import Bridge
 from core import db, events
 from core.config import Settings
 from core.embedded import EmbeddedRedis
@@ -31,12 +35,28 @@ from tests.api.realtime import (
 from tests.polling import wait_until
 
 _RECHECK_SECONDS = 1.0
+_QUEUE_FRAMES = 16
 _TASKS = 150
+
+
+class HesitantBridge(Bridge):
+    """Brings the answer of a call so late that, where a test wishes so, something happens in the meantime."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.meanwhile: dict[Callable[..., Any], Callable[[], None]] = {}
+
+    async def run(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        answer = await super().run(function, *args, **kwargs)
+        await asyncio.to_thread(self.meanwhile.pop(function, lambda: None))
+        return answer
 
 
 @pytest.fixture(scope="module")
 def lasting_server(settings: Settings) -> Iterator[RealtimeServer]:
-    with RealtimeServer(settings) as running:
+    # Sessions are practically never looked up again, so what ends a socket here has come through the stream.
+    changes = {"session_cache_seconds": 3600, "socket_queue_frames": _QUEUE_FRAMES}
+    with RealtimeServer(settings.model_copy(update=changes), HesitantBridge) as running:
         yield running
 
 
@@ -45,6 +65,13 @@ def server(lasting_server: RealtimeServer, database: None) -> RealtimeServer:
     """A server that knows of all that earlier tests have left, and of what other servers were told meanwhile."""
     caught_up(lasting_server)
     return lasting_server
+
+
+@pytest.fixture
+def bridge(server: RealtimeServer) -> HesitantBridge:
+    """The bridge of the server."""
+    assert isinstance(server.bridge, HesitantBridge)
+    return server.bridge
 
 
 @pytest.fixture
@@ -133,6 +160,23 @@ def test_since_the_last_event_misses_nothing(server: RealtimeServer, redis: Redi
         assert hear(listener)["seq"] == last + 1
 
 
+def test_event_published_while_the_missed_ones_are_read_is_not_missed(
+    server: RealtimeServer, bridge: HesitantBridge, redis: Redis, alice: Actor
+) -> None:
+    def publish_more() -> None:
+        remind(alice)
+        publish(redis)
+        caught_up(server)
+        db.disconnect()
+
+    remind(alice)
+    last = publish(redis)
+    caught_up(server)
+    bridge.meanwhile[events.read_since] = publish_more
+    with server.listening(alice, f"/ws?since={last - 1}") as listener:
+        assert hear_until(listener, last + 1) == [last, last + 1]
+
+
 @pytest.mark.parametrize("distance", [-3, 1, 10**15])
 def test_since_that_is_not_kept_or_of_another_history_asks_for_a_resync(
     server: RealtimeServer, redis: Redis, alice: Actor, distance: int
@@ -189,6 +233,21 @@ def test_session_that_ended_a_moment_ago_opens_no_socket(server: RealtimeServer,
         server.open(alice)
 
 
+def test_session_that_ends_while_its_socket_is_opened_closes_it(
+    server: RealtimeServer, bridge: HesitantBridge, redis: Redis, alice: Actor
+) -> None:
+    def revoke() -> None:
+        sessions.revoke_session(alice, alice.session_id)
+        publish(redis)
+        caught_up(server)
+        db.disconnect()
+
+    ticket = sessions.issue_ticket(alice, timedelta(minutes=1))
+    bridge.meanwhile[sessions.redeem_ticket] = revoke
+    with server.anonymous(f"/ws?ticket={ticket}") as listener:
+        assert close_code(listener) == 4403
+
+
 def test_ended_session_closes_its_sockets_without_redis_too(
     mortal_server: RealtimeServer, mortal_redis: EmbeddedRedis, mortal: Redis, alice: Actor, bob: Actor
 ) -> None:
@@ -240,25 +299,23 @@ def test_what_redis_did_not_keep_comes_from_postgresql(
         assert hear_until(listener, last) == list(range(start + 1, last + 1))
 
 
+@pytest.mark.parametrize("kept", [0, 4])
 def test_what_is_kept_nowhere_asks_for_a_resync(
-    mortal_server: RealtimeServer, mortal_redis: EmbeddedRedis, mortal: Redis, alice: Actor
+    mortal_server: RealtimeServer, mortal_redis: EmbeddedRedis, mortal: Redis, alice: Actor, kept: int
 ) -> None:
     with mortal_server.listening(alice) as listener:
-        start = events.bounds().last
-        remind(alice)
-        publish(mortal)
-        assert hear(listener)["seq"] == start + 1
         kill(mortal_redis, mortal)
         wait_until(lambda: not mortal_server.relay.snapshot().connected)
-        db.execute(
-            "UPDATE event_log_state SET last_seq = last_seq + 100, jobs_seq = last_seq + 100;"
-            "DELETE FROM events WHERE seq <= (SELECT last_seq FROM event_log_state)"
-        )
+        remind(alice, times=10)
+        with pytest.raises(RedisError):
+            publish(mortal)
+        last = events.bounds().last
+        db.execute("DELETE FROM events WHERE seq <= %s", (last - kept,))
         mortal_redis.start()
-        assert hear(listener) == {"type": "resync_required", "seq": start + 101}
+        assert hear(listener) == {"type": "resync_required", "seq": last - kept}
         remind(alice)
         publish(mortal)
-        assert hear(listener)["seq"] == start + 102
+        assert hear_until(listener, last + 1) == list(range(last - kept + 1, last + 2))
 
 
 def test_restored_database_asks_for_a_resync(mortal_server: RealtimeServer, mortal: Redis, alice: Actor) -> None:

@@ -264,18 +264,25 @@ def test_slow_reader_is_told_4408_and_freed(server: RealtimeServer, alice: Actor
 def test_peer_that_stops_reading_is_freed_even_when_little_is_said(
     server: RealtimeServer, alice: Actor, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ws_protocol, "STALL_SECONDS", 0.2)
     with server.stalled_peer(alice):
         wait_until(lambda: server.listeners == 1)
-        remind(alice, times=1, padding=4 * 1024 * 1024)
-        publish(redis)
-        wait_until(lambda: server.relay.snapshot().position == events.bounds().last)
+        monkeypatch.setattr(ws_protocol, "STALL_SECONDS", 0.2)
+        while server.listeners and not server.unsent_bytes:
+            remind(alice, times=5, padding=_LARGE)
+            publish(redis)
+            wait_until(lambda: server.relay.snapshot().position == events.bounds().last)
         wait_until(lambda: server.listeners == 0)
 
 
 def test_shutdown_closes_with_1012_and_does_not_wait_for_peers_that_never_read(
-    settings: Settings, alice: Actor, redis: Redis
+    settings: Settings,
+    alice: Actor,
+    redis: Redis,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(ws_protocol, "STALL_SECONDS", 3600)
+    monkeypatch.setattr(ws_protocol, "SHUTDOWN_SECONDS", 0.5)
     server = RealtimeServer(settings.model_copy(update={"sockets_per_user": 100, "socket_queue_frames": 10_000}))
     with ExitStack() as stack:
         stack.enter_context(server)
@@ -287,7 +294,8 @@ def test_shutdown_closes_with_1012_and_does_not_wait_for_peers_that_never_read(
         with server.listening(alice) as listener:
             server.ask_to_stop()
             assert close_code(listener) == 1012
-        assert server.has_stopped(10)
+        assert server.has_stopped(30)
+        assert "timeout graceful shutdown exceeded" not in caplog.text
 
 
 def test_ticket_does_not_reach_the_log(
