@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from enum import IntEnum
 from typing import Final
 
@@ -99,7 +99,9 @@ class Hub:
 
     def deliver(self, event: Event) -> bool:
         """Offer an event to all who may hear it; answers whether there was anybody."""
-        recipients = [listener for listener in self._candidates(event) if listener.after < event.seq]
+        # Looking among the candidates only is a shortcut; who may hear what is said in one place.
+        candidates = self._admins.union(*(self._of_user.get(user_id, ()) for user_id in event.audience))
+        recipients = [listener for listener in candidates if listener.after < event.seq and listener.may_hear(event)]
         if not recipients:
             return False
         frame = event.frame()
@@ -137,11 +139,6 @@ class Hub:
             if actor is not None:
                 listener.actor = actor
                 (self._admins.add if actor.is_admin else self._admins.discard)(listener)
-
-    def _candidates(self, event: Event) -> Iterable[Listener]:
-        if event.type in INTERNAL_TYPES:
-            return ()
-        return self._admins.union(*(self._of_user.get(user_id, ()) for user_id in event.audience))
 
     def _end(self, session_ids: Collection[int]) -> None:
         for listener in self._all():

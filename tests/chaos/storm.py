@@ -27,13 +27,18 @@ _PARTS: Final = {
 _CALM_SECONDS: Final = 90
 
 
-def kill(system: System, part: str) -> bool:
-    """Kill one part of the system the hard way; answers whether it was there to be killed."""
-    victims = [
+def parts_of(system: System, part: str) -> list[psutil.Process]:
+    """The processes of one part of the system."""
+    return [
         process
         for process in psutil.Process(system.process.pid).children(recursive=True)
         if _PARTS[part] in " ".join(process.cmdline())
     ]
+
+
+def kill(system: System, part: str) -> bool:
+    """Kill one part of the system the hard way; answers whether it was there to be killed."""
+    victims = parts_of(system, part)
     for victim in victims:
         victim.kill()
     return bool(victims)

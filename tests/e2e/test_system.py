@@ -5,11 +5,10 @@ import os
 import signal
 from typing import Any
 
-import psutil
 import requests
 from websockets.sync.client import ClientConnection
 
-from tests.chaos.storm import weather_the_storm
+from tests.chaos.storm import parts_of, weather_the_storm
 from tests.e2e.conftest import ADMIN, System
 from tests.e2e.people import Person
 from tests.polling import wait_until
@@ -21,12 +20,6 @@ def frames(socket: ClientConnection, last_type: str, task_id: int) -> list[dict[
     while not received or (received[-1]["type"], received[-1].get("task_id")) != (last_type, task_id):
         received.append(json.loads(socket.recv(timeout=30)))
     return received
-
-
-def workers(system: System) -> list[psutil.Process]:
-    """The worker's processes, the parent first."""
-    children = psutil.Process(system.process.pid).children(recursive=True)
-    return [child for child in children if "worker.app worker" in " ".join(child.cmdline())]
 
 
 def test_weather_arrives_on_the_socket_of_who_asked_for_it_and_of_nobody_else(system: System) -> None:
@@ -87,7 +80,7 @@ def test_flower_lists_the_worker_and_the_jobs_by_name(system: System) -> None:
 def test_a_killed_worker_comes_back_and_nothing_is_lost(system: System) -> None:
     alice = Person(system)
     with alice.listen() as socket:
-        for process in workers(system):
+        for process in parts_of(system, "worker"):
             process.kill()
         task = alice.create_task(title="While nobody works", city="Berlin")
         heard = frames(socket, "task.enriched", task["id"])
@@ -100,9 +93,7 @@ def test_a_killed_api_comes_back_and_a_listener_misses_nothing(system: System) -
     with alice.listen() as socket:
         first = alice.create_task(title="Before")
         seq = frames(socket, "task.created", first["id"])[-1]["seq"]
-        (web,) = [
-            child for child in psutil.Process(system.process.pid).children() if "-m api" in " ".join(child.cmdline())
-        ]
+        (web,) = parts_of(system, "web")
         second = alice.create_task(title="Right before")
         os.kill(web.pid, signal.SIGKILL)
     wait_until(lambda: system.answers("/health/ready"), 60)
@@ -125,6 +116,43 @@ def test_no_password_and_no_token_reaches_the_log(system: System) -> None:
     token = alice.headers["Authorization"].split()[1]
     for secret in (password, ADMIN["password"], token, "A very private title"):
         assert secret not in written
+
+
+def test_a_frozen_postgresql_is_answered_with_503_and_thaws(system: System) -> None:
+    alice = Person(system)
+    alice.get("/tasks")
+    postgres = parts_of(system, "postgres")
+    for process in postgres:
+        process.suspend()
+    try:
+        refused = requests.get(f"{system.url}/api/v1/tasks", headers=alice.headers, timeout=20)
+        readiness = requests.get(f"{system.url}/health/ready", timeout=20)
+        liveness = requests.get(f"{system.url}/health", timeout=20)
+    finally:
+        for process in postgres:
+            process.resume()
+
+    assert (refused.status_code, refused.json()["code"]) == (503, "database_unavailable")
+    assert refused.headers["Retry-After"]
+    assert (readiness.status_code, readiness.json()["dependencies"]["postgresql"]) == (503, "unavailable")
+    assert liveness.status_code == 200
+    wait_until(lambda: system.answers("/health/ready"), 30)
+    assert alice.get("/tasks")["total"] == 0
+
+
+def test_a_frozen_redis_holds_no_request_up(system: System) -> None:
+    alice = Person(system)
+    redis = parts_of(system, "redis")
+    for process in redis:
+        process.suspend()
+    try:
+        task = alice.create_task(title="Without Redis", city="London")
+        assert alice.get("/tasks")["total"] == 1
+    finally:
+        for process in redis:
+            process.resume()
+
+    wait_until(lambda: alice.get(f"/tasks/{task['id']}")["weather_status"] == "ready", 60)
 
 
 def test_every_part_is_killed_once_under_load_and_every_promise_is_kept(system: System) -> None:
