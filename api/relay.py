@@ -124,6 +124,7 @@ class Relay:
     async def _replay(self, listener: Listener, since: int, send: Send) -> bool:
         """Send what came after `since` and let the listener join; answers False where events are gone by now."""
         while True:
+            known = self._position
             page = await self._bridge.run(read_since, since, _BATCH)
             for event in page:
                 if event.seq != since + 1:
@@ -135,7 +136,7 @@ class Relay:
             if since >= self._position:
                 listener.after = since
                 return True
-            if not page:
+            if not page and since < known:
                 return False
 
     async def _follow(self) -> None:

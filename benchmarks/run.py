@@ -17,7 +17,7 @@ import jwt
 
 from benchmarks.load import Request, requests_per_second
 from core import db
-from core.embedded import EmbeddedPostgres, EmbeddedRedis
+from core.embedded.servers import EmbeddedPostgres, EmbeddedRedis
 from core.migrations import migrate
 from core.policy import Actor, Role
 from core.security import TokenIssuer

@@ -7,7 +7,7 @@ from typing import Final
 
 from core import commands
 from core.config import ConfigurationError
-from core.embedded_server import EmbeddedError
+from core.embedded.process import EmbeddedError
 from core.run import run
 from core.supervisor import ProcfileError
 

@@ -5,8 +5,8 @@ import sys
 from collections.abc import Mapping
 
 from core import db
-from core.backing import complete_environment
 from core.config import ConfigurationError, Settings
+from core.embedded.environment import complete_environment
 from core.errors import Rejected
 from core.migrations import migrate as run_migrations
 from core.policy import Role

@@ -15,9 +15,9 @@ from typing import Final
 
 import psycopg2
 
-from core.backing import complete_environment, refuse_second_run
 from core.config import ConfigurationError, Settings
-from core.embedded_server import EmbeddedError, EmbeddedServer
+from core.embedded.environment import complete_environment, refuse_second_run
+from core.embedded.process import EmbeddedError, EmbeddedServer
 from core.migrations import migrate
 from core.supervisor import NAME, Console, Supervisor, read_procfile
 

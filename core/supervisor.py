@@ -15,7 +15,7 @@ from signal import SIGINT, SIGKILL, SIGTERM, strsignal
 from types import FrameType
 from typing import IO, Final, TextIO
 
-from core.lifeline import Lifeline
+from core.embedded.lifeline import Lifeline
 
 NAME: Final = "supervisor"
 

@@ -10,7 +10,7 @@ from redis import Redis
 
 from core import db
 from core.config import Settings
-from core.embedded import EmbeddedPostgres, EmbeddedRedis
+from core.embedded.servers import EmbeddedPostgres, EmbeddedRedis
 from core.migrations import migrate
 from core.policy import Actor, Role
 from core.security import hash_password

@@ -23,7 +23,7 @@ from api.resources.realtime import Sockets, Tickets
 from api.server import SERVER_OPTIONS
 from core import db, events
 from core.config import Settings
-from core.embedded import EmbeddedRedis
+from core.embedded.servers import EmbeddedRedis
 from core.policy import Actor
 from core.security import TokenIssuer
 from core.services import publication

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from api.app import create_app
 from core.config import Settings
-from core.embedded import EmbeddedRedis
+from core.embedded.servers import EmbeddedRedis
 from core.policy import Actor
 from core.security import TokenIssuer
 from tests.api.conftest import Caller, LiveServer, assert_problem

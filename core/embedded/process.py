@@ -16,7 +16,7 @@ from signal import SIGINT, SIGKILL
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
-from core.lifeline import Lifeline
+from core.embedded.lifeline import Lifeline
 
 _START_SECONDS = 60.0  # A server that was killed may have much to recover.
 _STOP_SECONDS = 20.0

@@ -21,8 +21,8 @@ from urllib.parse import parse_qs, quote, urlsplit
 import psycopg2
 import redis
 
-from core.embedded_server import EmbeddedError, EmbeddedServer, write_private
-from core.system_user import SystemUserError, open_passage, open_tree, system_user
+from core.embedded.process import EmbeddedError, EmbeddedServer, write_private
+from core.embedded.system_user import SystemUserError, open_passage, open_tree, system_user
 
 DATABASE: Final = "allweather"
 SYSTEM_USER: Final = "allweather"

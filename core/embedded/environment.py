@@ -7,8 +7,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
-from core.embedded import EmbeddedPostgres, EmbeddedRedis, secret_key
-from core.embedded_server import EmbeddedError, EmbeddedServer, running_url
+from core.embedded.process import EmbeddedError, EmbeddedServer, running_url
+from core.embedded.servers import EmbeddedPostgres, EmbeddedRedis, secret_key
 
 _SERVERS: Final[dict[str, type[EmbeddedServer]]] = {"DATABASE_URL": EmbeddedPostgres, "REDIS_URL": EmbeddedRedis}
 
