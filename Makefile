@@ -6,6 +6,10 @@ STAMP := $(VENV)/.installed
 # More arguments for pytest, the command line or the benchmarks, as in `make test ARGS="tests/unit -x"`.
 ARGS ?=
 
+# Every start of pytest locks the temporary files of all runs of a user away from other users, and so from PostgreSQL,
+# which does not run as root. Runs that meet must not share them.
+IN_ROOM_OF_ITS_OWN := room=$$(mktemp -d) && trap 'rm -rf "$$room"' EXIT && PYTEST_DEBUG_TEMPROOT="$$room"
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
@@ -17,7 +21,7 @@ run: $(STAMP) ## Start everything; PORT (8000), FLOWER_PORT (5555) and DATA_DIR 
 	@$(BIN)/python -m core run
 
 test: $(STAMP) ## Run the tests against servers of their own
-	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
+	@$(IN_ROOM_OF_ITS_OWN) $(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
 lint: $(STAMP) ## Check style, formatting and types
 	$(BIN)/ruff check
@@ -35,10 +39,12 @@ admin: $(STAMP) ## Make an admin account, as in: make admin ARGS="--email ada@ex
 	@$(BIN)/python -m core admin $(ARGS)
 
 chaos: $(STAMP) ## Run the long fault-injection tests
-	@$(BIN)/python -m pytest -m chaos tests/chaos $(ARGS)
+	@$(IN_ROOM_OF_ITS_OWN) $(BIN)/python -m pytest -m chaos tests/chaos $(ARGS)
 
 bench: $(STAMP) ## Measure the API against its peers
-	@$(BIN)/python -m benchmarks $(ARGS)
+	@$(PYTHON) -m venv .venv-bench
+	@.venv-bench/bin/python -m pip install --quiet --requirement requirements.txt --requirement benchmarks/requirements.txt
+	@$(BIN)/python -m benchmarks.run --peer-python .venv-bench/bin/python $(ARGS)
 
 lock: $(STAMP) ## Pin the newest versions of all requirements
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-emit-index-url \
@@ -47,7 +53,7 @@ lock: $(STAMP) ## Pin the newest versions of all requirements
 		--custom-compile-command "make lock" requirements-dev.in --output-file requirements-dev.txt
 
 clean: ## Remove what can be made again; the data in .data stay
-	rm -rf $(VENV) .coverage .coverage.* coverage.xml htmlcov .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-bench .coverage .coverage.* coverage.xml htmlcov .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
 
 $(STAMP): requirements.txt requirements-dev.txt
