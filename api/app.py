@@ -131,6 +131,8 @@ def create_app(settings: Settings) -> App:
     ]
     app: App = falcon.asgi.App(router=router, middleware=middleware)
     app.req_options.strip_url_path_trailing_slash = True
+    # Sockets read all the time themselves, so Falcon need not read ahead for them.
+    app.ws_options.max_receive_queue = 0
     media.install(app, settings.max_body_bytes)
     errors.install(app)
     for path, resource, suffix in routes(services):

@@ -1,6 +1,7 @@
 """Compare the API with a peer and with its own ceiling, in turns, and print the ratios. See README.md beside this."""
 
 import argparse
+import logging
 import os
 import socket
 import statistics
@@ -14,6 +15,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import jwt
+import structlog
 
 from benchmarks.load import Request, requests_per_second
 from core import db
@@ -61,6 +63,7 @@ def _free_port() -> int:
 
 
 def _seed(database_url: str) -> tuple[Actor, int]:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     db.configure(database_url, application="bench", statement_seconds=30)
     profile = accounts.register(username="bench", email=None, full_name=None, password_hash="-")  # noqa: S106 - none.
     session = sessions.open_session(profile["id"], Client(None, None), timedelta(days=1))

@@ -12,9 +12,9 @@ from queue import SimpleQueue
 from typing import Any, Final
 
 import structlog
-from concurrent_log_handler import ConcurrentRotatingFileHandler
 
 from core.config import Settings
+from core.logfile import SharedLogFile
 
 _SECRET_WORDS: Final = ("password", "token", "secret", "authorization", "cookie", "ticket", "api_key")
 _REDACTED: Final = "[redacted]"
@@ -77,9 +77,7 @@ def _writers(settings: Settings, shared: list[Any]) -> list[logging.Handler]:
     terminal.setFormatter(_formatter(shared, readable=settings.is_development, colors=sys.stdout.isatty()))
     if not settings.log_file:
         return [terminal]
-    file = ConcurrentRotatingFileHandler(
-        settings.log_file, maxBytes=settings.log_file_bytes, backupCount=settings.log_file_backups, encoding="utf-8"
-    )
+    file = SharedLogFile(settings.log_file, max_bytes=settings.log_file_bytes, backups=settings.log_file_backups)
     file.setFormatter(_formatter(shared, readable=False, colors=False))
     return [terminal, file]
 
