@@ -152,7 +152,7 @@ def routes(services: Services) -> list[tuple[str, object, str | None]]:
     versioned_and_not: list[tuple[str, object, str | None]] = [
         ("/auth/register", Register(bridge, settings.bcrypt_rounds), None),
         ("/auth/login", LogIn(bridge, granter, settings), None),
-        ("/auth/refresh", Refresh(bridge, granter, services.issuer), None),
+        ("/auth/refresh", Refresh(bridge, granter, services.issuer, settings.allowed_origins), None),
         ("/auth/logout", log_out, None),
         ("/auth/logout_all", log_out, "all"),
         ("/auth/sessions", SessionCollection(bridge), None),

@@ -11,6 +11,7 @@ from logging.handlers import QueueHandler, QueueListener
 from queue import SimpleQueue
 from typing import Any, Final
 
+import orjson
 import structlog
 
 from core.config import Settings
@@ -83,13 +84,17 @@ def _writers(settings: Settings, shared: list[Any]) -> list[logging.Handler]:
 
 
 def _formatter(shared: list[Any], *, readable: bool, colors: bool) -> logging.Formatter:
-    render: list[Any] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    render: list[Any] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_to_json)]
     if readable:
         render = [structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)]
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],
     )
+
+
+def _to_json(line: Any, **_: Any) -> str:
+    return orjson.dumps(line, default=repr).decode()
 
 
 def _name_process(process: str) -> Any:

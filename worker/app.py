@@ -1,6 +1,7 @@
 """The Celery app: what its processes need, and what every job has in common."""
 
 import os
+import sys
 import time
 from typing import Any
 
@@ -69,7 +70,8 @@ app.config_from_object("celeryconfig")
 
 @setup_logging.connect  # type: ignore[untyped-decorator]  # Celery ships no types.
 def _configure_logs(**_: Any) -> None:
-    logs.configure(settings, "worker")
+    # Celery starts them all from one command line, and does not tell the handler which of them this is.
+    logs.configure(settings, next((name for name in ("beat", "flower") if name in sys.argv), "worker"))
 
 
 @worker_process_init.connect  # type: ignore[untyped-decorator]  # Celery ships no types.

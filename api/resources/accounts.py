@@ -9,6 +9,7 @@ from falcon.asgi import Request, Response
 from api.auth import Authenticator
 from api.bridge import Bridge
 from api.operations import document
+from api.origins import is_allowed_origin
 from api.schemas.accounts import (
     Login,
     LoginForm,
@@ -21,7 +22,7 @@ from api.schemas.accounts import (
 )
 from core import security
 from core.config import Settings
-from core.errors import FieldError, Invalid, Unauthenticated
+from core.errors import FieldError, Forbidden, Invalid, Unauthenticated
 from core.security import TokenIssuer
 from core.services import accounts, sessions
 from core.services.sessions import Client, Grant
@@ -133,10 +134,13 @@ class LogIn:
 class Refresh:
     """Where a refresh token becomes the next pair of tokens."""
 
-    def __init__(self, bridge: Bridge, granter: TokenGranter, issuer: TokenIssuer) -> None:
+    def __init__(
+        self, bridge: Bridge, granter: TokenGranter, issuer: TokenIssuer, allowed_origins: tuple[str, ...]
+    ) -> None:
         self._bridge = bridge
         self._granter = granter
         self._issuer = issuer
+        self._allowed_origins = frozenset(allowed_origins)
 
     @document(
         summary="Refresh the tokens",
@@ -144,19 +148,26 @@ class Refresh:
         "A token used a second time ends its session.",
         body=RefreshRequest,
         body_optional=True,
+        errors=(401, 403),
         answer=(200, TokenGrant),
-        errors=(401,),
         tag="accounts",
         public=True,
     )
     async def on_post(self, req: Request, resp: Response) -> None:
         """Rotate a refresh token."""
         body: RefreshRequest = req.context.json
-        token = body.refresh_token or req.cookies.get(REFRESH_COOKIE)
+        token = body.refresh_token or self._cookie(req)
         if token is None:
             raise Unauthenticated("A refresh token is needed.", code="refresh_token_missing")
         session_id, counter = self._issuer.read_refresh_token(token)
         self._granter.grant(resp, await self._bridge.run(sessions.rotate, session_id, counter))
+
+    def _cookie(self, req: Request) -> str | None:
+        """The token of the cookie, which a browser sends along whoever made it ask; so the asker's origin counts."""
+        token = req.cookies.get(REFRESH_COOKIE)
+        if token is not None and not is_allowed_origin(req, self._allowed_origins):
+            raise Forbidden("This origin may not use the cookie.", code="origin_not_allowed")
+        return token
 
 
 class LogOut:

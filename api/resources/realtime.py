@@ -12,6 +12,7 @@ from api.auth import Authenticator, require_actor
 from api.bridge import Bridge
 from api.listeners import CloseCode, NotAdmitted
 from api.operations import document
+from api.origins import is_allowed_origin
 from api.relay import Relay
 from api.schemas.realtime import TicketGrant
 from api.sockets import Caller, Socket, close, first_message_caller
@@ -101,9 +102,7 @@ class Sockets:
 
     def _check_origin(self, req: Request) -> None:
         """Keep pages of other sites from opening sockets; what is no browser sends no origin."""
-        origin = (req.get_header("Origin") or "").lower()
-        is_own = origin.partition("://")[2] == req.netloc.lower()
-        if origin and not is_own and origin not in self._allowed_origins:
+        if not is_allowed_origin(req, self._allowed_origins):
             raise Forbidden("This origin may not open a socket.", code="origin_not_allowed")
 
     async def _handshake_caller(self, req: Request) -> Caller | None:

@@ -9,7 +9,7 @@ import requests
 
 from core.policy import Actor
 from core.security import TokenIssuer
-from tests.api.conftest import Caller, assert_problem
+from tests.api.conftest import Caller, LiveServer, assert_problem
 from tests.conftest import PASSWORD
 
 PROFILE_FIELDS = "id username email full_name role is_active locale timezone created_at updated_at".split()
@@ -164,6 +164,16 @@ class TestTokens:
         assert by_body["refresh_token"] == issuer.refresh_token(alice.session_id, 1)
         assert by_cookie.json()["refresh_token"] == issuer.refresh_token(alice.session_id, 2)
         assert by_cookie.json()["user"]["id"] == alice.user_id
+
+    @pytest.mark.parametrize(("origin", "status"), [("https://evil.example", 403), ("own", 200), (None, 200)])
+    def test_the_cookie_counts_only_for_pages_of_allowed_origins(
+        self, origin: str | None, status: int, live_server: LiveServer, alice: Actor, issuer: TokenIssuer
+    ) -> None:
+        headers = {"Cookie": f"refresh_token={issuer.refresh_token(alice.session_id, 0)}"}
+        if origin is not None:
+            headers["Origin"] = live_server.url if origin == "own" else origin
+
+        assert Caller(live_server.url).post("/auth/refresh", headers=headers).status_code == status
 
     def test_a_replayed_refresh_token_ends_the_session(
         self, anybody: Caller, as_alice: Caller, alice: Actor, issuer: TokenIssuer

@@ -109,7 +109,7 @@ def test_no_password_and_no_token_reaches_the_log(system: System) -> None:
     alice = Person(system, password=password)
     alice.create_task(title="A very private title")
     log = system.data_directory / "app.log"
-    wait_until(lambda: f'"user_id": {alice.id}' in log.read_text())
+    wait_until(lambda: f'"user_id":{alice.id}' in log.read_text())
 
     written = log.read_text() + system.log.read_text()
 
