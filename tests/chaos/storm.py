@@ -22,7 +22,7 @@ _PARTS: Final = {
     "worker": "worker.app worker",
     "beat": "worker.app beat",
     "redis": "redis-server",
-    "postgres": "bin/postgres -D",
+    "postgres": "postgres",
 }
 _CALM_SECONDS: Final = 90
 
