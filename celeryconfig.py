@@ -38,7 +38,8 @@ timezone = "UTC"
 task_ignore_result = True
 task_acks_late = True
 task_reject_on_worker_lost = True
-# A job that kills its process is started anew a few times and then let go: the sweeps know what is left to do.
+# A job that kills its process is started anew a few times (`worker.app.Job` says how often and how soon) and then let
+# go: the sweeps know what is left to do.
 task_retry_on_worker_lost = True
 task_soft_time_limit = 30
 task_time_limit = _HARD_LIMIT_SECONDS
@@ -52,8 +53,6 @@ task_routes = {
 
 worker_prefetch_multiplier = 1
 worker_send_task_events = True
-worker_soft_shutdown_timeout = 20
-worker_enable_soft_shutdown_on_idle = True
 worker_hijack_root_logger = False
 worker_redirect_stdouts = False
 

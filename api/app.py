@@ -28,11 +28,13 @@ from api.resources.accounts import (
 )
 from api.resources.analytics import AnalyticsSummary
 from api.resources.health import Liveness, Ready
+from api.resources.personal_tokens import PersonalTokenCollection, PersonalTokenItem
 from api.resources.realtime import Sockets, Tickets
 from api.resources.tasks import TaskCollection, TaskItem
+from api.resources.users import AccountCollection, AccountItem, AuditLog, OwnAccount
 from api.routing import Router
 from api.wakeup import WakeUp, celery_sender
-from core import db, security
+from core import db, logs, security
 from core.config import Settings
 from core.errors import Failure, Rejected
 from core.policy import Role
@@ -83,6 +85,8 @@ class Services:
         await self.limits.close()
         await self.redis.aclose()
         self.bridge.close()
+        # uvicorn ends with the signal that it was sent, so no exit handler would write the last lines.
+        logs.finish()
 
     async def _ensure_admin(self) -> None:
         email, password = self.settings.admin_email, self.settings.admin_password
@@ -147,6 +151,7 @@ def routes(services: Services) -> list[tuple[str, object, str | None]]:
     granter = TokenGranter(services.issuer, secure_cookie=not settings.is_development)
     log_out = LogOut(bridge, authenticator)
     me = Me(bridge, settings.bcrypt_rounds)
+    own_account = OwnAccount(bridge, authenticator)
     task_collection = TaskCollection(bridge)
     sockets = Sockets(settings, bridge, authenticator, services.relay)
     versioned_and_not: list[tuple[str, object, str | None]] = [
@@ -168,6 +173,13 @@ def routes(services: Services) -> list[tuple[str, object, str | None]]:
         ("/tasks", task_collection, "array"),
         (f"{V1}/users/me", me, None),
         (f"{V1}/users/about_me", me, None),
+        (f"{V1}/auth/tokens", PersonalTokenCollection(bridge, services.issuer), None),
+        (f"{V1}/auth/tokens/{{token_id:id}}", PersonalTokenItem(bridge, authenticator), None),
+        (f"{V1}/users/me/export", own_account, "export"),
+        (f"{V1}/users/me/delete", own_account, "delete"),
+        (f"{V1}/users", AccountCollection(bridge), None),
+        (f"{V1}/users/{{user_id:id}}", AccountItem(bridge, authenticator), None),
+        (f"{V1}/audit", AuditLog(bridge), None),
         (f"{V1}/ws/tickets", Tickets(bridge, settings), None),
         ("/ws", sockets, None),
         ("/ws/tasks/{client_id}", sockets, None),

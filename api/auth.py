@@ -13,10 +13,10 @@ from typing import Any
 from falcon.asgi import Request, Response, WebSocket
 
 from api.bridge import Bridge
-from core.errors import Unauthenticated
-from core.policy import Actor
-from core.security import AccessClaims, TokenIssuer
-from core.services import sessions
+from core.errors import Forbidden, Unauthenticated
+from core.policy import Actor, Scope, missing_scope
+from core.security import AccessClaims, TokenIssuer, is_personal
+from core.services import personal_tokens, sessions
 
 _CACHED = 50_000
 _BEARER = "bearer "
@@ -44,8 +44,9 @@ class Authenticator:
         A signature that was good stays good, so it is checked once; that the token has not expired, every time.
         """
         claims = self._claims.get(token)
-        if claims is None or claims.expires_at <= time.time():
-            claims = self._issuer.read_access_token(token)
+        if claims is None or (claims.expires_at is not None and claims.expires_at <= time.time()):
+            read = self._issuer.read_personal_token if is_personal(token) else self._issuer.read_access_token
+            claims = read(token)
             _make_room(self._claims)
             self._claims[token] = claims
         return claims
@@ -63,6 +64,8 @@ class Authenticator:
         actor = await self._bridge.run(sessions.session_actor, claims.session_id)
         if actor.user_id != claims.user_id:
             raise Unauthenticated("The access token is not valid.", code="token_invalid")
+        if actor.scopes is not None:
+            await self._bridge.run(personal_tokens.note_use, actor)
         _make_room(self._known)
         self._known[claims.session_id] = _Known(actor, time.monotonic() + self._max_age)
         return actor
@@ -132,3 +135,17 @@ async def require_actor(req: Request) -> Actor:
         raise context.claims_failure or Unauthenticated("An access token is needed.", code="token_missing")
     actor: Actor = await context.authenticator.actor(context.claims)
     return actor
+
+
+def require_scope(actor: Actor, scope: Scope | None) -> None:
+    """Refuse a personal access token that is not for this; somebody who has logged in may do everything.
+
+    Raises:
+        Forbidden: with code `scope_missing`, which names the scope, or `login_required` where none would do.
+    """
+    if actor.scopes is None:
+        return
+    if scope is None:
+        raise Forbidden("This needs a login; a personal access token will not do.", code="login_required")
+    if missing_scope(actor, scope):
+        raise Forbidden(f"This token lacks the scope {scope}.", code="scope_missing")

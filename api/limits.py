@@ -1,7 +1,7 @@
 """How often one may call: counted for each user, or for each address where there is no user.
 
-falcon-limiter brings the storages. The middleware is ours, since every route is to be limited, every answer is to tell
-what is left, and a Redis that is gone must not take the API with it: then each process counts for itself.
+falcon-limiter brings the storage in Redis. The middleware is ours, since every route is to be limited, every answer is
+to tell what is left, and a Redis that is gone must not take the API with it: then each process counts for itself.
 
 Windows are fixed and begin with the clock (each full minute, say), so one round trip counts a request and everything
 else is known without asking. The price is that around the turn of a window somebody may call twice as often.
@@ -9,6 +9,7 @@ else is known without asking. The price is that around the turn of a window some
 
 import asyncio
 import time
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -42,6 +43,26 @@ class Count:
     exceeded: bool
 
 
+class LocalCounter:
+    """Counts in this process alone, and forgets a window when the next one of the same length begins.
+
+    The storage that comes with the library looks through all its keys at every count, so that a crowd of callers would
+    slow everybody down just when Redis is gone.
+    """
+
+    def __init__(self) -> None:
+        self._windows: dict[int, tuple[int, Counter[str]]] = {}
+
+    def increment(self, key: str, window: int, seconds: int) -> int:
+        """Count once more under this key, in this window of so many seconds, and tell how often that makes."""
+        latest, counts = self._windows.get(seconds, (window, Counter[str]()))
+        if latest != window:
+            counts = Counter()
+        self._windows[seconds] = (window, counts)
+        counts[key] += 1
+        return counts[key]
+
+
 class SharedCounter:
     """Counts in Redis for all processes together, and in this process alone while Redis does not answer."""
 
@@ -49,7 +70,7 @@ class SharedCounter:
         options = {"implementation": "redispy", "socket_timeout": _REDIS_SECONDS, "key_prefix": _KEY_PREFIX}
         config = {"RATELIMIT_STORAGE_URL": f"async+{redis_url}", "RATELIMIT_STORAGE_OPTIONS": options}
         self._redis = AsyncLimiter(config=config).storage
-        self._memory = AsyncLimiter().storage
+        self._alone = LocalCounter()
         self._shared = True
         self._pause_until = 0.0
 
@@ -57,26 +78,25 @@ class SharedCounter:
         """Count one more request and tell where that leaves the caller."""
         seconds = item.get_expiry()
         window, elapsed = divmod(time.time(), seconds)
-        used = await self._increment(item.key_for(*identifiers, str(int(window))), seconds)
+        used = await self._increment(item.key_for(*identifiers), int(window), seconds)
         return Count(item.amount, max(item.amount - used, 0), max(int(seconds - elapsed), 1), used > item.amount)
 
     async def close(self) -> None:
         """Close the connections to Redis."""
         await self._redis.bridge.get_connection().aclose()
 
-    async def _increment(self, key: str, seconds: int) -> int:
+    async def _increment(self, key: str, window: int, seconds: int) -> int:
         if time.monotonic() >= self._pause_until:
             try:
                 async with asyncio.timeout(_REDIS_SECONDS):
-                    used: int = await self._redis.incr(key, seconds)
+                    used: int = await self._redis.incr(f"{key}/{window}", seconds)
             except (RedisError, OSError, TimeoutError) as error:
                 self._pause_until = time.monotonic() + _PAUSE_SECONDS
                 self._note(shared=False, reason=type(error).__name__)
             else:
                 self._note(shared=True)
                 return used
-        alone: int = await self._memory.incr(key, seconds)
-        return alone
+        return self._alone.increment(key, window, seconds)
 
     def _note(self, *, shared: bool, **details: str) -> None:
         if shared == self._shared:
@@ -115,7 +135,8 @@ class RateLimits:
 
     async def _count(self, req: Request) -> Count:
         context: Any = req.context
-        path: str = req.path.removeprefix(_VERSION_PREFIX)
+        # The router overlooks additional slashes in front, and whoever guesses passwords would find that out.
+        path = f"/{req.path.lstrip('/')}".removeprefix(_VERSION_PREFIX)
         if path in _HEALTH_PATHS:
             return await self._counter.count(self._health, "health", context.client_address)
         if path in _CREDENTIAL_PATHS and req.method == "POST":

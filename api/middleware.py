@@ -88,7 +88,7 @@ class RequestContext:
         context.request_id = _request_id(req.get_header("X-Request-ID"))
         context.client_address = client_address(req.remote_addr, req.get_header("X-Forwarded-For") or "", self._trusted)
         clear_contextvars()
-        bind_contextvars(request_id=context.request_id)
+        bind_contextvars(request_id=context.request_id, address=context.client_address)
 
 
 def _request_id(offered: str | None) -> str:

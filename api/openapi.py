@@ -81,11 +81,16 @@ _FAILURES: Final = {
 }
 
 _SCALARS: Final = {"string": "…", "integer": 1, "number": 1.5, "boolean": True}
-_SECURITY: Final[list[dict[str, list[str]]]] = [{"bearer": []}, {"password": []}]
 _SECURITY_SCHEMES: Final[Json] = {
     "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
     "password": {"type": "oauth2", "flows": {"password": {"tokenUrl": "/api/v1/auth/login", "scopes": {}}}},
 }
+
+
+def _security(operation: Operation) -> list[dict[str, list[str]]]:
+    """A login, or a personal access token with the scope that is named beside the scheme."""
+    scopes = [] if operation.scope is None else [operation.scope.value]
+    return [{"bearer": scopes}, {"password": []}]
 
 
 def undocumented(routes: Iterable[Route]) -> list[str]:
@@ -141,7 +146,7 @@ def _describe(path: str, method: str, operation: Operation, schemas: "_Schemas")
         "summary": operation.summary,
         "description": operation.description,
         "tags": [operation.tag],
-        "security": [] if operation.public else _SECURITY,
+        "security": [] if operation.public else _security(operation),
         "parameters": [*_path_parameters(path), *schemas.query_parameters(operation.query)],
         "responses": {str(operation.status): _describe_answer(operation, schemas)}
         | {str(status): {"$ref": f"#/components/responses/{_failure_name(status)}"} for status in _failures(operation)},
@@ -174,7 +179,7 @@ def _failures(operation: Operation) -> list[int]:
     """The failures of an operation: its own, and those that follow from what else it says."""
     implied = {422, 429, 503}
     if not operation.public:
-        implied.add(401)
+        implied |= {401, 403}
     if operation.bodies:
         implied |= {400, 413, 415}
     return sorted(implied | set(operation.errors))

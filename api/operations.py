@@ -14,9 +14,10 @@ import falcon
 from falcon.asgi import Request, Response
 from pydantic import BaseModel, ConfigDict
 
-from api.auth import require_actor
+from api.auth import require_actor, require_scope
 from api.media import FORM, JSON, MERGE_PATCH
 from api.validation import JsonText, Pairs, validate
+from core.policy import Scope
 
 Schema = type[BaseModel]
 Responder = Callable[..., Any]
@@ -40,6 +41,7 @@ class Operation:
     description: str
     tag: str
     public: bool
+    scope: Scope | None
     query: Schema
     bodies: Mapping[str, Schema]
     body_optional: bool
@@ -73,6 +75,7 @@ def document(  # noqa: PLR0913 - each argument is one fact of the operation, and
     tag: str,
     description: str = "",
     public: bool = False,
+    scope: Scope | None = None,
     query: Schema = NoQuery,
     body: Schema | None = None,
     form: Schema | None = None,
@@ -89,6 +92,7 @@ def document(  # noqa: PLR0913 - each argument is one fact of the operation, and
         tag: The heading it stands under.
         description: What the summary cannot say.
         public: Whether anybody may call it without a token.
+        scope: What a personal access token must be for; without it none will do.
         query: The schema of the query; a query that is not in it is refused.
         body: The schema of a JSON body; of a merge patch too, where the method is PATCH.
         form: The schema of a body that comes as a URL-encoded form.
@@ -110,6 +114,7 @@ def document(  # noqa: PLR0913 - each argument is one fact of the operation, and
             description=description,
             tag=tag,
             public=public,
+            scope=scope,
             query=query,
             bodies=bodies,
             body_optional=body_optional,
@@ -125,6 +130,7 @@ def document(  # noqa: PLR0913 - each argument is one fact of the operation, and
             context: Any = req.context
             if not public:
                 context.actor = await require_actor(req)
+                require_scope(context.actor, scope)
             if req.params or query is not NoQuery:
                 context.query = validate(query, Pairs(req.params))
             if bodies:

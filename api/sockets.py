@@ -12,11 +12,11 @@ from falcon import PayloadTypeError, WebSocketDisconnected
 from falcon.asgi import WebSocket
 from peewee import PeeweeException
 
-from api.auth import Authenticator
+from api.auth import Authenticator, require_scope
 from api.listeners import CloseCode, Listener, NotAdmitted
 from api.relay import Relay
-from core.errors import Unauthenticated, Unavailable
-from core.policy import Actor
+from core.errors import Forbidden, Unauthenticated, Unavailable
+from core.policy import Actor, Scope
 
 log = structlog.get_logger()
 
@@ -28,7 +28,9 @@ _NOT_UNDERSTOOD: Final = '{"type":"error","detail":"Only {\\"action\\": \\"ping\
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who opens a socket, and when the token that says so expires (seconds since 1970; None for a ticket)."""
+    """Who opens a socket, and when the token that says so expires (seconds since 1970; None for a ticket, which knows
+    no end, and for a personal access token, which ends with its session).
+    """
 
     actor: Actor
     expires_at: float | None
@@ -49,8 +51,10 @@ async def first_message_caller(ws: WebSocket, authenticator: Authenticator, pati
         raise NotAdmitted(CloseCode.UNAUTHENTICATED)
     try:
         claims = authenticator.claims(message["token"])
-        return Caller(await authenticator.actor(claims), claims.expires_at)
-    except Unauthenticated as failure:
+        actor = await authenticator.actor(claims)
+        require_scope(actor, Scope.EVENTS_READ)
+        return Caller(actor, claims.expires_at)
+    except (Forbidden, Unauthenticated) as failure:
         is_ended = failure.stable_code == "session_revoked"
         raise NotAdmitted(CloseCode.SESSION_ENDED if is_ended else CloseCode.UNAUTHENTICATED) from None
     except (Unavailable, PeeweeException):

@@ -22,9 +22,13 @@ class SharedLogFile(WatchedFileHandler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record, into a new file where it is time for one."""
-        super().emit(record)
-        if self.stream is not None and self.stream.tell() > self._max_bytes:
-            self._rotate()
+        try:
+            super().emit(record)
+            if self.stream is not None and self.stream.tell() > self._max_bytes:
+                self._rotate()
+        except OSError:
+            # A disk that is full or not ours to write on must neither fail a job nor end the thread that writes.
+            self.handleError(record)
 
     def _rotate(self) -> None:
         lock = self._path.with_name(f".{self._path.name}.lock")

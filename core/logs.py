@@ -7,6 +7,8 @@ the redaction is only the last line of defence.
 import atexit
 import logging
 import sys
+from collections.abc import MutableMapping
+from functools import lru_cache
 from logging.handlers import QueueHandler, QueueListener
 from queue import SimpleQueue
 from typing import Any, Final
@@ -19,6 +21,9 @@ from core.logfile import SharedLogFile
 
 _SECRET_WORDS: Final = ("password", "token", "secret", "authorization", "cookie", "ticket", "api_key")
 _REDACTED: Final = "[redacted]"
+# What is noted on a record on its way to the writers.
+_CONTEXT: Final = "allweather_context"
+_RENDERED: Final = "allweather_rendered"
 # These would repeat what our own lines say, and with query strings that hold tickets and keys.
 _QUIET_LOGGERS: Final = (
     "uvicorn.error",
@@ -52,45 +57,93 @@ def configure(settings: Settings, process: str, *, in_background: bool = False) 
     )
     writers = _writers(settings, shared)
     root = logging.getLogger()
-    root.handlers = [_behind_a_queue(writers)] if in_background else writers
+    root.handlers = [_InBackground(writers)] if in_background else writers
     root.setLevel(settings.log_level)
     for name in _QUIET_LOGGERS:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def _behind_a_queue(writers: list[logging.Handler]) -> logging.Handler:
-    queue: SimpleQueue[logging.LogRecord] = SimpleQueue()
-    listener = QueueListener(queue, *writers)
-    listener.start()
-    atexit.register(listener.stop)
-    return _Enqueue(queue)
+def finish() -> None:
+    """Write what still waits in the background, and every later line at once.
+
+    A process that ends by the signal it was sent, as uvicorn does, runs no exit handlers and has to call this itself.
+    """
+    root = logging.getLogger()
+    for handler in root.handlers:
+        if isinstance(handler, _InBackground):
+            root.handlers = handler.writers
+            handler.stop()
 
 
-class _Enqueue(QueueHandler):
-    """Hand records over unformatted: the writers differ in their format."""
+atexit.register(finish)
+
+
+class _InBackground(QueueHandler):
+    """Hands records over to a thread, unformatted: the writers differ in their format."""
+
+    def __init__(self, writers: list[logging.Handler]) -> None:
+        queue: SimpleQueue[logging.LogRecord] = SimpleQueue()
+        super().__init__(queue)
+        self.writers = writers
+        self._listener = QueueListener(queue, *writers)
+        self._listener.start()
+
+    def stop(self) -> None:
+        """Wait until everything handed over has been written."""
+        self._listener.stop()
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
+        """Note whom a line is about, which the thread that writes it does not know."""
+        vars(record)[_CONTEXT] = structlog.contextvars.get_contextvars()
         return record
 
 
 def _writers(settings: Settings, shared: list[Any]) -> list[logging.Handler]:
+    as_json = _json_formatter(shared)
     terminal = logging.StreamHandler(sys.stdout)
-    terminal.setFormatter(_formatter(shared, readable=settings.is_development, colors=sys.stdout.isatty()))
+    terminal.setFormatter(_readable_formatter(shared) if settings.is_development else as_json)
     if not settings.log_file:
         return [terminal]
     file = SharedLogFile(settings.log_file, max_bytes=settings.log_file_bytes, backups=settings.log_file_backups)
-    file.setFormatter(_formatter(shared, readable=False, colors=False))
+    file.setFormatter(as_json)
     return [terminal, file]
 
 
-def _formatter(shared: list[Any], *, readable: bool, colors: bool) -> logging.Formatter:
-    render: list[Any] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_to_json)]
-    if readable:
-        render = [structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)]
-    return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=shared,
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],
+def _json_formatter(shared: list[Any]) -> logging.Formatter:
+    return _RenderedOnce(
+        foreign_pre_chain=[_merge_noted_context, *shared],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(_to_json),
+        ],
     )
+
+
+def _readable_formatter(shared: list[Any]) -> logging.Formatter:
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[_merge_noted_context, *shared],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback
+            ),
+        ],
+    )
+
+
+class _RenderedOnce(structlog.stdlib.ProcessorFormatter):
+    """Renders a line for the first of the writers that share it; that is the dearest part of logging."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        rendered: str | None = getattr(record, _RENDERED, None)
+        if rendered is None:
+            rendered = vars(record)[_RENDERED] = super().format(record)
+        return rendered
+
+
+def _merge_noted_context(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> dict[str, Any]:
+    return {**event, **getattr(event["_record"], _CONTEXT, {})}
 
 
 def _to_json(line: Any, **_: Any) -> str:
@@ -118,6 +171,7 @@ def _redacted(value: Any) -> Any:
     return value
 
 
+@lru_cache(maxsize=1024)
 def _is_secret(name: str) -> bool:
     lowered = name.lower()
     return any(word in lowered for word in _SECRET_WORDS)

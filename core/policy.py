@@ -7,6 +7,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
+class Scope(StrEnum):
+    """What a personal access token may be used for."""
+
+    TASKS_READ = "tasks:read"
+    TASKS_WRITE = "tasks:write"
+    ANALYTICS_READ = "analytics:read"
+    EVENTS_READ = "events:read"
+    ADMIN = "admin"
+
+
 class Role(StrEnum):
     """What an account may be."""
 
@@ -17,16 +27,25 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who is calling: an account and the session that its token stands for."""
+    """Who is calling: an account, the session behind its token, and what that token is limited to.
+
+    `scopes` is None for somebody who has logged in, who may do all that the account may.
+    """
 
     user_id: int
     role: Role
     session_id: int
+    scopes: frozenset[str] | None = None
 
     @property
     def is_admin(self) -> bool:
-        """Whether everything is open to this account."""
-        return self.role is Role.ADMIN
+        """Whether everything is open: to an admin's login, and to a token that an admin gave this scope."""
+        return self.role is Role.ADMIN and (self.scopes is None or Scope.ADMIN in self.scopes)
+
+
+def missing_scope(actor: Actor, scope: Scope) -> bool:
+    """Whether the caller's token is limited to other things."""
+    return actor.scopes is not None and scope not in actor.scopes
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +74,11 @@ def may_assign_task(actor: Actor, task: TaskAccess) -> bool:
 def may_delete_task(actor: Actor, task: TaskAccess) -> bool:
     """Only the owner and admins delete a task."""
     return actor.is_admin or actor.user_id == task.owner_id
+
+
+def may_administer(actor: Actor) -> bool:
+    """Admins manage accounts and read the audit log."""
+    return actor.is_admin
 
 
 def sees_all_analytics(actor: Actor) -> bool:

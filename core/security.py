@@ -19,6 +19,7 @@ _ISSUER = "allweather"
 _AUDIENCE = "allweather-api"
 _ALGORITHM = "HS256"
 _LEEWAY_SECONDS = 10
+_PERSONAL_PREFIX = "allweather_pat_"
 # Below this many digits a number is sure to fit into PostgreSQL's bigint.
 _BIGINT_DIGITS = 19
 _REQUIRED_CLAIMS = ["exp", "iat", "sub", "sid", "typ"]
@@ -52,11 +53,14 @@ def token_hash(token: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class AccessClaims:
-    """What an access token says: whose it is, of which session, and until when (seconds since 1970)."""
+    """What an access token says: whose it is, of which session, and until when (seconds since 1970).
+
+    A personal access token says nothing of its end (None); its session does.
+    """
 
     user_id: int
     session_id: int
-    expires_at: int
+    expires_at: int | None
 
 
 class TokenIssuer:
@@ -65,6 +69,7 @@ class TokenIssuer:
     def __init__(self, secret_key: str, access_token_seconds: int) -> None:
         self._access_key = hmac.digest(secret_key.encode(), b"access-token", hashlib.sha256)
         self._refresh_key = hmac.digest(secret_key.encode(), b"refresh-token", hashlib.sha256)
+        self._personal_key = hmac.digest(secret_key.encode(), b"personal-access-token", hashlib.sha256)
         self.access_token_seconds = access_token_seconds
 
     def access_token(self, user_id: int, session_id: int) -> str:
@@ -107,7 +112,7 @@ class TokenIssuer:
 
     def refresh_token(self, session_id: int, counter: int) -> str:
         """Make the session's refresh token number `counter`; the same numbers always give the same token."""
-        return f"{session_id}.{counter}.{self._refresh_signature(session_id, counter)}"
+        return _sign_numbers(self._refresh_key, session_id, counter)
 
     def read_refresh_token(self, token: str) -> tuple[int, int]:
         """Check a refresh token's signature and answer its session and counter.
@@ -115,17 +120,46 @@ class TokenIssuer:
         Raises:
             Unauthenticated: with code `refresh_token_invalid`.
         """
-        session, _, rest = token.partition(".")
-        counter, _, signature = rest.partition(".")
-        numbers_are_plain = all(
-            part.isascii() and part.isdigit() and len(part) < _BIGINT_DIGITS for part in (session, counter)
-        )
-        if numbers_are_plain and hmac.compare_digest(
-            signature.encode(), self._refresh_signature(int(session), int(counter)).encode()
-        ):
-            return int(session), int(counter)
-        raise Unauthenticated("The refresh token is not valid.", code="refresh_token_invalid")
+        numbers = _read_numbers(self._refresh_key, token)
+        if numbers is None:
+            raise Unauthenticated("The refresh token is not valid.", code="refresh_token_invalid")
+        return numbers
 
-    def _refresh_signature(self, session_id: int, counter: int) -> str:
-        digest = hmac.digest(self._refresh_key, f"{session_id}.{counter}".encode(), hashlib.sha256)
-        return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+    def personal_token(self, user_id: int, session_id: int) -> str:
+        """Make the personal access token that a session stands for."""
+        return _PERSONAL_PREFIX + _sign_numbers(self._personal_key, user_id, session_id)
+
+    def read_personal_token(self, token: str) -> AccessClaims:
+        """Check a personal access token's signature; whether it was revoked is another question.
+
+        Raises:
+            Unauthenticated: with code `token_invalid`.
+        """
+        numbers = _read_numbers(self._personal_key, token.removeprefix(_PERSONAL_PREFIX))
+        if numbers is None:
+            raise Unauthenticated("The access token is not valid.", code="token_invalid")
+        return AccessClaims(*numbers, expires_at=None)
+
+
+def is_personal(token: str) -> bool:
+    """Whether a token is a personal access token, by its looks; secret scanners know it by the same."""
+    return token.startswith(_PERSONAL_PREFIX)
+
+
+def _sign_numbers(key: bytes, first: int, second: int) -> str:
+    return f"{first}.{second}.{_signature(key, first, second)}"
+
+
+def _read_numbers(key: bytes, token: str) -> tuple[int, int] | None:
+    """The two numbers of a token that was signed with this key, or None for any other text."""
+    first, _, rest = token.partition(".")
+    second, _, signature = rest.partition(".")
+    if not all(part.isascii() and part.isdigit() and len(part) < _BIGINT_DIGITS for part in (first, second)):
+        return None
+    expected = _signature(key, int(first), int(second))
+    return (int(first), int(second)) if hmac.compare_digest(signature.encode(), expected.encode()) else None
+
+
+def _signature(key: bytes, first: int, second: int) -> str:
+    digest = hmac.digest(key, f"{first}.{second}".encode(), hashlib.sha256)
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()

@@ -72,7 +72,8 @@ def database(postgres_url: str, redis_url: str) -> Iterator[None]:
     """The database without rows and Redis without keys. Numbers go on, as they would in production."""
     db.configure(postgres_url, application="tests", statement_seconds=_STATEMENT_SECONDS)
     db.execute(
-        "TRUNCATE users, sessions, ws_tickets, tasks, events, analytics_rollups, analytics_deltas;"
+        "TRUNCATE users, sessions, ws_tickets, audit_log, login_failures, tasks, events, analytics_rollups,"
+        " analytics_deltas;"
         "UPDATE event_log_state SET jobs_seq = last_seq"
     )
     with Redis.from_url(redis_url) as redis:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import psutil  # type: ignore[import-untyped]  # - the package ships no types
 
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = 40.0
 
 
 def eventually(condition: Callable[[], object]) -> None:

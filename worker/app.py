@@ -8,10 +8,11 @@ from typing import Any
 import structlog
 from celery import Celery, Task
 from celery.signals import setup_logging, worker_process_init
+from kombu.exceptions import OperationalError as BrokerUnavailable
 from peewee import InterfaceError, OperationalError
 from redis import Redis
 from redis.exceptions import RedisError
-from structlog.contextvars import bind_contextvars, clear_contextvars
+from structlog.contextvars import bound_contextvars
 
 from core import db, events, jobs, logs
 from core.config import Settings
@@ -21,6 +22,7 @@ log = structlog.get_logger()
 
 _STATEMENT_SECONDS = 30.0
 _REDIS_SECONDS = 5.0
+_DEPENDENCY_UNAVAILABLE = (OperationalError, InterfaceError, RedisError, BrokerUnavailable)
 
 kombu_patch.apply()
 settings = Settings.from_environ(os.environ)
@@ -36,30 +38,46 @@ class Job(Task):  # type: ignore[misc]  # Celery ships no types.
     Where a server is down the job ends with a short line instead of a traceback: a sweep will start it again.
     """
 
+    # A job whose process was killed is started again after so many seconds. It must be long before the broker's
+    # visibility time-out, or the broker would hand out the waiting message a second time.
+    default_retry_delay = 1
+    max_retries = 3
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the job."""
-        clear_contextvars()
-        bind_contextvars(job=self.name, job_id=self.request.id)
+        context = {"job": self.name, "job_id": self.request.id}
         if request_id := (self.request.headers or {}).get("request_id"):
-            bind_contextvars(request_id=request_id)
-        recorded: list[bool] = []
-        stop_listening = events.on_recorded(lambda: recorded.append(True))
+            context["request_id"] = request_id
+        with bound_contextvars(**context):
+            recorded: list[bool] = []
+            stop_listening = events.on_recorded(lambda: recorded.append(True))
+            try:
+                return self._run_and_tell(*args, **kwargs)
+            finally:
+                stop_listening()
+                if recorded:
+                    self._wake_publisher()
+
+    def _run_and_tell(self, *args: Any, **kwargs: Any) -> Any:
         started = time.perf_counter()
         outcome = "failed"
         try:
             result = self.run(*args, **kwargs)
             outcome = "done"
-        except (OperationalError, InterfaceError, RedisError) as error:
+        except _DEPENDENCY_UNAVAILABLE as error:
             outcome = "put_off"
             log.warning("dependency_unavailable", reason=type(error).__name__)
         else:
             return result
         finally:
-            stop_listening()
             log.info("job", outcome=outcome, duration_ms=round((time.perf_counter() - started) * 1000, 1))
-            if recorded:
-                self.app.send_task(jobs.EVENTS_PUBLISH)
         return None
+
+    def _wake_publisher(self) -> None:
+        try:
+            self.app.send_task(jobs.EVENTS_PUBLISH)
+        except BrokerUnavailable as error:
+            log.warning("dependency_unavailable", reason=type(error).__name__)
 
 
 app = Celery(

@@ -4,7 +4,8 @@ from typing import Any, Final
 
 import psycopg2
 import structlog
-from celery.beat import Scheduler
+from celery.beat import Scheduler, SchedulingError
+from kombu.exceptions import OperationalError as BrokerUnavailable
 
 from worker.app import settings
 
@@ -13,6 +14,13 @@ log = structlog.get_logger()
 _LOCK: Final = "SELECT pg_try_advisory_lock(hashtextextended('allweather:beat', 0))"
 _STANDBY_SECONDS: Final = 5.0
 _CONNECT_SECONDS: Final = 3
+# A network that loses the connection in silence must not leave both ends waiting, the server's with the lock.
+_KEEPALIVE: Final[dict[str, Any]] = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "options": "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3",
+}
 
 
 class SingleBeatScheduler(Scheduler):  # type: ignore[misc]  # Celery ships no types.
@@ -24,6 +32,7 @@ class SingleBeatScheduler(Scheduler):  # type: ignore[misc]  # Celery ships no t
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._connection: Any = None
         self._leads = False
+        self._broker_answers = True
         super().__init__(*args, **kwargs)
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
@@ -33,11 +42,31 @@ class SingleBeatScheduler(Scheduler):  # type: ignore[misc]  # Celery ships no t
         wait: float = super().tick(*args, **kwargs)
         return min(wait, _STANDBY_SECONDS)
 
+    def apply_async(self, entry: Any, producer: Any = None, advance: bool = True, **kwargs: Any) -> Any:
+        """Send one message; where the broker is away, say so once and leave it to the next round."""
+        try:
+            result = super().apply_async(entry, producer=producer, advance=advance, **kwargs)
+        except SchedulingError as error:
+            if not isinstance(error.__context__, BrokerUnavailable):
+                raise
+            if self._broker_answers:
+                log.warning("broker_unreachable", reason=type(error.__context__).__name__)
+            self._broker_answers = False
+            return None
+        if not self._broker_answers:
+            log.info("broker_reachable")
+        self._broker_answers = True
+        return result
+
     def close(self) -> None:
         """Let go of the lock."""
         if self._connection is not None:
             self._connection.close()
         super().close()
+
+    def _ensure_connected(self) -> Any:
+        """Leave it to each message to connect: who waits here for the broker does not notice that the lock is lost."""
+        return self.connection
 
     def _holds_lock(self) -> bool:
         try:
@@ -46,6 +75,7 @@ class SingleBeatScheduler(Scheduler):  # type: ignore[misc]  # Celery ships no t
                     settings.database_url.get_secret_value(),
                     application_name="allweather-beat",
                     connect_timeout=_CONNECT_SECONDS,
+                    **_KEEPALIVE,
                 )
                 self._connection.autocommit = True
                 self._leads = False

@@ -23,8 +23,9 @@ from api.schemas.accounts import (
 from core import security
 from core.config import Settings
 from core.errors import FieldError, Forbidden, Invalid, Unauthenticated
+from core.passwords import weakness
 from core.security import TokenIssuer
-from core.services import accounts, sessions
+from core.services import accounts, guessing, sessions
 from core.services.sessions import Client, Grant
 
 _USER_AGENT_LENGTH = 400
@@ -118,13 +119,18 @@ class LogIn:
         """Check a password and begin a session."""
         body: Login | LoginForm = req.context.json
         credentials = await self._bridge.run(accounts.find_credentials, body.identifier)
+        user_id = None if credentials is None else credentials.user_id
+        address = req.context.client_address
+        await self._bridge.run(guessing.count_attempt, body.identifier, address, user_id)
         password_hash = self._nobodys_hash if credentials is None else credentials.password_hash
         matches = await self._bridge.hash(security.verify_password, body.password, password_hash)
         if credentials is None or not matches or not credentials.is_active:
+            await self._bridge.run(accounts.note_failed_login, user_id)
             raise Unauthenticated("The name or the password is wrong.", code="invalid_credentials")
+        await self._bridge.run(guessing.forgive, body.identifier, address, credentials.user_id)
         user_agent = req.user_agent
         client = Client(
-            ip_address=req.context.client_address,
+            ip_address=address,
             user_agent=None if user_agent is None else user_agent[:_USER_AGENT_LENGTH],
         )
         grant = await self._bridge.run(sessions.open_session, credentials.user_id, client, self._lifetime)
@@ -183,17 +189,18 @@ class LogOut:
         actor = req.context.actor
         await self._bridge.run(sessions.revoke_session, actor, actor.session_id)
         self._authenticator.forget([actor.session_id])
-        _leave(resp)
+        leave(resp)
 
     @document(summary="Log out everywhere", answer=(204, None), tag="accounts")
     async def on_post_all(self, req: Request, resp: Response) -> None:
         """End all sessions of the caller."""
         actor = req.context.actor
         self._authenticator.forget(await self._bridge.run(sessions.logout_everywhere, actor))
-        _leave(resp)
+        leave(resp)
 
 
-def _leave(resp: Response) -> None:
+def leave(resp: Response) -> None:
+    """Answer that the session is over, and take the cookie back."""
     resp.unset_cookie(REFRESH_COOKIE, path="/", same_site="Strict")
     resp.status = 204
 
@@ -259,6 +266,10 @@ class Me:
         body: ProfileChange = req.context.json
         changes: dict[str, Any] = body.columns()
         if body.password is not None and body.current_password is not None:
+            profile = await self._bridge.run(accounts.read_profile, actor) | changes
+            names = (profile["username"], profile["email"], profile["full_name"])
+            if (problem := weakness(body.password, names)) is not None:
+                raise Invalid([FieldError("password", problem)])
             credentials = await self._bridge.run(accounts.own_credentials, actor)
             if not await self._bridge.hash(security.verify_password, body.current_password, credentials.password_hash):
                 raise Invalid([FieldError("current_password", "is wrong")])

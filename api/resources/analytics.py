@@ -8,6 +8,7 @@ from falcon.asgi import Request, Response
 from api.bridge import Bridge
 from api.operations import document
 from api.schemas.analytics import Analytics, AnalyticsQuery
+from core.policy import Scope
 from core.services import analytics
 
 
@@ -19,6 +20,7 @@ class AnalyticsSummary:
 
     @document(
         summary="Count tasks by status and by user",
+        scope=Scope.ANALYTICS_READ,
         description="Exact at the moment of the answer: rollups plus all that has changed since they were made.",
         query=AnalyticsQuery,
         answer=(200, Analytics),

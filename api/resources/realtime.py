@@ -8,7 +8,7 @@ import structlog
 from falcon.asgi import Request, Response, WebSocket
 from peewee import PeeweeException
 
-from api.auth import Authenticator, require_actor
+from api.auth import Authenticator, require_actor, require_scope
 from api.bridge import Bridge
 from api.listeners import CloseCode, NotAdmitted
 from api.operations import document
@@ -18,6 +18,7 @@ from api.schemas.realtime import TicketGrant
 from api.sockets import Caller, Socket, close, first_message_caller
 from core.config import Settings
 from core.errors import Failure, FieldError, Forbidden, Invalid, Unavailable
+from core.policy import Scope
 from core.services import sessions
 
 log = structlog.get_logger()
@@ -36,6 +37,7 @@ class Tickets:
 
     @document(
         summary="Issue a ticket for one WebSocket",
+        scope=Scope.EVENTS_READ,
         description="For browsers, which cannot send a header with the handshake: `/ws?ticket=…` works once, and soon.",
         answer=(201, TicketGrant),
         tag="realtime",
@@ -109,6 +111,7 @@ class Sockets:
         """Tell who calls by header or ticket; None where the first message is to tell."""
         if req.get_header("Authorization") is not None:
             actor = await require_actor(req)
+            require_scope(actor, Scope.EVENTS_READ)
             return Caller(actor, req.context.claims.expires_at)
         ticket = req.get_param("ticket")
         if ticket is not None:

@@ -7,6 +7,7 @@ from falcon.asgi import Request, Response
 from api.bridge import Bridge
 from api.operations import document
 from api.schemas.tasks import TaskInput, TaskList, TaskListQuery, TaskOut, TaskPatch
+from core.policy import Scope
 from core.services import tasks
 from core.services.tasks import TaskPage
 
@@ -19,6 +20,7 @@ class TaskCollection:
 
     @document(
         summary="Create a task",
+        scope=Scope.TASKS_WRITE,
         description="Its weather is brought by a worker; `weather_status` is `pending` until then.",
         body=TaskInput,
         answer=(201, TaskOut),
@@ -35,6 +37,7 @@ class TaskCollection:
 
     @document(
         summary="List tasks",
+        scope=Scope.TASKS_READ,
         query=TaskListQuery,
         answer=(200, TaskList),
         headers=("Link", "X-Total-Count"),
@@ -50,6 +53,7 @@ class TaskCollection:
 
     @document(
         summary="List tasks as an array",
+        scope=Scope.TASKS_READ,
         query=TaskListQuery,
         answer=(200, list[TaskOut]),
         headers=("Link", "X-Total-Count"),
@@ -77,7 +81,7 @@ class TaskItem:
     def __init__(self, bridge: Bridge) -> None:
         self._bridge = bridge
 
-    @document(summary="Read a task", answer=(200, TaskOut), errors=(403, 404), tag="tasks")
+    @document(summary="Read a task", scope=Scope.TASKS_READ, answer=(200, TaskOut), errors=(403, 404), tag="tasks")
     async def on_get(self, req: Request, resp: Response, task_id: int) -> None:
         """Answer a task."""
         actor = req.context.actor
@@ -85,6 +89,7 @@ class TaskItem:
 
     @document(
         summary="Replace a task",
+        scope=Scope.TASKS_WRITE,
         description="Writable fields that are left out return to their defaults.",
         body=TaskInput,
         answer=(200, TaskOut),
@@ -97,6 +102,7 @@ class TaskItem:
 
     @document(
         summary="Change a task",
+        scope=Scope.TASKS_WRITE,
         description="A JSON merge patch: the fields it names change, and null clears.",
         body=TaskPatch,
         answer=(200, TaskOut),
@@ -107,7 +113,7 @@ class TaskItem:
         """Change the fields that the patch names."""
         await self._change(req, resp, task_id)
 
-    @document(summary="Delete a task", answer=(204, None), errors=(403, 404), tag="tasks")
+    @document(summary="Delete a task", scope=Scope.TASKS_WRITE, answer=(204, None), errors=(403, 404), tag="tasks")
     async def on_delete(self, req: Request, resp: Response, task_id: int) -> None:
         """Delete a task."""
         actor = req.context.actor

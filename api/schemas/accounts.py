@@ -7,6 +7,7 @@ from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from api.schemas.common import Input, Instant, Verbatim
+from core.passwords import weakness
 from core.policy import Role
 from core.security import PASSWORD_MAX_LENGTH, PASSWORD_MIN_LENGTH
 
@@ -68,6 +69,12 @@ class Registration(Input):
             raise ValueError("an email or a username is needed")
         if self.username is not None:
             _require_own_email(self.username, self.email)
+        return self
+
+    @model_validator(mode="after")
+    def _has_a_strong_password(self) -> Self:
+        if (problem := weakness(self.password, (self.username, self.email, self.full_name))) is not None:
+            raise ValueError(f"the password {problem}")
         return self
 
 

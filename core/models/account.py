@@ -2,7 +2,8 @@
 
 from typing import Any, Self
 
-from peewee import SQL, BigIntegerField, BlobField, BooleanField, CharField, IdentityField, IntegerField, fn
+from peewee import SQL, BigIntegerField, BlobField, BooleanField, CharField, IdentityField, IntegerField, TextField, fn
+from playhouse.postgres_ext import ArrayField
 
 from core.models.base import BaseModel, DateTimeTZField
 
@@ -53,7 +54,10 @@ class User(BaseModel):
 
 
 class Session(BaseModel):
-    """One login: what stands behind an access token and a family of refresh tokens."""
+    """One login: what stands behind an access token and a family of refresh tokens.
+
+    With `scopes` it stands behind a personal access token instead, under the `name` that its owner gave it.
+    """
 
     id = IdentityField()
     user_id = BigIntegerField()
@@ -65,6 +69,8 @@ class Session(BaseModel):
     last_used_at = DateTimeTZField(constraints=_NOW)
     expires_at = DateTimeTZField()
     revoked_at = DateTimeTZField(null=True)
+    name = CharField(100, null=True)
+    scopes = ArrayField(TextField, null=True, index=False)
 
     class Meta:
         table_name = "sessions"

@@ -11,9 +11,10 @@ from typing import Any
 from peewee import IntegrityError
 
 from core.db import connected, unit_of_work
-from core.errors import Rejected
+from core.errors import FieldError, Invalid, Rejected
 from core.models import User
 from core.policy import Actor, Role
+from core.services import audit
 from core.services.sessions import revoke_sessions
 
 
@@ -39,6 +40,7 @@ def register(
             user = User.create(
                 username=username, email=email, full_name=full_name, password_hash=password_hash, role=role
             )
+            audit.record(audit.REGISTERED, user_id=user.id, role=role)
             return User.get_by_id(user.id).profile()
     except IntegrityError:
         raise _taken() from None
@@ -48,6 +50,12 @@ def find_credentials(identifier: str) -> Credentials | None:
     """Find what an email or a username logs in with."""
     with connected():
         return _credentials(User.named(identifier))
+
+
+def note_failed_login(user_id: int | None) -> None:
+    """Put a failed login into the audit log; of names that belong to nobody there is only the place it came from."""
+    with unit_of_work():
+        audit.record(audit.LOGIN_FAILED, user_id=user_id)
 
 
 def own_credentials(actor: Actor) -> Credentials:
@@ -75,6 +83,12 @@ def update_profile(actor: Actor, changes: dict[str, Any]) -> dict[str, Any]:
             if "email" in changes and user.username == user.email:
                 # Who is called by their email stays so; otherwise the old address would go on as a username.
                 changes = {"username": changes["email"]} | changes
+            _require_own_name(user, changes)
+            audit.record(
+                audit.PASSWORD_CHANGED if "password_hash" in changes else audit.PROFILE_CHANGED,
+                user_id=user.id,
+                fields=sorted(changes.keys() - {"password_hash"}),
+            )
             User.update(changes | {"updated_at": datetime.now(UTC)}).where(User.id == user.id).execute()
             if "password_hash" in changes:
                 revoke_sessions(user.id, but=actor.session_id)
@@ -84,12 +98,21 @@ def update_profile(actor: Actor, changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def promote(identifier: str, role: Role) -> bool:
-    """Give the account of this email or username a role; answers whether there is one."""
+    """Give the account of this email or username a role, which ends its sessions; answers whether there is one."""
     with unit_of_work():
         user = User.named(identifier)
         if user is not None:
             User.update(role=role, updated_at=datetime.now(UTC)).where(User.id == user.id).execute()
+            audit.record(audit.ACCOUNT_CHANGED, user_id=user.id, role=role)
+            revoke_sessions(user.id)
     return user is not None
+
+
+def _require_own_name(user: User, changes: dict[str, Any]) -> None:
+    """Keep an identifier from meaning two accounts: a username holds an `@` only where it is the account's email."""
+    username, email = (changes.get(name, getattr(user, name)) for name in ("username", "email"))
+    if "@" in username and username != email:
+        raise Invalid([FieldError("username", "may hold an @ only where it is the account's own email")])
 
 
 def _credentials(user: User | None) -> Credentials | None:

@@ -3,9 +3,10 @@
 Any number of processes may be asked to publish; one at a time does it. Each step may be repeated harmlessly, so a
 crash between two of them costs nothing but the repetition:
 
-1. rows without a number get theirs, in the order of insertion, and that is committed;
-2. what the stream does not hold yet is appended under the explicit id `seq-0`, which Redis refuses a second time;
-3. jobs are sent for the events after the watermark, which is moved when they are on their way.
+1. a stream that is ahead of the database tells of another history, and is removed;
+2. rows without a number get theirs, in the order of insertion, and that is committed;
+3. what the stream does not hold yet is appended under the explicit id `seq-0`, which Redis refuses a second time;
+4. jobs are sent for the events after the watermark, which is moved when they are on their way.
 """
 
 from collections.abc import Callable, Iterable
@@ -59,11 +60,21 @@ def publish(redis: Redis, stream_length: int, dispatch: Dispatch) -> int:
         with exclusive(_LOCK_NAME) as held:
             if not held:
                 return total
+            _remove_foreign_stream(redis)
             total += _number_all()
             _append(redis, stream_length)
             _derive_jobs(dispatch)
         if not _unnumbered():
             return total
+
+
+def _remove_foreign_stream(redis: Redis) -> None:
+    """Remove a stream from before the database was restored from a backup: its numbers are about to be given anew.
+
+    New numbers may overtake the stream's last one, so this is told only before any are given.
+    """
+    if _last_in(redis) > bounds().last:
+        redis.delete(STREAM_KEY)
 
 
 def _number_all() -> int:
@@ -85,12 +96,7 @@ def _unnumbered() -> bool:
 def _append(redis: Redis, stream_length: int) -> None:
     """Append what the stream lacks; after a loss of memory that is as much as the stream may hold."""
     log = bounds()
-    position = _last_in(redis)
-    if position > log.last:
-        # The database is younger than the stream, so it was restored from a backup: its numbers are given anew.
-        redis.delete(STREAM_KEY)
-        position = 0
-    position = max(position, log.oldest - 1, log.last - stream_length)
+    position = max(_last_in(redis), log.oldest - 1, log.last - stream_length)
     while batch := read_since(position, _BATCH):
         _append_batch(redis, batch, stream_length)
         position = batch[-1].seq

@@ -18,23 +18,43 @@ DELETE FROM sessions WHERE id IN (
     LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
 """
 
-# Only from the oldest end, so that what is kept has no holes, and only what has been published and turned into jobs.
+_LOGIN_FAILURES = """
+DELETE FROM login_failures WHERE subject IN (
+    SELECT subject FROM login_failures WHERE failed_at < now() - interval '1 day'
+    LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+"""
+
+# Events are dated when they are recorded and numbered after they are committed, so an older one may have a higher
+# number. They go from the lowest number up to the first that is kept, so that what is kept has no holes, and only if
+# they have been published and turned into jobs.
+_FIRST_KEPT_EVENT = """
+SELECT least(jobs_seq + 1, (SELECT seq FROM events
+    WHERE seq IS NOT NULL AND at >= now() - make_interval(days => %(days)s) ORDER BY seq LIMIT 1))
+FROM event_log_state
+"""
+
 _EVENTS = """
 DELETE FROM events WHERE seq IN (
-    SELECT seq FROM events
-    WHERE seq <= (SELECT jobs_seq FROM event_log_state) AND at < now() - make_interval(days => %(days)s)
-    ORDER BY seq LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+    SELECT seq FROM events WHERE seq < %(first_kept)s ORDER BY seq LIMIT %(limit)s FOR UPDATE)
 """
 
 
 def purge_tokens() -> dict[str, int]:
-    """Remove tickets that nobody used in time and sessions that have ended; answers how many of each."""
-    return {"tickets": _in_batches(_TICKETS), "sessions": _in_batches(_SESSIONS)}
+    """Remove tickets that nobody used in time, sessions that have ended and failures that count no more.
+
+    Answers how many of each.
+    """
+    return {
+        "tickets": _in_batches(_TICKETS),
+        "sessions": _in_batches(_SESSIONS),
+        "login_failures": _in_batches(_LOGIN_FAILURES),
+    }
 
 
 def purge_events(retention_days: int) -> int:
     """Remove events older than `retention_days` and answer how many; listeners that far behind must resynchronize."""
-    return _in_batches(_EVENTS, days=retention_days)
+    (first_kept,) = execute(_FIRST_KEPT_EVENT, {"days": retention_days}).fetchone()
+    return _in_batches(_EVENTS, first_kept=first_kept)
 
 
 def _in_batches(sql: str, **parameters: Any) -> int:

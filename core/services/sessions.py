@@ -17,17 +17,13 @@ from core.errors import NotFound, Unauthenticated
 from core.models import Session, Ticket, User
 from core.policy import Actor, Role
 from core.security import random_token, token_hash
+from core.services import audit
 
 # So long the previous refresh token gives the same successor again: a client whose answer got lost is no thief.
 _ROTATION_GRACE: Final = timedelta(seconds=10)
 
-_SESSION_STATE = """
-SELECT u.id, u.role FROM sessions s JOIN users u ON u.id = s.user_id
-WHERE s.id = %(session_id)s AND u.is_active AND s.revoked_at IS NULL AND s.expires_at > now()
-"""
-
 _SESSION_STATES = """
-SELECT s.id, u.id, u.role FROM sessions s JOIN users u ON u.id = s.user_id
+SELECT s.id, u.id, u.role, s.scopes FROM sessions s JOIN users u ON u.id = s.user_id
 WHERE s.id = ANY(%(session_ids)s) AND u.is_active AND s.revoked_at IS NULL AND s.expires_at > now()
 """
 
@@ -63,6 +59,7 @@ def open_session(user_id: int, client: Client, lifetime: timedelta) -> Grant:
             user_agent=client.user_agent,
             expires_at=datetime.now(UTC) + lifetime,
         )
+        audit.record(audit.LOGGED_IN, user_id=user_id, session_id=session.id)
         return Grant(session.id, 0, session.expires_at, User.get_by_id(user_id).profile())
 
 
@@ -88,7 +85,8 @@ def rotate(session_id: int, counter: int) -> Grant:
             session.save(only=[Session.refresh_counter, Session.rotated_at, Session.last_used_at])
         is_reused = behind not in {0, 1} or (behind == 1 and now - session.rotated_at > _ROTATION_GRACE)
         if is_reused:
-            _revoke(session.user_id, [session.id])
+            revoke(session.user_id, [session.id])
+            audit.record(audit.REFRESH_REUSED, user_id=session.user_id, session_id=session.id)
     # The revocation above is committed by now; raised any earlier, this would undo it.
     if is_reused:
         raise Unauthenticated("This refresh token was used before; the session is ended.", code="refresh_token_reused")
@@ -101,23 +99,29 @@ def session_actor(session_id: int) -> Actor:
     Raises:
         Unauthenticated: with code `session_revoked` where the session has ended or its account is disabled.
     """
-    row = fetch_one(_SESSION_STATE, {"session_id": session_id})
-    if row is None:
+    actor = session_actors([session_id]).get(session_id)
+    if actor is None:
         raise _ended()
-    user_id, role = row
-    return Actor(user_id, Role(role), session_id)
+    return actor
 
 
 def session_actors(session_ids: Iterable[int]) -> dict[int, Actor]:
     """Tell who acts through each of these sessions; those that have ended are left out."""
     rows = execute(_SESSION_STATES, {"session_ids": list(session_ids)}).fetchall()
-    return {session_id: Actor(user_id, Role(role), session_id) for session_id, user_id, role in rows}
+    return {
+        session_id: Actor(user_id, Role(role), session_id, None if scopes is None else frozenset(scopes))
+        for session_id, user_id, role, scopes in rows
+    }
 
 
 def list_sessions(actor: Actor) -> list[dict[str, Any]]:
     """The caller's living sessions, the latest used first."""
     with connected():
-        living = _living(actor.user_id).order_by(Session.last_used_at.desc(), Session.id.desc())
+        found = (
+            living(actor.user_id)
+            .where(Session.scopes.is_null())
+            .order_by(Session.last_used_at.desc(), Session.id.desc())
+        )
         return [
             {
                 "id": session.id,
@@ -128,29 +132,35 @@ def list_sessions(actor: Actor) -> list[dict[str, Any]]:
                 "expires_at": session.expires_at,
                 "current": session.id == actor.session_id,
             }
-            for session in living
+            for session in found
         ]
 
 
 def revoke_session(actor: Actor, session_id: int) -> None:
     """End one of the caller's own sessions."""
     with unit_of_work():
-        if not _living(actor.user_id).where(Session.id == session_id).exists():
+        if not living(actor.user_id).where(Session.id == session_id, Session.scopes.is_null()).exists():
             raise NotFound("There is no such session.", code="session_not_found")
-        _revoke(actor.user_id, [session_id])
+        revoke(actor.user_id, [session_id])
+        audit.record(audit.SESSIONS_ENDED, user_id=actor.user_id, session_ids=[session_id])
 
 
 def revoke_sessions(user_id: int, *, but: int | None = None) -> list[int]:
-    """End all sessions of an account, but one if so wished; answers which. Joins the running unit of work."""
-    ids = [session.id for session in _living(user_id) if session.id != but]
-    _revoke(user_id, ids)
+    """End all sessions of an account, but one if so wished; answers which. Joins the running unit of work.
+
+    Personal access tokens end with them, since they stand for sessions, too.
+    """
+    ids = [session.id for session in living(user_id) if session.id != but]
+    revoke(user_id, ids)
     return ids
 
 
 def logout_everywhere(actor: Actor) -> list[int]:
     """End all sessions of the caller and answer which."""
     with unit_of_work():
-        return revoke_sessions(actor.user_id)
+        ended = revoke_sessions(actor.user_id)
+        audit.record(audit.SESSIONS_ENDED, user_id=actor.user_id, session_ids=ended)
+        return ended
 
 
 def issue_ticket(actor: Actor, lifetime: timedelta) -> str:
@@ -175,13 +185,15 @@ def redeem_ticket(ticket: str) -> Actor:
     return session_actor(row[0])
 
 
-def _living(user_id: int) -> Any:
+def living(user_id: int) -> Any:
+    """The query of an account's sessions that have not ended."""
     return Session.select().where(
         Session.user_id == user_id, Session.revoked_at.is_null(), Session.expires_at > fn.now()
     )
 
 
-def _revoke(user_id: int, session_ids: Iterable[int]) -> None:
+def revoke(user_id: int, session_ids: Iterable[int]) -> None:
+    """End sessions and tell every process; joins the running unit of work."""
     ids = list(session_ids)
     if ids:
         Session.update(revoked_at=datetime.now(UTC)).where(Session.id.in_(ids)).execute()

@@ -30,7 +30,7 @@ UPDATE tasks SET weather_attempts = weather_attempts + 1,
     weather_next_attempt_at = now() + make_interval(secs => least(
         %(first_wait)s * power(2, weather_attempts), %(longest_wait)s) * %(jitter)s)
 WHERE city_key = %(city_key)s AND weather_status = 'pending' AND weather_next_attempt_at <= now()
-RETURNING city, weather_attempts
+RETURNING city
 """
 
 _WAITING = "SELECT id FROM tasks WHERE city_key = %(city_key)s AND weather_status = 'pending'"
@@ -80,11 +80,17 @@ class WeatherService:
             with exclusive(f"allweather:weather:{city_key}") as held:
                 if not held:
                     return
+                self._end_what_kills(city_key)
                 city = self._claim(city_key)
                 if city is not None:
                     self._bring(city_key, city)
             if not _is_due(city_key):
                 return
+
+    def _end_what_kills(self, city_key: str) -> None:
+        """Give up on tasks that wait after their last attempt: it did not fail, so it took its process along."""
+        if given_up := _settle(city_key, weather=None, attempts=self._attempts):
+            log.error("weather_job_kills", city=city_key, given_up=given_up)
 
     def _claim(self, city_key: str) -> str | None:
         """Count a start for each waiting task, before anything can go wrong, and answer how the city is spelled."""

@@ -107,7 +107,7 @@ class TestLogin:
             del problem["request_id"]
         assert problems[0] == problems[1]
 
-    @pytest.mark.parametrize("password", ["p" * 1024, "pässwörd ☔ zéro", "nul \u0001 and more of it"])
+    @pytest.mark.parametrize("password", ["long and strange " * 60, "pässwörd ☔ zéro", "nul \u0001 and more of it"])
     def test_long_and_strange_passwords_work(self, password: str, anybody: Caller) -> None:
         register(anybody, email="a@example.com", password=password)
 

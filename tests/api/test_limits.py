@@ -1,13 +1,18 @@
 """The rate limit: for each user, for each address, on every route, with and without Redis."""
 
 from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
 from redis import Redis
 from structlog.testing import capture_logs
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from api.app import create_app
+from api.limits import LocalCounter
 from core.config import Settings
 from core.embedded.servers import EmbeddedRedis
 from core.policy import Actor
@@ -80,6 +85,45 @@ def test_credentials_have_a_tighter_limit_over_all_their_paths(server: LiveServe
     statuses = [anybody.post(path, json={}).status_code for path in paths]
 
     assert statuses == [422, 422, 429]
+
+
+@pytest.mark.parametrize("path", ["//auth/login", "///api/v1/auth/register"])
+def test_slashes_that_the_router_overlooks_lead_around_no_limit(server: LiveServer, path: str) -> None:
+    statuses = []
+    for _ in range(3):
+        connection = HTTPConnection("127.0.0.1", server.port, timeout=20)
+        with closing(connection):
+            connection.request("POST", path, body=b"{}", headers={"Content-Type": "application/json"})
+            statuses.append(connection.getresponse().status)
+
+    assert statuses == [422, 422, 429]
+
+
+def test_handshakes_count_too(server: LiveServer, issuer: TokenIssuer, alice: Actor) -> None:
+    as_alice = caller(server, issuer, alice)
+    for _ in range(LIMIT - 1):
+        as_alice.get("/tasks")
+    headers = {"Authorization": f"Bearer {as_alice.token}"}
+    with connect(f"ws://127.0.0.1:{server.port}/ws", additional_headers=headers, open_timeout=20):
+        pass
+
+    with (
+        pytest.raises(InvalidStatus) as refused,
+        connect(f"ws://127.0.0.1:{server.port}/ws", additional_headers=headers, open_timeout=20),
+    ):
+        pytest.fail("The handshake went through.")
+
+    assert refused.value.response.status_code == 403
+
+
+def test_counting_alone_forgets_a_window_with_the_next_one() -> None:
+    counter = LocalCounter()
+
+    counts = [counter.increment(*call) for call in (("a", 1, 60), ("a", 1, 60), ("b", 1, 60), ("a", 1, 3600))]
+
+    assert counts == [1, 2, 1, 1]
+    assert counter.increment("a", 2, 60) == 1
+    assert counter.increment("a", 1, 3600) == 2
 
 
 def test_probes_have_a_limit_of_their_own(server: LiveServer) -> None:

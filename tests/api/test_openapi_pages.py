@@ -189,9 +189,9 @@ class TestDocument:
             for method, operation in item.items()
         }
 
-        assert responses["/notes", "get"] == {"401"}
-        assert responses["/notes", "post"] == {"400", "401", "409", "413", "415"}
-        assert responses["/notes/{note_id}", "delete"] == {"401", "404"}
+        assert responses["/notes", "get"] == {"401", "403"}
+        assert responses["/notes", "post"] == {"400", "401", "403", "409", "413", "415"}
+        assert responses["/notes/{note_id}", "delete"] == {"401", "403", "404"}
         assert responses["/doors/{name}", "get"] == set()
 
     def test_every_failure_is_a_problem_with_an_example(self, described: dict[str, Any]) -> None:

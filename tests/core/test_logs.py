@@ -2,6 +2,7 @@
 
 import json
 import logging
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -68,6 +69,46 @@ def test_chatty_libraries_are_heard_only_when_something_is_wrong(configured: Pat
     logging.getLogger("urllib3").debug("GET /?appid=secret")
 
     assert written(configured) == []
+
+
+def test_a_librarys_line_written_in_the_background_says_whose_request_it_is_about() -> None:
+    script = """
+import logging, sys, structlog
+from core import logs
+from core.config import Settings
+logs.configure(Settings(secret_key="x" * 32, database_url="-", redis_url="-", log_file=""), "web", in_background=True)
+structlog.contextvars.bind_contextvars(request_id="the-request")
+logging.getLogger("some.library").warning("careful")
+"""
+    arguments = [sys.executable, "-c", script]
+    done = subprocess.run(arguments, capture_output=True, timeout=60, check=True)  # noqa: S603 - our own text.
+
+    line = json.loads(done.stdout)
+    assert (line["event"], line["request_id"]) == ("careful", "the-request")
+
+
+LAST_WORDS = """
+import os, signal, sys, structlog
+from core import logs
+from core.config import Settings
+settings = Settings(secret_key="x" * 32, database_url="-", redis_url="-", log_file=sys.argv[1])
+logs.configure(settings, "web", in_background=True)
+for number in range(int(sys.argv[2])):
+    structlog.get_logger().info("line", number=number)
+logs.finish()
+structlog.get_logger().info("line", number=int(sys.argv[2]))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_process_that_a_signal_ends_has_written_its_last_lines(tmp_path: Path) -> None:
+    file = tmp_path / "app.log"
+
+    arguments = [sys.executable, "-c", LAST_WORDS, str(file), str(LINES_EACH)]
+    done = subprocess.run(arguments, stdout=subprocess.DEVNULL, timeout=60, check=False)  # noqa: S603 - our own text.
+
+    assert done.returncode == -signal.SIGKILL
+    assert [line["number"] for line in written(file)] == list(range(LINES_EACH + 1))
 
 
 WRITER = """

@@ -164,13 +164,19 @@ def test_a_redis_that_lost_its_memory_is_refilled(alice: Actor, redis: Redis, pu
     assert [event.type for event in stream(redis)] == ["task.created", "task.created"]
 
 
-def test_a_stream_of_another_history_is_renewed(alice: Actor, redis: Redis, publish: Callable[[], int]) -> None:
-    redis.xadd(STREAM_KEY, {"type": "from before the backup"}, id=f"{bounds().last + 1000}-0")
-    create(alice)
+@pytest.mark.parametrize("ahead", [1, 3, 1000])
+def test_a_stream_of_another_history_is_renewed(
+    ahead: int, alice: Actor, redis: Redis, publish: Callable[[], int]
+) -> None:
+    restored = bounds().last
+    redis.xadd(STREAM_KEY, {"type": "from before the backup"}, id=f"{restored + ahead}-0")
+    created = [create(alice) for _ in range(3)]
 
     publish()
 
-    assert [event.seq for event in stream(redis)] == [bounds().last]
+    published = stream(redis)
+    assert [event.seq for event in published] == [restored + 1, restored + 2, restored + 3]
+    assert [event.task_id for event in published] == created
 
 
 def test_the_stream_is_no_longer_than_it_may_be_after_a_refill(alice: Actor, redis: Redis) -> None:

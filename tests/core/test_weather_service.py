@@ -185,6 +185,44 @@ def test_an_attempt_counts_even_if_its_process_does_not_survive_it(
     assert overdue_cities(10) == []
 
 
+def test_a_city_whose_every_start_takes_its_process_along_is_given_up(
+    alice: Actor, patient: Settings, redis: Redis
+) -> None:
+    starts: list[str] = []
+
+    class Deadly:
+        name = "deadly"
+
+        def current(self, city: str) -> Any:
+            starts.append(city)
+            raise SystemExit(city)
+
+    task_id = create(alice, "Berlin")
+    service = WeatherService(patient, Deadly(), redis)
+    for _ in range(ATTEMPTS):
+        pytest.raises(SystemExit, service.enrich, "berlin")
+        make_due()
+
+    service.enrich("berlin")
+
+    assert len(starts) == ATTEMPTS
+    assert read(alice, task_id)["weather_status"] == "unavailable"
+    assert kinds_of_events(task_id) == ["task.created", "task.updated"]
+
+
+def test_who_begins_to_wait_for_a_city_that_others_have_given_up_gets_all_attempts(
+    alice: Actor, service: WeatherService
+) -> None:
+    exhausted = create(alice, "London")
+    with unit_of_work():
+        execute("UPDATE tasks SET weather_attempts = %s WHERE id = %s", (ATTEMPTS, exhausted))
+    fresh = create(alice, "London")
+
+    service.enrich("london")
+
+    assert [read(alice, task_id)["weather_status"] for task_id in (exhausted, fresh)] == ["unavailable", "ready"]
+
+
 def test_a_city_that_changes_during_the_flight_keeps_its_own_weather(
     alice: Actor, service: WeatherService, weather: WeatherServer
 ) -> None:

@@ -1,10 +1,13 @@
 """Jobs run in this process, on the run's servers; what they send is looked up in Redis."""
 
-from typing import Any
+from typing import Any, Final
 
 import orjson
 import pytest
 from redis import Redis
+
+# Transport options with which a broker that is away is noticed at once.
+NO_PATIENCE: Final = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
 
 
 @pytest.fixture(autouse=True)

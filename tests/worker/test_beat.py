@@ -5,11 +5,13 @@ from typing import Any
 
 import psycopg2
 import pytest
+from kombu import Connection
 from redis import Redis
+from structlog.testing import capture_logs
 
 from core import jobs
 from core.db import execute
-from tests.worker.conftest import names
+from tests.worker.conftest import NO_PATIENCE, names
 
 
 @pytest.fixture
@@ -21,11 +23,17 @@ def beats() -> Iterator[list[Any]]:
     schedulers = [SingleBeatScheduler(app=app, lazy=True) for _ in range(2)]
     for scheduler in schedulers:
         scheduler.setup_schedule()
-        for entry in scheduler.schedule.values():
-            entry.last_run_at = entry.last_run_at.replace(year=2020)
+        make_all_due(scheduler)
     yield schedulers
     for scheduler in schedulers:
         scheduler.close()
+
+
+def make_all_due(scheduler: Any) -> None:
+    scheduler.populate_heap()
+    for entry in scheduler.schedule.values():
+        entry.last_run_at = entry.last_run_at.replace(year=2020)
+    scheduler.populate_heap()
 
 
 def tick_all_due(scheduler: Any) -> None:
@@ -71,6 +79,23 @@ def test_a_leader_whose_connection_is_cut_asks_for_the_lock_again(beats: list[An
     tick_all_due(first)
 
     assert sent(redis) == EVERY_JOB_ONCE
+
+
+def test_without_a_broker_beat_goes_on_and_says_so_once(
+    beats: list[Any], redis: Redis, redis_url: str, unused_tcp_port: int
+) -> None:
+    beat, _ = beats
+    beat.connection = Connection(f"redis://127.0.0.1:{unused_tcp_port}/0", transport_options=NO_PATIENCE)
+    with capture_logs() as lines:
+        tick_all_due(beat)
+        before = sent(redis)
+        del beat.producer
+        beat.connection = Connection(redis_url)
+        make_all_due(beat)
+        tick_all_due(beat)
+
+    assert [line["event"] for line in lines] == ["beat_leads", "broker_unreachable", "broker_reachable"]
+    assert (before, sent(redis)) == ([], EVERY_JOB_ONCE)
 
 
 def test_without_postgresql_a_beat_stands_by(beats: list[Any], redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:

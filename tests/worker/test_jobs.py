@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from kombu import Connection
+from kombu.pools import producers
 from redis import Redis
 from structlog.contextvars import bound_contextvars
 from structlog.testing import capture_logs
@@ -11,7 +13,7 @@ from core import jobs
 from core.db import execute, unit_of_work
 from core.policy import Actor
 from core.services import tasks
-from tests.worker.conftest import messages, names
+from tests.worker.conftest import NO_PATIENCE, messages, names
 
 
 @pytest.fixture
@@ -77,7 +79,7 @@ def test_folding_and_purging_do_their_work(alice: Actor, worker: Any) -> None:
     worker.analytics.fold()
 
     assert execute("SELECT sum(tasks) FROM analytics_rollups").fetchone() == (1,)
-    assert worker.tokens.purge() == {"tickets": 0, "sessions": 1}
+    assert worker.tokens.purge()["sessions"] == 1
     assert worker.events.purge() == 0
 
 
@@ -119,6 +121,36 @@ def test_a_server_that_is_down_is_a_short_line_and_no_failure(
     assert "exc_info" not in lines[0]
 
 
+@pytest.fixture
+def no_broker(worker: Any, monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int) -> None:
+    """Nobody listens where messages are sent."""
+    nowhere = Connection(f"redis://127.0.0.1:{unused_tcp_port}/0", transport_options=NO_PATIENCE)
+    monkeypatch.setattr(worker.app.app.amqp, "_producer_pool", producers[nowhere])
+
+
+@pytest.mark.usefixtures("no_broker")
+def test_a_broker_that_is_down_is_a_short_line_too(alice: Actor, worker: Any) -> None:
+    tasks.create_task(alice, {"title": "x", "city": "London"})
+
+    with capture_logs() as lines:
+        assert worker.events.publish() is None
+
+    assert [line["event"] for line in lines if line["log_level"] == "warning"] == ["dependency_unavailable"]
+    assert lines[-1]["outcome"] == "put_off"
+
+
+@pytest.mark.usefixtures("no_broker")
+def test_a_job_is_done_though_the_publisher_cannot_be_woken(alice: Actor, worker: Any, redis: Redis) -> None:
+    tasks.create_task(alice, {"title": "x", "city": "London"})
+    redis.set("allweather:weather:open-meteo:london", b"null")
+
+    with capture_logs() as lines:
+        worker.weather.enrich("london")
+
+    assert [line["outcome"] for line in lines if line["event"] == "job"] == ["done"]
+    assert execute("SELECT weather_status FROM tasks").fetchone() == ("unavailable",)
+
+
 def test_a_mistake_is_not_hidden(worker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise LookupError
@@ -156,3 +188,12 @@ def test_the_broker_hands_no_job_out_twice_while_it_may_still_run(worker: Any) -
     assert app.conf.task_acks_late
     assert app.conf.task_reject_on_worker_lost
     assert app.conf.worker_prefetch_multiplier == 1
+
+
+def test_a_job_that_killed_its_process_is_started_again_soon_and_not_for_ever(worker: Any) -> None:
+    from worker.app import app  # noqa: PLC0415 - not before the environment is set.
+
+    for job in (app.tasks[name] for name in app.tasks if not name.startswith("celery.")):
+        assert job.retry_on_worker_lost
+        assert job.default_retry_delay < app.conf.broker_transport_options["visibility_timeout"]
+        assert 0 < job.max_retries < 10

@@ -1,0 +1,143 @@
+"""What admins do with accounts, and what anybody may do with their own: take the data along, and leave."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from peewee import fn
+
+from core import events
+from core.db import connected, execute, fetch_one, unit_of_work
+from core.errors import Conflict, NotFound
+from core.models import Session, Task, User
+from core.models.task import TASK_JSON
+from core.policy import Actor, Role
+from core.services import audit
+from core.services.sessions import revoke_sessions
+
+_OWN_TASKS = (
+    f"SELECT coalesce(json_agg({TASK_JSON} ORDER BY t.id), '[]')::text FROM tasks t WHERE t.user_id = %(user_id)s"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AccountPage:
+    """One page of profiles, the oldest account first, and how many there are on all pages."""
+
+    items: list[dict[str, Any]]
+    total: int
+
+
+def list_accounts(search: str | None, role: Role | None, is_active: bool | None, skip: int, limit: int) -> AccountPage:
+    """Find accounts by a part of their username, email or full name."""
+    query = User.select()
+    if search is not None:
+        part = search.lower()
+        query = query.where(
+            fn.strpos(fn.lower(User.username), part).cast("boolean")
+            | fn.strpos(fn.lower(User.email), part).cast("boolean")
+            | fn.strpos(fn.lower(User.full_name), part).cast("boolean")
+        )
+    if role is not None:
+        query = query.where(User.role == role)
+    if is_active is not None:
+        query = query.where(User.is_active == is_active)
+    with connected():
+        page = query.order_by(User.id).offset(skip).limit(limit)
+        return AccountPage([user.profile() for user in page], query.count())
+
+
+def read_account(user_id: int) -> dict[str, Any]:
+    """The profile of any account."""
+    with connected():
+        user: User | None = User.get_or_none(User.id == user_id)
+    if user is None:
+        raise _not_found()
+    return user.profile()
+
+
+def change_account(admin: Actor, user_id: int, changes: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
+    """Change an account's role or whether it is active; answers the profile and the sessions that this has ended.
+
+    Every change ends the account's sessions: what they may do was decided when they began.
+
+    Raises:
+        NotFound: where there is no such account.
+        Conflict: with code `last_admin`, where nobody would be left to administer.
+    """
+    with unit_of_work():
+        user = _locked(user_id)
+        changes = {name: value for name, value in changes.items() if getattr(user, name) != value}
+        if not changes:
+            return user.profile(), []
+        if changes.get("role", user.role) != Role.ADMIN or not changes.get("is_active", user.is_active):
+            _require_another_admin(user)
+        User.update(changes | {"updated_at": datetime.now(UTC)}).where(User.id == user_id).execute()
+        audit.record(audit.ACCOUNT_CHANGED, actor_id=admin.user_id, user_id=user_id, **changes)
+        ended = revoke_sessions(user_id)
+        return User.get_by_id(user_id).profile(), ended
+
+
+def delete_account(actor: Actor, user_id: int) -> list[int]:
+    """Delete an account with all that it owns; answers the sessions that this has ended.
+
+    Its tasks are deleted, each with its event; tasks of others that it was working on are nobody's work again.
+
+    Raises:
+        NotFound: where there is no such account.
+        Conflict: with code `last_admin`, where nobody would be left to administer.
+    """
+    with unit_of_work():
+        _require_another_admin(_locked(user_id))
+        ended = revoke_sessions(user_id)
+        for task in Task.select().where(Task.assignee_id == user_id, Task.user_id != user_id).for_update():
+            unassigned = {"assignee_id": None, "updated_at": datetime.now(UTC), "version": Task.version + 1}
+            Task.update(unassigned).where(Task.id == task.id).execute()
+            events.record_task(events.TASK_UPDATED, task.id, actor.user_id)
+        for task in Task.select().where(Task.user_id == user_id).for_update():
+            events.record_task(events.TASK_DELETED, task.id, actor.user_id)
+        User.delete().where(User.id == user_id).execute()
+        audit.record(audit.ACCOUNT_DELETED, actor_id=actor.user_id, user_id=user_id)
+        return ended
+
+
+def export_account(actor: Actor) -> bytes:
+    """All that is kept about the caller, as JSON."""
+    with connected():
+        profile = User.get_by_id(actor.user_id).profile()
+        open_sessions = list(
+            Session.select(Session.id, Session.ip_address, Session.user_agent, Session.created_at, Session.last_used_at)
+            .where(Session.user_id == actor.user_id)
+            .order_by(Session.id)
+            .dicts()
+        )
+    row = fetch_one(_OWN_TASKS, {"user_id": actor.user_id})
+    log = audit.read(actor.user_id, 0, 10_000)
+    return orjson.dumps(
+        {
+            "profile": profile,
+            "sessions": open_sessions,
+            "tasks": orjson.Fragment("[]" if row is None else row[0]),
+            "audit": orjson.Fragment(log.items),
+        }
+    )
+
+
+def _locked(user_id: int) -> User:
+    """Lock all admins, then the account: two admins who demote each other must not both succeed."""
+    execute("SELECT id FROM users WHERE role = 'admin' ORDER BY id FOR UPDATE")
+    user: User | None = User.select().where(User.id == user_id).for_update().get_or_none()
+    if user is None:
+        raise _not_found()
+    return user
+
+
+def _require_another_admin(user: User) -> None:
+    others = User.select().where(User.role == Role.ADMIN, User.is_active, User.id != user.id)
+    if user.role == Role.ADMIN and not others.exists():
+        raise Conflict("This is the last admin; make another one first.", code="last_admin")
+
+
+def _not_found() -> NotFound:
+    return NotFound("There is no such account.", code="account_not_found")

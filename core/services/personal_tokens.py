@@ -1,0 +1,68 @@
+"""Personal access tokens: what programs use in their owner's stead, for less than the owner may do.
+
+A token stands for a session with scopes, so all that ends sessions ends tokens, too, and reaches every process the same
+way. The token itself is made from the session's number and is kept nowhere.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from core.db import connected, unit_of_work
+from core.errors import NotFound
+from core.models import Session
+from core.policy import Actor, Scope
+from core.services import audit
+from core.services.sessions import living, revoke
+
+
+def create(actor: Actor, name: str, scopes: Iterable[Scope], lifetime: timedelta) -> dict[str, Any]:
+    """Make a token for the caller and answer what is known of it."""
+    with unit_of_work():
+        session = Session.create(
+            user_id=actor.user_id, name=name, scopes=sorted(scopes), expires_at=datetime.now(UTC) + lifetime
+        )
+        audit.record(audit.TOKEN_CREATED, user_id=actor.user_id, session_id=session.id, scopes=session.scopes)
+        return _describe(Session.get_by_id(session.id))
+
+
+def list_own(actor: Actor) -> list[dict[str, Any]]:
+    """The caller's living tokens, the newest first."""
+    with connected():
+        found = living(actor.user_id).where(Session.scopes.is_null(False)).order_by(Session.id.desc())
+        return [_describe(session) for session in found]
+
+
+def revoke_own(actor: Actor, token_id: int) -> None:
+    """End one of the caller's tokens.
+
+    Raises:
+        NotFound: where the caller has no such token.
+    """
+    with unit_of_work():
+        if not living(actor.user_id).where(Session.id == token_id, Session.scopes.is_null(False)).exists():
+            raise NotFound("There is no such token.", code="token_not_found")
+        revoke(actor.user_id, [token_id])
+        audit.record(audit.SESSIONS_ENDED, user_id=actor.user_id, session_ids=[token_id])
+
+
+def note_use(actor: Actor) -> None:
+    """Note that a token is in use, at most once a minute."""
+    now = datetime.now(UTC)
+    with unit_of_work():
+        Session.update(last_used_at=now).where(
+            Session.id == actor.session_id,
+            (Session.last_used_at == Session.created_at) | (Session.last_used_at < now - timedelta(minutes=1)),
+        ).execute()
+
+
+def _describe(session: Session) -> dict[str, Any]:
+    never_used = session.last_used_at == session.created_at
+    return {
+        "id": session.id,
+        "name": session.name,
+        "scopes": session.scopes,
+        "created_at": session.created_at,
+        "expires_at": session.expires_at,
+        "last_used_at": None if never_used else session.last_used_at,
+    }

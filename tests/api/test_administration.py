@@ -1,0 +1,223 @@
+"""Admins manage accounts; everybody else manages their own; and the log knows who did what."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import requests
+
+from core.db import execute
+from core.models import User
+from core.policy import Actor, Role
+from tests.api.conftest import Caller, LiveServer, assert_problem
+from tests.conftest import PASSWORD, enlist
+
+
+def entries(as_ada: Caller, user_id: int) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = as_ada.get(f"/api/v1/audit?user_id={user_id}").json()["items"]
+    return found
+
+
+def actions(as_ada: Caller, user_id: int) -> list[str]:
+    return [entry["action"] for entry in entries(as_ada, user_id)]
+
+
+class TestPermission:
+    @pytest.mark.parametrize(
+        ("method", "path"),
+        [
+            ("GET", "/api/v1/users"),
+            ("GET", "/api/v1/users/1"),
+            ("PATCH", "/api/v1/users/1"),
+            ("DELETE", "/api/v1/users/1"),
+            ("GET", "/api/v1/audit"),
+        ],
+    )
+    def test_only_admins_administer(self, method: str, path: str, as_mallory: Caller, anybody: Caller) -> None:
+        body = {"json": {"role": "admin"}} if method == "PATCH" else {}
+
+        assert_problem(as_mallory(method, path, **body), 403, "admin_required")
+        assert_problem(anybody(method, path, **body), 401, "token_missing")
+
+    def test_a_manager_is_no_admin(self, as_alice: Caller, as_ada: Caller, alice: Actor, anybody: Caller) -> None:
+        assert as_ada.patch(f"/api/v1/users/{alice.user_id}", json={"role": "manager"}).json()["role"] == "manager"
+        token = anybody.post("/auth/login", json={"username": "alice", "password": PASSWORD}).json()["access_token"]
+
+        response = anybody.get("/api/v1/users", headers={"Authorization": f"Bearer {token}"})
+
+        assert_problem(response, 403, "admin_required")
+
+
+class TestAccounts:
+    @pytest.mark.parametrize(
+        ("query", "names"),
+        [
+            ("", ["ada", "alice", "bob"]),
+            ("?q=ALI", ["alice"]),
+            ("?q=bob@example", ["bob"]),
+            ("?role=admin", ["ada"]),
+            ("?is_active=false", []),
+            ("?skip=1&limit=1", ["alice"]),
+            ("?q=%25", []),
+        ],
+    )
+    def test_are_found(self, query: str, names: list[str], as_ada: Caller, alice: Actor, bob: Actor) -> None:
+        response = as_ada.get(f"/api/v1/users{query}")
+
+        assert [account["username"] for account in response.json()["items"]] == names
+        assert "password" not in response.text
+
+    def test_one_is_read_or_not_found(self, as_ada: Caller, alice: Actor) -> None:
+        assert as_ada.get(f"/api/v1/users/{alice.user_id}").json()["username"] == "alice"
+        assert_problem(as_ada.get(f"/api/v1/users/{10**9}"), 404, "account_not_found")
+        assert_problem(as_ada.patch(f"/api/v1/users/{10**9}", json={"role": "user"}), 404, "account_not_found")
+        assert_problem(as_ada.delete(f"/api/v1/users/{10**9}"), 404, "account_not_found")
+
+    def test_a_disabled_account_is_out_at_once_and_may_come_back(
+        self, as_ada: Caller, as_alice: Caller, alice: Actor, anybody: Caller
+    ) -> None:
+        assert as_alice.get("/auth/me").status_code == 200
+
+        disabled = as_ada.patch(f"/api/v1/users/{alice.user_id}", json={"is_active": False}).json()
+
+        login = {"username": "alice", "password": PASSWORD}
+        assert disabled["is_active"] is False
+        assert_problem(as_alice.get("/auth/me"), 401, "session_revoked")
+        assert_problem(anybody.post("/auth/login", json=login), 401, "invalid_credentials")
+        as_ada.patch(f"/api/v1/users/{alice.user_id}", json={"is_active": True})
+        assert anybody.post("/auth/login", json=login).status_code == 200
+
+    def test_what_changes_nothing_ends_nothing(self, as_ada: Caller, as_alice: Caller, alice: Actor) -> None:
+        as_ada.patch(f"/api/v1/users/{alice.user_id}", json={"role": "user", "is_active": True})
+
+        assert as_alice.get("/auth/me").status_code == 200
+
+    @pytest.mark.parametrize("body", [{"role": "owner"}, {"role": None}, {"is_active": "yes"}, {"email": "x"}])
+    def test_a_bad_change_is_invalid(self, body: dict[str, Any], as_ada: Caller, alice: Actor) -> None:
+        assert_problem(as_ada.patch(f"/api/v1/users/{alice.user_id}", json=body), 422, "invalid")
+
+    def test_deleting_an_account_deletes_its_tasks_and_frees_those_of_others(
+        self, as_ada: Caller, as_alice: Caller, as_bob: Caller, bob: Actor
+    ) -> None:
+        own = as_bob.post("/tasks", json={"title": "Bob's"}).json()
+        others = as_alice.post("/tasks", json={"title": "Alice's", "assignee_id": bob.user_id}).json()
+
+        assert as_ada.delete(f"/api/v1/users/{bob.user_id}").status_code == 204
+
+        assert_problem(as_ada.get(f"/tasks/{own['id']}"), 404, "task_not_found")
+        assert as_alice.get(f"/tasks/{others['id']}").json()["assignee_id"] is None
+        kinds = execute("SELECT type, task_id FROM events ORDER BY id DESC LIMIT 2").fetchall()
+        assert kinds == [("task.deleted", own["id"]), ("task.updated", others["id"])]
+
+
+class TestLastAdmin:
+    @pytest.mark.parametrize(
+        ("method", "body"), [("PATCH", {"role": "user"}), ("PATCH", {"is_active": False}), ("DELETE", None)]
+    )
+    def test_cannot_go(self, method: str, body: dict[str, Any] | None, as_ada: Caller, ada: Actor) -> None:
+        assert_problem(as_ada(method, f"/api/v1/users/{ada.user_id}", json=body), 409, "last_admin")
+        assert as_ada.get("/api/v1/users").status_code == 200
+
+    def test_cannot_leave_by_the_other_door(self, as_ada: Caller) -> None:
+        response = as_ada.post("/api/v1/users/me/delete", json={"current_password": PASSWORD})
+
+        assert_problem(response, 409, "last_admin")
+
+    def test_of_two_who_demote_each_other_one_stays(self, as_ada: Caller, ada: Actor, caller_for: Any) -> None:
+        eve = enlist("eve", Role.ADMIN)
+        as_eve = caller_for(eve)
+
+        def demote(task: tuple[Caller, int]) -> int:
+            return task[0].patch(f"/api/v1/users/{task[1]}", json={"role": "user"}).status_code
+
+        with ThreadPoolExecutor(2) as pool:
+            statuses = list(pool.map(demote, [(as_ada, eve.user_id), (as_eve, ada.user_id)]))
+
+        assert User.select().where(User.role == "admin").count() == 1
+        assert 200 in statuses
+
+
+class TestOwnAccount:
+    def test_the_export_holds_all_that_is_kept(self, as_alice: Caller, as_mallory: Caller, alice: Actor) -> None:
+        as_mallory.post("/tasks", json={"title": "Mallory's"})
+        task = as_alice.post("/tasks", json={"title": "Alice's"}).json()
+
+        response = as_alice.get("/api/v1/users/me/export")
+
+        export = response.json()
+        assert "attachment" in response.headers["Content-Disposition"]
+        assert export["profile"]["username"] == "alice"
+        assert export["tasks"] == [task]
+        assert [session["id"] for session in export["sessions"]] == [alice.session_id]
+        assert [entry["action"] for entry in export["audit"]] == ["login.succeeded", "account.registered"]
+        assert "hash" not in response.text
+
+    def test_leaving_needs_the_password(self, as_alice: Caller, anybody: Caller) -> None:
+        wrong = as_alice.post("/api/v1/users/me/delete", json={"current_password": "wrong"})
+
+        assert_problem(wrong, 422, "invalid")
+        assert as_alice.post("/api/v1/users/me/delete", json={"current_password": PASSWORD}).status_code == 204
+        assert_problem(as_alice.get("/auth/me"), 401, "session_revoked")
+        login = anybody.post("/auth/login", json={"username": "alice", "password": PASSWORD})
+        assert_problem(login, 401, "invalid_credentials")
+
+    def test_a_username_cannot_be_anothers_email(self, as_alice: Caller) -> None:
+        response = as_alice.patch("/auth/me", json={"username": "victim@example.com"})
+
+        problem = assert_problem(response, 422, "invalid")
+        assert [error["field"] for error in problem["errors"]] == ["username"]
+
+    @pytest.mark.parametrize("weak", ["password123", "alice is great"])
+    def test_a_weak_new_password_is_refused(self, weak: str, as_alice: Caller) -> None:
+        response = as_alice.patch("/auth/me", json={"password": weak, "current_password": PASSWORD})
+
+        problem = assert_problem(response, 422, "invalid")
+        assert [error["field"] for error in problem["errors"]] == ["password"]
+        assert weak not in response.text
+
+
+class TestAudit:
+    def test_knows_who_did_what_to_whom_from_where(
+        self, as_ada: Caller, ada: Actor, alice: Actor, as_alice: Caller, anybody: Caller
+    ) -> None:
+        anybody.post("/auth/login", json={"username": "alice", "password": "wrong"}, headers={"X-Request-ID": "r-1"})
+        as_alice.patch("/auth/me", json={"full_name": "A."})
+        as_ada.patch(f"/api/v1/users/{alice.user_id}", json={"role": "manager"})
+
+        changed, profile, failed, *_ = entries(as_ada, alice.user_id)
+
+        assert (changed["action"], changed["actor_id"]) == ("account.changed", ada.user_id)
+        assert changed["details"] == {"role": "manager"}
+        assert (profile["action"], profile["details"]) == ("profile.changed", {"fields": ["full_name"]})
+        assert (failed["action"], failed["ip_address"], failed["request_id"]) == ("login.failed", "127.0.0.1", "r-1")
+
+    def test_outlives_the_account(self, as_ada: Caller, alice: Actor, as_alice: Caller) -> None:
+        as_alice.post("/api/v1/users/me/delete", json={"current_password": PASSWORD})
+
+        assert actions(as_ada, alice.user_id)[0] == "account.deleted"
+
+    def test_sessions_and_passwords_leave_their_marks(self, as_ada: Caller, alice: Actor, as_alice: Caller) -> None:
+        as_alice.patch("/auth/me", json={"password": "an even better one", "current_password": PASSWORD})
+        as_alice.post("/auth/logout_all")
+
+        assert actions(as_ada, alice.user_id)[:2] == ["sessions.ended", "password.changed"]
+        assert "better" not in as_ada.get("/api/v1/audit").text
+
+    def test_names_that_belong_to_nobody_are_not_kept(self, as_ada: Caller, anybody: Caller) -> None:
+        anybody.post("/auth/login", json={"username": "my-password-typed-here", "password": "x"})
+
+        response = as_ada.get("/api/v1/audit")
+
+        assert response.json()["items"][0]["user_id"] is None
+        assert "typed-here" not in response.text
+
+
+def test_guessing_is_delayed_over_http(anybody: Caller, alice: Actor, live_server: LiveServer) -> None:
+    guess = {"username": "alice", "password": "a wrong guess"}
+
+    answers: list[requests.Response] = [anybody.post("/auth/login", json=guess) for _ in range(8)]
+
+    assert [answer.status_code for answer in answers[:6]] == [401] * 6
+    problem = answers[-1]
+    assert_problem(problem, 429, "login_delayed")
+    assert int(problem.headers["Retry-After"]) >= 1

@@ -1,0 +1,111 @@
+"""A real worker, whose child is killed in the middle of a job."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import orjson
+import psutil
+import pytest
+from redis import Redis
+from structlog.contextvars import bound_contextvars
+
+from core import jobs
+from core.db import execute
+from core.policy import Actor
+from core.services import tasks
+from tests.doubles.weather import Handler, WeatherServer
+from tests.polling import wait_until
+
+PROJECT = Path(__file__).resolve().parents[2]
+ATTEMPTS = 3
+
+
+@pytest.fixture
+def weather() -> Iterator[WeatherServer]:
+    with WeatherServer() as server:
+        yield server
+
+
+@pytest.fixture
+def log_file(tmp_path: Path) -> Path:
+    return tmp_path / "app.log"
+
+
+@pytest.fixture
+def running(environ: dict[str, str], weather: WeatherServer, log_file: Path) -> Iterator[psutil.Process]:
+    """A worker with one child, which asks the double for the weather and gives up after few attempts."""
+    queues = ",".join((jobs.QUEUE_EVENTS, jobs.QUEUE_WEATHER, jobs.QUEUE_MAINTENANCE))
+    variables = {
+        "OPEN_METEO_URL": weather.url,
+        "OPEN_METEO_GEOCODING_URL": weather.url,
+        "WEATHER_ATTEMPTS": str(ATTEMPTS),
+        "LOG_FILE": str(log_file),
+    }
+    command = f"--quiet --app worker.app worker --concurrency 1 --queues {queues} --without-gossip --without-mingle"
+    process = subprocess.Popen(  # noqa: S603 - the command is put together right here.
+        [sys.executable, "-m", "celery", *command.split()],
+        cwd=PROJECT,
+        env=os.environ | environ | variables,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.STDOUT,
+    )
+    try:
+        yield psutil.Process(process.pid)
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def weather_status(task_id: int) -> str:
+    (status,) = execute("SELECT weather_status FROM tasks WHERE id = %s", (task_id,)).fetchone()
+    return str(status)
+
+
+def ask_to_publish() -> None:
+    from worker.app import app  # noqa: PLC0415 - not before the environment is set.
+
+    app.send_task(jobs.EVENTS_PUBLISH)
+
+
+def kill_child_of(worker: psutil.Process) -> None:
+    (child,) = worker.children()
+    child.kill()
+
+
+def test_a_job_whose_process_is_killed_is_done_by_the_next(
+    alice: Actor, running: psutil.Process, weather: WeatherServer, log_file: Path, redis: Redis
+) -> None:
+    def kill_once(_handler: Handler) -> None:
+        weather.misbehave = None
+        kill_child_of(running)
+
+    weather.misbehave = kill_once
+    with bound_contextvars(request_id="the-request"):
+        task_id, _ = tasks.create_task(alice, {"title": "x", "city": "London"})
+    ask_to_publish()
+    wait_until(lambda: weather.misbehave is None, 30)
+    wait_until(lambda: weather_status(task_id) == "ready", 30)
+
+    def kinds_in_stream() -> list[bytes]:
+        return [fields[b"type"] for _, fields in redis.xrange("allweather:events")]
+
+    wait_until(lambda: kinds_in_stream() == [b"task.created", b"task.enriched"], 30)
+    lines = [orjson.loads(line) for line in log_file.read_text().splitlines()]
+    assert {line["job"] for line in lines if line.get("request_id") == "the-request"} == {jobs.WEATHER_ENRICH}
+
+
+def test_a_job_that_kills_every_process_ends(alice: Actor, running: psutil.Process, weather: WeatherServer) -> None:
+    kills: list[str] = []
+
+    def kill(handler: Handler) -> None:
+        kills.append(handler.path)
+        kill_child_of(running)
+
+    weather.misbehave = kill
+    task_id, _ = tasks.create_task(alice, {"title": "x", "city": "London"})
+    ask_to_publish()
+    wait_until(lambda: weather_status(task_id) == "unavailable", 60)
+    assert len(kills) == ATTEMPTS
