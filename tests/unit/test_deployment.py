@@ -200,6 +200,7 @@ class TestDocuments:
             "assign task": lambda actor: policy.may_assign_task(actor, task),
             "delete task": lambda actor: policy.may_delete_task(actor, task),
             "see everyone's analytics": policy.sees_all_analytics,
+            "administer accounts": policy.may_administer,
         }
 
         columns, *rows = table_of(read("docs/permissions.md"), first_column="action", second_column="owner")
