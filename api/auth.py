@@ -14,6 +14,7 @@ from falcon.asgi import Request, Response, WebSocket
 
 from api.bridge import Bridge
 from core.errors import Forbidden, Unauthenticated
+from core.messages import msg
 from core.policy import Actor, Scope, missing_scope
 from core.security import AccessClaims, TokenIssuer, is_personal
 from core.services import personal_tokens, sessions
@@ -63,7 +64,7 @@ class Authenticator:
         self._known.pop(claims.session_id, None)
         actor = await self._bridge.run(sessions.session_actor, claims.session_id)
         if actor.user_id != claims.user_id:
-            raise Unauthenticated("The access token is not valid.", code="token_invalid")
+            raise Unauthenticated(msg("The access token is not valid."), code="token_invalid")
         if actor.scopes is not None:
             await self._bridge.run(personal_tokens.note_use, actor)
         _make_room(self._known)
@@ -132,7 +133,7 @@ async def require_actor(req: Request) -> Actor:
     """
     context: Any = req.context
     if context.claims is None:
-        raise context.claims_failure or Unauthenticated("An access token is needed.", code="token_missing")
+        raise context.claims_failure or Unauthenticated(msg("An access token is needed."), code="token_missing")
     actor: Actor = await context.authenticator.actor(context.claims)
     return actor
 
@@ -146,6 +147,6 @@ def require_scope(actor: Actor, scope: Scope | None) -> None:
     if actor.scopes is None:
         return
     if scope is None:
-        raise Forbidden("This needs a login; a personal access token will not do.", code="login_required")
+        raise Forbidden(msg("This needs a login; a personal access token will not do."), code="login_required")
     if missing_scope(actor, scope):
-        raise Forbidden(f"This token lacks the scope {scope}.", code="scope_missing")
+        raise Forbidden(msg("This token lacks the scope {scope}.", scope=scope.value), code="scope_missing")

@@ -11,11 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from core.errors import Unavailable
+from core.messages import msg
 
 _Answer = TypeVar("_Answer")
 
 # Bcrypt takes a quarter of a second each; who would wait longer than this is better served by coming back.
 _PASSWORD_WAIT_SECONDS = 15.0
+
+_TOO_BUSY = msg("The service is too busy or a part of it is down. Please try again.")
 
 
 class Bridge:
@@ -59,4 +62,6 @@ async def _bounded(
         async with asyncio.timeout(seconds):
             return await call
     except TimeoutError:
-        raise Unavailable("The service is too busy or a part of it is down. Please try again.", code=code) from None
+        raise Unavailable(
+            msg("The service is too busy or a part of it is down. Please try again."), code=code
+        ) from None

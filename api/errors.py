@@ -3,7 +3,7 @@
 `type` is a name, not an address: it says the same as `code`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import falcon
@@ -13,9 +13,11 @@ import structlog
 from falcon.asgi import Request, Response, WebSocket
 from peewee import InterfaceError, OperationalError
 
+from api.languages import reader_language
 from core.errors import (
     Conflict,
     Failure,
+    FieldError,
     Forbidden,
     Invalid,
     NotFound,
@@ -25,6 +27,7 @@ from core.errors import (
     Unauthenticated,
     Unavailable,
 )
+from core.messages import SOURCE_LANGUAGE, Message, msg, translate
 
 log = structlog.get_logger()
 
@@ -44,35 +47,66 @@ STATUSES: Final[Mapping[type[Failure], int]] = {
 
 # What Falcon refuses by itself: the stable code, and what to say where Falcon says nothing.
 _HTTP_ERRORS: Final[Mapping[type[falcon.HTTPError], tuple[str, str]]] = {
-    falcon.MediaNotFoundError: ("body_missing", "A body is needed."),
-    falcon.MediaMalformedError: ("malformed", "The body cannot be read."),
-    falcon.HTTPBadRequest: ("bad_request", "The request cannot be understood."),
-    falcon.HTTPNotFound: ("route_not_found", "There is nothing at this address."),
-    falcon.HTTPMethodNotAllowed: ("method_not_allowed", "This address does not take this method."),
-    falcon.HTTPContentTooLarge: ("body_too_large", "The body is too large."),
-    falcon.HTTPUnsupportedMediaType: ("unsupported_media_type", "The body's media type is not taken here."),
-    falcon.HTTPError: ("refused", "The request is refused."),
+    falcon.MediaNotFoundError: ("body_missing", msg("A body is needed.")),
+    falcon.MediaMalformedError: ("malformed", msg("The body cannot be read.")),
+    falcon.HTTPBadRequest: ("bad_request", msg("The request cannot be understood.")),
+    falcon.HTTPNotFound: ("route_not_found", msg("There is nothing at this address.")),
+    falcon.HTTPMethodNotAllowed: ("method_not_allowed", msg("This address does not take this method.")),
+    falcon.HTTPContentTooLarge: ("body_too_large", msg("The body is too large.")),
+    falcon.HTTPUnsupportedMediaType: ("unsupported_media_type", msg("The body's media type is not taken here.")),
+    falcon.HTTPError: ("refused", msg("The request is refused.")),
+}
+
+TITLES: Final = {
+    400: msg("Bad Request"),
+    401: msg("Unauthorized"),
+    403: msg("Forbidden"),
+    404: msg("Not Found"),
+    405: msg("Method Not Allowed"),
+    409: msg("Conflict"),
+    412: msg("Precondition Failed"),
+    413: msg("Content Too Large"),
+    415: msg("Unsupported Media Type"),
+    416: msg("Range Not Satisfiable"),
+    422: msg("Unprocessable Entity"),
+    429: msg("Too Many Requests"),
+    500: msg("Internal Server Error"),
+    503: msg("Service Unavailable"),
 }
 
 _INTERNAL_ERROR: Final = 500
-_UNEXPECTED: Final = "Something went wrong here; it has been noted."
-_DATABASE_DOWN: Final = Unavailable("The database cannot be reached. Please try again.", code="database_unavailable")
+_UNEXPECTED: Final = msg("Something went wrong here; it has been noted.")
+_DATABASE_DOWN: Final = Unavailable(
+    msg("The database cannot be reached. Please try again."), code="database_unavailable"
+)
 
 # A socket closes with a code of the range that is free for applications, which ends in the status.
 _SOCKET_CODES_FROM: Final = 4000
 _SOCKET_INTERNAL_ERROR: Final = 1011
 
 
-def problem(status: int, code: str, detail: str, request_id: str | None = None) -> dict[str, Any]:
-    """The members that every problem document has."""
-    return {
+def problem(
+    status: int,
+    code: str,
+    detail: str,
+    request_id: str | None = None,
+    *,
+    errors: Sequence[FieldError] = (),
+    language: str = SOURCE_LANGUAGE,
+) -> dict[str, Any]:
+    """A problem document, in the reader's language."""
+    title = TITLES.get(status) or falcon.code_to_http_status(status).partition(" ")[2]
+    document: dict[str, Any] = {
         "type": f"urn:allweather:problem:{code}",
-        "title": falcon.code_to_http_status(status).partition(" ")[2],
+        "title": translate(title, language),
         "status": status,
-        "detail": detail,
+        "detail": translate(detail, language),
         "code": code,
         "request_id": request_id,
     }
+    if errors:
+        document["errors"] = [{"field": error.field, "message": translate(error.message, language)} for error in errors]
+    return document
 
 
 def install(app: "falcon.asgi.App[Request, Response]") -> None:
@@ -90,14 +124,12 @@ async def _answer_failure(
     if resp is None:
         await _close(ws, status)
         return
-    extra = {}
-    if isinstance(failure, Invalid):
-        extra["errors"] = [{"field": error.field, "message": error.message} for error in failure.errors]
+    errors = failure.errors if isinstance(failure, Invalid) else ()
     if isinstance(failure, Unauthenticated):
         resp.set_header("WWW-Authenticate", "Bearer")
     if isinstance(failure, TooManyRequests | Unavailable):
         resp.set_header("Retry-After", str(failure.retry_after))
-    _write(req, resp, status, failure.stable_code, failure.detail, extra)
+    _write(req, resp, status, failure.stable_code, failure.detail, errors)
 
 
 async def _answer_http_error(
@@ -109,7 +141,9 @@ async def _answer_http_error(
     code, detail = next(_HTTP_ERRORS[kind] for kind in type(error).__mro__ if kind in _HTTP_ERRORS)
     if error.headers is not None:
         resp.set_headers(error.headers)
-    _write(req, resp, error.status_code, code, error.description or detail)
+    # What Falcon itself describes it does in English only.
+    described = error.description if isinstance(error.description, Message) else detail
+    _write(req, resp, error.status_code, code, described)
 
 
 async def _answer_database_error(
@@ -137,10 +171,13 @@ async def _close(ws: WebSocket | None, status: int) -> None:
 
 
 def _write(
-    req: Request, resp: Response, status: int, code: str, detail: str, extra: Mapping[str, Any] | None = None
+    req: Request, resp: Response, status: int, code: str, detail: str, errors: Sequence[FieldError] = ()
 ) -> None:
+    language = reader_language(req)
     resp.status = status
     resp.content_type = PROBLEM
     resp.set_header("Cache-Control", "no-store")
+    resp.set_header("Content-Language", language)
+    resp.append_header("Vary", "Accept-Language")
     request_id = getattr(req.context, "request_id", None)
-    resp.data = orjson.dumps(problem(status, code, detail, request_id) | dict(extra or {}))
+    resp.data = orjson.dumps(problem(status, code, detail, request_id, errors=errors, language=language))

@@ -21,6 +21,7 @@ from redis.exceptions import RedisError
 
 from core.config import Settings
 from core.errors import TooManyRequests
+from core.messages import msg
 
 log = structlog.get_logger()
 
@@ -149,5 +150,10 @@ class RateLimits:
 def _refuse_if_exceeded(count: Count) -> None:
     if count.exceeded:
         raise TooManyRequests(
-            f"You may make {count.limit} requests in this span; come back in {count.reset} s.", count.reset
+            msg(
+                "You may make {limit} requests in this span; come back in {seconds} s.",
+                limit=count.limit,
+                seconds=count.reset,
+            ),
+            count.reset,
         )

@@ -12,6 +12,7 @@ from falcon.media import BaseHandler, Handlers
 from falcon.typing import AsyncReadableIO
 
 from api.validation import JsonText, Pairs
+from core.messages import msg
 
 JSON: Final = falcon.MEDIA_JSON
 MERGE_PATCH: Final = "application/merge-patch+json"
@@ -80,12 +81,12 @@ async def _read(stream: AsyncReadableIO, declared: int | None, limit: int) -> by
     if len(body) > limit:
         raise _too_large(limit)
     if declared is not None and len(body) < declared:
-        raise falcon.HTTPBadRequest(description="The body ended before the length it was announced with.")
+        raise falcon.HTTPBadRequest(description=msg("The body ended before the length it was announced with."))
     return body
 
 
 def _too_large(limit: int) -> falcon.HTTPContentTooLarge:
-    return falcon.HTTPContentTooLarge(description=f"The body may have at most {limit} bytes.")
+    return falcon.HTTPContentTooLarge(description=msg("The body may have at most {limit} bytes.", limit=limit))
 
 
 def install(app: "falcon.asgi.App[falcon.asgi.Request, falcon.asgi.Response]", max_body_bytes: int) -> None:

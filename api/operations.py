@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from api.auth import require_actor, require_scope
 from api.media import FORM, JSON, MERGE_PATCH
 from api.validation import JsonText, Pairs, validate
+from core.messages import msg
 from core.policy import Scope
 
 Schema = type[BaseModel]
@@ -148,7 +149,9 @@ async def _read_body(req: Request, operation: Operation) -> BaseModel:
     media_type = (req.content_type or JSON).partition(";")[0].strip().lower()
     schema = operation.bodies.get(media_type)
     if schema is None:
-        raise falcon.HTTPUnsupportedMediaType(description=f"The body must be {' or '.join(operation.bodies)}.")
+        raise falcon.HTTPUnsupportedMediaType(
+            description=msg("The body must be one of: {types}.", types=", ".join(operation.bodies))
+        )
     # Falcon looks its handlers up letter by letter, while media types know no case.
     req.content_type = media_type
     sent = await (req.get_media(default_when_empty=_EMPTY) if operation.body_optional else req.get_media())

@@ -1,7 +1,7 @@
 """From what was sent to what was meant: one schema, every mistake told at once, and nothing of the input repeated."""
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import reduce
 from itertools import islice
 from typing import Any, Final, Protocol, TypeVar
 
@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from core.errors import FieldError, Invalid
+from core.messages import Message, msg
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -18,8 +19,45 @@ _PATH_LENGTH: Final = 200
 
 _NUL: Final = "\x00"
 _NUL_ESCAPE: Final = rb"\u0000"
-_NUL_MESSAGE: Final = "must not hold the character NUL"
-_REPEATED_MESSAGE: Final = "must be given only once"
+_NUL_MESSAGE: Final = msg("must not hold the character NUL")
+_REPEATED_MESSAGE: Final = msg("must be given only once")
+
+# What pydantic finds wrong, by its names; the words in braces are what it says about each.
+MESSAGES: Final = {
+    "missing": msg("is required"),
+    "extra_forbidden": msg("is not known here"),
+    "model_type": msg("must be a JSON object"),
+    "model_attributes_type": msg("must be a JSON object"),
+    "dict_type": msg("must be a JSON object"),
+    "list_type": msg("must be a list"),
+    "tuple_type": msg("must be a list"),
+    "set_type": msg("must be a list"),
+    "frozen_set_type": msg("must be a list"),
+    "too_short": msg("must have a length of at least {min_length}"),
+    "too_long": msg("must have a length of at most {max_length}"),
+    "string_type": msg("must be a string"),
+    "string_too_short": msg("must have a length of at least {min_length}"),
+    "string_too_long": msg("must have a length of at most {max_length}"),
+    "string_pattern_mismatch": msg("must match {pattern}"),
+    "int_type": msg("must be a whole number"),
+    "int_parsing": msg("must be a whole number"),
+    "int_parsing_size": msg("must be a whole number"),
+    "int_from_float": msg("must be a whole number"),
+    "greater_than_equal": msg("must be at least {ge}"),
+    "less_than_equal": msg("must be at most {le}"),
+    "bool_type": msg("must be true or false"),
+    "bool_parsing": msg("must be true or false"),
+    "literal_error": msg("must be {expected}"),
+    "enum": msg("must be {expected}"),
+    "date_type": msg("must be a date, such as 2026-05-01"),
+    "date_parsing": msg("must be a date, such as 2026-05-01"),
+    "date_from_datetime_parsing": msg("must be a date, such as 2026-05-01"),
+    "date_from_datetime_inexact": msg("must be a date, such as 2026-05-01"),
+    "none_required": msg("must be null"),
+    "union_tag_invalid": msg("must be one of: {expected_tags}"),
+    "union_tag_not_found": msg("is required"),
+}
+_NOT_VALID: Final = msg("is not valid")
 
 _Path = Iterable[int | str]
 _Link = tuple["_Link", int | str] | None
@@ -101,7 +139,7 @@ def validate(model: type[_Model], sent: Sent) -> _Model:
 
 
 def _schema_mistakes(error: ValidationError, content: Any) -> Iterator[FieldError]:
-    for item in error.errors(include_url=False, include_context=False, include_input=False):
+    for item in error.errors(include_url=False, include_input=False):
         yield FieldError(_dotted(_path_within(content, item["loc"], item["type"])), _message(item))
 
 
@@ -118,17 +156,11 @@ def _path_within(content: Any, location: _Path, kind: str) -> Iterator[int | str
 
 
 def _message(item: ErrorDetails) -> str:
-    match item["type"]:
-        case "missing":
-            return "is required"
-        case "extra_forbidden":
-            return "is not known here"
-        case "model_type":
-            return "must be a JSON object"
-        case "value_error":
-            return item["msg"].removeprefix("Value error, ")
-        case _:
-            return re.sub(r"^(\w+ )?should ", "must ", item["msg"])
+    context = item.get("ctx", {})
+    if item["type"] == "value_error":
+        said: str = context["error"].args[0]
+        return said
+    return Message(MESSAGES.get(item["type"], _NOT_VALID).template, **context)
 
 
 def _merged(mistakes: list[FieldError]) -> list[FieldError]:
@@ -138,7 +170,11 @@ def _merged(mistakes: list[FieldError]) -> list[FieldError]:
         told = messages.setdefault(mistake.field, [])
         if mistake.message not in told:
             told.append(mistake.message)
-    return [FieldError(field, ", or ".join(told)) for field, told in messages.items()]
+    return [FieldError(field, reduce(_either, told)) for field, told in messages.items()]
+
+
+def _either(one: str, other: str) -> str:
+    return msg("{one}, or {other}", one=one, other=other)
 
 
 def _paths_to_nul(content: Any) -> Iterator[_Path]:

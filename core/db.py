@@ -83,14 +83,31 @@ def after_commit(callback: Callable[[], object]) -> None:
 
 @contextmanager
 def unit_of_work() -> Iterator[None]:
-    """Run one use case in one transaction: all of it is committed at the end, or nothing where an exception leaves."""
+    """Run one use case in one transaction: all of it is committed at the end, or nothing where an exception leaves.
+
+    Inside another one it is a part of that: undone by itself where an exception leaves it, and otherwise committed, or
+    undone, with the whole.
+    """
     if database.in_transaction():
-        raise RuntimeError("A unit of work is running already; one use case commits once.")
+        with _part_of_a_whole():
+            yield
+        return
     _thread.callbacks = {}
     with connected(), database.atomic():
         yield
     for callback in _thread.callbacks:
         callback()
+
+
+@contextmanager
+def _part_of_a_whole() -> Iterator[None]:
+    before = dict(_thread.callbacks)
+    try:
+        with database.atomic():
+            yield
+    except BaseException:
+        _thread.callbacks = before
+        raise
 
 
 @contextmanager

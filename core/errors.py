@@ -5,7 +5,11 @@ or what the client sent.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
+
+from core.messages import msg
+
+INVALID: Final = msg("The request is not valid.")
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,7 @@ class Invalid(Failure):
 
     code = "invalid"
 
-    def __init__(self, errors: list[FieldError], detail: str = "The request is not valid.", *, code: str | None = None):
+    def __init__(self, errors: list[FieldError], detail: str = INVALID, *, code: str | None = None):
         super().__init__(detail, code=code)
         self.errors = errors
 

@@ -5,6 +5,8 @@ from functools import cache
 
 from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
+from core.messages import Message, msg
+
 _SHORTEST_TELLING_NAME = 4
 
 
@@ -13,15 +15,15 @@ def _common_passwords() -> frozenset[str]:
     return frozenset(FREQUENCY_LISTS["passwords"])
 
 
-def weakness(password: str, names: Iterable[str | None]) -> str | None:
+def weakness(password: str, names: Iterable[str | None]) -> Message | None:
     """Tell what is wrong with a new password, or None where nothing is; `names` are those of the account."""
     folded = password.casefold()
     if folded in _common_passwords():
-        return "is one of the most common passwords; a few unrelated words make a better one"
+        return msg("is one of the most common passwords; a few unrelated words make a better one")
     if any(part in folded for name in names if name for part in _telling_parts(name)):
-        return "holds the account's name or email; choose something that nobody can know of you"
+        return msg("holds the account's name or email; choose something that nobody can know of you")
     if len(set(folded)) <= 2:  # noqa: PLR2004 - one or two characters, repeated.
-        return "repeats one or two characters; a few unrelated words make a better one"
+        return msg("repeats one or two characters; a few unrelated words make a better one")
     return None
 
 

@@ -29,13 +29,14 @@ class Role(StrEnum):
 class Actor:
     """Who is calling: an account, the session behind its token, and what that token is limited to.
 
-    `scopes` is None for somebody who has logged in, who may do all that the account may.
+    `scopes` is None for somebody who has logged in, who may do all that the account may. `locale` is the profile's.
     """
 
     user_id: int
     role: Role
     session_id: int
     scopes: frozenset[str] | None = None
+    locale: str = "en"
 
     @property
     def is_admin(self) -> bool:

@@ -11,6 +11,7 @@ import bcrypt
 import jwt
 
 from core.errors import Unauthenticated
+from core.messages import msg
 
 PASSWORD_MIN_LENGTH = 8
 PASSWORD_MAX_LENGTH = 1024
@@ -105,10 +106,10 @@ class TokenIssuer:
             if claims["typ"] == "access":
                 return AccessClaims(int(claims["sub"]), int(claims["sid"]), int(claims["exp"]))
         except jwt.ExpiredSignatureError:
-            raise Unauthenticated("The access token has expired.", code="token_expired") from None
+            raise Unauthenticated(msg("The access token has expired."), code="token_expired") from None
         except (jwt.InvalidTokenError, ValueError, TypeError):
             pass
-        raise Unauthenticated("The access token is not valid.", code="token_invalid")
+        raise Unauthenticated(msg("The access token is not valid."), code="token_invalid")
 
     def refresh_token(self, session_id: int, counter: int) -> str:
         """Make the session's refresh token number `counter`; the same numbers always give the same token."""
@@ -122,7 +123,7 @@ class TokenIssuer:
         """
         numbers = _read_numbers(self._refresh_key, token)
         if numbers is None:
-            raise Unauthenticated("The refresh token is not valid.", code="refresh_token_invalid")
+            raise Unauthenticated(msg("The refresh token is not valid."), code="refresh_token_invalid")
         return numbers
 
     def personal_token(self, user_id: int, session_id: int) -> str:
@@ -137,7 +138,7 @@ class TokenIssuer:
         """
         numbers = _read_numbers(self._personal_key, token.removeprefix(_PERSONAL_PREFIX))
         if numbers is None:
-            raise Unauthenticated("The access token is not valid.", code="token_invalid")
+            raise Unauthenticated(msg("The access token is not valid."), code="token_invalid")
         return AccessClaims(*numbers, expires_at=None)
 
 

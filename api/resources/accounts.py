@@ -23,6 +23,7 @@ from api.schemas.accounts import (
 from core import security
 from core.config import Settings
 from core.errors import FieldError, Forbidden, Invalid, Unauthenticated
+from core.messages import msg
 from core.passwords import weakness
 from core.security import TokenIssuer
 from core.services import accounts, guessing, sessions
@@ -126,7 +127,7 @@ class LogIn:
         matches = await self._bridge.hash(security.verify_password, body.password, password_hash)
         if credentials is None or not matches or not credentials.is_active:
             await self._bridge.run(accounts.note_failed_login, user_id)
-            raise Unauthenticated("The name or the password is wrong.", code="invalid_credentials")
+            raise Unauthenticated(msg("The name or the password is wrong."), code="invalid_credentials")
         await self._bridge.run(guessing.forgive, body.identifier, address, credentials.user_id)
         user_agent = req.user_agent
         client = Client(
@@ -164,7 +165,7 @@ class Refresh:
         body: RefreshRequest = req.context.json
         token = body.refresh_token or self._cookie(req)
         if token is None:
-            raise Unauthenticated("A refresh token is needed.", code="refresh_token_missing")
+            raise Unauthenticated(msg("A refresh token is needed."), code="refresh_token_missing")
         session_id, counter = self._issuer.read_refresh_token(token)
         self._granter.grant(resp, await self._bridge.run(sessions.rotate, session_id, counter))
 
@@ -172,7 +173,7 @@ class Refresh:
         """The token of the cookie, which a browser sends along whoever made it ask; so the asker's origin counts."""
         token = req.cookies.get(REFRESH_COOKIE)
         if token is not None and not is_allowed_origin(req, self._allowed_origins):
-            raise Forbidden("This origin may not use the cookie.", code="origin_not_allowed")
+            raise Forbidden(msg("This origin may not use the cookie."), code="origin_not_allowed")
         return token
 
 
@@ -272,6 +273,6 @@ class Me:
                 raise Invalid([FieldError("password", problem)])
             credentials = await self._bridge.run(accounts.own_credentials, actor)
             if not await self._bridge.hash(security.verify_password, body.current_password, credentials.password_hash):
-                raise Invalid([FieldError("current_password", "is wrong")])
+                raise Invalid([FieldError("current_password", msg("is wrong"))])
             changes["password_hash"] = await self._bridge.hash(security.hash_password, body.password, self._rounds)
         resp.data = orjson.dumps(await self._bridge.run(accounts.update_profile, actor, changes))

@@ -10,6 +10,7 @@ from api.bridge import Bridge
 from api.operations import document
 from api.schemas.personal_tokens import NewToken, TokenInfo, TokenRequest
 from core.errors import FieldError, Invalid
+from core.messages import msg
 from core.policy import Scope
 from core.security import TokenIssuer
 from core.services import personal_tokens
@@ -34,7 +35,7 @@ class PersonalTokenCollection:
         actor = req.context.actor
         body: TokenRequest = req.context.json
         if Scope.ADMIN in body.scopes and not actor.is_admin:
-            raise Invalid([FieldError("scopes", "may hold admin only for an admin")])
+            raise Invalid([FieldError("scopes", msg("may hold admin only for an admin"))])
         lifetime = timedelta(days=body.expires_in_days)
         made = await self._bridge.run(personal_tokens.create, actor, body.name, set(body.scopes), lifetime)
         resp.status = 201

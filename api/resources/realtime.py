@@ -18,6 +18,7 @@ from api.schemas.realtime import TicketGrant
 from api.sockets import Caller, Socket, close, first_message_caller
 from core.config import Settings
 from core.errors import Failure, FieldError, Forbidden, Invalid, Unavailable
+from core.messages import msg
 from core.policy import Scope
 from core.services import sessions
 
@@ -105,7 +106,7 @@ class Sockets:
     def _check_origin(self, req: Request) -> None:
         """Keep pages of other sites from opening sockets; what is no browser sends no origin."""
         if not is_allowed_origin(req, self._allowed_origins):
-            raise Forbidden("This origin may not open a socket.", code="origin_not_allowed")
+            raise Forbidden(msg("This origin may not open a socket."), code="origin_not_allowed")
 
     async def _handshake_caller(self, req: Request) -> Caller | None:
         """Tell who calls by header or ticket; None where the first message is to tell."""
@@ -124,5 +125,5 @@ def _since(req: Request) -> int | None:
     if value is None:
         return None
     if not (value.isascii() and value.isdigit() and len(value) < _BIGINT_DIGITS):
-        raise Invalid([FieldError("since", "must be the number of an event")])
+        raise Invalid([FieldError("since", msg("must be the number of an event"))])
     return int(value)

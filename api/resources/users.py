@@ -11,6 +11,7 @@ from api.schemas.accounts import Profile
 from api.schemas.users import AccountChange, AccountExport, AccountList, AccountQuery, AuditList, AuditQuery, Farewell
 from core import security
 from core.errors import FieldError, Forbidden, Invalid
+from core.messages import msg
 from core.policy import Actor, Scope, may_administer
 from core.services import accounts, administration, audit
 
@@ -19,7 +20,7 @@ def require_admin(req: Request) -> Actor:
     """The caller, if it is an admin."""
     actor: Actor = req.context.actor
     if not may_administer(actor):
-        raise Forbidden("This needs an admin.", code="admin_required")
+        raise Forbidden(msg("This needs an admin."), code="admin_required")
     return actor
 
 
@@ -123,7 +124,7 @@ class OwnAccount:
         body: Farewell = req.context.json
         credentials = await self._bridge.run(accounts.own_credentials, actor)
         if not await self._bridge.hash(security.verify_password, body.current_password, credentials.password_hash):
-            raise Invalid([FieldError("current_password", "is wrong")])
+            raise Invalid([FieldError("current_password", msg("is wrong"))])
         self._authenticator.forget(await self._bridge.run(administration.delete_account, actor, actor.user_id))
         leave(resp)
 

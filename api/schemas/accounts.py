@@ -7,6 +7,7 @@ from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from api.schemas.common import Input, Instant, Verbatim
+from core.messages import msg
 from core.passwords import weakness
 from core.policy import Role
 from core.security import PASSWORD_MAX_LENGTH, PASSWORD_MIN_LENGTH
@@ -17,12 +18,12 @@ def _email(value: str) -> str:
         # Whether mail can be delivered there is not asked: that would be a look-up for every registration.
         return validate_email(value, check_deliverability=False, globally_deliverable=False).normalized
     except EmailNotValidError:
-        raise ValueError("is not an email address") from None
+        raise ValueError(msg("is not an email address")) from None
 
 
 def _time_zone(value: str) -> str:
     if value not in zoneinfo.available_timezones():
-        raise ValueError("is not a time zone of the IANA database, such as Europe/Berlin")
+        raise ValueError(msg("is not a time zone of the IANA database, such as Europe/Berlin"))
     return value
 
 
@@ -44,7 +45,7 @@ TimeZone = Annotated[str, Field(max_length=64, examples=["Europe/Berlin"]), Afte
 def _require_own_email(username: str, email: str | None) -> None:
     """Keep an identifier from meaning two accounts: a username with an `@` can only be the account's own email."""
     if "@" in username and username != email:
-        raise ValueError("a username may hold an @ only where it is the account's own email")
+        raise ValueError(msg("a username may hold an @ only where it is the account's own email"))
 
 
 class Registration(Input):
@@ -66,7 +67,7 @@ class Registration(Input):
     @model_validator(mode="after")
     def _has_a_name(self) -> Self:
         if self.email is None and self.username is None:
-            raise ValueError("an email or a username is needed")
+            raise ValueError(msg("an email or a username is needed"))
         if self.username is not None:
             _require_own_email(self.username, self.email)
         return self
@@ -74,7 +75,7 @@ class Registration(Input):
     @model_validator(mode="after")
     def _has_a_strong_password(self) -> Self:
         if (problem := weakness(self.password, (self.username, self.email, self.full_name))) is not None:
-            raise ValueError(f"the password {problem}")
+            raise ValueError(msg("the password {problem}", problem=problem))
         return self
 
 
@@ -92,7 +93,7 @@ class Login(Input):
     @model_validator(mode="after")
     def _has_one_name(self) -> Self:
         if (self.email is None) == (self.username is None):
-            raise ValueError("either an email or a username is needed")
+            raise ValueError(msg("either an email or a username is needed"))
         return self
 
     @property
@@ -132,9 +133,9 @@ class ProfileChange(Input):
     def _is_allowed(self) -> Self:
         for name in ("username", "locale", "timezone", "password"):
             if name in self.model_fields_set and getattr(self, name) is None:
-                raise ValueError(f"{name} cannot be null")
+                raise ValueError(msg("{field} cannot be null", field=name))
         if self.password is not None and self.current_password is None:
-            raise ValueError("current_password is needed to change the password")
+            raise ValueError(msg("current_password is needed to change the password"))
         return self
 
     def columns(self) -> dict[str, Any]:

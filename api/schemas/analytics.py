@@ -6,6 +6,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from api.schemas.common import Input, Instant
+from core.messages import msg
 
 
 class AnalyticsQuery(Input):
@@ -17,7 +18,7 @@ class AnalyticsQuery(Input):
     @model_validator(mode="after")
     def _runs_forward(self) -> Self:
         if self.start_date is not None and self.end_date is not None and self.end_date < self.start_date:
-            raise ValueError("end_date is before start_date")
+            raise ValueError(msg("end_date is before start_date"))
         return self
 
 

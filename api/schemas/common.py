@@ -10,6 +10,8 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 
+from core.messages import msg
+
 LARGEST_ID: Final = 2**63 - 1
 _LARGEST_SKIP: Final = 2**31 - 1
 _PAGE_LENGTH: Final = 100
@@ -21,9 +23,9 @@ _WHOLE_NUMBER: Final = re.compile(r"-?\d{1,30}", re.ASCII)
 # Within these years a time can take any zone, and a day more, and still be one for Python and for PostgreSQL.
 _YEARS: Final = range(1900, 9999)
 
-_INSTANT_HELP: Final = "must be a time with its zone, such as 2026-05-01T09:00:00Z"
-_DAY_HELP: Final = "must be a date, such as 2026-05-01"
-_YEARS_HELP: Final = f"must be in a year from {_YEARS.start} to {_YEARS.stop - 1}"
+_INSTANT_HELP: Final = msg("must be a time with its zone, such as 2026-05-01T09:00:00Z")
+_DAY_HELP: Final = msg("must be a date, such as 2026-05-01")
+_YEARS_HELP: Final = msg("must be in a year from {first} to {last}", first=_YEARS.start, last=_YEARS.stop - 1)
 
 
 class Input(BaseModel):
@@ -59,7 +61,7 @@ def _parse_day(value: object) -> date:
 def _refuse_odd_digits(value: object) -> object:
     """Python reads `1_0`, `+5` and other scripts' digits as numbers too; a query does not mean them so."""
     if isinstance(value, str) and not _WHOLE_NUMBER.fullmatch(value):
-        raise ValueError("must be a whole number")
+        raise ValueError(msg("must be a whole number"))
     return value
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from api.schemas.common import Day, Identifier, Input, Instant, PageQuery
+from core.messages import msg
 from core.services.tasks import NEWEST_FIRST, SORTABLE, SortKey, TaskQuery
 from core.weather import city_key
 
@@ -54,7 +55,7 @@ class TaskPatch(Input):
     def _keeps_what_must_be(self) -> Self:
         for name in _REQUIRED_VALUES:
             if name in self.model_fields_set and getattr(self, name) is None:
-                raise ValueError(f"{name} cannot be null")
+                raise ValueError(msg("{field} cannot be null", field=name))
         return self
 
     def values(self) -> dict[str, Any]:
@@ -117,9 +118,9 @@ def _sort_keys(text: str) -> tuple[SortKey, ...]:
     keys = tuple(SortKey(part.removeprefix("-"), descending=part.startswith("-")) for part in text.split(",") if part)
     names = [key.name for key in keys]
     if not set(names) <= set(SORTABLE):
-        raise ValueError(f"can only name {', '.join(SORTABLE)}")
+        raise ValueError(msg("can only name {columns}", columns=", ".join(SORTABLE)))
     if len(set(names)) < len(names):
-        raise ValueError("names a column twice")
+        raise ValueError(msg("names a column twice"))
     return keys or NEWEST_FIRST
 
 

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from api.schemas.accounts import Password, Profile
 from api.schemas.common import Identifier, Input, Instant, PageQuery
+from core.messages import msg
 from core.policy import Role
 
 
@@ -28,7 +29,7 @@ class AccountChange(Input):
     @model_validator(mode="after")
     def _names_values(self) -> Self:
         if None in self.model_dump(exclude_unset=True).values():
-            raise ValueError("neither role nor is_active can be null")
+            raise ValueError(msg("neither role nor is_active can be null"))
         return self
 
     def columns(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from peewee import IntegrityError
 
 from core.db import connected, unit_of_work
 from core.errors import FieldError, Invalid, Rejected
+from core.messages import msg
 from core.models import User
 from core.policy import Actor, Role
 from core.services import audit
@@ -112,7 +113,7 @@ def _require_own_name(user: User, changes: dict[str, Any]) -> None:
     """Keep an identifier from meaning two accounts: a username holds an `@` only where it is the account's email."""
     username, email = (changes.get(name, getattr(user, name)) for name in ("username", "email"))
     if "@" in username and username != email:
-        raise Invalid([FieldError("username", "may hold an @ only where it is the account's own email")])
+        raise Invalid([FieldError("username", msg("may hold an @ only where it is the account's own email"))])
 
 
 def _credentials(user: User | None) -> Credentials | None:
@@ -120,4 +121,4 @@ def _credentials(user: User | None) -> Credentials | None:
 
 
 def _taken() -> Rejected:
-    return Rejected("An account with this email or username exists already.", code="account_taken")
+    return Rejected(msg("An account with this email or username exists already."), code="account_taken")

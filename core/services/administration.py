@@ -10,6 +10,7 @@ from peewee import fn
 from core import events
 from core.db import connected, execute, fetch_one, unit_of_work
 from core.errors import Conflict, NotFound
+from core.messages import msg
 from core.models import Session, Task, User
 from core.models.task import TASK_JSON
 from core.policy import Actor, Role
@@ -136,8 +137,8 @@ def _locked(user_id: int) -> User:
 def _require_another_admin(user: User) -> None:
     others = User.select().where(User.role == Role.ADMIN, User.is_active, User.id != user.id)
     if user.role == Role.ADMIN and not others.exists():
-        raise Conflict("This is the last admin; make another one first.", code="last_admin")
+        raise Conflict(msg("This is the last admin; make another one first."), code="last_admin")
 
 
 def _not_found() -> NotFound:
-    return NotFound("There is no such account.", code="account_not_found")
+    return NotFound(msg("There is no such account."), code="account_not_found")

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from core.db import execute, fetch_one, unit_of_work
 from core.errors import TooManyRequests
+from core.messages import msg
 
 _FREE_FROM_ONE_ADDRESS: Final = 5
 _FREE_FROM_EVERYWHERE: Final = 30
@@ -59,7 +60,7 @@ def count_attempt(identifier: str, address: str, user_id: int | None) -> None:
         refusals = [_refusal(subject) for subject in _subjects(identifier, address, user_id)]
     if any(refusals):
         raise TooManyRequests(
-            "Too many attempts have failed. Please wait before the next.", max(refusals), code="login_delayed"
+            msg("Too many attempts have failed. Please wait before the next."), max(refusals), code="login_delayed"
         )
 
 

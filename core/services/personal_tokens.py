@@ -10,6 +10,7 @@ from typing import Any
 
 from core.db import connected, unit_of_work
 from core.errors import NotFound
+from core.messages import msg
 from core.models import Session
 from core.policy import Actor, Scope
 from core.services import audit
@@ -41,7 +42,7 @@ def revoke_own(actor: Actor, token_id: int) -> None:
     """
     with unit_of_work():
         if not living(actor.user_id).where(Session.id == token_id, Session.scopes.is_null(False)).exists():
-            raise NotFound("There is no such token.", code="token_not_found")
+            raise NotFound(msg("There is no such token."), code="token_not_found")
         revoke(actor.user_id, [token_id])
         audit.record(audit.SESSIONS_ENDED, user_id=actor.user_id, session_ids=[token_id])
 

@@ -14,6 +14,7 @@ from peewee import fn
 from core import events
 from core.db import connected, execute, fetch_one, unit_of_work
 from core.errors import NotFound, Unauthenticated
+from core.messages import msg
 from core.models import Session, Ticket, User
 from core.policy import Actor, Role
 from core.security import random_token, token_hash
@@ -23,7 +24,7 @@ from core.services import audit
 _ROTATION_GRACE: Final = timedelta(seconds=10)
 
 _SESSION_STATES = """
-SELECT s.id, u.id, u.role, s.scopes FROM sessions s JOIN users u ON u.id = s.user_id
+SELECT s.id, u.id, u.role, s.scopes, u.locale FROM sessions s JOIN users u ON u.id = s.user_id
 WHERE s.id = ANY(%(session_ids)s) AND u.is_active AND s.revoked_at IS NULL AND s.expires_at > now()
 """
 
@@ -89,7 +90,9 @@ def rotate(session_id: int, counter: int) -> Grant:
             audit.record(audit.REFRESH_REUSED, user_id=session.user_id, session_id=session.id)
     # The revocation above is committed by now; raised any earlier, this would undo it.
     if is_reused:
-        raise Unauthenticated("This refresh token was used before; the session is ended.", code="refresh_token_reused")
+        raise Unauthenticated(
+            msg("This refresh token was used before; the session is ended."), code="refresh_token_reused"
+        )
     return Grant(session.id, session.refresh_counter, session.expires_at, user.profile())
 
 
@@ -109,8 +112,8 @@ def session_actors(session_ids: Iterable[int]) -> dict[int, Actor]:
     """Tell who acts through each of these sessions; those that have ended are left out."""
     rows = execute(_SESSION_STATES, {"session_ids": list(session_ids)}).fetchall()
     return {
-        session_id: Actor(user_id, Role(role), session_id, None if scopes is None else frozenset(scopes))
-        for session_id, user_id, role, scopes in rows
+        session_id: Actor(user_id, Role(role), session_id, None if scopes is None else frozenset(scopes), locale)
+        for session_id, user_id, role, scopes, locale in rows
     }
 
 
@@ -140,7 +143,7 @@ def revoke_session(actor: Actor, session_id: int) -> None:
     """End one of the caller's own sessions."""
     with unit_of_work():
         if not living(actor.user_id).where(Session.id == session_id, Session.scopes.is_null()).exists():
-            raise NotFound("There is no such session.", code="session_not_found")
+            raise NotFound(msg("There is no such session."), code="session_not_found")
         revoke(actor.user_id, [session_id])
         audit.record(audit.SESSIONS_ENDED, user_id=actor.user_id, session_ids=[session_id])
 
@@ -181,7 +184,7 @@ def redeem_ticket(ticket: str) -> Actor:
     with unit_of_work():
         row = fetch_one(_REDEEM_TICKET, {"ticket_hash": token_hash(ticket)})
     if row is None or not row[1]:
-        raise Unauthenticated("The ticket is not valid.", code="ticket_invalid")
+        raise Unauthenticated(msg("The ticket is not valid."), code="ticket_invalid")
     return session_actor(row[0])
 
 
@@ -201,4 +204,4 @@ def revoke(user_id: int, session_ids: Iterable[int]) -> None:
 
 
 def _ended() -> Unauthenticated:
-    return Unauthenticated("The session behind this token has ended.", code="session_revoked")
+    return Unauthenticated(msg("The session behind this token has ended."), code="session_revoked")

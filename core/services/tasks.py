@@ -8,6 +8,7 @@ from typing import Any, Final
 from core import events
 from core.db import fetch_one, unit_of_work
 from core.errors import FieldError, Forbidden, Invalid, NotFound
+from core.messages import msg
 from core.models import Task, User
 from core.models.task import PRIORITIES, STATUSES, TASK_JSON
 from core.policy import (
@@ -121,7 +122,7 @@ def update_task(actor: Actor, task_id: int, changes: dict[str, Any]) -> str:
             return _document(task_id)
         if "assignee_id" in changes:
             if not may_assign_task(actor, _access(task)):
-                raise Forbidden("Only the task's owner may assign it.", code="task_forbidden")
+                raise Forbidden(msg("Only the task's owner may assign it."), code="task_forbidden")
             _require_assignee(changes["assignee_id"])
         values = changes | _completion_change(task, changes) | _weather_change(task, changes)
         Task.update(values | {"updated_at": datetime.now(UTC), "version": Task.version + 1}).where(
@@ -138,7 +139,7 @@ def delete_task(actor: Actor, task_id: int) -> str:
     with unit_of_work():
         task = _locked(actor, task_id)
         if not may_delete_task(actor, _access(task)):
-            raise Forbidden("Only the task's owner may delete it.", code="task_forbidden")
+            raise Forbidden(msg("Only the task's owner may delete it."), code="task_forbidden")
         recorded = events.record_task(events.TASK_DELETED, task_id, actor.user_id)
         Task.delete().where(Task.id == task_id).execute()
     return recorded
@@ -184,7 +185,7 @@ def _access(task: Task) -> TaskAccess:
 
 def _require_assignee(user_id: int | None) -> None:
     if user_id is not None and not User.select().where(User.id == user_id, User.is_active).exists():
-        raise Invalid([FieldError("assignee_id", "There is no active account with this id.")])
+        raise Invalid([FieldError("assignee_id", msg("There is no active account with this id."))])
 
 
 def _completion(status: str) -> dict[str, Any]:
@@ -218,8 +219,8 @@ def _weather_change(task: Task, changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def _not_found() -> NotFound:
-    return NotFound("There is no such task.", code="task_not_found")
+    return NotFound(msg("There is no such task."), code="task_not_found")
 
 
 def _forbidden() -> Forbidden:
-    return Forbidden("This task belongs to someone else.", code="task_forbidden")
+    return Forbidden(msg("This task belongs to someone else."), code="task_forbidden")

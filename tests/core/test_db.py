@@ -26,9 +26,38 @@ def test_a_unit_of_work_that_fails_leaves_nothing(alice: Actor) -> None:
     assert Task.select().count() == 0
 
 
-def test_units_of_work_do_not_nest() -> None:
-    with unit_of_work(), pytest.raises(RuntimeError, match="commits once"), unit_of_work():
-        pass
+def test_a_part_that_fails_undoes_only_itself_and_tells_nobody(alice: Actor) -> None:
+    called: list[str] = []
+
+    def fail_within(name: str) -> None:
+        with unit_of_work():
+            Task.create(title=name, user_id=alice.user_id)
+            db.after_commit(lambda: called.append(name))
+            raise LookupError
+
+    with unit_of_work():
+        Task.create(title="before", user_id=alice.user_id)
+        db.after_commit(lambda: called.append("before"))
+        pytest.raises(LookupError, fail_within, "undone")
+        with unit_of_work():
+            Task.create(title="after", user_id=alice.user_id)
+            db.after_commit(lambda: called.append("after"))
+        assert called == []
+
+    assert [task.title for task in Task.select().order_by(Task.id)] == ["before", "after"]
+    assert called == ["before", "after"]
+
+
+def test_a_whole_that_fails_undoes_its_parts(alice: Actor) -> None:
+    def fail_after_a_part() -> None:
+        with unit_of_work():
+            with unit_of_work():
+                Task.create(title="part", user_id=alice.user_id)
+            raise LookupError
+
+    pytest.raises(LookupError, fail_after_a_part)
+
+    assert Task.select().count() == 0
 
 
 def test_wake_ups_come_after_the_commit_and_once(alice: Actor) -> None:
