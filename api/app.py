@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from api import errors, media, openapi
 from api.auth import AuthenticationMiddleware, Authenticator
 from api.bridge import Bridge
+from api.creation import VERSION_PREFIX
 from api.limits import RateLimits
 from api.middleware import CrossOrigin, RequestContext
 from api.relay import Relay
@@ -27,10 +28,19 @@ from api.resources.accounts import (
     TokenGranter,
 )
 from api.resources.analytics import AnalyticsSummary
+from api.resources.collaboration import (
+    Activity,
+    CommentCollection,
+    CommentItem,
+    Delegations,
+    ReminderCollection,
+    ReminderItem,
+)
+from api.resources.groups import GroupCollection, GroupItem, GroupMemberItem
 from api.resources.health import Liveness, Ready
 from api.resources.personal_tokens import PersonalTokenCollection, PersonalTokenItem
 from api.resources.realtime import Sockets, Tickets
-from api.resources.tasks import TaskCollection, TaskItem
+from api.resources.tasks import TaskBulk, TaskCollection, TaskItem
 from api.resources.users import AccountCollection, AccountItem, AuditLog, OwnAccount
 from api.routing import Router
 from api.wakeup import WakeUp, celery_sender
@@ -43,7 +53,7 @@ from core.services import accounts
 
 log = structlog.get_logger()
 
-V1: Final = "/api/v1"
+V1: Final = VERSION_PREFIX
 _STARTUP_RETRY_SECONDS: Final = 2.0
 
 App = falcon.asgi.App[Request, Response]
@@ -153,6 +163,7 @@ def routes(services: Services) -> list[tuple[str, object, str | None]]:
     me = Me(bridge, settings.bcrypt_rounds)
     own_account = OwnAccount(bridge, authenticator)
     task_collection = TaskCollection(bridge)
+    delegations = Delegations(bridge)
     sockets = Sockets(settings, bridge, authenticator, services.relay)
     versioned_and_not: list[tuple[str, object, str | None]] = [
         ("/auth/register", Register(bridge, settings.bcrypt_rounds), None),
@@ -163,7 +174,15 @@ def routes(services: Services) -> list[tuple[str, object, str | None]]:
         ("/auth/sessions", SessionCollection(bridge), None),
         ("/auth/sessions/{session_id:id}", SessionItem(bridge, authenticator), None),
         ("/auth/me", me, None),
+        ("/tasks/bulk", TaskBulk(bridge), None),
         ("/tasks/{task_id:id}", TaskItem(bridge), None),
+        ("/tasks/{task_id:id}/delegate", delegations, "delegate"),
+        ("/tasks/{task_id:id}/delegations", delegations, None),
+        ("/tasks/{task_id:id}/comments", CommentCollection(bridge), None),
+        ("/tasks/{task_id:id}/comments/{comment_id:id}", CommentItem(bridge), None),
+        ("/tasks/{task_id:id}/reminders", ReminderCollection(bridge), None),
+        ("/tasks/{task_id:id}/reminders/{reminder_id:id}", ReminderItem(bridge), None),
+        ("/tasks/{task_id:id}/activity", Activity(bridge), None),
         ("/analytics", AnalyticsSummary(bridge), None),
     ]
     return [
@@ -179,6 +198,9 @@ def routes(services: Services) -> list[tuple[str, object, str | None]]:
         (f"{V1}/users/me/delete", own_account, "delete"),
         (f"{V1}/users", AccountCollection(bridge), None),
         (f"{V1}/users/{{user_id:id}}", AccountItem(bridge, authenticator), None),
+        (f"{V1}/groups", GroupCollection(bridge), None),
+        (f"{V1}/groups/{{group_id:id}}", GroupItem(bridge), None),
+        (f"{V1}/groups/{{group_id:id}}/members/{{user_id:id}}", GroupMemberItem(bridge), None),
         (f"{V1}/audit", AuditLog(bridge), None),
         (f"{V1}/ws/tickets", Tickets(bridge, settings), None),
         ("/ws", sockets, None),

@@ -117,19 +117,26 @@ def install(app: "falcon.asgi.App[Request, Response]") -> None:
     app.add_error_handler(Exception, _answer_mistake)
 
 
+def describe_failure(req: Request, failure: Failure) -> dict[str, Any]:
+    """The problem document of a failure."""
+    status = next(STATUSES[kind] for kind in type(failure).__mro__ if kind in STATUSES)
+    errors = failure.errors if isinstance(failure, Invalid) else ()
+    document = _describe(req, status, failure.stable_code, failure.detail, errors)
+    return document if failure.at is None else document | {"operation": failure.at}
+
+
 async def _answer_failure(
     req: Request, resp: Response | None, failure: Failure, _params: dict[str, Any], ws: WebSocket | None = None
 ) -> None:
-    status = next(STATUSES[kind] for kind in type(failure).__mro__ if kind in STATUSES)
+    document = describe_failure(req, failure)
     if resp is None:
-        await _close(ws, status)
+        await _close(ws, document["status"])
         return
-    errors = failure.errors if isinstance(failure, Invalid) else ()
     if isinstance(failure, Unauthenticated):
         resp.set_header("WWW-Authenticate", "Bearer")
     if isinstance(failure, TooManyRequests | Unavailable):
         resp.set_header("Retry-After", str(failure.retry_after))
-    _write(req, resp, status, failure.stable_code, failure.detail, errors)
+    _write(req, resp, document)
 
 
 async def _answer_http_error(
@@ -143,7 +150,7 @@ async def _answer_http_error(
         resp.set_headers(error.headers)
     # What Falcon itself describes it does in English only.
     described = error.description if isinstance(error.description, Message) else detail
-    _write(req, resp, error.status_code, code, described)
+    _write(req, resp, _describe(req, error.status_code, code, described))
 
 
 async def _answer_database_error(
@@ -161,7 +168,7 @@ async def _answer_mistake(
     if resp is None:
         await _close(ws, _INTERNAL_ERROR)
         return
-    _write(req, resp, _INTERNAL_ERROR, "internal_error", _UNEXPECTED)
+    _write(req, resp, _describe(req, _INTERNAL_ERROR, "internal_error", _UNEXPECTED))
 
 
 async def _close(ws: WebSocket | None, status: int) -> None:
@@ -170,14 +177,15 @@ async def _close(ws: WebSocket | None, status: int) -> None:
         await ws.close(_SOCKET_INTERNAL_ERROR if status >= _INTERNAL_ERROR else _SOCKET_CODES_FROM + status)
 
 
-def _write(
-    req: Request, resp: Response, status: int, code: str, detail: str, errors: Sequence[FieldError] = ()
-) -> None:
-    language = reader_language(req)
-    resp.status = status
+def _describe(req: Request, status: int, code: str, detail: str, errors: Sequence[FieldError] = ()) -> dict[str, Any]:
+    request_id = getattr(req.context, "request_id", None)
+    return problem(status, code, detail, request_id, errors=errors, language=reader_language(req))
+
+
+def _write(req: Request, resp: Response, document: dict[str, Any]) -> None:
+    resp.status = document["status"]
     resp.content_type = PROBLEM
     resp.set_header("Cache-Control", "no-store")
-    resp.set_header("Content-Language", language)
+    resp.set_header("Content-Language", reader_language(req))
     resp.append_header("Vary", "Accept-Language")
-    request_id = getattr(req.context, "request_id", None)
-    resp.data = orjson.dumps(problem(status, code, detail, request_id, errors=errors, language=language))
+    resp.data = orjson.dumps(document)

@@ -31,8 +31,24 @@ are the same resources, except that `GET /tasks` answers a bare array. Every GET
 slash never matters. Live events come over the WebSocket `/ws`.
 """
 
+_PRECONDITION_FAILED: Final = 412
+_IF_MATCH: Final[Json] = {
+    "name": "If-Match",
+    "in": "header",
+    "description": "Only if this is still the version (412 otherwise).",
+    "schema": _TEXT_SCHEMA,
+    "example": '"3"',
+}
+_IDEMPOTENCY_KEY: Final[Json] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "Repeated within 24 hours under the same key, a request is answered as it was at first.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+    "example": "0f5c3d2e-9a6b-4c7d-8e1f-2a3b4c5d6e7f",
+}
 _COUNT: Final[Json] = {"type": "integer", "minimum": 0}
 HEADERS: Final[dict[str, Json]] = {
+    "ETag": {"description": "The version of the thing.", "schema": _TEXT_SCHEMA, "example": '"3"'},
     "Link": {
         "description": "The neighbouring pages (RFC 8288).",
         "schema": _TEXT_SCHEMA,
@@ -147,7 +163,11 @@ def _describe(path: str, method: str, operation: Operation, schemas: "_Schemas")
         "description": operation.description,
         "tags": [operation.tag],
         "security": [] if operation.public else _security(operation),
-        "parameters": [*_path_parameters(path), *schemas.query_parameters(operation.query)],
+        "parameters": [
+            *_path_parameters(path),
+            *schemas.query_parameters(operation.query),
+            *_header_parameters(operation),
+        ],
         "responses": {str(operation.status): _describe_answer(operation, schemas)}
         | {str(status): {"$ref": f"#/components/responses/{_failure_name(status)}"} for status in _failures(operation)},
     }
@@ -163,6 +183,13 @@ def _path_parameters(path: str) -> Iterator[Json]:
     for name, converter in _PARAMETER.findall(path):
         schema = _ID_SCHEMA if converter == "id" else _TEXT_SCHEMA
         yield {"name": name, "in": "path", "required": True, "schema": schema, "example": 7 if converter else "…"}
+
+
+def _header_parameters(operation: Operation) -> Iterator[Json]:
+    if operation.idempotent:
+        yield _IDEMPOTENCY_KEY
+    if _PRECONDITION_FAILED in operation.errors:
+        yield _IF_MATCH
 
 
 def _describe_answer(operation: Operation, schemas: "_Schemas") -> Json:
@@ -182,6 +209,8 @@ def _failures(operation: Operation) -> list[int]:
         implied |= {401, 403}
     if operation.bodies:
         implied |= {400, 413, 415}
+    if operation.idempotent:
+        implied.add(409)
     return sorted(implied | set(operation.errors))
 
 

@@ -50,6 +50,7 @@ class Operation:
     answer: Any
     media_type: str
     headers: tuple[str, ...]
+    idempotent: bool
     errors: tuple[int, ...]
 
 
@@ -83,6 +84,7 @@ def document(  # noqa: PLR0913 - each argument is one fact of the operation, and
     body_optional: bool = False,
     media_type: str = JSON,
     headers: tuple[str, ...] = (),
+    idempotent: bool = False,
     errors: tuple[int, ...] = (),
 ) -> Callable[[Responder], Responder]:
     """Describe a responder, and hold requests to the description.
@@ -100,6 +102,7 @@ def document(  # noqa: PLR0913 - each argument is one fact of the operation, and
         body_optional: Whether no body counts as `{}`.
         media_type: The type of the answer.
         headers: The headers of the answer that are worth knowing, out of `api.openapi.HEADERS`.
+        idempotent: Whether it takes an `Idempotency-Key`.
         errors: The failures of its own. Those that follow from the rest (401, 422, ...) need not be named.
     """
 
@@ -123,6 +126,7 @@ def document(  # noqa: PLR0913 - each argument is one fact of the operation, and
             answer=answer_type,
             media_type=media_type,
             headers=headers,
+            idempotent=idempotent,
             errors=errors,
         )
 

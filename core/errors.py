@@ -21,7 +21,7 @@ class FieldError:
 
 
 class Failure(Exception):  # noqa: N818 - it is the root of failures that are a part of the contract, not of mistakes.
-    """A foreseen failure that the caller is told about."""
+    """A foreseen failure that the caller is told about; `at` numbers the operation, where a request holds several."""
 
     code: ClassVar[str] = "failure"
 
@@ -29,6 +29,7 @@ class Failure(Exception):  # noqa: N818 - it is the root of failures that are a 
         super().__init__(detail)
         self.detail = detail
         self.stable_code = code or self.code
+        self.at: int | None = None
 
 
 class Invalid(Failure):

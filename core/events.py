@@ -5,16 +5,17 @@ to a Redis stream (see `core.services.publication`); until then a row without a 
 to be lost.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import orjson
 import structlog
 from structlog.contextvars import get_contextvars
 
 from core.db import after_commit, execute
+from core.documents import Document
 from core.models.task import TASK_JSON
 
 log = structlog.get_logger()
@@ -24,6 +25,10 @@ TASK_UPDATED: Final = "task.updated"
 TASK_DELETED: Final = "task.deleted"
 TASK_ENRICHED: Final = "task.enriched"
 TASK_ASSIGNED: Final = "task.assigned"
+TASK_DELEGATED: Final = "task.delegated"
+TASK_COMMENTED: Final = "task.commented"
+TASK_REMINDER: Final = "task.reminder"
+TASK_OVERDUE: Final = "task.overdue"
 SESSIONS_REVOKED: Final = "sessions.revoked"
 
 # Events of these kinds are for the servers, not for listeners.
@@ -31,12 +36,20 @@ INTERNAL_TYPES: Final = frozenset({SESSIONS_REVOKED})
 
 STREAM_KEY: Final = "allweather:events"
 
-_AUDIENCE = "array_remove(ARRAY[t.user_id, t.assignee_id], NULL)"
+_AUDIENCE = """ARRAY(SELECT t.user_id UNION SELECT t.assignee_id WHERE t.assignee_id IS NOT NULL
+    UNION SELECT user_id FROM group_members WHERE group_id = t.group_id)"""
 
+# `more` is a JSON object whose members are put behind the task's.
 _RECORD_TASK = f"""
-INSERT INTO events (type, task_id, actor_id, audience, request_id, data)
-SELECT %(type)s, t.id, %(actor_id)s, {_AUDIENCE}, %(request_id)s, {TASK_JSON}
-FROM tasks t WHERE t.id = %(task_id)s RETURNING data::text
+WITH task AS (SELECT t.id, t.version, {TASK_JSON}::text AS document, {_AUDIENCE} AS audience
+              FROM tasks t WHERE t.id = %(task_id)s),
+     event AS (INSERT INTO events (type, task_id, actor_id, audience, request_id, data)
+               SELECT %(type)s, id, %(actor_id)s, audience, %(request_id)s,
+                      coalesce(left(document, -1) || ',' || substr(%(more)s, 2), document)::json
+               FROM task),
+     activity AS (INSERT INTO task_activity (task_id, type, actor_id, changes)
+                  SELECT id, %(type)s, %(actor_id)s, %(changes)s FROM task)
+SELECT document, version FROM task
 """
 
 _RECORD = """
@@ -52,6 +65,9 @@ FROM events WHERE seq > %(since)s ORDER BY seq LIMIT %(limit)s
 _BOUNDS = """
 SELECT state.last_seq, coalesce((SELECT min(seq) FROM events), state.last_seq + 1) FROM event_log_state state
 """
+
+Change = tuple[Any, Any]
+"""The value of a field before and after."""
 
 _wake_ups: list[Callable[[], object]] = []
 
@@ -105,16 +121,32 @@ def _wake() -> None:
         wake_up()
 
 
-def record_task(kind: str, task_id: int, actor_id: int | None) -> str:
-    """Record what happened to a task, in the running unit of work; answers the task's JSON as recorded.
+def record_task(
+    kind: str,
+    task_id: int,
+    actor_id: int | None,
+    *,
+    changes: Mapping[str, Change] | None = None,
+    more: Mapping[str, Any] | None = None,
+) -> Document:
+    """Record what happened to a task, in the running unit of work; answers the task as recorded.
 
-    The event shows the task as it is at this point, and is for those who may read it at this point.
+    The event shows the task as it is at this point, and is for those who may read it at this point. The task's history
+    tells `changes` by the names of the fields; `more` is what listeners get beside the task's own fields.
     """
-    parameters = {"type": kind, "task_id": task_id, "actor_id": actor_id, "request_id": _request_id()}
-    (data,) = execute(_RECORD_TASK, parameters).fetchone()
+    told = {name: {"from": before, "to": after} for name, (before, after) in (changes or {}).items()}
+    parameters = {
+        "type": kind,
+        "task_id": task_id,
+        "actor_id": actor_id,
+        "request_id": _request_id(),
+        "changes": orjson.dumps(told).decode(),
+        "more": None if more is None else orjson.dumps(more).decode(),
+    }
+    document, version = execute(_RECORD_TASK, parameters).fetchone()
     after_commit(_wake)
     after_commit(partial(log.info, "change", kind=kind, task_id=task_id, actor_id=actor_id))
-    return str(data)
+    return Document(task_id, document, version)
 
 
 def record(kind: str, *, audience: Iterable[int], data: dict[str, object], actor_id: int | None = None) -> None:

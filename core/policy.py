@@ -51,15 +51,17 @@ def missing_scope(actor: Actor, scope: Scope) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class TaskAccess:
-    """The columns of a task on which permission depends."""
+    """On what permission over a task depends, for one caller: its people, and the caller's place in its group."""
 
     owner_id: int
     assignee_id: int | None
+    in_group: bool = False
+    manages_group: bool = False
 
 
 def may_read_task(actor: Actor, task: TaskAccess) -> bool:
-    """Owner, assignee and admins read a task."""
-    return actor.is_admin or actor.user_id in {task.owner_id, task.assignee_id}
+    """Owner, assignee, the task's group and admins read a task."""
+    return actor.is_admin or task.in_group or actor.user_id in {task.owner_id, task.assignee_id}
 
 
 def may_update_task(actor: Actor, task: TaskAccess) -> bool:
@@ -68,13 +70,51 @@ def may_update_task(actor: Actor, task: TaskAccess) -> bool:
 
 
 def may_assign_task(actor: Actor, task: TaskAccess) -> bool:
-    """Only the owner and admins say who works on a task."""
-    return actor.is_admin or actor.user_id == task.owner_id
+    """The owner, the managers of its group and admins say who works on a task."""
+    return actor.is_admin or task.manages_group or actor.user_id == task.owner_id
+
+
+def may_delegate_task(actor: Actor, task: TaskAccess) -> bool:
+    """An assignee passes a task on, and so does who may assign it."""
+    return actor.user_id == task.assignee_id or may_assign_task(actor, task)
 
 
 def may_delete_task(actor: Actor, task: TaskAccess) -> bool:
     """Only the owner and admins delete a task."""
     return actor.is_admin or actor.user_id == task.owner_id
+
+
+def may_change_comment(actor: Actor, author_id: int | None) -> bool:
+    """Only its author changes a comment."""
+    return actor.user_id == author_id
+
+
+def may_delete_comment(actor: Actor, task: TaskAccess, author_id: int | None) -> bool:
+    """The author, the task's owner and admins delete a comment."""
+    return may_change_comment(actor, author_id) or may_delete_task(actor, task)
+
+
+def may_create_group(actor: Actor) -> bool:
+    """Managers and admins make groups."""
+    return actor.is_admin or actor.role is Role.MANAGER
+
+
+@dataclass(frozen=True, slots=True)
+class GroupAccess:
+    """The caller's place in a group."""
+
+    is_member: bool
+    is_manager: bool
+
+
+def may_read_group(actor: Actor, group: GroupAccess) -> bool:
+    """The members of a group and admins see it."""
+    return actor.is_admin or group.is_member
+
+
+def may_manage_group(actor: Actor, group: GroupAccess) -> bool:
+    """The managers of a group and admins rename and delete it, and say who belongs to it."""
+    return actor.is_admin or group.is_manager
 
 
 def may_administer(actor: Actor) -> bool:

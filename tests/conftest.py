@@ -21,6 +21,18 @@ PASSWORD = "correct horse battery"
 BCRYPT_ROUNDS = 4
 _PASSWORD_HASH = hash_password(PASSWORD, BCRYPT_ROUNDS)
 _STATEMENT_SECONDS = 10.0
+# Deleting the few rows of a test is faster than truncating all tables with their indexes. As a replica the server lets
+# foreign keys and triggers rest meanwhile.
+_EMPTY_ALL_TABLES = """
+SET session_replication_role = replica;
+DO $$ DECLARE name text; BEGIN
+    FOR name IN SELECT tablename FROM pg_tables
+                WHERE schemaname = 'public' AND tablename NOT IN ('migratehistory', 'event_log_state')
+    LOOP EXECUTE format('DELETE FROM %%I', name); END LOOP;
+END $$;
+SET session_replication_role = DEFAULT;
+UPDATE event_log_state SET jobs_seq = last_seq;
+"""
 
 
 @pytest.fixture(scope="session")
@@ -71,11 +83,7 @@ def settings(environ: dict[str, str]) -> Settings:
 def database(postgres_url: str, redis_url: str) -> Iterator[None]:
     """The database without rows and Redis without keys. Numbers go on, as they would in production."""
     db.configure(postgres_url, application="tests", statement_seconds=_STATEMENT_SECONDS)
-    db.execute(
-        "TRUNCATE users, sessions, ws_tickets, audit_log, login_failures, tasks, events, analytics_rollups,"
-        " analytics_deltas;"
-        "UPDATE event_log_state SET jobs_seq = last_seq"
-    )
+    db.execute(_EMPTY_ALL_TABLES)
     with Redis.from_url(redis_url) as redis:
         redis.flushdb()
     yield

@@ -1,15 +1,21 @@
-"""Tasks: the collection and one task."""
+"""Tasks: the collection, one task, and many changes at once."""
 
+from typing import Any
 from urllib.parse import urlencode
 
 from falcon.asgi import Request, Response
 
 from api.bridge import Bridge
+from api.creation import create, run_once
+from api.errors import describe_failure
 from api.operations import document
+from api.preconditions import answer_version, expected_versions
+from api.schemas.bulk import BulkAnswer, BulkRequest
 from api.schemas.tasks import TaskInput, TaskList, TaskListQuery, TaskOut, TaskPatch
+from core.errors import Failure
 from core.policy import Scope
-from core.services import tasks
-from core.services.tasks import TaskPage
+from core.services import bulk, task_lists, tasks
+from core.services.task_lists import TaskPage
 
 
 class TaskCollection:
@@ -24,16 +30,15 @@ class TaskCollection:
         description="Its weather is brought by a worker; `weather_status` is `pending` until then.",
         body=TaskInput,
         answer=(201, TaskOut),
-        headers=("Location",),
+        headers=("Location", "ETag"),
+        idempotent=True,
         tag="tasks",
     )
     async def on_post(self, req: Request, resp: Response) -> None:
         """Create a task of the caller."""
-        actor = req.context.actor
-        task_id, task = await self._bridge.run(tasks.create_task, actor, req.context.json.values())
-        resp.status = 201
-        resp.location = f"{req.path}/{task_id}"
-        resp.data = task.encode()
+        fields = req.context.json.values()
+        created = await create(self._bridge, req, resp, tasks.create_task, req.context.actor, fields)
+        answer_version(req, resp, created)
 
     @document(
         summary="List tasks",
@@ -47,8 +52,10 @@ class TaskCollection:
         """Answer a page in its envelope."""
         page = await self._page(req, resp)
         query: TaskListQuery = req.context.query
+        cursor = "null" if page.next_cursor is None else f'"{page.next_cursor}"'
         resp.data = (
-            f'{{"items":{page.items},"total":{page.total},"skip":{query.skip},"limit":{query.limit},"next_cursor":null}}'
+            f'{{"items":{page.items},"total":{page.total},"skip":{query.skip},"limit":{query.limit},'
+            f'"next_cursor":{cursor}}}'
         ).encode()
 
     @document(
@@ -69,9 +76,9 @@ class TaskCollection:
     async def _page(self, req: Request, resp: Response) -> TaskPage:
         actor = req.context.actor
         query: TaskListQuery = req.context.query
-        page = await self._bridge.run(tasks.list_tasks, actor, query.query())
+        page = await self._bridge.run(task_lists.list_tasks, actor, query.query())
         resp.set_header("X-Total-Count", str(page.total))
-        _append_links(req, resp, query, page.total)
+        _append_links(req, resp, query, page)
         return page
 
 
@@ -81,11 +88,17 @@ class TaskItem:
     def __init__(self, bridge: Bridge) -> None:
         self._bridge = bridge
 
-    @document(summary="Read a task", scope=Scope.TASKS_READ, answer=(200, TaskOut), errors=(403, 404), tag="tasks")
+    @document(
+        summary="Read a task",
+        scope=Scope.TASKS_READ,
+        answer=(200, TaskOut),
+        headers=("ETag",),
+        errors=(403, 404),
+        tag="tasks",
+    )
     async def on_get(self, req: Request, resp: Response, task_id: int) -> None:
         """Answer a task."""
-        actor = req.context.actor
-        resp.data = (await self._bridge.run(tasks.read_task, actor, task_id)).encode()
+        answer_version(req, resp, await self._bridge.run(tasks.read_task, req.context.actor, task_id))
 
     @document(
         summary="Replace a task",
@@ -93,7 +106,8 @@ class TaskItem:
         description="Writable fields that are left out return to their defaults.",
         body=TaskInput,
         answer=(200, TaskOut),
-        errors=(403, 404),
+        headers=("ETag",),
+        errors=(403, 404, 412),
         tag="tasks",
     )
     async def on_put(self, req: Request, resp: Response, task_id: int) -> None:
@@ -106,33 +120,72 @@ class TaskItem:
         description="A JSON merge patch: the fields it names change, and null clears.",
         body=TaskPatch,
         answer=(200, TaskOut),
-        errors=(403, 404),
+        headers=("ETag",),
+        errors=(403, 404, 412),
         tag="tasks",
     )
     async def on_patch(self, req: Request, resp: Response, task_id: int) -> None:
         """Change the fields that the patch names."""
         await self._change(req, resp, task_id)
 
-    @document(summary="Delete a task", scope=Scope.TASKS_WRITE, answer=(204, None), errors=(403, 404), tag="tasks")
+    @document(summary="Delete a task", scope=Scope.TASKS_WRITE, answer=(204, None), errors=(403, 404, 412), tag="tasks")
     async def on_delete(self, req: Request, resp: Response, task_id: int) -> None:
         """Delete a task."""
-        actor = req.context.actor
-        await self._bridge.run(tasks.delete_task, actor, task_id)
+        await self._bridge.run(tasks.delete_task, req.context.actor, task_id, expected_versions(req))
         resp.status = 204
 
     async def _change(self, req: Request, resp: Response, task_id: int) -> None:
-        actor = req.context.actor
         body: TaskInput | TaskPatch = req.context.json
-        resp.data = (await self._bridge.run(tasks.update_task, actor, task_id, body.values())).encode()
+        expected = expected_versions(req)
+        changed = await self._bridge.run(tasks.update_task, req.context.actor, task_id, body.values(), expected)
+        answer_version(req, resp, changed)
 
 
-def _append_links(req: Request, resp: Response, query: TaskListQuery, total: int) -> None:
+class TaskBulk:
+    """Many changes at once."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        self._bridge = bridge
+
+    @document(
+        summary="Change many tasks",
+        scope=Scope.TASKS_WRITE,
+        description="Up to 100 operations, each with a result of its own, or with `atomic` all or none: then the "
+        "failure of one is the answer, and its `operation` is the number of it, from 0.",
+        body=BulkRequest,
+        answer=(200, BulkAnswer),
+        errors=(403, 404, 412),
+        idempotent=True,
+        tag="tasks",
+    )
+    async def on_post(self, req: Request, resp: Response) -> None:
+        """Carry out all operations."""
+        body: BulkRequest = req.context.json
+        operations = [operation.operation() for operation in body.operations]
+
+        def describe(failure: Failure) -> dict[str, Any]:
+            problem = describe_failure(req, failure)
+            return {"status": problem["status"], "problem": problem}
+
+        actor = req.context.actor
+        answer = await run_once(self._bridge, req, resp, bulk.change_tasks, actor, operations, body.atomic, describe)
+        resp.data = answer.json.encode()
+
+
+def _append_links(req: Request, resp: Response, query: TaskListQuery, page: TaskPage) -> None:
     """Link to the neighbouring pages (RFC 8288), with the caller's own filters."""
+    if query.cursor is not None:
+        if page.next_cursor is not None:
+            _append_link(req, resp, "next", {"cursor": page.next_cursor})
+        return
     pages = {"first": 0}
     if query.skip > 0:
         pages["prev"] = max(query.skip - query.limit, 0)
-    if query.skip + query.limit < total:
+    if query.skip + query.limit < page.total:
         pages["next"] = query.skip + query.limit
     for relation, skip in pages.items():
-        parameters = {**req.params, "skip": skip, "limit": query.limit}
-        resp.append_link(f"{req.path}?{urlencode(parameters)}", relation)
+        _append_link(req, resp, relation, {"skip": skip, "limit": query.limit})
+
+
+def _append_link(req: Request, resp: Response, relation: str, place: dict[str, Any]) -> None:
+    resp.append_link(f"{req.path}?{urlencode({**req.params, **place})}", relation)

@@ -6,6 +6,7 @@ from falcon.asgi import Request, Response
 from api.auth import Authenticator
 from api.bridge import Bridge
 from api.operations import document
+from api.pages import answer_page
 from api.resources.accounts import leave
 from api.schemas.accounts import Profile
 from api.schemas.users import AccountChange, AccountExport, AccountList, AccountQuery, AuditList, AuditQuery, Farewell
@@ -149,5 +150,4 @@ class AuditLog:
         require_admin(req)
         query: AuditQuery = req.context.query
         page = await self._bridge.run(audit.read, query.user_id, query.skip, query.limit)
-        resp.set_header("X-Total-Count", str(page.total))
-        resp.data = f'{{"items":{page.items},"total":{page.total},"skip":{query.skip},"limit":{query.limit}}}'.encode()
+        answer_page(resp, page, query)

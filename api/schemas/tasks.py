@@ -7,7 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 
 from api.schemas.common import Day, Identifier, Input, Instant, PageQuery
 from core.messages import msg
-from core.services.tasks import NEWEST_FIRST, SORTABLE, SortKey, TaskQuery
+from core.services.task_lists import BEST_FIRST, NEWEST_FIRST, SORTABLE, SortKey, TaskQuery
 from core.weather import city_key
 
 Status = Literal["todo", "in_progress", "done"]
@@ -32,6 +32,7 @@ class TaskInput(Input):
     due_at: Instant | None = None
     city: City | None = None
     assignee_id: Identifier | None = None
+    group_id: Identifier | None = None
 
     def values(self) -> dict[str, Any]:
         """Every writable field."""
@@ -50,6 +51,7 @@ class TaskPatch(Input):
     due_at: Instant | None = None
     city: City | None = None
     assignee_id: Identifier | None = None
+    group_id: Identifier | None = None
 
     @model_validator(mode="after")
     def _keeps_what_must_be(self) -> Self:
@@ -78,24 +80,62 @@ class TaskListQuery(PageQuery):
     priority: Annotated[tuple[Priority, ...], BeforeValidator(_split)] | None = None
     user_id: Identifier | None = None
     assignee_id: Identifier | None = None
+    group_id: Identifier | None = None
     city: City | None = None
+    q: (
+        Annotated[
+            str,
+            Field(
+                min_length=1,
+                max_length=200,
+                description="Words of the title or the description, from their beginning; quotes, OR and - work.",
+                examples=["gutters -roof"],
+            ),
+        ]
+        | None
+    ) = None
+    overdue: Annotated[bool, Field(description="Whether the deadline has passed and the task is not done.")] | None = (
+        None
+    )
     created_from: Instant | Day | None = None
     created_to: Instant | Day | None = None
     due_from: Instant | Day | None = None
     due_to: Instant | Day | None = None
-    sort: Annotated[
-        str,
-        Field(
-            description=f"Columns, separated by commas, `-` before one for descending: {', '.join(SORTABLE)}.",
-            examples=["-created_at,title"],
-        ),
-    ] = "-created_at"
+    sort: (
+        Annotated[
+            str,
+            Field(
+                description=f"Columns, separated by commas, `-` before one for descending: {', '.join(SORTABLE)}. "
+                "The newest first by default, and the most relevant with `q`; `relevance` takes `q`.",
+                examples=["-created_at,title"],
+            ),
+        ]
+        | None
+    ) = None
+    cursor: (
+        Annotated[
+            str,
+            Field(max_length=2000, description="The `next_cursor` of the page before; filters and order stay."),
+        ]
+        | None
+    ) = None
 
     @field_validator("sort")
     @classmethod
     def _sorts_by_columns(cls, value: str) -> str:
         _sort_keys(value)
         return value
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        if self.cursor is not None and self.skip:
+            raise ValueError(msg("skip and cursor exclude each other"))
+        if self.q is None and any(key.name == "relevance" for key in self._keys()):
+            raise ValueError(msg("relevance takes q"))
+        return self
+
+    def _keys(self) -> tuple[SortKey, ...]:
+        return _sort_keys(self.sort or "") or (NEWEST_FIRST if self.q is None else BEST_FIRST)
 
     def query(self) -> TaskQuery:
         """The same in the domain's words."""
@@ -104,6 +144,10 @@ class TaskListQuery(PageQuery):
             "priority": None if self.priority is None else list(self.priority),
             "user_id": self.user_id,
             "assignee_id": self.assignee_id,
+            "group_id": self.group_id,
+            "q": self.q,
+            "overdue": self.overdue or None,
+            "not_overdue": self.overdue is False or None,
             "city_key": None if self.city is None else city_key(self.city),
             "created_from": _beginning(self.created_from),
             "created_before": _end(self.created_to),
@@ -111,7 +155,7 @@ class TaskListQuery(PageQuery):
             "due_before": _end(self.due_to),
         }
         given = {name: value for name, value in filters.items() if value is not None}
-        return TaskQuery(given, _sort_keys(self.sort), self.skip, self.limit)
+        return TaskQuery(given, self._keys(), self.skip, self.limit, self.cursor)
 
 
 def _sort_keys(text: str) -> tuple[SortKey, ...]:
@@ -121,7 +165,7 @@ def _sort_keys(text: str) -> tuple[SortKey, ...]:
         raise ValueError(msg("can only name {columns}", columns=", ".join(SORTABLE)))
     if len(set(names)) < len(names):
         raise ValueError(msg("names a column twice"))
-    return keys or NEWEST_FIRST
+    return keys
 
 
 def _beginning(value: datetime | date | None) -> datetime | None:
@@ -202,10 +246,10 @@ class TaskOut(BaseModel):
 
 
 class TaskList(BaseModel):
-    """A page of tasks. `total` counts all pages; `next_cursor` is null where pages go by `skip`."""
+    """A page of tasks. `total` counts all pages; `next_cursor` leads to the next one, and is null on the last."""
 
     items: list[TaskOut]
     total: int
     skip: int
     limit: int
-    next_cursor: str | None = None
+    next_cursor: str | None

@@ -1,6 +1,7 @@
 """The peewee models, one module an aggregate, with their named queries."""
 
 from core.models.account import Session, Ticket, User
+from core.models.group import Group, GroupMember
 from core.models.task import Task
 
-__all__ = ["Session", "Task", "Ticket", "User"]
+__all__ = ["Group", "GroupMember", "Session", "Task", "Ticket", "User"]

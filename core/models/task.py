@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from peewee import SQL, BigIntegerField, CharField, IdentityField, IntegerField, JSONField
+from peewee import SQL, BigIntegerField, BooleanField, CharField, IdentityField, IntegerField, JSONField
 
 from core.models.base import BaseModel, DateTimeTZField
 
@@ -39,6 +39,7 @@ class Task(BaseModel):
     created_at = DateTimeTZField(constraints=[SQL("DEFAULT now()")])
     updated_at = DateTimeTZField(constraints=[SQL("DEFAULT now()")])
     version = IntegerField(default=1)
+    overdue_told = BooleanField(default=False)
 
     class Meta:
         table_name = "tasks"
@@ -46,4 +47,10 @@ class Task(BaseModel):
     @staticmethod
     def visible_to(*, is_admin: bool) -> str:
         """The condition, in SQL over `tasks t` and the parameter `actor_id`, under which one may read a task."""
-        return "true" if is_admin else "(t.user_id = %(actor_id)s OR t.assignee_id = %(actor_id)s)"
+        # As an array the groups are looked up once, before the scan, so that the condition can use three indexes.
+        return (
+            "true"
+            if is_admin
+            else """(t.user_id = %(actor_id)s OR t.assignee_id = %(actor_id)s OR t.group_id = ANY(
+            ARRAY(SELECT group_id FROM group_members WHERE user_id = %(actor_id)s)))"""
+        )

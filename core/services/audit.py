@@ -1,12 +1,12 @@
 """The audit log: who did what to which account, from where. Admins read it; nobody changes it."""
 
-from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
 from structlog.contextvars import get_contextvars
 
-from core.db import execute, fetch_one
+from core.db import execute
+from core.documents import Page, fetch_page
 
 REGISTERED: Final = "account.registered"
 LOGGED_IN: Final = "login.succeeded"
@@ -35,14 +35,6 @@ SELECT coalesce(json_agg(page), '[]')::text, (
 """
 
 
-@dataclass(frozen=True, slots=True)
-class AuditPage:
-    """One page, the newest first, as a JSON array, and how many entries there are on all pages."""
-
-    items: str
-    total: int
-
-
 def record(action: str, *, user_id: int | None, actor_id: int | None = None, **details: Any) -> None:
     """Note what happens to an account, in the running unit of work; the actor is the account itself by default.
 
@@ -62,8 +54,6 @@ def record(action: str, *, user_id: int | None, actor_id: int | None = None, **d
     )
 
 
-def read(user_id: int | None, skip: int, limit: int) -> AuditPage:
+def read(user_id: int | None, skip: int, limit: int) -> Page:
     """Read a page of the log, of one account or of all."""
-    row = fetch_one(_READ, {"user_id": user_id, "skip": skip, "limit": limit})
-    assert row is not None  # noqa: S101 - a select of two aggregates has exactly one row.
-    return AuditPage(items=row[0], total=row[1])
+    return fetch_page(_READ, {"user_id": user_id, "skip": skip, "limit": limit})

@@ -24,6 +24,12 @@ DELETE FROM login_failures WHERE subject IN (
     LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
 """
 
+_IDEMPOTENCY_KEYS = """
+DELETE FROM idempotency_keys WHERE (user_id, route, key) IN (
+    SELECT user_id, route, key FROM idempotency_keys WHERE created_at < now() - interval '24 hours'
+    LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+"""
+
 # Events are dated when they are recorded and numbered after they are committed, so an older one may have a higher
 # number. They go from the lowest number up to the first that is kept, so that what is kept has no holes, and only if
 # they have been published and turned into jobs.
@@ -40,7 +46,7 @@ DELETE FROM events WHERE seq IN (
 
 
 def purge_tokens() -> dict[str, int]:
-    """Remove tickets that nobody used in time, sessions that have ended and failures that count no more.
+    """Remove tickets that nobody used in time, sessions that have ended, and what counts no more.
 
     Answers how many of each.
     """
@@ -48,6 +54,7 @@ def purge_tokens() -> dict[str, int]:
         "tickets": _in_batches(_TICKETS),
         "sessions": _in_batches(_SESSIONS),
         "login_failures": _in_batches(_LOGIN_FAILURES),
+        "idempotency_keys": _in_batches(_IDEMPOTENCY_KEYS),
     }
 
 

@@ -108,7 +108,7 @@ def test_event_reaches_those_who_may_read_the_task(
         as_alice, as_bob, as_mallory, as_ada = (
             stack.enter_context(server.listening(actor)) for actor in (alice, bob, mallory, ada)
         )
-        task_id, _ = tasks.create_task(alice, {"title": "Sail"})
+        task_id = tasks.create_task(alice, {"title": "Sail"}).id
         created = publish(redis)
         tasks.update_task(alice, task_id, {"assignee_id": bob.user_id})
         remind(mallory)
@@ -384,7 +384,7 @@ class Writer:
 
     def _write(self) -> None:
         for number in range(_TASKS):
-            task_id, _ = tasks.create_task(self._alice, {"title": f"Task {number}"})
+            task_id = tasks.create_task(self._alice, {"title": f"Task {number}"}).id
             tasks.update_task(self._alice, task_id, {"assignee_id": self._bob.user_id})
         db.disconnect()
         self._written.set()

@@ -29,7 +29,7 @@ def test_a_request_id_is_kept_or_made(anybody: Caller) -> None:
 
 def test_one_line_a_request_with_who_what_and_how_long(as_alice: Caller, alice: Actor) -> None:
     with capture_logs() as lines:
-        as_alice.get("/api/v1/tasks?q=private", headers={"X-Request-ID": "the-request"})
+        as_alice.get("/api/v1/tasks?secret=private", headers={"X-Request-ID": "the-request"})
         wait_until(lambda: any(line["event"] == "request" for line in lines))
 
     (line,) = [line for line in lines if line["event"] == "request"]

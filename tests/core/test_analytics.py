@@ -27,7 +27,7 @@ def rollups() -> list[tuple[object, ...]]:
 
 
 def create_on(actor: Actor, created_at: datetime) -> int:
-    task_id, _ = tasks.create_task(actor, {"title": "dated"})
+    task_id = tasks.create_task(actor, {"title": "dated"}).id
     with unit_of_work():
         execute("UPDATE tasks SET created_at = %s WHERE id = %s", (created_at, task_id))
     return task_id

@@ -38,7 +38,7 @@ def stream(redis: Redis) -> list[events.Event]:
 
 
 def create(actor: Actor, title: str = "a task", **fields: object) -> int:
-    return tasks.create_task(actor, {"title": title, **fields})[0]
+    return tasks.create_task(actor, {"title": title, **fields}).id
 
 
 def test_events_are_numbered_in_order_without_gaps_and_appended(
@@ -212,7 +212,7 @@ def test_a_frame_holds_the_task_as_it_was_recorded(alice: Actor, redis: Redis, p
     frame = orjson.loads(event.frame())
 
     assert list(frame) == ["seq", "type", "task_id", "actor_id", "at", "data"]
-    assert frame["data"] == orjson.loads(tasks.read_task(alice, task_id))
+    assert frame["data"] == orjson.loads(tasks.read_task(alice, task_id).json)
     assert event.audience == (alice.user_id,)
 
 

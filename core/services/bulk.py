@@ -1,0 +1,62 @@
+"""Many changes of tasks in one request, each with an outcome of its own, or all of them or none."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import orjson
+
+from core.db import execute, unit_of_work
+from core.documents import Document
+from core.errors import Failure
+from core.policy import Actor
+from core.services import tasks
+
+_LOCK_IN_ORDER = "SELECT id FROM tasks WHERE id = ANY(%(task_ids)s) ORDER BY id FOR UPDATE"
+
+Describe = Callable[[Failure], dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One change: which kind, of which task (None for a new one), its fields, and the version that is expected."""
+
+    kind: Literal["create", "update", "delete"]
+    task_id: int | None
+    fields: dict[str, Any]
+    version: int | None
+
+
+def change_tasks(actor: Actor, operations: Sequence[Operation], atomic: bool, describe: Describe) -> Document:
+    """Carry out operations in their order and answer `{"results": [...]}`, one for each.
+
+    A failure undoes its own operation and is told by `describe`; where all are `atomic` it undoes them all.
+
+    Raises:
+        Failure: the first one, with `at` the number of its operation, if all are `atomic`.
+    """
+    results: list[dict[str, Any]] = []
+    with unit_of_work():
+        # Two requests that change the same tasks in different orders would otherwise wait for each other.
+        execute(_LOCK_IN_ORDER, {"task_ids": [operation.task_id for operation in operations if operation.task_id]})
+        for number, operation in enumerate(operations):
+            try:
+                document = _carry_out(actor, operation)
+            except Failure as failure:
+                if atomic:
+                    failure.at = number
+                    raise
+                results.append(describe(failure))
+            else:
+                status = 201 if operation.kind == "create" else 200
+                results.append({"status": status, "task": orjson.Fragment(document.json)})
+    return Document(0, orjson.dumps({"results": results}).decode())
+
+
+def _carry_out(actor: Actor, operation: Operation) -> Document:
+    if operation.task_id is None:
+        return tasks.create_task(actor, operation.fields)
+    expected = None if operation.version is None else {operation.version}
+    if operation.kind == "delete":
+        return tasks.delete_task(actor, operation.task_id, expected)
+    return tasks.update_task(actor, operation.task_id, operation.fields, expected)

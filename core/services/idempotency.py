@@ -1,0 +1,75 @@
+"""Create a thing once, however often its request is repeated under the same key.
+
+The answer is kept in the transaction that creates the thing, so there is never one without the other: not after a
+crash, and not without Redis.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from core.db import execute, fetch_one, unit_of_work
+from core.documents import Document
+from core.errors import Conflict, FieldError, Invalid
+from core.messages import msg
+
+_LOCK = "SELECT pg_try_advisory_xact_lock(hashtextextended(%(name)s, 0))"
+
+_FIND = """
+SELECT created_id, version, document, fingerprint FROM idempotency_keys
+WHERE user_id = %(user_id)s AND route = %(route)s AND key = %(key)s AND created_at > now() - interval '24 hours'
+"""
+
+_KEEP = """
+INSERT INTO idempotency_keys (user_id, route, key, fingerprint, created_id, version, document)
+VALUES (%(user_id)s, %(route)s, %(key)s, %(fingerprint)s, %(created_id)s, %(version)s, %(document)s)
+ON CONFLICT (user_id, route, key) DO UPDATE SET fingerprint = excluded.fingerprint, created_id = excluded.created_id,
+    version = excluded.version, document = excluded.document, created_at = now()
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Whose request this is, where to, under which key, and a digest of what it asks for."""
+
+    user_id: int
+    route: str
+    key: str
+    fingerprint: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a claim has come to; `is_replay` where it was created by an earlier request."""
+
+    document: Document
+    is_replay: bool
+
+
+def once(claim: Claim, create: Callable[..., Document], *args: Any) -> Outcome:
+    """Create what `create(*args)` does, or answer what it was when the claim was first made, for 24 hours.
+
+    A creation that fails leaves no trace, and may be tried again under the same key.
+
+    Raises:
+        Conflict: with code `idempotency_key_in_use`, while another request with this key is at it.
+        Invalid: with code `idempotency_key_reused`, where the key came with something else before.
+    """
+    where = {"user_id": claim.user_id, "route": claim.route, "key": claim.key}
+    with unit_of_work():
+        (locked,) = execute(_LOCK, {"name": f"{claim.user_id} {claim.route} {claim.key}"}).fetchone()
+        if not locked:
+            raise Conflict(msg("A request with this key is being served."), code="idempotency_key_in_use")
+        kept = fetch_one(_FIND, where)
+        if kept is not None:
+            created_id, version, document, fingerprint = kept
+            if bytes(fingerprint) != claim.fingerprint:
+                raise Invalid(
+                    [FieldError("Idempotency-Key", msg("came with another request before"))],
+                    code="idempotency_key_reused",
+                )
+            return Outcome(Document(created_id, document, version), is_replay=True)
+        made = create(*args)
+        values = {"fingerprint": claim.fingerprint, "created_id": made.id, "version": made.version}
+        execute(_KEEP, where | values | {"document": made.json})
+    return Outcome(made, is_replay=False)

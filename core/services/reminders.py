@@ -1,0 +1,117 @@
+"""Reminders and missed deadlines: told once each, late rather than never.
+
+Each is claimed by an UPDATE in the transaction that records its event, so however many workers look, one tells it, and
+one that dies in between leaves it to the next.
+"""
+
+from datetime import datetime
+from typing import Final
+
+from core import events
+from core.db import execute, fetch_one, unit_of_work
+from core.documents import Document
+from core.errors import NotFound
+from core.messages import msg
+from core.policy import Actor
+from core.services.task_access import lock_task, require_readable
+
+_BATCH: Final = 200
+
+_REMINDER_JSON = """(SELECT row_to_json(fields) FROM (
+    SELECT r.id, r.task_id, r.user_id, r.remind_at, r.seconds_before_due, r.fires_at, r.fired_at, r.created_at
+) fields)"""
+
+_CREATE = f"""
+WITH r AS (
+    INSERT INTO reminders (task_id, user_id, remind_at, seconds_before_due, fires_at)
+    VALUES (%(task_id)s, %(user_id)s, %(remind_at)s, %(seconds_before_due)s,
+            coalesce(%(remind_at)s, %(due_at)s::timestamptz - make_interval(secs => %(seconds_before_due)s)))
+    RETURNING *)
+SELECT r.id, {_REMINDER_JSON}::text FROM r
+"""
+
+_LIST = f"""
+SELECT coalesce(json_agg({_REMINDER_JSON} ORDER BY r.fires_at, r.id), '[]')::text
+FROM reminders r WHERE r.task_id = %(task_id)s
+"""
+
+# A task that is done needs no reminding; its reminder is over all the same.
+_CLAIM_REMINDERS = """
+WITH due AS (SELECT id FROM reminders WHERE fires_at <= now() AND fired_at IS NULL
+             ORDER BY fires_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+UPDATE reminders r SET fired_at = now() FROM due, tasks t WHERE r.id = due.id AND t.id = r.task_id
+RETURNING r.id, r.task_id, t.status <> 'done'
+"""
+
+_CLAIM_OVERDUE = """
+UPDATE tasks SET overdue_told = true WHERE id IN (
+    SELECT id FROM tasks WHERE due_at <= now() AND status <> 'done' AND NOT overdue_told
+    ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+RETURNING id
+"""
+
+
+def create_reminder(actor: Actor, task_id: int, remind_at: datetime | None, seconds_before_due: int | None) -> Document:
+    """Have a task's people reminded of it at a time, or so many seconds before its deadline, wherever that moves.
+
+    Raises:
+        NotFound, Forbidden: as `lock_task()` does.
+    """
+    with unit_of_work():
+        task, _ = lock_task(actor, task_id)
+        when = {"remind_at": remind_at, "seconds_before_due": seconds_before_due, "due_at": task.due_at}
+        created = fetch_one(_CREATE, when | {"task_id": task_id, "user_id": actor.user_id})
+        assert created is not None  # noqa: S101 - an insert that does not fail has a row.
+    return Document(*created)
+
+
+def list_reminders(actor: Actor, task_id: int) -> str:
+    """The reminders of a task, the next one first, as a JSON array.
+
+    Raises:
+        NotFound, Forbidden: as `require_readable()` does.
+    """
+    require_readable(actor, task_id)
+    row = fetch_one(_LIST, {"task_id": task_id})
+    return "[]" if row is None else str(row[0])
+
+
+def delete_reminder(actor: Actor, task_id: int, reminder_id: int) -> None:
+    """Take a reminder back.
+
+    Raises:
+        NotFound, Forbidden: as `lock_task()` does; NotFound also where the task has no such reminder.
+    """
+    with unit_of_work():
+        lock_task(actor, task_id)
+        deleted = execute("DELETE FROM reminders WHERE id = %s AND task_id = %s", (reminder_id, task_id)).rowcount
+        if not deleted:
+            raise NotFound(msg("There is no such reminder."), code="reminder_not_found")
+
+
+def fire_reminders() -> int:
+    """Tell of the reminders that are due, and answer of how many."""
+    total = 0
+    while True:
+        with unit_of_work():
+            claimed = execute(_CLAIM_REMINDERS, {"limit": _BATCH}).fetchall()
+            for reminder_id, task_id, is_open in claimed:
+                if is_open:
+                    more = {"reminder": {"id": reminder_id}}
+                    events.record_task(events.TASK_REMINDER, task_id, actor_id=None, more=more)
+        total += len(claimed)
+        if len(claimed) < _BATCH:
+            return total
+
+
+def tell_overdue() -> int:
+    """Tell of the tasks that have just missed their deadlines, and answer of how many."""
+    total = 0
+    while True:
+        with unit_of_work():
+            claimed = execute(_CLAIM_OVERDUE, {"limit": _BATCH}).fetchall()
+            for (task_id,) in claimed:
+                events.record_task(events.TASK_OVERDUE, task_id, actor_id=None)
+        total += len(claimed)
+        if len(claimed) < _BATCH:
+            return total

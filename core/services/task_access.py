@@ -1,0 +1,65 @@
+"""Which task somebody means, and what they may do with it: the gate before every use case of a task."""
+
+from collections.abc import Container
+
+from core.db import execute, fetch_one
+from core.errors import Forbidden, NotFound, PreconditionFailed
+from core.messages import msg
+from core.models import Task
+from core.policy import Actor, TaskAccess, may_read_task, may_update_task
+
+# What permission depends on, in SQL over `tasks t` and the parameter `actor_id`.
+ACCESS_COLUMNS = """t.user_id, t.assignee_id, (
+    SELECT is_manager FROM group_members m WHERE m.group_id = t.group_id AND m.user_id = %(actor_id)s)"""
+
+_ACCESS = f"SELECT {ACCESS_COLUMNS} FROM tasks t WHERE t.id = %(task_id)s"
+
+
+def task_access(owner_id: int, assignee_id: int | None, is_manager: bool | None) -> TaskAccess:
+    """What the values of `ACCESS_COLUMNS` mean."""
+    return TaskAccess(owner_id, assignee_id, in_group=is_manager is not None, manages_group=bool(is_manager))
+
+
+def require_readable(actor: Actor, task_id: int) -> TaskAccess:
+    """Tell what the caller may do with a task that they may read.
+
+    Raises:
+        NotFound: where there is no such task.
+        Forbidden: where the caller may not read it.
+    """
+    row = fetch_one(_ACCESS, {"task_id": task_id, "actor_id": actor.user_id})
+    if row is None:
+        raise task_not_found()
+    access = task_access(*row)
+    if not may_read_task(actor, access):
+        raise task_forbidden()
+    return access
+
+
+def lock_task(actor: Actor, task_id: int, expected: Container[int] | None = None) -> tuple[Task, TaskAccess]:
+    """Lock a task's row for the running unit of work, if the caller may change it.
+
+    Raises:
+        NotFound: where there is no such task.
+        Forbidden: where the caller may not change it.
+        PreconditionFailed: where its version is none of those `expected`.
+    """
+    task: Task | None = Task.select().where(Task.id == task_id).for_update().get_or_none()
+    if task is None:
+        raise task_not_found()
+    access = task_access(*execute(_ACCESS, {"task_id": task_id, "actor_id": actor.user_id}).fetchone())
+    if not may_update_task(actor, access):
+        raise task_forbidden()
+    if expected is not None and task.version not in expected:
+        raise PreconditionFailed(msg("The task has changed since you last saw it."), code="version_mismatch")
+    return task, access
+
+
+def task_not_found() -> NotFound:
+    """The failure where there is no such task."""
+    return NotFound(msg("There is no such task."), code="task_not_found")
+
+
+def task_forbidden() -> Forbidden:
+    """The failure where a task is not the caller's to see."""
+    return Forbidden(msg("This task belongs to someone else."), code="task_forbidden")

@@ -1,0 +1,222 @@
+"""Lists of tasks: which, in which order, and which page, by number or by a cursor.
+
+A page by cursor begins right after the last row of the page before, wherever that row is by now (keyset pagination), so
+rows that come or go elsewhere neither shift the page nor cost time.
+"""
+
+import base64
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, Final
+
+import orjson
+
+from core.db import fetch_one
+from core.errors import FieldError, Invalid
+from core.messages import msg
+from core.models import Task
+from core.models.task import PRIORITIES, STATUSES, TASK_JSON
+from core.policy import Actor
+
+# Words are matched from their beginning, so that `gutter` finds `gutters` in any language; quotes, OR and - work as
+# search engines have them. The dictionary `simple` gives a query's words as 'word', and a quote cannot be within one.
+_SEARCH: Final = "regexp_replace(websearch_to_tsquery('simple', %(q)s)::text, '''( |$|\\))', ''':*\\1', 'g')::tsquery"
+
+
+def _rank(column: str, values: tuple[str, ...]) -> str:
+    """The place of a column's value among all that it may have, from 1."""
+    return f"array_position(ARRAY[{', '.join(repr(value) for value in values)}], {column}::text)"
+
+
+_STATUS_RANK: Final = _rank("t.status", STATUSES)
+_PRIORITY_RANK: Final = _rank("t.priority", PRIORITIES)
+_RANKED: Final = {"status": STATUSES, "priority": PRIORITIES}
+
+_CONDITIONS: Final = {
+    "q": f"t.search @@ {_SEARCH}",
+    "status": f"{_STATUS_RANK} = ANY(%(status)s)",
+    "priority": f"{_PRIORITY_RANK} = ANY(%(priority)s)",
+    "user_id": "t.user_id = %(user_id)s",
+    "assignee_id": "t.assignee_id = %(assignee_id)s",
+    "group_id": "t.group_id = %(group_id)s",
+    "city_key": "t.city_key = %(city_key)s",
+    "created_from": "t.created_at >= %(created_from)s",
+    "created_before": "t.created_at < %(created_before)s",
+    "due_from": "t.due_at >= %(due_from)s",
+    "due_before": "t.due_at < %(due_before)s",
+    "overdue": "(t.due_at < now() AND t.status <> 'done')",
+    "not_overdue": "(t.due_at IS NULL OR t.due_at >= now() OR t.status = 'done')",
+}
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or "\x00" in value:
+        raise ValueError
+    return value
+
+
+def _number(value: Any) -> int:
+    if type(value) is not int or abs(value) >= 2**63:
+        raise ValueError
+    return value
+
+
+def _instant(value: Any) -> str:
+    if value not in {"infinity", "-infinity"}:
+        datetime.fromisoformat(_text(value))
+    return str(value)
+
+
+def _fraction(value: Any) -> float:
+    if not isinstance(value, int | float):
+        raise ValueError  # noqa: TRY004 - whatever is wrong with a cursor, it is the same to its reader.
+    return float(value)
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """Something to sort by that is never NULL: its SQL by direction, its SQL type, and how a cursor's value is read."""
+
+    ascending: str
+    descending: str
+    sql_type: str
+    read: Callable[[Any], Any]
+
+    def expression(self, *, descending: bool) -> str:
+        return self.descending if descending else self.ascending
+
+
+def _column(expression: str, sql_type: str, read: Callable[[Any], Any]) -> _Column:
+    return _Column(expression, expression, sql_type, read)
+
+
+_COLUMNS: Final = {
+    "id": _column("t.id", "bigint", _number),
+    "title": _column("t.title", "varchar", _text),
+    "status": _column(_STATUS_RANK, "integer", _number),
+    "priority": _column(_PRIORITY_RANK, "integer", _number),
+    # A task without a deadline comes last either way.
+    "due_at": _Column("coalesce(t.due_at, 'infinity')", "coalesce(t.due_at, '-infinity')", "timestamptz", _instant),
+    "created_at": _column("t.created_at", "timestamptz", _instant),
+    "updated_at": _column("t.updated_at", "timestamptz", _instant),
+    "relevance": _column(f"ts_rank(t.search, {_SEARCH})", "real", _fraction),
+}
+SORTABLE: Final = tuple(_COLUMNS)
+
+
+@dataclass(frozen=True, slots=True)
+class SortKey:
+    """One column to sort by."""
+
+    name: str
+    descending: bool = False
+
+    def __str__(self) -> str:
+        return f"-{self.name}" if self.descending else self.name
+
+
+NEWEST_FIRST: Final = (SortKey("created_at", descending=True),)
+BEST_FIRST: Final = (SortKey("relevance", descending=True),)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskQuery:
+    """Which tasks, in which order, and which page of them: the one after `cursor`, or from the number `skip` on.
+
+    `filters` holds values by the names of `_CONDITIONS`; to sort by `relevance` takes the filter `q`.
+    """
+
+    filters: dict[str, Any] = field(default_factory=dict)
+    sort: tuple[SortKey, ...] = NEWEST_FIRST
+    skip: int = 0
+    limit: int = 100
+    cursor: str | None = None
+
+    @property
+    def keys(self) -> tuple[SortKey, ...]:
+        """All that the order depends on: the id decides between equals, so that the order is complete."""
+        return (*self.sort, SortKey("id", descending=self.sort[-1].descending))
+
+
+@dataclass(frozen=True, slots=True)
+class TaskPage:
+    """One page: the JSON array of its tasks, how many there are on all pages, and the cursor of the next page."""
+
+    items: str
+    total: int
+    next_cursor: str | None
+
+
+def list_tasks(actor: Actor, query: TaskQuery) -> TaskPage:
+    """Answer a page of the tasks that the caller may read, with the total, in one round trip.
+
+    Raises:
+        Invalid: where the cursor is none of ours, or belongs to another order.
+    """
+    row = fetch_one(*statement(actor, query))
+    assert row is not None  # noqa: S101 - a select of aggregates has exactly one row.
+    items, total, last = row
+    return TaskPage(items, total, None if last is None else _cursor(query, last))
+
+
+def statement(actor: Actor, query: TaskQuery) -> tuple[str, dict[str, Any]]:
+    """The one statement behind a page, and its parameters."""
+    after = {} if query.cursor is None else _position(query)
+    sql = _list_sql(tuple(sorted(query.filters)), query.keys, is_admin=actor.is_admin, continues=bool(after))
+    ranks = {
+        name: [values.index(value) + 1 for value in query.filters[name]]
+        for name, values in _RANKED.items()
+        if name in query.filters
+    }
+    return sql, query.filters | ranks | after | {"actor_id": actor.user_id, "skip": query.skip, "limit": query.limit}
+
+
+@lru_cache(maxsize=512)
+def _list_sql(filters: tuple[str, ...], keys: tuple[SortKey, ...], *, is_admin: bool, continues: bool) -> str:
+    where = " AND ".join([Task.visible_to(is_admin=is_admin), *(_CONDITIONS[name] for name in filters)])
+    after = f"AND {_after(keys)}" if continues else ""
+    order = ", ".join(f"{_expression(key)} {'DESC' if key.descending else 'ASC'}" for key in keys)
+    values = ", ".join(_expression(key) for key in keys)
+    return f"""
+        SELECT coalesce(to_json((array_agg({TASK_JSON}))[:%(limit)s]), '[]')::text,
+               (SELECT count(*) FROM tasks t WHERE {where}),
+               CASE WHEN count(*) > %(limit)s THEN (array_agg(json_build_array({values})))[%(limit)s]::text END
+        FROM (SELECT * FROM tasks t WHERE {where} {after} ORDER BY {order} OFFSET %(skip)s LIMIT %(limit)s + 1) t
+    """
+
+
+def _expression(key: SortKey) -> str:
+    return _COLUMNS[key.name].expression(descending=key.descending)
+
+
+def _after(keys: tuple[SortKey, ...]) -> str:
+    """The condition of the rows that come after the cursor's; its first part is what an index can begin at."""
+    values = [f"%(after_{number})s::{_COLUMNS[key.name].sql_type}" for number, key in enumerate(keys)]
+    expressions = [_expression(key) for key in keys]
+    branches = []
+    for number, key in enumerate(keys):
+        equal = [f"{expressions[earlier]} = {values[earlier]}" for earlier in range(number)]
+        beyond = f"{expressions[number]} {'<' if key.descending else '>'} {values[number]}"
+        branches.append(" AND ".join([*equal, beyond]))
+    bound = f"{expressions[0]} {'<=' if keys[0].descending else '>='} {values[0]}"
+    return f"{bound} AND ({' OR '.join(f'({branch})' for branch in branches)})"
+
+
+def _cursor(query: TaskQuery, values: str) -> str:
+    text = orjson.dumps([",".join(map(str, query.keys)), orjson.loads(values)])
+    return base64.urlsafe_b64encode(text).decode().rstrip("=")
+
+
+def _position(query: TaskQuery) -> dict[str, Any]:
+    """The values of a cursor, as the parameters of `_after()`."""
+    cursor = query.cursor or ""
+    try:
+        order, values = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        if order != ",".join(map(str, query.keys)):
+            raise Invalid([FieldError("cursor", msg("belongs to another order"))])
+        pairs = zip(query.keys, values, strict=True)
+        return {f"after_{number}": _COLUMNS[key.name].read(value) for number, (key, value) in enumerate(pairs)}
+    except (ValueError, TypeError):
+        raise Invalid([FieldError("cursor", msg("is not a cursor of this list"))]) from None

@@ -1,0 +1,230 @@
+"""Lists of tasks: who sees what, filters, search, order, and pages that neither skip nor repeat."""
+
+import base64
+import random
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+import pytest
+
+from core.db import execute, unit_of_work
+from core.errors import Invalid
+from core.policy import Actor, TaskAccess, may_read_task
+from core.services import task_lists, tasks
+from core.services.task_lists import BEST_FIRST, NEWEST_FIRST, SORTABLE, SortKey, TaskQuery
+
+pytestmark = pytest.mark.usefixtures("database")
+
+PLAIN_COLUMNS = [name for name in SORTABLE if name != "relevance"]
+
+
+def create(actor: Actor, **fields: Any) -> int:
+    return tasks.create_task(actor, {"title": "a task"} | fields).id
+
+
+def ids_of(page: task_lists.TaskPage) -> list[int]:
+    return [task["id"] for task in orjson.loads(page.items)]
+
+
+class TestLists:
+    def titles(self, actor: Actor, sort: tuple[SortKey, ...] = NEWEST_FIRST, **filters: Any) -> list[str]:
+        page = task_lists.list_tasks(actor, TaskQuery(filters, sort))
+        found = [task["title"] for task in orjson.loads(page.items)]
+        assert page.total == len(found)
+        return found
+
+    def test_visibility_in_sql_agrees_with_the_policy(
+        self, alice: Actor, bob: Actor, mallory: Actor, ada: Actor
+    ) -> None:
+        cast = (alice, bob, mallory, ada)
+        for owner in cast:
+            for assignee in (None, *cast):
+                create(owner, assignee_id=None if assignee is None else assignee.user_id)
+
+        for actor in cast:
+            listed = {task["id"] for task in orjson.loads(task_lists.list_tasks(actor, TaskQuery()).items)}
+            rows = execute("SELECT id, user_id, assignee_id FROM tasks").fetchall()
+            assert listed == {row[0] for row in rows if may_read_task(actor, TaskAccess(*row[1:]))}
+
+    def test_each_filter(self, alice: Actor, bob: Actor, ada: Actor) -> None:
+        day = datetime(2026, 5, 1, tzinfo=UTC)
+        create(alice, title="a", status="done", city="London", due_at=day)
+        create(alice, title="b", priority="urgent", assignee_id=bob.user_id)
+        create(bob, title="c")
+        with unit_of_work():
+            execute("UPDATE tasks SET created_at = %s WHERE title = 'a'", (day,))
+
+        assert self.titles(ada, status=["done", "in_progress"]) == ["a"]
+        assert self.titles(ada, priority=["urgent"]) == ["b"]
+        assert self.titles(ada, user_id=bob.user_id) == ["c"]
+        assert self.titles(ada, assignee_id=bob.user_id) == ["b"]
+        assert self.titles(ada, city_key="london") == ["a"]
+        assert self.titles(ada, created_before=day + timedelta(seconds=1)) == ["a"]
+        assert self.titles(ada, created_from=day + timedelta(seconds=1)) == ["c", "b"]
+        assert self.titles(ada, overdue=True) == []
+        assert self.titles(ada, not_overdue=True) == ["c", "b", "a"]
+        assert self.titles(ada, due_from=day, due_before=day + timedelta(days=1)) == ["a"]
+        assert self.titles(ada, user_id=alice.user_id, status=["todo"], city_key="x' OR true --") == []
+
+    @pytest.mark.parametrize("name", PLAIN_COLUMNS)
+    def test_each_sort_has_a_direction_and_a_tie_break(self, name: str, alice: Actor) -> None:
+        for number, due_at in enumerate((None, datetime(2026, 5, 1, tzinfo=UTC), datetime(2026, 5, 2, tzinfo=UTC))):
+            create(
+                alice,
+                title=f"task {number}",
+                status=("todo", "in_progress", "done")[number],
+                priority=("low", "medium", "urgent")[number],
+                due_at=due_at,
+            )
+        expected = ["task 0", "task 1", "task 2"]
+
+        rising = self.titles(alice, (SortKey(name),))
+        falling = self.titles(alice, (SortKey(name, descending=True),))
+
+        if name == "due_at":
+            assert (rising, falling) == (["task 1", "task 2", "task 0"], ["task 2", "task 1", "task 0"])
+        else:
+            assert (rising, falling) == (expected, expected[::-1])
+
+    def test_pages_neither_skip_nor_repeat(self, alice: Actor) -> None:
+        for _ in range(7):
+            create(alice, title="the same")
+        pages = [task_lists.list_tasks(alice, TaskQuery(skip=skip, limit=3)) for skip in (0, 3, 6, 9)]
+
+        ids = [task["id"] for page in pages for task in orjson.loads(page.items)]
+
+        assert len(set(ids)) == len(ids) == 7
+        assert {page.total for page in pages} == {7}
+
+
+class TestSearch:
+    def titles(self, actor: Actor, q: str) -> list[str]:
+        page = task_lists.list_tasks(actor, TaskQuery({"q": q}, BEST_FIRST))
+        return [task["title"] for task in orjson.loads(page.items)]
+
+    def test_words_are_found_from_their_beginning_in_title_and_description(self, alice: Actor) -> None:
+        create(alice, title="Clean the gutters")
+        create(alice, title="Убрать снег", description="на крыше")
+        create(alice, title="Rest", description="The roof is clean but the gutters are not.")
+
+        assert self.titles(alice, "gutter") == ["Clean the gutters", "Rest"]
+        assert self.titles(alice, "крыш снег") == ["Убрать снег"]
+        assert self.titles(alice, "gutter -roof") == ["Clean the gutters"]
+        assert self.titles(alice, '"clean the"') == ["Clean the gutters"]
+        assert self.titles(alice, "снег OR rest") == ["Rest", "Убрать снег"]
+        assert self.titles(alice, "utters") == []
+
+    def test_the_title_weighs_more_than_the_description(self, alice: Actor) -> None:
+        create(alice, title="Anything", description="ladder")
+        create(alice, title="ladder")
+
+        assert self.titles(alice, "ladder") == ["ladder", "Anything"]
+
+    def test_nobody_finds_what_they_may_not_read(self, alice: Actor, mallory: Actor) -> None:
+        create(alice, title="A secret ladder")
+
+        assert self.titles(mallory, "ladder") == []
+
+    @pytest.mark.parametrize("q", ["!!!", "'", "a'b", ":*", "& | ! ( )", "\\", "-", '"', "a <-> b", "%s", "x':*|'y"])
+    def test_no_text_is_taken_for_a_query_of_the_database(self, q: str, alice: Actor) -> None:
+        create(alice, title="ladder")
+
+        assert self.titles(alice, q) == []
+
+
+class TestCursors:
+    def walk(self, actor: Actor, query: TaskQuery) -> Iterator[list[int]]:
+        cursor = None
+        while True:
+            page = task_lists.list_tasks(actor, TaskQuery(query.filters, query.sort, 0, query.limit, cursor))
+            yield ids_of(page)
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    @pytest.mark.parametrize(
+        "sort",
+        [
+            *[(SortKey(name),) for name in PLAIN_COLUMNS],
+            *[(SortKey(name, descending=True),) for name in PLAIN_COLUMNS],
+            (SortKey("priority", descending=True), SortKey("due_at"), SortKey("title", descending=True)),
+            (SortKey("due_at", descending=True), SortKey("status")),
+        ],
+        ids=lambda keys: ",".join(map(str, keys)),
+    )
+    def test_walking_gives_what_the_whole_list_holds(self, sort: tuple[SortKey, ...], alice: Actor) -> None:
+        chance = random.Random(7)  # noqa: S311 - the same tasks in every run.
+        day = datetime(2026, 5, 1, 12, 0, 0, 123456, tzinfo=UTC)
+        for _ in range(30):
+            create(
+                alice,
+                title=chance.choice("aBcÄ\"'"),
+                status=chance.choice(["todo", "in_progress", "done"]),
+                priority=chance.choice(["low", "urgent"]),
+                due_at=chance.choice([None, day, day + timedelta(microseconds=1)]),
+            )
+        whole = ids_of(task_lists.list_tasks(alice, TaskQuery(sort=sort)))
+
+        pages = list(self.walk(alice, TaskQuery(sort=sort, limit=7)))
+
+        assert [task_id for page in pages for task_id in page] == whole
+        assert [len(page) for page in pages] == [7, 7, 7, 7, 2]
+
+    def test_a_search_can_be_walked(self, alice: Actor) -> None:
+        for number in range(9):
+            create(alice, title="ladder " * (number % 3 + 1), description="ladder")
+
+        pages = list(self.walk(alice, TaskQuery({"q": "ladder"}, BEST_FIRST, limit=2)))
+
+        assert sorted(task_id for page in pages for task_id in page) == sorted({i for page in pages for i in page})
+        assert sum(map(len, pages)) == 9
+
+    def test_what_others_write_meanwhile_neither_shifts_nor_repeats_a_page(self, alice: Actor, bob: Actor) -> None:
+        there_all_the_time = [create(alice) for _ in range(20)]
+        deleted = there_all_the_time.pop(5)
+        seen: list[int] = []
+
+        for number, page in enumerate(self.walk(alice, TaskQuery(limit=4))):
+            seen += page
+            create(bob, assignee_id=alice.user_id)
+            if number == 1:
+                tasks.delete_task(alice, deleted)
+
+        assert [task_id for task_id in seen if task_id != deleted] == there_all_the_time[::-1]
+
+    def test_the_last_page_has_no_successor_even_if_it_is_full(self, alice: Actor) -> None:
+        for _ in range(4):
+            create(alice)
+
+        assert [len(page) for page in self.walk(alice, TaskQuery(limit=2))] == [2, 2]
+
+    @pytest.mark.parametrize(
+        "cursor",
+        [
+            "x",
+            "!",
+            "é",
+            base64.urlsafe_b64encode(b"[]").decode(),
+            base64.urlsafe_b64encode(b'["-created_at,-id",["2026-05-01",1,2]]').decode(),
+            base64.urlsafe_b64encode(b'["-created_at,-id",["yesterday",1]]').decode(),
+            base64.urlsafe_b64encode(b'["-created_at,-id",[null,1]]').decode(),
+            base64.urlsafe_b64encode(b'["-created_at,-id",["2026-05-01T09:00:00+00:00",9223372036854775808]]').decode(),
+            base64.urlsafe_b64encode(b'["-created_at,-id",["2026-05-01T09:00:00+00:00","1; DROP"]]').decode(),
+            base64.urlsafe_b64encode(b'{"a":1}').decode(),
+            "W" * 3000,
+        ],
+    )
+    def test_a_made_up_cursor_is_refused(self, cursor: str, alice: Actor) -> None:
+        with pytest.raises(Invalid) as failure:
+            task_lists.list_tasks(alice, TaskQuery(cursor=cursor))
+        assert [error.field for error in failure.value.errors] == ["cursor"]
+
+    def test_a_cursor_belongs_to_its_order(self, alice: Actor) -> None:
+        for _ in range(3):
+            create(alice)
+        cursor = task_lists.list_tasks(alice, TaskQuery(limit=1)).next_cursor
+
+        with pytest.raises(Invalid, match="not valid"):
+            task_lists.list_tasks(alice, TaskQuery(sort=(SortKey("title"),), cursor=cursor))
