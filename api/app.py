@@ -27,6 +27,7 @@ from api.resources.accounts import (
     TokenGranter,
 )
 from api.resources.analytics import AnalyticsSummary
+from api.resources.feedback import FeedbackCollection
 from api.resources.health import Liveness, Ready
 from api.resources.personal_tokens import PersonalTokenCollection, PersonalTokenItem
 from api.resources.realtime import Sockets, Tickets
@@ -180,6 +181,7 @@ def routes(services: Services) -> list[tuple[str, object, str | None]]:
         (f"{V1}/users", AccountCollection(bridge), None),
         (f"{V1}/users/{{user_id:id}}", AccountItem(bridge, authenticator), None),
         (f"{V1}/audit", AuditLog(bridge), None),
+        (f"{V1}/feedback", FeedbackCollection(bridge), None),
         (f"{V1}/ws/tickets", Tickets(bridge, settings), None),
         ("/ws", sockets, None),
         ("/ws/tasks/{client_id}", sockets, None),

@@ -73,7 +73,7 @@ def database(postgres_url: str, redis_url: str) -> Iterator[None]:
     db.configure(postgres_url, application="tests", statement_seconds=_STATEMENT_SECONDS)
     db.execute(
         "TRUNCATE users, sessions, ws_tickets, audit_log, login_failures, tasks, events, analytics_rollups,"
-        " analytics_deltas;"
+        " analytics_deltas, feedback;"
         "UPDATE event_log_state SET jobs_seq = last_seq"
     )
     with Redis.from_url(redis_url) as redis:
