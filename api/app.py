@@ -32,6 +32,7 @@ from api.resources.health import Liveness, Ready
 from api.resources.personal_tokens import PersonalTokenCollection, PersonalTokenItem
 from api.resources.realtime import Sockets, Tickets
 from api.resources.tasks import TaskCollection, TaskItem
+from api.resources.transfer import TaskExport, TaskImport
 from api.resources.users import AccountCollection, AccountItem, AuditLog, OwnAccount
 from api.routing import Router
 from api.wakeup import WakeUp, celery_sender
@@ -172,6 +173,8 @@ def routes(services: Services) -> list[tuple[str, object, str | None]]:
         *versioned_and_not,
         (f"{V1}/tasks", task_collection, None),
         ("/tasks", task_collection, "array"),
+        (f"{V1}/tasks/export", TaskExport(bridge), None),
+        (f"{V1}/tasks/import", TaskImport(bridge, settings.import_max_bytes), None),
         (f"{V1}/users/me", me, None),
         (f"{V1}/users/about_me", me, None),
         (f"{V1}/auth/tokens", PersonalTokenCollection(bridge, services.issuer), None),

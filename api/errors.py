@@ -105,8 +105,13 @@ def problem(
         "request_id": request_id,
     }
     if errors:
-        document["errors"] = [{"field": error.field, "message": translate(error.message, language)} for error in errors]
+        document["errors"] = say(errors, language)
     return document
+
+
+def say(errors: Sequence[FieldError], language: str) -> list[dict[str, str]]:
+    """Tell in the reader's language what is wrong with which field."""
+    return [{"field": error.field, "message": translate(error.message, language)} for error in errors]
 
 
 def install(app: "falcon.asgi.App[Request, Response]") -> None:

@@ -1,0 +1,39 @@
+"""Importing a batch: what is wrong with a line stays with that line, and what is wrong with us undoes the batch."""
+
+from typing import Any
+
+import pytest
+
+from core.db import execute
+from core.errors import Conflict, FieldError, Invalid, Unavailable
+from core.policy import Actor
+from core.services.transfer import START, Line, Refusal, import_batch, read_own_page
+
+LINES = [Line(number, text) for number, text in enumerate([b"first", b"second", b"third"], start=2)]
+
+
+def reader(failures: dict[bytes, Exception]) -> Any:
+    """Reads titles, but for those that fail."""
+
+    def read(text: bytes) -> dict[str, Any]:
+        if text in failures:
+            raise failures[text]
+        return {"title": text.decode()}
+
+    return read
+
+
+def test_a_line_that_fails_leaves_the_others_alone(alice: Actor) -> None:
+    mistakes = [FieldError("title", "is too plain")]
+
+    refusals = import_batch(alice, LINES, reader({b"first": Invalid(mistakes), b"third": Conflict("It is there.")}))
+
+    assert refusals == [Refusal(2, mistakes), Refusal(4, [FieldError("", "It is there.")])]
+    assert len(read_own_page(alice, START).tasks) == 1
+
+
+def test_a_batch_that_breaks_off_makes_nothing(alice: Actor) -> None:
+    with pytest.raises(Unavailable):
+        import_batch(alice, LINES, reader({b"third": Unavailable("Down.")}))
+
+    assert execute("SELECT (SELECT count(*) FROM tasks), (SELECT count(*) FROM events)").fetchone() == (0, 0)
