@@ -36,11 +36,13 @@ from api.resources.collaboration import (
     ReminderCollection,
     ReminderItem,
 )
+from api.resources.feedback import FeedbackCollection
 from api.resources.groups import GroupCollection, GroupItem, GroupMemberItem
 from api.resources.health import Liveness, Ready
 from api.resources.personal_tokens import PersonalTokenCollection, PersonalTokenItem
 from api.resources.realtime import Sockets, Tickets
 from api.resources.tasks import TaskBulk, TaskCollection, TaskItem
+from api.resources.transfer import TaskExport, TaskImport
 from api.resources.users import AccountCollection, AccountItem, AuditLog, OwnAccount
 from api.routing import Router
 from api.wakeup import WakeUp, celery_sender
@@ -190,6 +192,8 @@ def routes(services: Services) -> list[tuple[str, object, str | None]]:
         *versioned_and_not,
         (f"{V1}/tasks", task_collection, None),
         ("/tasks", task_collection, "array"),
+        (f"{V1}/tasks/export", TaskExport(bridge), None),
+        (f"{V1}/tasks/import", TaskImport(bridge, settings.import_max_bytes), None),
         (f"{V1}/users/me", me, None),
         (f"{V1}/users/about_me", me, None),
         (f"{V1}/auth/tokens", PersonalTokenCollection(bridge, services.issuer), None),
@@ -202,6 +206,7 @@ def routes(services: Services) -> list[tuple[str, object, str | None]]:
         (f"{V1}/groups/{{group_id:id}}", GroupItem(bridge), None),
         (f"{V1}/groups/{{group_id:id}}/members/{{user_id:id}}", GroupMemberItem(bridge), None),
         (f"{V1}/audit", AuditLog(bridge), None),
+        (f"{V1}/feedback", FeedbackCollection(bridge), None),
         (f"{V1}/ws/tickets", Tickets(bridge, settings), None),
         ("/ws", sockets, None),
         ("/ws/tasks/{client_id}", sockets, None),

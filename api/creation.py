@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 from falcon.asgi import Request, Response
@@ -30,21 +31,38 @@ async def create(
     return document
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One of several steps of a request whose body is streamed: where it begins, and the bytes that it is made of."""
+
+    position: int
+    content: bytes
+
+
 async def run_once(
-    bridge: Bridge, req: Request, resp: Response, function: Callable[..., Document], *args: Any
+    bridge: Bridge,
+    req: Request,
+    resp: Response,
+    function: Callable[..., Document],
+    *args: Any,
+    part: Part | None = None,
 ) -> Document:
-    """Run `function(*args)`, or where the request repeats one of the same key, answer what came of that one."""
+    """Run `function(*args)`, or where the request repeats one of the same key, answer what came of that one.
+
+    A request that takes several steps is repeated step by step: those that were done are not done again.
+    """
     key = req.get_header("Idempotency-Key")
     if key is None:
         return await bridge.run(function, *args)
     if not _KEY.fullmatch(key):
         raise Invalid([FieldError("Idempotency-Key", msg("must be 1 to 255 visible ASCII characters"))])
-    body = req.context.json.model_dump_json()
+    route = f"{req.method} {req.path.removeprefix(VERSION_PREFIX)}"
+    content = req.context.json.model_dump_json().encode() if part is None else part.content
     claim = Claim(
         user_id=req.context.actor.user_id,
-        route=f"{req.method} {req.path.removeprefix(VERSION_PREFIX)}",
+        route=route if part is None else f"{route} from {part.position}",
         key=key,
-        fingerprint=hashlib.sha256(body.encode()).digest(),
+        fingerprint=hashlib.sha256(content).digest(),
     )
     outcome = await bridge.run(idempotency.once, claim, function, *args)
     if outcome.is_replay:

@@ -23,6 +23,7 @@ from core.errors import (
     NotFound,
     PreconditionFailed,
     Rejected,
+    TooLarge,
     TooManyRequests,
     Unauthenticated,
     Unavailable,
@@ -40,6 +41,7 @@ STATUSES: Final[Mapping[type[Failure], int]] = {
     NotFound: 404,
     Conflict: 409,
     PreconditionFailed: 412,
+    TooLarge: 413,
     Invalid: 422,
     TooManyRequests: 429,
     Unavailable: 503,
@@ -105,8 +107,13 @@ def problem(
         "request_id": request_id,
     }
     if errors:
-        document["errors"] = [{"field": error.field, "message": translate(error.message, language)} for error in errors]
+        document["errors"] = say(errors, language)
     return document
+
+
+def say(errors: Sequence[FieldError], language: str) -> list[dict[str, str]]:
+    """Tell in the reader's language what is wrong with which field."""
+    return [{"field": error.field, "message": translate(error.message, language)} for error in errors]
 
 
 def install(app: "falcon.asgi.App[Request, Response]") -> None:

@@ -3,6 +3,7 @@
 What comes of it is held against a schema by `api.validation`.
 """
 
+from collections.abc import AsyncIterator
 from typing import Final
 
 import falcon
@@ -17,6 +18,9 @@ from core.messages import msg
 JSON: Final = falcon.MEDIA_JSON
 MERGE_PATCH: Final = "application/merge-patch+json"
 FORM: Final = falcon.MEDIA_URLENCODED
+JSON_LINES: Final = "application/x-ndjson"
+JSON_LINES_ALIAS: Final = "application/jsonl"
+CSV: Final = "text/csv"
 
 # A form holds a name and a password; taking one apart costs far more for each byte than JSON does.
 _MAX_FORM_BYTES: Final = 64 * 1024
@@ -74,6 +78,25 @@ class FormHandler(BaseHandler):
         return Pairs(falcon.uri.parse_query_string(text.decode("ascii"), keep_blank=True))
 
 
+async def read_chunks(req: "falcon.asgi.Request", max_bytes: int) -> AsyncIterator[bytes]:
+    """Read a body of at most `max_bytes` as it comes in, so that it need not be in memory as a whole.
+
+    Raises:
+        falcon.HTTPContentTooLarge: where it is longer than it may be.
+        falcon.HTTPBadRequest: where it ended early.
+    """
+    declared, received = req.content_length, 0
+    if declared is not None and declared > max_bytes:
+        raise _too_large(max_bytes)
+    async for chunk in req.stream:
+        received += len(chunk)
+        if received > max_bytes:
+            raise _too_large(max_bytes)
+        yield chunk
+    if declared is not None and received < declared:
+        raise _ended_early()
+
+
 async def _read(stream: AsyncReadableIO, declared: int | None, limit: int) -> bytes:
     if declared is not None and declared > limit:
         raise _too_large(limit)
@@ -81,8 +104,12 @@ async def _read(stream: AsyncReadableIO, declared: int | None, limit: int) -> by
     if len(body) > limit:
         raise _too_large(limit)
     if declared is not None and len(body) < declared:
-        raise falcon.HTTPBadRequest(description=msg("The body ended before the length it was announced with."))
+        raise _ended_early()
     return body
+
+
+def _ended_early() -> falcon.HTTPBadRequest:
+    return falcon.HTTPBadRequest(description=msg("The body ended before the length it was announced with."))
 
 
 def _too_large(limit: int) -> falcon.HTTPContentTooLarge:

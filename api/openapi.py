@@ -198,7 +198,8 @@ def _describe_answer(operation: Operation, schemas: "_Schemas") -> Json:
         "headers": _header_references((*operation.headers, *_ON_EVERY_ANSWER)),
     }
     if operation.answer is not None:
-        answer["content"] = {operation.media_type: schemas.content(operation.answer, "serialization")}
+        kinds = {operation.media_type: operation.answer, **operation.alternatives}
+        answer["content"] = {name: schemas.content(kind, "serialization") for name, kind in kinds.items()}
     return answer
 
 
@@ -248,6 +249,8 @@ class _Schemas:
                 kinds[body, "validation"] = TypeAdapter(body)
             if operation.answer is not None:
                 kinds[operation.answer, "serialization"] = TypeAdapter(operation.answer)
+            for alternative in operation.alternatives.values():
+                kinds[alternative, "serialization"] = TypeAdapter(alternative)
         # One call for all, so that types of the same name, or of two faces, get names that differ.
         self._references, shared = TypeAdapter.json_schemas(
             [(kind, mode, adapter) for (kind, mode), adapter in kinds.items()], ref_template=_SCHEMAS + "{model}"

@@ -46,9 +46,11 @@ class Operation:
     query: Schema
     bodies: Mapping[str, Schema]
     body_optional: bool
+    streamed: bool
     status: int
     answer: Any
     media_type: str
+    alternatives: Mapping[str, Schema]
     headers: tuple[str, ...]
     idempotent: bool
     errors: tuple[int, ...]
@@ -82,7 +84,9 @@ def document(  # noqa: PLR0913 - each argument is one fact of the operation, and
     body: Schema | None = None,
     form: Schema | None = None,
     body_optional: bool = False,
+    streamed: Mapping[str, Schema] | None = None,
     media_type: str = JSON,
+    alternatives: Mapping[str, Schema] | None = None,
     headers: tuple[str, ...] = (),
     idempotent: bool = False,
     errors: tuple[int, ...] = (),
@@ -100,7 +104,10 @@ def document(  # noqa: PLR0913 - each argument is one fact of the operation, and
         body: The schema of a JSON body; of a merge patch too, where the method is PATCH.
         form: The schema of a body that comes as a URL-encoded form.
         body_optional: Whether no body counts as `{}`.
+        streamed: A body that the responder reads from `req.stream` itself, held against nothing but its media type,
+            in lower case then in `req.content_type`: what it is like, by media type.
         media_type: The type of the answer.
+        alternatives: What the answer may also be, by media type.
         headers: The headers of the answer that are worth knowing, out of `api.openapi.HEADERS`.
         idempotent: Whether it takes an `Idempotency-Key`.
         errors: The failures of its own. Those that follow from the rest (401, 422, ...) need not be named.
@@ -112,6 +119,7 @@ def document(  # noqa: PLR0913 - each argument is one fact of the operation, and
             bodies[MERGE_PATCH] = body
         if form is not None:
             bodies[FORM] = form
+        bodies |= streamed or {}
         status, answer_type = answer
         operation = Operation(
             summary=summary,
@@ -122,9 +130,11 @@ def document(  # noqa: PLR0913 - each argument is one fact of the operation, and
             query=query,
             bodies=bodies,
             body_optional=body_optional,
+            streamed=streamed is not None,
             status=status,
             answer=answer_type,
             media_type=media_type,
+            alternatives=alternatives or {},
             headers=headers,
             idempotent=idempotent,
             errors=errors,
@@ -138,7 +148,9 @@ def document(  # noqa: PLR0913 - each argument is one fact of the operation, and
                 require_scope(context.actor, scope)
             if req.params or query is not NoQuery:
                 context.query = validate(query, Pairs(req.params))
-            if bodies:
+            if operation.streamed:
+                _expect_media_type(req, operation)
+            elif bodies:
                 context.json = await _read_body(req, operation)
             await responder(resource, req, resp, **parameters)
 
@@ -150,6 +162,12 @@ def document(  # noqa: PLR0913 - each argument is one fact of the operation, and
 
 async def _read_body(req: Request, operation: Operation) -> BaseModel:
     """Read the body and hold it against the schema of its media type; without a type it counts as JSON."""
+    schema = _expect_media_type(req, operation)
+    sent = await (req.get_media(default_when_empty=_EMPTY) if operation.body_optional else req.get_media())
+    return validate(schema, sent)
+
+
+def _expect_media_type(req: Request, operation: Operation) -> Schema:
     media_type = (req.content_type or JSON).partition(";")[0].strip().lower()
     schema = operation.bodies.get(media_type)
     if schema is None:
@@ -158,5 +176,4 @@ async def _read_body(req: Request, operation: Operation) -> BaseModel:
         )
     # Falcon looks its handlers up letter by letter, while media types know no case.
     req.content_type = media_type
-    sent = await (req.get_media(default_when_empty=_EMPTY) if operation.body_optional else req.get_media())
-    return validate(schema, sent)
+    return schema

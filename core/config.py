@@ -65,6 +65,7 @@ class Settings(BaseModel):
     database_timeout: float = Field(default=5.0, gt=0)
     password_threads: int = Field(default=2, gt=0)
     max_body_bytes: int = Field(default=1024 * 1024, gt=0)
+    import_max_bytes: int = Field(default=10 * 1024 * 1024, gt=0)
 
     socket_queue_frames: int = Field(default=256, gt=0)
     sockets_per_user: int = Field(default=5, gt=0)

@@ -78,6 +78,12 @@ class PreconditionFailed(Failure):
     code = "precondition_failed"
 
 
+class TooLarge(Failure):
+    """More than may be kept, or taken at once."""
+
+    code = "too_large"
+
+
 class TooManyRequests(Failure):
     """The caller is over a limit and may come back after `retry_after` seconds."""
 

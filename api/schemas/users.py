@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from api.schemas.accounts import Password, Profile
 from api.schemas.common import Identifier, Input, Instant, PageQuery
+from api.schemas.feedback import FeedbackOut
 from core.messages import msg
 from core.policy import Role
 
@@ -88,4 +89,5 @@ class AccountExport(BaseModel):
     profile: Profile
     sessions: list[dict[str, Any]]
     tasks: list[dict[str, Any]]
+    feedback: list[FeedbackOut]
     audit: list[AuditEntry]

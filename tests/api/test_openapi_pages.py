@@ -10,7 +10,7 @@ import pytest
 from falcon.asgi import Request, Response
 from falcon.testing import TestClient
 from openapi_spec_validator import OpenAPIV31SpecValidator
-from pydantic import BaseModel
+from pydantic import BaseModel, RootModel
 
 from api import errors, media
 from api.media import FORM, JSON, MERGE_PATCH
@@ -43,6 +43,10 @@ class NoteOut(BaseModel):
     text: str
     at: Instant | None
     labels: list[str]
+
+
+class NoteTable(RootModel[str]):
+    """Notes as a table."""
 
 
 class NoteQuery(PageQuery):
@@ -94,6 +98,19 @@ class Note:
         resp.status = 204
 
 
+class Files:
+    @document(
+        summary="Send notes",
+        streamed={"text/csv": NoteTable},
+        answer=(200, NoteOut),
+        media_type="application/x-ndjson",
+        alternatives={"text/csv": NoteTable},
+        tag="notes",
+    )
+    async def on_post(self, req: Request, resp: Response) -> None:
+        resp.text = f"{req.content_type}:{len(await req.stream.readall())}"
+
+
 class Open:
     @document(summary="Ask", answer=(200, NoteOut), tag="door", public=True)
     async def on_get(self, _req: Request, resp: Response, name: str) -> None:
@@ -113,6 +130,7 @@ def router() -> Router:
     for path in ("/notes", "/v1/notes"):
         router.add_route(path, Notes(), _asgi=True)
     router.add_route("/notes/{note_id:id}", Note(), _asgi=True)
+    router.add_route("/files", Files(), _asgi=True)
     router.add_route("/doors/{name}", Open(), _asgi=True)
     return router
 
@@ -149,12 +167,13 @@ class TestDocument:
             "/notes": ["get", "post"],
             "/v1/notes": ["get", "post"],
             "/notes/{note_id}": ["patch", "delete"],
+            "/files": ["post"],
             "/doors/{name}": ["get"],
         }
 
     def test_each_operation_has_an_id_of_its_own(self, described: dict[str, Any]) -> None:
         ids = [operation["operationId"] for operation in operations(described)]
-        assert len(ids) == len(set(ids)) == 7
+        assert len(ids) == len(set(ids)) == 8
 
     def test_what_needs_a_token_says_so(self, described: dict[str, Any]) -> None:
         closed, public = described["paths"]["/notes"]["get"], described["paths"]["/doors/{name}"]["get"]
@@ -171,6 +190,17 @@ class TestDocument:
 
         assert (list(post["content"]), post["required"]) == ([JSON, FORM], True)
         assert (list(patch["content"]), patch["required"]) == ([JSON, MERGE_PATCH], False)
+
+    def test_a_streamed_body_and_an_answer_of_several_types_are_told_too(self, described: dict[str, Any]) -> None:
+        post = described["paths"]["/files"]["post"]
+        table = {"$ref": "#/components/schemas/NoteTable"}
+
+        assert {kind: content["schema"] for kind, content in post["requestBody"]["content"].items()} == {
+            "text/csv": table
+        }
+        assert list(post["responses"]["200"]["content"]) == ["application/x-ndjson", "text/csv"]
+        assert post["responses"]["200"]["content"]["text/csv"]["schema"] == table
+        assert {"400", "413", "415"} <= set(post["responses"])
 
     def test_answers_are_told_with_their_headers(self, described: dict[str, Any]) -> None:
         listed = described["paths"]["/notes"]["get"]["responses"]["200"]

@@ -9,9 +9,10 @@ import orjson
 import pytest
 from falcon.asgi import Request, Response
 from falcon.testing import Result, TestClient, create_scope
+from pydantic import RootModel
 
 from api import errors, media
-from api.media import FORM, JSON, MERGE_PATCH
+from api.media import CSV, FORM, JSON, MERGE_PATCH
 from api.operations import document
 from api.schemas.common import Input
 
@@ -40,12 +41,23 @@ class Notes:
         resp.data = req.context.json.model_dump_json().encode()
 
 
+class NoteTable(RootModel[str]):
+    """Notes as a table."""
+
+
+class Files:
+    @document(summary="Send", streamed={CSV: NoteTable}, answer=(200, int), tag="notes", public=True)
+    async def on_post(self, req: Request, resp: Response) -> None:
+        resp.media = sum([len(chunk) async for chunk in media.read_chunks(req, LIMIT)])
+
+
 @pytest.fixture
 def app() -> Any:
     app = falcon.asgi.App()
     media.install(app, LIMIT)
     errors.install(app)
     app.add_route("/notes", Notes())
+    app.add_route("/files", Files())
     return app
 
 
@@ -148,7 +160,19 @@ def test_a_form_has_a_lower_limit(send: Send) -> None:
     assert_refused(send(b"text=" + b"x" * 64 * 1024, FORM), 413, "body_too_large")
 
 
-async def call(app: Any, chunks: AsyncIterator[bytes], **headers: str) -> int:
+def test_a_file_of_just_the_limit_is_read_whatever_is_in_it(app: Any) -> None:
+    def send(body: bytes, content_type: str) -> Result:
+        return TestClient(app).simulate_post("/files", body=body, headers={"Content-Type": content_type})
+
+    assert send(b"\xff" * LIMIT, "Text/CSV; charset=utf-8").json == LIMIT
+    assert_refused(send(b"\xff" * (LIMIT + 1), CSV), 413, "body_too_large")
+    assert_refused(send(b"{}", JSON), 415, "unsupported_media_type")
+
+
+READERS = pytest.mark.parametrize(("path", "content_type"), [("/notes", JSON), ("/files", CSV)])
+
+
+async def call(app: Any, path: str, content_type: str, chunks: AsyncIterator[bytes], **headers: str) -> int:
     """Send a body chunk by chunk, as a server would hand it on, and answer the status."""
     statuses: list[int] = []
 
@@ -161,12 +185,13 @@ async def call(app: Any, chunks: AsyncIterator[bytes], **headers: str) -> int:
         if event["type"] == "http.response.start":
             statuses.append(event["status"])
 
-    await app(create_scope("/notes", method="POST", headers={"Content-Type": JSON} | headers), receive, answer)
+    await app(create_scope(path, method="POST", headers={"Content-Type": content_type} | headers), receive, answer)
     (status,) = statuses
     return status
 
 
-def test_a_body_without_a_length_is_counted_while_it_is_read(app: Any) -> None:
+@READERS
+def test_a_body_without_a_length_is_counted_while_it_is_read(path: str, content_type: str, app: Any) -> None:
     read: list[int] = []
 
     async def endless() -> AsyncIterator[bytes]:
@@ -174,11 +199,12 @@ def test_a_body_without_a_length_is_counted_while_it_is_read(app: Any) -> None:
             read.append(1024)
             yield b" " * 1024
 
-    assert asyncio.run(call(app, endless())) == 413
+    assert asyncio.run(call(app, path, content_type, endless())) == 413
     assert sum(read) <= LIMIT + 2 * 1024
 
 
-def test_an_announced_length_that_is_too_large_is_refused_unread(app: Any) -> None:
+@READERS
+def test_an_announced_length_that_is_too_large_is_refused_unread(path: str, content_type: str, app: Any) -> None:
     read: list[int] = []
 
     async def watched() -> AsyncIterator[bytes]:
@@ -186,21 +212,23 @@ def test_an_announced_length_that_is_too_large_is_refused_unread(app: Any) -> No
             read.append(1)
             yield b" "
 
-    assert asyncio.run(call(app, watched(), **{"Content-Length": str(LIMIT + 1)})) == 413
+    assert asyncio.run(call(app, path, content_type, watched(), **{"Content-Length": str(LIMIT + 1)})) == 413
     # The server hands the first chunk over before anybody asks.
     assert len(read) == 1
 
 
-def test_a_body_that_is_cut_off_is_not_acted_upon(app: Any) -> None:
+@READERS
+def test_a_body_that_is_cut_off_is_not_acted_upon(path: str, content_type: str, app: Any) -> None:
     async def cut_off() -> AsyncIterator[bytes]:
         yield b'{"text": "give 100"}'
 
-    assert asyncio.run(call(app, cut_off(), **{"Content-Length": "40"})) == 400
+    assert asyncio.run(call(app, path, content_type, cut_off(), **{"Content-Length": "40"})) == 400
 
 
+@READERS
 @pytest.mark.parametrize("length", ["-1", "x"])
-def test_a_length_that_is_no_number_is_refused(length: str, app: Any) -> None:
+def test_a_length_that_is_no_number_is_refused(length: str, path: str, content_type: str, app: Any) -> None:
     async def whole() -> AsyncIterator[bytes]:
         yield b'{"text": "x"}'
 
-    assert asyncio.run(call(app, whole(), **{"Content-Length": length})) == 400
+    assert asyncio.run(call(app, path, content_type, whole(), **{"Content-Length": length})) == 400

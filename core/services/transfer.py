@@ -1,0 +1,97 @@
+"""Tasks on their way out and in: one's own, page by page, and new ones, batch by batch."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import orjson
+
+from core.db import execute, unit_of_work
+from core.documents import Document
+from core.errors import Failure, FieldError, Invalid, Unavailable
+from core.models.task import TASK_JSON
+from core.policy import Actor
+from core.services.tasks import create_task
+
+PAGE_LENGTH: Final = 500
+BATCH_LENGTH: Final = 100
+
+# The index by owner and time of creation serves this from its end.
+_READ_PAGE = f"""
+SELECT {TASK_JSON}::text, t.created_at, t.id FROM tasks t
+WHERE t.user_id = %(user_id)s AND (t.created_at, t.id) > (%(created_at)s, %(id)s)
+ORDER BY t.created_at, t.id LIMIT %(limit)s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """The task after which a page begins."""
+
+    created_at: datetime
+    id: int
+
+
+START: Final = Cursor(datetime.min.replace(tzinfo=UTC), 0)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnPage:
+    """The JSON of some tasks, and where the next page begins if there may be one."""
+
+    tasks: list[str]
+    end: Cursor | None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What stands for one task, and the number of the line at which it begins."""
+
+    number: int
+    text: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a line made no task."""
+
+    line: int
+    errors: list[FieldError]
+
+
+def read_own_page(actor: Actor, after: Cursor) -> OwnPage:
+    """Read a page of the tasks that the caller owns, the oldest first."""
+    rows = execute(
+        _READ_PAGE,
+        {"user_id": actor.user_id, "created_at": after.created_at, "id": after.id, "limit": PAGE_LENGTH},
+    ).fetchall()
+    end = Cursor(*rows[-1][1:]) if len(rows) == PAGE_LENGTH else None
+    return OwnPage([task for task, *_ in rows], end)
+
+
+def import_batch(
+    actor: Actor,
+    lines: Sequence[Line],
+    read: Callable[[bytes], dict[str, Any]],
+    describe: Callable[[Refusal], dict[str, Any]],
+) -> Document:
+    """Create a task of the caller from each line, in one unit of work, and answer why some made none.
+
+    `read` makes the fields of a task out of a line, or raises `Invalid`; `describe` puts a refusal into words. The
+    answer is a JSON array of these.
+    """
+    refusals: list[dict[str, Any]] = []
+    with unit_of_work():
+        for line in lines:
+            try:
+                create_task(actor, read(line.text))
+            except Unavailable:
+                raise
+            except Failure as failure:
+                refusals.append(describe(Refusal(line.number, _errors(failure))))
+    return Document(0, orjson.dumps(refusals).decode())
+
+
+def _errors(failure: Failure) -> list[FieldError]:
+    return failure.errors if isinstance(failure, Invalid) else [FieldError("", failure.detail)]

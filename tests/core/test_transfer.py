@@ -1,0 +1,46 @@
+"""Importing a batch: what is wrong with a line stays with that line, and what is wrong with us undoes the batch."""
+
+from typing import Any
+
+import orjson
+import pytest
+
+from core.db import execute
+from core.errors import Conflict, FieldError, Invalid, Unavailable
+from core.policy import Actor
+from core.services.transfer import START, Line, Refusal, import_batch, read_own_page
+
+LINES = [Line(number, text) for number, text in enumerate([b"first", b"second", b"third"], start=2)]
+
+
+def reader(failures: dict[bytes, Exception]) -> Any:
+    """Reads titles, but for those that fail."""
+
+    def read(text: bytes) -> dict[str, Any]:
+        if text in failures:
+            raise failures[text]
+        return {"title": text.decode()}
+
+    return read
+
+
+def describe(refusal: Refusal) -> dict[str, Any]:
+    return {"line": refusal.line, "why": [error.message for error in refusal.errors]}
+
+
+def test_a_line_that_fails_leaves_the_others_alone(alice: Actor) -> None:
+    mistakes = [FieldError("title", "is too plain")]
+
+    failures: dict[bytes, Exception] = {b"first": Invalid(mistakes), b"third": Conflict("It is there.")}
+
+    refusals = orjson.loads(import_batch(alice, LINES, reader(failures), describe).json)
+
+    assert refusals == [{"line": 2, "why": ["is too plain"]}, {"line": 4, "why": ["It is there."]}]
+    assert len(read_own_page(alice, START).tasks) == 1
+
+
+def test_a_batch_that_breaks_off_makes_nothing(alice: Actor) -> None:
+    with pytest.raises(Unavailable):
+        import_batch(alice, LINES, reader({b"third": Unavailable("Down.")}), describe)
+
+    assert execute("SELECT (SELECT count(*) FROM tasks), (SELECT count(*) FROM events)").fetchone() == (0, 0)
