@@ -77,6 +77,11 @@ def may_delete_task(actor: Actor, task: TaskAccess) -> bool:
     return actor.is_admin or actor.user_id == task.owner_id
 
 
+def may_see_account(actor: Actor, user_id: int, *, shares_task: bool) -> bool:
+    """Who one is oneself, and with whom one shares a task as owner and assignee; admins see everybody."""
+    return actor.is_admin or actor.user_id == user_id or shares_task
+
+
 def may_administer(actor: Actor) -> bool:
     """Admins manage accounts and read the audit log."""
     return actor.is_admin
