@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from api import errors, media, openapi
 from api.auth import AuthenticationMiddleware, Authenticator
 from api.bridge import Bridge
+from api.compat import EarlierLogin, EarlierTask, EarlierTasks, EarlierUser, EarlierUsers
 from api.creation import VERSION_PREFIX
 from api.limits import RateLimits
 from api.middleware import CrossOrigin, RequestContext
@@ -161,15 +162,19 @@ def routes(services: Services) -> list[tuple[str, object, str | None]]:
     """Every route of the API: path, resource, and the suffix of its responders where it has one."""
     bridge, authenticator, settings = services.bridge, services.authenticator, services.settings
     granter = TokenGranter(services.issuer, secure_cookie=not settings.is_development)
+    register = Register(bridge, settings.bcrypt_rounds)
+    log_in = LogIn(bridge, granter, settings)
     log_out = LogOut(bridge, authenticator)
     me = Me(bridge, settings.bcrypt_rounds)
     own_account = OwnAccount(bridge, authenticator)
     task_collection = TaskCollection(bridge)
     delegations = Delegations(bridge)
+    earlier_tasks = EarlierTasks(bridge)
+    earlier_task = EarlierTask(bridge)
     sockets = Sockets(settings, bridge, authenticator, services.relay)
     versioned_and_not: list[tuple[str, object, str | None]] = [
-        ("/auth/register", Register(bridge, settings.bcrypt_rounds), None),
-        ("/auth/login", LogIn(bridge, granter, settings), None),
+        ("/auth/register", register, None),
+        ("/auth/login", log_in, None),
         ("/auth/refresh", Refresh(bridge, granter, services.issuer, settings.allowed_origins), None),
         ("/auth/logout", log_out, None),
         ("/auth/logout_all", log_out, "all"),
@@ -208,6 +213,13 @@ def routes(services: Services) -> list[tuple[str, object, str | None]]:
         (f"{V1}/audit", AuditLog(bridge), None),
         (f"{V1}/feedback", FeedbackCollection(bridge), None),
         (f"{V1}/ws/tickets", Tickets(bridge, settings), None),
+        ("/user", EarlierUsers(register), None),
+        ("/user/{user_id:id}", EarlierUser(bridge), None),
+        ("/login", EarlierLogin(log_in), None),
+        ("/task", earlier_tasks, None),
+        ("/task/tasks", earlier_tasks, "in_tasks"),
+        ("/task/{task_id:id}", earlier_task, None),
+        ("/task/tasks/{task_id:id}", earlier_task, "in_tasks"),
         ("/ws", sockets, None),
         ("/ws/tasks/{client_id}", sockets, None),
         ("/health", Liveness(settings.app_name), None),

@@ -25,7 +25,7 @@ from core.messages import msg
 
 log = structlog.get_logger()
 
-_CREDENTIAL_PATHS: Final = frozenset({"/auth/login", "/auth/register"})
+_CREDENTIAL_PATHS: Final = frozenset({"/auth/login", "/auth/register", "/login", "/user"})
 _HEALTH_PATHS: Final = frozenset({"/health", "/health/ready"})
 _VERSION_PREFIX: Final = "/api/v1"
 _KEY_PREFIX: Final = "allweather:limit"

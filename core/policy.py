@@ -117,6 +117,16 @@ def may_manage_group(actor: Actor, group: GroupAccess) -> bool:
     return actor.is_admin or group.is_manager
 
 
+def may_see_account(actor: Actor, user_id: int, *, shares_task: bool) -> bool:
+    """Who one is oneself, and with whom one shares a task as owner and assignee; admins see everybody."""
+    return actor.is_admin or actor.user_id == user_id or shares_task
+
+
+def may_see_email(actor: Actor, user_id: int) -> bool:
+    """One's own, and admins everybody's: a task in common is easily made, by assigning one."""
+    return actor.is_admin or actor.user_id == user_id
+
+
 def may_administer(actor: Actor) -> bool:
     """Admins manage accounts and read the audit log."""
     return actor.is_admin

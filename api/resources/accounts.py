@@ -50,16 +50,18 @@ class Register:
     async def on_post(self, req: Request, resp: Response) -> None:
         """Create an account; anybody may."""
         body: Registration = req.context.json
-        password_hash = await self._bridge.hash(security.hash_password, body.password, self._rounds)
-        profile = await self._bridge.run(
-            accounts.register,
-            username=body.username or body.email,
-            email=body.email,
-            full_name=body.full_name,
-            password_hash=password_hash,
-        )
+        profile = await self.register(body.username or body.email, body.email, body.full_name, body.password)
         resp.status = 201
         resp.data = orjson.dumps(profile)
+
+    async def register(
+        self, username: str | None, email: str | None, full_name: str | None, password: str
+    ) -> dict[str, Any]:
+        """Make the account and answer its profile."""
+        password_hash = await self._bridge.hash(security.hash_password, password, self._rounds)
+        return await self._bridge.run(
+            accounts.register, username=username, email=email, full_name=full_name, password_hash=password_hash
+        )
 
 
 class TokenGranter:
@@ -118,7 +120,10 @@ class LogIn:
     )
     async def on_post(self, req: Request, resp: Response) -> None:
         """Check a password and begin a session."""
-        body: Login | LoginForm = req.context.json
+        await self.log_in(req, resp, req.context.json)
+
+    async def log_in(self, req: Request, resp: Response, body: Login | LoginForm) -> None:
+        """Answer with the tokens of a new session, if the name and the password belong together."""
         credentials = await self._bridge.run(accounts.find_credentials, body.identifier)
         user_id = None if credentials is None else credentials.user_id
         address = req.context.client_address

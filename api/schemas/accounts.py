@@ -48,6 +48,16 @@ def _require_own_email(username: str, email: str | None) -> None:
         raise ValueError(msg("a username may hold an @ only where it is the account's own email"))
 
 
+def require_strength(password: str, *names: str | None) -> None:
+    """Refuse a password that is easily guessed, given what its account is called.
+
+    Raises:
+        ValueError: with what to do instead.
+    """
+    if (problem := weakness(password, names)) is not None:
+        raise ValueError(msg("the password {problem}", problem=problem))
+
+
 class Registration(Input):
     """A new account: an email, a username, or both. Where the username is left out it is the email."""
 
@@ -68,14 +78,16 @@ class Registration(Input):
     def _has_a_name(self) -> Self:
         if self.email is None and self.username is None:
             raise ValueError(msg("an email or a username is needed"))
+        if self.email is None and self.username is not None and "@" in self.username:
+            # Clients that know no emails let people sign up with one as their name.
+            self.email = self.username = _email(self.username)
         if self.username is not None:
             _require_own_email(self.username, self.email)
         return self
 
     @model_validator(mode="after")
     def _has_a_strong_password(self) -> Self:
-        if (problem := weakness(self.password, (self.username, self.email, self.full_name))) is not None:
-            raise ValueError(msg("the password {problem}", problem=problem))
+        require_strength(self.password, self.username, self.email, self.full_name)
         return self
 
 

@@ -11,10 +11,10 @@ from typing import Any
 from peewee import IntegrityError
 
 from core.db import connected, unit_of_work
-from core.errors import FieldError, Invalid, Rejected
+from core.errors import FieldError, Invalid, NotFound, Rejected
 from core.messages import msg
-from core.models import User
-from core.policy import Actor, Role
+from core.models import Task, User
+from core.policy import Actor, Role, may_see_account, may_see_email
 from core.services import audit
 from core.services.sessions import revoke_sessions
 
@@ -70,6 +70,26 @@ def read_profile(actor: Actor) -> dict[str, Any]:
     """The caller's profile."""
     with connected():
         return User.get_by_id(actor.user_id).profile()
+
+
+def read_known_profile(actor: Actor, user_id: int) -> dict[str, Any]:
+    """The profile of an account that the caller may see.
+
+    Raises:
+        NotFound: where there is none; what a stranger is called, and whether there is one, is not told.
+    """
+    shared = ((Task.user_id == actor.user_id) & (Task.assignee_id == user_id)) | (
+        (Task.user_id == user_id) & (Task.assignee_id == actor.user_id)
+    )
+    with connected():
+        user: User | None = User.get_or_none(User.id == user_id)
+        if user is None or not may_see_account(actor, user_id, shares_task=Task.select().where(shared).exists()):
+            raise NotFound(msg("There is no such account."), code="account_not_found")
+    profile = user.profile()
+    if not may_see_email(actor, user_id):
+        # A username may be the email as well.
+        return profile | {"email": None, "username": user.username.partition("@")[0]}
+    return profile
 
 
 def update_profile(actor: Actor, changes: dict[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from tests.api.conftest import Caller
 from tests.conftest import PASSWORD
 
 PUBLIC = {
-    "/auth/register", "/auth/login", "/auth/refresh", "/health", "/health/ready",
+    "/auth/register", "/auth/login", "/auth/refresh", "/health", "/health/ready", "/user", "/login",
 }  # fmt: skip
 
 

@@ -80,14 +80,14 @@ def test_a_made_up_token_counts_for_the_address(server: LiveServer) -> None:
 
 def test_credentials_have_a_tighter_limit_over_all_their_paths(server: LiveServer) -> None:
     anybody = Caller(server.url)
-    paths = ["/auth/login", "/api/v1/auth/login/", "/auth/register"]
+    paths = ["/auth/login", "/api/v1/auth/login/", "/auth/register", "/user/", "/login"]
 
     statuses = [anybody.post(path, json={}).status_code for path in paths]
 
-    assert statuses == [422, 422, 429]
+    assert statuses == [422, 422, 429, 429, 429]
 
 
-@pytest.mark.parametrize("path", ["//auth/login", "///api/v1/auth/register"])
+@pytest.mark.parametrize("path", ["//auth/login", "///api/v1/auth/register", "//user"])
 def test_slashes_that_the_router_overlooks_lead_around_no_limit(server: LiveServer, path: str) -> None:
     statuses = []
     for _ in range(3):

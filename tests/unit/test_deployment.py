@@ -11,7 +11,7 @@ import yaml
 
 from core import policy
 from core.config import Settings
-from core.policy import Actor, Role, TaskAccess
+from core.policy import Actor, GroupAccess, Role, TaskAccess
 from core.supervisor import read_procfile
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -188,17 +188,26 @@ class TestDocuments:
         actors = {
             "owner": Actor(1, Role.USER, 1),
             "assignee": Actor(2, Role.USER, 2),
-            "stranger": Actor(3, Role.MANAGER, 3),
-            "admin": Actor(4, Role.ADMIN, 4),
+            "group member": Actor(3, Role.USER, 3),
+            "group manager": Actor(4, Role.USER, 4),
+            "stranger": Actor(5, Role.MANAGER, 5),
+            "admin": Actor(6, Role.ADMIN, 6),
         }
-        task = TaskAccess(owner_id=1, assignee_id=2)
+
+        def task_of(actor: Actor) -> TaskAccess:
+            return TaskAccess(1, 2, in_group=actor.user_id in {3, 4}, manages_group=actor.user_id == 4)
+
         rules = {
-            "read task": lambda actor: policy.may_read_task(actor, task),
-            "list task": lambda actor: policy.may_read_task(actor, task),
-            "hear events of task": lambda actor: policy.may_read_task(actor, task),
-            "update task": lambda actor: policy.may_update_task(actor, task),
-            "assign task": lambda actor: policy.may_assign_task(actor, task),
-            "delete task": lambda actor: policy.may_delete_task(actor, task),
+            "read task": lambda actor: policy.may_read_task(actor, task_of(actor)),
+            "list task": lambda actor: policy.may_read_task(actor, task_of(actor)),
+            "hear events of task": lambda actor: policy.may_read_task(actor, task_of(actor)),
+            "update task": lambda actor: policy.may_update_task(actor, task_of(actor)),
+            "comment on task": lambda actor: policy.may_read_task(actor, task_of(actor)),
+            "set and take back reminders of task": lambda actor: policy.may_update_task(actor, task_of(actor)),
+            "assign task": lambda actor: policy.may_assign_task(actor, task_of(actor)),
+            "delegate task": lambda actor: policy.may_delegate_task(actor, task_of(actor)),
+            "delete others' comments on task": lambda actor: policy.may_delete_comment(actor, task_of(actor), 99),
+            "delete task": lambda actor: policy.may_delete_task(actor, task_of(actor)),
             "see everyone's analytics": policy.sees_all_analytics,
             "administer accounts": policy.may_administer,
         }
@@ -209,6 +218,25 @@ class TestDocuments:
         for action, *cells in rows:
             said = {who: cell == "yes" for who, cell in zip(columns[1:], cells, strict=True)}
             assert said == {who: rules[action](actor) for who, actor in actors.items()}, action
+
+    def test_the_table_of_groups_is_the_policy(self) -> None:
+        places = {
+            "member": (Role.USER, GroupAccess(is_member=True, is_manager=False)),
+            "manager of it": (Role.USER, GroupAccess(is_member=True, is_manager=True)),
+            "stranger": (Role.MANAGER, GroupAccess(is_member=False, is_manager=False)),
+            "admin": (Role.ADMIN, GroupAccess(is_member=False, is_manager=False)),
+        }
+        rules = {
+            "read group": policy.may_read_group,
+            "rename, delete group, say who belongs to it": policy.may_manage_group,
+        }
+
+        columns, *rows = table_of(read("docs/permissions.md"), first_column="group action", second_column="member")
+
+        assert {row[0] for row in rows} == set(rules)
+        for action, *cells in rows:
+            said = {who: cell == "yes" for who, cell in zip(columns[1:], cells, strict=True)}
+            assert said == {who: rules[action](Actor(1, role, 1), place) for who, (role, place) in places.items()}
 
 
 def code_of(markdown: str) -> str:

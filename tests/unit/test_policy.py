@@ -12,6 +12,7 @@ from core.policy import (
     may_assign_task,
     may_delete_task,
     may_read_task,
+    may_see_account,
     may_update_task,
     sees_all_analytics,
 )
@@ -48,6 +49,13 @@ def test_a_task_without_assignee_is_its_owners_alone() -> None:
 
 def test_only_admins_see_everyones_figures() -> None:
     assert [actor for actor in (ALICE, MALLORY, ADA) if sees_all_analytics(actor)] == [ADA]
+
+
+def test_strangers_do_not_see_each_others_accounts() -> None:
+    everybody = (ALICE, BOB, MALLORY, ADA)
+
+    assert [actor for actor in everybody if may_see_account(actor, ALICE.user_id, shares_task=False)] == [ALICE, ADA]
+    assert may_see_account(BOB, ALICE.user_id, shares_task=True)
 
 
 def test_the_document_names_every_rule() -> None:

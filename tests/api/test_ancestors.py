@@ -1,0 +1,632 @@
+"""Clients of earlier task managers: each speaks as it always has, and only the base URL is new."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from redis import Redis
+from websockets.sync.client import ClientConnection, connect
+
+from api.app import create_app
+from core.config import Settings
+from core.policy import Actor
+from core.security import TokenIssuer
+from tests.api.conftest import Caller, LiveServer, assert_problem
+from tests.api.realtime import hear, publish
+from tests.conftest import PASSWORD
+from tests.polling import wait_until
+
+PROJECT = Path(__file__).resolve().parents[2]
+EMAIL = "carol@example.com"
+FORM = {"username": EMAIL, "password": PASSWORD}
+PROFILE = {"email": EMAIL, "username": "carol", "full_name": "Carol", "password": PASSWORD}
+NOWHERE = 999_999_999
+
+
+@contextmanager
+def listening(
+    server: LiveServer, path: str, token: str | None, *, says_who_first: bool = False
+) -> Iterator[ClientConnection]:
+    """Open a socket as a program does, with a header; or as a page does, which can only say who it is."""
+    headers = {} if says_who_first else {"Authorization": f"Bearer {token}"}
+    with connect(f"ws://127.0.0.1:{server.port}{path}", proxy=None, additional_headers=headers) as socket:
+        if says_who_first:
+            socket.send(json.dumps({"action": "authenticate", "token": token}))
+        assert hear(socket)["type"] == "ready"
+        yield socket
+
+
+def parsed(time: str) -> datetime:
+    return datetime.fromisoformat(time)
+
+
+class TestA:
+    """Unversioned and singular, with its own names for fields; forms for the login, bare arrays, 200 for a delete."""
+
+    def test_from_registration_to_deletion(self, live_server: LiveServer, anybody: Caller) -> None:
+        user = anybody.post("/user/", json={"name": "Carol", "email": EMAIL, "password": PASSWORD})
+        assert user.status_code == 201
+        user_id = user.json()["id"]
+        assert user.json() == {"id": user_id, "name": "Carol", "email": EMAIL}
+
+        login = anybody.post("/login", data=FORM)
+        assert (login.status_code, login.json()["token_type"]) == (200, "bearer")
+        carol = Caller(live_server.url, login.json()["access_token"])
+        assert carol.get(f"/user/{user_id}/").json() == user.json()
+
+        created = carol.post(
+            "/task/tasks/",
+            json={
+                "title": "Mow",
+                "description": "The lawn",
+                "due_date": "2026-05-01T09:00:00",
+                "creation_date": "2001-01-01T00:00:00",
+            },
+        )
+        assert created.status_code == 201
+        task = created.json()
+        assert (task["title"], task["description"], task["completed"]) == ("Mow", "The lawn", False)
+        assert parsed(task["due_date"]) == datetime(2026, 5, 1, 9, tzinfo=UTC)
+        assert parsed(task["creation_date"]).year > 2001
+        path = f"/task/{task['id']}"
+        assert carol.get(path).json() == task
+
+        changed = carol.put(f"/task/tasks/{task['id']}", json={"title": "Mow again", "completed": True})
+        assert changed.status_code == 200
+        assert (changed.json()["title"], changed.json()["completed"]) == ("Mow again", True)
+        assert changed.json()["due_date"] == task["due_date"]
+
+        deleted = carol.delete(path)
+        assert (deleted.status_code, deleted.json()) == (200, changed.json())
+        assert_problem(carol.get(path), 404, "task_not_found")
+
+    def test_a_task_has_the_canonical_fields_and_two_more(self, as_alice: Caller) -> None:
+        earlier = as_alice.post("/task/tasks/", json={"title": "x", "due_date": "2026-05-01"}).json()
+        canonical = as_alice.get(f"/api/v1/tasks/{earlier['id']}").json()
+
+        assert earlier == canonical | {"due_date": canonical["due_at"], "creation_date": canonical["created_at"]}
+
+    def test_a_duplicate_is_400(self, anybody: Caller, alice: Actor) -> None:
+        body = {"name": "Alice", "email": "alice@example.com", "password": PASSWORD}
+
+        assert_problem(anybody.post("/user/", json=body), 400, "account_taken")
+
+    @pytest.mark.parametrize(
+        ("change", "field"),
+        [
+            ({"password": "short"}, "password"),
+            ({"password": f"{EMAIL}!"}, ""),
+            ({"role": "admin"}, "role"),
+            ({"name": None}, "name"),
+            ({"email": "no address"}, "email"),
+        ],
+    )
+    def test_a_bad_registration_is_422(self, change: dict[str, Any], field: str, anybody: Caller) -> None:
+        body = {"name": "Carol", "email": EMAIL, "password": PASSWORD} | change
+
+        problem = assert_problem(anybody.post("/user/", json=body), 422, "invalid")
+
+        assert [error["field"] for error in problem["errors"]] == [field]
+
+    @pytest.mark.parametrize("path", ["/login", "/login/"])
+    def test_wrong_passwords_are_401_and_then_have_to_wait(self, path: str, anybody: Caller, alice: Actor) -> None:
+        form = {"username": "alice@example.com", "password": "not her password"}
+
+        answers = [anybody.post(path, data=form) for _ in range(8)]
+
+        assert_problem(answers[0], 401, "invalid_credentials")
+        assert_problem(answers[-1], 429, "login_delayed")
+
+    def test_the_login_takes_a_form_only(self, anybody: Caller, alice: Actor) -> None:
+        response = anybody.post("/login", json={"username": "alice@example.com", "password": PASSWORD})
+
+        assert response.status_code == 415
+
+    def test_one_sees_oneself_and_those_with_whom_one_shares_a_task(
+        self, as_alice: Caller, as_bob: Caller, as_mallory: Caller, as_ada: Caller, alice: Actor, bob: Actor
+    ) -> None:
+        def statuses() -> list[int]:
+            pairs = [(as_alice, bob), (as_bob, alice), (as_mallory, alice), (as_ada, alice), (as_alice, alice)]
+            return [caller.get(f"/user/{actor.user_id}/").status_code for caller, actor in pairs]
+
+        before = statuses()
+        as_alice.post("/tasks", json={"title": "Row", "assignee_id": bob.user_id})
+        as_mallory.post("/tasks", json={"title": "Spy"})
+
+        assert (before, statuses()) == ([404, 404, 404, 200, 200], [200, 200, 404, 200, 200])
+
+    def test_who_assigns_a_task_learns_a_name_and_no_email(
+        self, as_alice: Caller, as_bob: Caller, as_ada: Caller, bob: Actor
+    ) -> None:
+        as_alice.post("/tasks", json={"title": "Row", "assignee_id": bob.user_id})
+
+        seen = [caller.get(f"/user/{bob.user_id}/").json() for caller in (as_alice, as_bob, as_ada)]
+
+        assert [user["name"] for user in seen] == ["Bob"] * 3
+        assert [user["email"] for user in seen] == [None, "bob@example.com", "bob@example.com"]
+
+    def test_a_stranger_is_as_unknown_as_nobody(self, as_mallory: Caller, alice: Actor) -> None:
+        problems = [
+            assert_problem(as_mallory.get(f"/user/{user_id}/"), 404, "account_not_found")
+            for user_id in (alice.user_id, NOWHERE)
+        ]
+
+        assert problems[0]["detail"] == problems[1]["detail"]
+
+    def test_who_has_no_full_name_is_called_by_their_username(self, live_server: LiveServer, anybody: Caller) -> None:
+        user = anybody.post("/auth/register", json={"username": "dora", "password": PASSWORD}).json()
+        token = anybody.post("/login", data={"username": "dora", "password": PASSWORD}).json()["access_token"]
+
+        found = Caller(live_server.url, token).get(f"/user/{user['id']}/").json()
+
+        assert found == {"id": user["id"], "name": "dora", "email": None}
+
+    def test_the_list_is_an_array_of_ten(self, as_alice: Caller, as_mallory: Caller) -> None:
+        ids = [as_alice.post("/task/tasks/", json={"title": "x"}).json()["id"] for _ in range(12)]
+        as_mallory.post("/task/tasks/", json={"title": "Not hers"})
+        newest_first = ids[::-1]
+
+        assert [task["id"] for task in as_alice.get("/task/").json()] == newest_first[:10]
+        assert [task["id"] for task in as_alice.get("/task/?skip=10&limit=10").json()] == newest_first[10:]
+        assert as_alice.get("/task/?skip=50").json() == []
+        assert as_alice.get("/task/").headers["X-Total-Count"] == "12"
+        assert as_alice.get("/task/?limit=101").status_code == 422
+
+    @pytest.mark.parametrize(
+        ("due_date", "instant"),
+        [
+            ("2026-05-01", "2026-05-01T00:00:00+00:00"),
+            ("2026-05-01T09:30", "2026-05-01T09:30:00+00:00"),
+            ("2026-05-01T09:30:15", "2026-05-01T09:30:15+00:00"),
+            ("2026-05-01 09:30:15.250000", "2026-05-01T09:30:15.250000+00:00"),
+            ("2026-05-01T09:30:15+02:00", "2026-05-01T07:30:15+00:00"),
+            ("2026-05-01T09:30:15Z", "2026-05-01T09:30:15+00:00"),
+        ],
+    )
+    def test_a_due_date_without_a_zone_is_utc(self, due_date: str, instant: str, as_alice: Caller) -> None:
+        task = as_alice.post("/task/tasks/", json={"title": "x", "due_date": due_date}).json()
+
+        assert parsed(task["due_date"]) == parsed(instant)
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            {"title": "x", "due_date": "tomorrow"},
+            {"title": "x", "due_date": "2026-02-30"},
+            {"title": "x", "due_date": "2026-05-01T25:00:00"},
+            {"title": "x", "due_date": 1777626000},
+            {"title": "x", "owner_id": 7},
+            {"title": "x", "due_at": "2026-05-01T09:30:15Z"},
+            {"title": ""},
+            {},
+        ],
+    )
+    def test_a_bad_task_is_422(self, body: dict[str, Any], as_alice: Caller) -> None:
+        assert_problem(as_alice.post("/task/tasks/", json=body), 422, "invalid")
+
+    def test_times_without_a_zone_are_for_this_api_only(self, as_alice: Caller) -> None:
+        naive = {"title": "x", "due_at": "2026-05-01T09:00:00"}
+
+        assert_problem(as_alice.post("/api/v1/tasks", json=naive), 422, "invalid")
+
+    def test_a_put_changes_what_it_names(self, as_alice: Caller) -> None:
+        body = {"title": "x", "description": "y", "due_date": "2026-05-01"}
+        path = f"/task/tasks/{as_alice.post('/task/tasks/', json=body).json()['id']}"
+        as_alice.put(path, json={"description": "z", "creation_date": "2001-01-01"})
+
+        task = as_alice.put(path, json={"due_date": None}).json()
+
+        assert (task["title"], task["description"], task["due_date"]) == ("x", "z", None)
+        assert_problem(as_alice.put(path, json={"title": None}), 422, "invalid")
+        assert_problem(as_alice.put(path, json={"completed": None}), 422, "invalid")
+        assert_problem(as_alice.put(path, json={"status": "done"}), 422, "invalid")
+
+    @pytest.mark.parametrize(
+        ("status", "completed", "becomes"),
+        [
+            ("todo", True, "done"),
+            ("done", False, "todo"),
+            ("in_progress", False, "in_progress"),
+            ("done", True, "done"),
+        ],
+    )
+    def test_completed_stands_for_the_status_done(
+        self, status: str, completed: bool, becomes: str, as_alice: Caller
+    ) -> None:
+        task_id = as_alice.post("/tasks", json={"title": "x", "status": status}).json()["id"]
+
+        task = as_alice.put(f"/task/tasks/{task_id}", json={"completed": completed}).json()
+
+        assert (task["status"], task["completed"]) == (becomes, becomes == "done")
+
+    @pytest.mark.parametrize("path", ["/task/{}", "/task/{}/", "/task/tasks/{}", "/task/tasks/{}/"])
+    def test_a_delete_answers_what_it_deleted(self, path: str, as_alice: Caller) -> None:
+        task = as_alice.post("/task/tasks/", json={"title": "x"}).json()
+
+        deleted = as_alice.delete(path.format(task["id"]))
+
+        assert (deleted.status_code, deleted.json()) == (200, task)
+
+    def test_what_is_not_ones_own_stays_so(self, as_alice: Caller, as_mallory: Caller, anybody: Caller) -> None:
+        task_id = as_alice.post("/task/tasks/", json={"title": "x"}).json()["id"]
+        attempts: list[tuple[str, str, dict[str, Any] | None]] = [
+            ("GET", f"/task/{task_id}", None),
+            ("PUT", f"/task/tasks/{task_id}", {"completed": False}),
+            ("PUT", f"/task/tasks/{task_id}", {"title": "y"}),
+            ("DELETE", f"/task/{task_id}", None),
+            ("DELETE", f"/task/tasks/{task_id}", None),
+        ]
+        for method, path, body in attempts:
+            assert_problem(as_mallory(method, path, json=body), 403, "task_forbidden")
+            assert anybody(method, path, json=body).status_code == 401
+            missing = path.replace(str(task_id), str(NOWHERE))
+            assert_problem(as_alice(method, missing, json=body), 404, "task_not_found")
+
+    def test_the_socket_has_the_clients_name_in_its_path(
+        self, live_server: LiveServer, as_alice: Caller, redis: "Redis[bytes]"
+    ) -> None:
+        with listening(live_server, "/ws/tasks/42", as_alice.token, says_who_first=True) as socket:
+            task = as_alice.post("/task/tasks/", json={"title": "x"}).json()
+            publish(redis)
+            frame = hear(socket)
+
+        assert (frame["type"], frame["task_id"]) == ("task.created", task["id"])
+
+    def test_there_is_no_versioned_form(self, anybody: Caller) -> None:
+        assert [anybody.post(f"/api/v1{path}").status_code for path in ("/user/", "/login", "/task/tasks/")] == [
+            404
+        ] * 3
+
+    def test_the_api_document_describes_it(self, anybody: Caller) -> None:
+        document = anybody.get("/openapi.json").json()
+        described = {
+            f"{method.upper()} {path}"
+            for path, methods in document["paths"].items()
+            for method, operation in methods.items()
+            if operation["tags"] == ["earlier API"]
+        }
+
+        assert described == {
+            "POST /user", "GET /user/{user_id}", "POST /login", "GET /task", "POST /task/tasks", "GET /task/{task_id}",
+            "DELETE /task/{task_id}", "PUT /task/tasks/{task_id}", "DELETE /task/tasks/{task_id}",
+        }  # fmt: skip
+
+
+class TestB:
+    """The canonical API: versioned, JSON throughout, an envelope around lists."""
+
+    def test_register_login_and_me(self, live_server: LiveServer, anybody: Caller) -> None:
+        profile = anybody.post("/api/v1/auth/register", json=PROFILE)
+        assert (profile.status_code, profile.json()["role"]) == (201, "user")
+        assert "password" not in profile.text
+
+        grant = anybody.post("/api/v1/auth/login", json={"email": EMAIL, "password": PASSWORD}).json()
+
+        assert (grant["token_type"], grant["expires_in"], grant["user"]) == ("bearer", 1800, profile.json())
+        carol = Caller(live_server.url, grant["access_token"])
+        assert carol.get("/api/v1/auth/me").json() == profile.json()
+        renewed = anybody.post("/api/v1/auth/refresh", json={"refresh_token": grant["refresh_token"]})
+        assert (renewed.status_code, renewed.json()["expires_in"]) == (200, 1800)
+        (session,) = carol.get("/api/v1/auth/sessions").json()
+        assert parsed(session["expires_at"]) - parsed(session["created_at"]) == pytest.approx(
+            timedelta(days=7), abs=timedelta(minutes=1)
+        )
+
+    @pytest.mark.parametrize(("password", "status"), [("gr8 wal", 422), ("gr8 wall", 201)])
+    def test_a_password_has_eight_characters(self, password: str, status: int, anybody: Caller) -> None:
+        answer = anybody.post("/api/v1/auth/register", json=PROFILE | {"password": password})
+
+        assert answer.status_code == status
+
+    def test_passwords_are_hashed_with_bcrypt_in_twelve_rounds(self) -> None:
+        assert Settings.model_fields["bcrypt_rounds"].default == 12
+
+    def test_a_list_is_an_envelope_with_a_total(self, as_alice: Caller) -> None:
+        ids = [as_alice.post("/api/v1/tasks", json={"title": "x"}).json()["id"] for _ in range(5)]
+
+        page = as_alice.get("/api/v1/tasks?skip=1&limit=2").json()
+
+        assert [task["id"] for task in page["items"]] == [ids[3], ids[2]]
+        assert (page["total"], page["skip"], page["limit"]) == (5, 1, 2)
+        assert as_alice.get("/api/v1/tasks?skip=9").json()["items"] == []
+
+    def test_a_put_replaces_and_a_delete_is_silent(self, as_alice: Caller) -> None:
+        path = f"/api/v1/tasks/{as_alice.post('/api/v1/tasks', json={'title': 'x', 'description': 'y'}).json()['id']}"
+
+        replaced = as_alice.put(path, json={"title": "z", "status": "in_progress"})
+        deleted = as_alice.delete(path)
+
+        assert (replaced.status_code, replaced.json()["description"]) == (200, None)
+        assert (deleted.status_code, deleted.content) == (204, b"")
+        assert_problem(as_alice.get(path), 404, "task_not_found")
+
+    @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+    def test_another_users_task_is_403_except_for_admins(
+        self, method: str, as_alice: Caller, as_mallory: Caller, as_ada: Caller
+    ) -> None:
+        path = f"/api/v1/tasks/{as_alice.post('/api/v1/tasks', json={'title': 'x'}).json()['id']}"
+        body = {"title": "y"} if method == "PUT" else None
+
+        assert_problem(as_mallory(method, path, json=body), 403, "task_forbidden")
+        assert as_ada(method, path, json=body).status_code in {200, 204}
+
+    @pytest.mark.parametrize(
+        ("fields", "status"),
+        [
+            ({"title": ""}, 422),
+            ({"title": "t" * 255}, 201),
+            ({"title": "t" * 256}, 422),
+            ({"title": "t", "description": "d" * 5000}, 201),
+            ({"title": "t", "description": "d" * 5001}, 422),
+        ],
+    )
+    def test_texts_have_their_lengths(self, fields: dict[str, str], status: int, as_alice: Caller) -> None:
+        assert as_alice.post("/api/v1/tasks", json=fields).status_code == status
+
+    @pytest.mark.parametrize("path", ["/api/v1/docs", "/api/v1/redoc", "/api/v1/openapi.json"])
+    def test_the_pages_are_there(self, path: str, anybody: Caller) -> None:
+        assert anybody.get(path).status_code == 200
+
+
+class TestC:
+    """Unversioned and plural: usernames, weather, filters, analytics, a limit of requests, a log, a socket."""
+
+    def test_register_and_log_in_by_username(self, live_server: LiveServer, anybody: Caller) -> None:
+        account = {"username": "carol", "password": PASSWORD}
+
+        assert anybody.post("/auth/register", json=account).status_code == 201
+        assert anybody.post("/auth/register", json=account).status_code == 400
+        token = anybody.post("/auth/login", json=account).json()["access_token"]
+        assert anybody.post("/auth/login", json=account | {"password": "wrong one"}).status_code == 401
+
+        assert Caller(live_server.url, token).get("/tasks").json() == []
+
+    def test_a_task_from_its_creation_to_its_end(self, as_alice: Caller) -> None:
+        created = as_alice.post("/tasks", json={"title": "Sail", "description": "Far", "city": "Kiel"})
+        path = f"/tasks/{created.json()['id']}"
+
+        assert (created.status_code, created.json()["weather_status"]) == (201, "pending")
+        assert as_alice.get(path).json() == created.json()
+        assert as_alice.put(path, json={"title": "Row", "status": "done"}).json()["title"] == "Row"
+        assert as_alice.delete(path).status_code == 204
+        assert as_alice.get(path).status_code == 404
+
+    def test_filters_pages_and_order(self, as_ada: Caller, as_alice: Caller, as_bob: Caller, alice: Actor) -> None:
+        for caller, title, status in ((as_alice, "b", "done"), (as_alice, "a", "todo"), (as_bob, "c", "done")):
+            caller.post("/tasks", json={"title": title, "status": status})
+        today = datetime.now(UTC).date()
+
+        def titles(query: str) -> str:
+            return "".join(task["title"] for task in as_ada.get(f"/tasks?sort=title&{query}").json())
+
+        assert titles("") == "abc"
+        assert titles("status=done") == "bc"
+        assert titles(f"user_id={alice.user_id}") == "ab"
+        assert titles(f"status=done&user_id={alice.user_id}") == "b"
+        assert titles(f"created_from={today - timedelta(days=1)}&created_to={today}") == "abc"
+        assert titles(f"created_to={today - timedelta(days=2)}") == ""
+        assert titles("skip=1&limit=1") == "b"
+        assert as_ada.get("/tasks?sort=-title").json()[0]["title"] == "c"
+
+    def test_analytics_by_status_and_user_over_days(self, as_alice: Caller) -> None:
+        for status in ("todo", "todo", "done"):
+            as_alice.post("/tasks", json={"title": "x", "status": status})
+        today = datetime.now(UTC).date()
+
+        figures = as_alice.get(f"/analytics?start_date={today - timedelta(days=1)}&end_date={today}").json()
+        before = as_alice.get(f"/analytics?end_date={today - timedelta(days=2)}").json()
+
+        assert figures["by_status"] == {"todo": 2, "in_progress": 0, "done": 1}
+        assert figures["by_user"] == {"alice": 3}
+        assert sum(before["by_status"].values()) == 0
+
+    def test_a_hundred_requests_a_minute_for_each_user(
+        self, settings: Settings, issuer: TokenIssuer, alice: Actor, bob: Actor
+    ) -> None:
+        with LiveServer(create_app(settings.model_copy(update={"rate_limit": "100/minute"}))) as server:
+            as_alice, as_bob = (
+                Caller(server.url, issuer.access_token(actor.user_id, actor.session_id)) for actor in (alice, bob)
+            )
+            answers = [as_alice.get("/tasks")]
+            # Minutes begin with the clock, so that one may end in between and the count begin anew.
+            while answers[-1].status_code == 200 and len(answers) < 300:
+                answers.append(as_alice.get("/tasks"))
+            untouched = as_bob.get("/tasks")
+
+        assert_problem(answers[-1], 429, "rate_limited")
+        assert 0 < int(answers[-1].headers["Retry-After"]) <= 60
+        assert [int(answer.headers["RateLimit-Remaining"]) for answer in answers[-101:-1]] == list(range(99, -1, -1))
+        assert untouched.status_code == 200
+
+    def test_every_change_stands_in_app_log_and_stdout_with_its_user(
+        self, environ: dict[str, str], tmp_path: Path, unused_tcp_port: int, alice: Actor, issuer: TokenIssuer
+    ) -> None:
+        url = f"http://127.0.0.1:{unused_tcp_port}"
+        as_alice = Caller(url, issuer.access_token(alice.user_id, alice.session_id))
+        variables = {"LOG_FILE": str(tmp_path / "app.log"), "PORT": str(unused_tcp_port), "APP_ENV": "production"}
+        with (tmp_path / "stdout").open("wb") as stdout:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "api"], cwd=PROJECT, env=os.environ | environ | variables, stdout=stdout
+            )
+            try:
+                wait_until(lambda: answers(url), 40)
+                task_id = as_alice.post("/tasks", json={"title": "x"}).json()["id"]
+                as_alice.put(f"/tasks/{task_id}", json={"title": "y"})
+                as_alice.delete(f"/tasks/{task_id}")
+            finally:
+                process.terminate()
+                process.wait(30)
+
+        for name in ("app.log", "stdout"):
+            lines = [json.loads(line) for line in (tmp_path / name).read_text().splitlines()]
+            changes = [(line["kind"], line["task_id"], line["actor_id"]) for line in lines if line["event"] == "change"]
+            assert changes == [(f"task.{end}", task_id, alice.user_id) for end in ("created", "updated", "deleted")]
+
+    def test_the_socket_tells_of_creations_and_updates(
+        self, live_server: LiveServer, as_alice: Caller, as_mallory: Caller, redis: "Redis[bytes]"
+    ) -> None:
+        with listening(live_server, "/ws", as_alice.token) as socket:
+            as_mallory.post("/tasks", json={"title": "Not for her ears"})
+            task = as_alice.post("/tasks", json={"title": "x"}).json()
+            changed = as_alice.put(f"/tasks/{task['id']}", json={"title": "y"}).json()
+            publish(redis)
+            frames = [hear(socket), hear(socket)]
+
+        assert [(frame["type"], frame["data"]) for frame in frames] == [
+            ("task.created", task),
+            ("task.updated", changed),
+        ]
+
+
+class TestD:
+    """Canonical paths with a trailing slash; a form for the login, and the refresh token as a cookie."""
+
+    @pytest.fixture
+    def client(self, live_server: LiveServer) -> Caller:
+        """A client with a cookie jar of its own, logged in."""
+        client = Caller(live_server.url)
+        client.post("/api/v1/auth/register/", json={"email": EMAIL, "password": PASSWORD})
+        return client
+
+    def log_in(self, client: Caller) -> requests.Response:
+        return client.post("/api/v1/auth/login/", data=FORM | {"grant_type": "password"})
+
+    @pytest.fixture
+    def carol(self, client: Caller, live_server: LiveServer) -> Caller:
+        return Caller(live_server.url, self.log_in(client).json()["access_token"])
+
+    def test_the_refresh_token_is_a_cookie_no_script_reads_and_rotates(self, client: Caller) -> None:
+        login = self.log_in(client)
+        assert (login.status_code, login.json()["token_type"]) == (200, "bearer")
+        assert re.match(r"refresh_token=[^;]+;.*HttpOnly", login.headers["Set-Cookie"])
+
+        refreshed = client.post("/api/v1/auth/refresh/")
+
+        assert refreshed.status_code == 200
+        assert refreshed.cookies["refresh_token"] == refreshed.json()["refresh_token"]
+        assert refreshed.cookies["refresh_token"] != login.cookies["refresh_token"]
+
+    def test_a_replayed_refresh_token_ends_the_session(self, client: Caller, live_server: LiveServer) -> None:
+        stolen = self.log_in(client).json()["refresh_token"]
+        for _ in range(2):
+            assert client.post("/api/v1/auth/refresh/").status_code == 200
+
+        replay = Caller(live_server.url).post("/api/v1/auth/refresh/", json={"refresh_token": stolen})
+
+        assert_problem(replay, 401, "refresh_token_reused")
+        assert_problem(client.post("/api/v1/auth/refresh/"), 401, "session_revoked")
+
+    def test_guessing_is_slowed_down(self, client: Caller) -> None:
+        guess = FORM | {"password": "a mere guess"}
+
+        statuses = [client.post("/api/v1/auth/login/", data=guess).status_code for _ in range(8)]
+
+        assert (statuses[0], statuses[-1]) == (401, 429)
+
+    def test_sessions_and_both_ways_out(self, client: Caller, carol: Caller) -> None:
+        self.log_in(client)
+        assert len(carol.get("/api/v1/auth/sessions/").json()) == 2
+        assert len(carol.post("/api/v1/auth/sessions/").json()) == 2
+
+        assert carol.post("/api/v1/auth/logout/").status_code == 204
+        assert_problem(carol.get("/api/v1/users/about_me/"), 401, "session_revoked")
+        assert client.post("/api/v1/auth/refresh/").status_code == 200
+
+    def test_logging_out_everywhere_ends_the_other_sessions_too(self, client: Caller, carol: Caller) -> None:
+        self.log_in(client)
+
+        assert carol.post("/api/v1/auth/logout_all/").status_code == 204
+
+        assert_problem(client.post("/api/v1/auth/refresh/"), 401, "session_revoked")
+
+    def test_about_me(self, carol: Caller) -> None:
+        assert carol.get("/api/v1/users/about_me/").json()["email"] == EMAIL
+
+    def test_tasks_with_a_trailing_slash(self, carol: Caller) -> None:
+        created = carol.post("/api/v1/tasks/", json={"title": "x"})
+        path = f"/api/v1/tasks/{created.json()['id']}/"
+
+        assert created.status_code == 201
+        assert carol.get("/api/v1/tasks/").json()["total"] == 1
+        assert carol.patch(path, json={"status": "done"}).json()["completed"] is True
+        assert carol.put(path, json={"title": "y"}).json()["title"] == "y"
+        assert carol.delete(path).status_code == 204
+
+    def test_the_socket_of_a_client(self, live_server: LiveServer, carol: Caller, redis: "Redis[bytes]") -> None:
+        with listening(live_server, "/ws/tasks/my-phone", carol.token) as socket:
+            carol.post("/api/v1/tasks/", json={"title": "x"})
+            publish(redis)
+
+            assert hear(socket)["type"] == "task.created"
+
+
+class TestE:
+    """Unversioned and plural: emails, a form for the login, arrays, PATCH."""
+
+    def test_register_and_log_in_by_email(self, live_server: LiveServer, anybody: Caller) -> None:
+        account = {"email": EMAIL, "password": PASSWORD}
+        registered = anybody.post("/auth/register", json=account)
+        assert (registered.status_code, registered.json()["email"]) == (201, EMAIL)
+        assert isinstance(registered.json()["id"], int)
+        assert anybody.post("/auth/register", json=account).status_code == 400
+
+        login = anybody.post("/auth/login", data=FORM)
+
+        assert (login.status_code, login.json()["token_type"]) == (200, "bearer")
+        assert Caller(live_server.url, login.json()["access_token"]).get("/tasks/").json() == []
+
+    @pytest.mark.parametrize("change", [{"password": "wrong one"}, {"username": "nobody@example.com"}])
+    def test_a_failed_login_is_401_and_has_a_detail(self, change: dict[str, str], anybody: Caller) -> None:
+        anybody.post("/auth/register", json={"email": EMAIL, "password": PASSWORD})
+
+        response = anybody.post("/auth/login", data=FORM | change)
+
+        assert response.status_code == 401
+        assert isinstance(response.json()["detail"], str)
+
+    @pytest.mark.parametrize("path", ["/tasks", "/tasks/"])
+    def test_the_list_is_an_array_of_ones_own_newest_first(
+        self, path: str, as_alice: Caller, as_mallory: Caller
+    ) -> None:
+        as_mallory.post(path, json={"title": "hers"})
+        created = [as_alice.post(path, json={"title": title}) for title in "abc"]
+
+        assert {answer.status_code for answer in created} == {201}
+        assert [task["title"] for task in as_alice.get(path).json()] == ["c", "b", "a"]
+
+    def test_a_patch_changes_and_a_delete_is_silent(self, as_alice: Caller) -> None:
+        path = f"/tasks/{as_alice.post('/tasks', json={'title': 'x', 'description': 'y'}).json()['id']}"
+
+        patched = as_alice.patch(path, json={"status": "done"})
+        deleted = as_alice.delete(path)
+
+        assert (patched.status_code, patched.json()["description"], patched.json()["completed"]) == (200, "y", True)
+        assert (deleted.status_code, deleted.content) == (204, b"")
+
+    @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
+    def test_whose_task_it_is_decides_the_status(
+        self, method: str, as_alice: Caller, as_mallory: Caller, anybody: Caller
+    ) -> None:
+        path = f"/tasks/{as_alice.post('/tasks', json={'title': 'x'}).json()['id']}"
+        body = {"title": "y"} if method == "PATCH" else None
+
+        statuses = [caller(method, path, json=body).status_code for caller in (as_mallory, anybody)]
+
+        assert [*statuses, as_alice(method, f"/tasks/{NOWHERE}", json=body).status_code] == [403, 401, 404]
+
+
+def answers(url: str) -> bool:
+    """Whether somebody serves there."""
+    try:
+        return requests.get(f"{url}/health", timeout=5).ok
+    except requests.ConnectionError:
+        return False
