@@ -27,6 +27,7 @@ from api.resources.accounts import (
     TokenGranter,
 )
 from api.resources.analytics import AnalyticsSummary
+from api.resources.attachments import AttachmentCollection, AttachmentContent, AttachmentItem
 from api.resources.health import Liveness, Ready
 from api.resources.personal_tokens import PersonalTokenCollection, PersonalTokenItem
 from api.resources.realtime import Sockets, Tickets
@@ -40,6 +41,7 @@ from core.errors import Failure, Rejected
 from core.policy import Role
 from core.security import TokenIssuer
 from core.services import accounts
+from core.storage import storage_for
 
 log = structlog.get_logger()
 
@@ -62,6 +64,7 @@ class Services:
             database_seconds=settings.database_timeout,
             password_threads=settings.password_threads,
         )
+        self.storage = storage_for(settings)
         self.issuer = TokenIssuer(settings.secret_key.get_secret_value(), settings.access_token_minutes * 60)
         self.authenticator = Authenticator(self.issuer, self.bridge, settings.session_cache_seconds)
         self.redis = Redis.from_url(settings.redis_url.get_secret_value(), socket_timeout=1, socket_connect_timeout=1)
@@ -137,7 +140,7 @@ def create_app(settings: Settings) -> App:
     app.req_options.strip_url_path_trailing_slash = True
     # Sockets read all the time themselves, so Falcon need not read ahead for them.
     app.ws_options.max_receive_queue = 0
-    media.install(app, settings.max_body_bytes)
+    media.install(app, settings.max_body_bytes, settings.attachment_max_bytes)
     errors.install(app)
     for path, resource, suffix in routes(services):
         app.add_route(path, resource, suffix=suffix)
@@ -153,6 +156,8 @@ def routes(services: Services) -> list[tuple[str, object, str | None]]:
     me = Me(bridge, settings.bcrypt_rounds)
     own_account = OwnAccount(bridge, authenticator)
     task_collection = TaskCollection(bridge)
+    attachments = "/tasks/{task_id:id}/attachments"
+    one_attachment = attachments + "/{attachment_id:id}"
     sockets = Sockets(settings, bridge, authenticator, services.relay)
     versioned_and_not: list[tuple[str, object, str | None]] = [
         ("/auth/register", Register(bridge, settings.bcrypt_rounds), None),
@@ -164,6 +169,9 @@ def routes(services: Services) -> list[tuple[str, object, str | None]]:
         ("/auth/sessions/{session_id:id}", SessionItem(bridge, authenticator), None),
         ("/auth/me", me, None),
         ("/tasks/{task_id:id}", TaskItem(bridge), None),
+        (attachments, AttachmentCollection(bridge, services.storage, settings), None),
+        (one_attachment, AttachmentItem(bridge), None),
+        (f"{one_attachment}/content", AttachmentContent(bridge, services.storage), None),
         ("/analytics", AnalyticsSummary(bridge), None),
     ]
     return [

@@ -2,7 +2,7 @@
 
 Before the responder runs, the caller is known (unless it is public), then query and body are held against their
 schemas; in that order, so that a stranger learns nothing about them. What is found stands in `req.context`: `actor`,
-`query`, `json` (the body, also where it came as a form).
+`query`, `json` (the body, also where it came as a form), `form` (the parts of a multipart body, still to be read).
 """
 
 import functools
@@ -15,7 +15,7 @@ from falcon.asgi import Request, Response
 from pydantic import BaseModel, ConfigDict
 
 from api.auth import require_actor, require_scope
-from api.media import FORM, JSON, MERGE_PATCH
+from api.media import FORM, JSON, MERGE_PATCH, MULTIPART
 from api.validation import JsonText, Pairs, validate
 from core.messages import msg
 from core.policy import Scope
@@ -80,6 +80,7 @@ def document(  # noqa: PLR0913 - each argument is one fact of the operation, and
     query: Schema = NoQuery,
     body: Schema | None = None,
     form: Schema | None = None,
+    multipart: Schema | None = None,
     body_optional: bool = False,
     media_type: str = JSON,
     headers: tuple[str, ...] = (),
@@ -97,6 +98,7 @@ def document(  # noqa: PLR0913 - each argument is one fact of the operation, and
         query: The schema of the query; a query that is not in it is refused.
         body: The schema of a JSON body; of a merge patch too, where the method is PATCH.
         form: The schema of a body that comes as a URL-encoded form.
+        multipart: The schema of a body with files, for the document alone: the responder reads it part by part.
         body_optional: Whether no body counts as `{}`.
         media_type: The type of the answer.
         headers: The headers of the answer that are worth knowing, out of `api.openapi.HEADERS`.
@@ -109,6 +111,8 @@ def document(  # noqa: PLR0913 - each argument is one fact of the operation, and
             bodies[MERGE_PATCH] = body
         if form is not None:
             bodies[FORM] = form
+        if multipart is not None:
+            bodies[MULTIPART] = multipart
         status, answer_type = answer
         operation = Operation(
             summary=summary,
@@ -135,7 +139,7 @@ def document(  # noqa: PLR0913 - each argument is one fact of the operation, and
             if req.params or query is not NoQuery:
                 context.query = validate(query, Pairs(req.params))
             if bodies:
-                context.json = await _read_body(req, operation)
+                await _read_body(req, operation)
             await responder(resource, req, resp, **parameters)
 
         setattr(enforced, _ATTRIBUTE, operation)
@@ -144,9 +148,10 @@ def document(  # noqa: PLR0913 - each argument is one fact of the operation, and
     return decorate
 
 
-async def _read_body(req: Request, operation: Operation) -> BaseModel:
+async def _read_body(req: Request, operation: Operation) -> None:
     """Read the body and hold it against the schema of its media type; without a type it counts as JSON."""
-    media_type = (req.content_type or JSON).partition(";")[0].strip().lower()
+    named, separator, parameters = (req.content_type or JSON).partition(";")
+    media_type = named.strip().lower()
     schema = operation.bodies.get(media_type)
     if schema is None:
         raise falcon.HTTPUnsupportedMediaType(
@@ -154,5 +159,10 @@ async def _read_body(req: Request, operation: Operation) -> BaseModel:
         )
     # Falcon looks its handlers up letter by letter, while media types know no case.
     req.content_type = media_type
+    context: Any = req.context
+    if media_type == MULTIPART:
+        req.content_type += separator + parameters
+        context.form = await req.get_media()
+        return
     sent = await (req.get_media(default_when_empty=_EMPTY) if operation.body_optional else req.get_media())
-    return validate(schema, sent)
+    context.json = validate(schema, sent)

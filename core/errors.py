@@ -87,6 +87,12 @@ class TooManyRequests(Failure):
         self.retry_after = retry_after
 
 
+class TooLarge(Failure):
+    """What the caller sends is more than there is room for."""
+
+    code = "too_large"
+
+
 class Unavailable(Failure):
     """Something this needs is down or too slow; trying again after `retry_after` seconds makes sense."""
 

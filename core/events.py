@@ -24,6 +24,8 @@ TASK_UPDATED: Final = "task.updated"
 TASK_DELETED: Final = "task.deleted"
 TASK_ENRICHED: Final = "task.enriched"
 TASK_ASSIGNED: Final = "task.assigned"
+TASK_ATTACHED: Final = "task.attached"
+TASK_DETACHED: Final = "task.detached"
 SESSIONS_REVOKED: Final = "sessions.revoked"
 
 # Events of these kinds are for the servers, not for listeners.

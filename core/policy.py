@@ -77,6 +77,11 @@ def may_delete_task(actor: Actor, task: TaskAccess) -> bool:
     return actor.is_admin or actor.user_id == task.owner_id
 
 
+def may_delete_attachment(actor: Actor, task: TaskAccess, uploader_id: int) -> bool:
+    """Who uploaded a file, the task's owner and admins delete it."""
+    return actor.is_admin or actor.user_id in {task.owner_id, uploader_id}
+
+
 def may_administer(actor: Actor) -> bool:
     """Admins manage accounts and read the audit log."""
     return actor.is_admin

@@ -16,6 +16,7 @@ from core.policy import Actor, Role
 from core.security import hash_password
 from core.services import accounts, sessions
 from core.services.sessions import Client
+from tests.s3 import s3_server
 
 PASSWORD = "correct horse battery"
 BCRYPT_ROUNDS = 4
@@ -55,6 +56,7 @@ def environ(postgres_url: str, redis_url: str, tmp_path_factory: pytest.TempPath
         "RATE_LIMIT_CREDENTIALS": "100000/minute",
         "LOG_FILE": str(tmp_path_factory.mktemp("log") / "app.log"),
         "WEATHER_RETRY_SECONDS": "0.1",
+        "ATTACHMENT_DIR": str(tmp_path_factory.mktemp("storage") / "attachments"),
     }
     with pytest.MonkeyPatch.context() as patch:
         for name, value in variables.items():
@@ -72,8 +74,8 @@ def database(postgres_url: str, redis_url: str) -> Iterator[None]:
     """The database without rows and Redis without keys. Numbers go on, as they would in production."""
     db.configure(postgres_url, application="tests", statement_seconds=_STATEMENT_SECONDS)
     db.execute(
-        "TRUNCATE users, sessions, ws_tickets, audit_log, login_failures, tasks, events, analytics_rollups,"
-        " analytics_deltas;"
+        "TRUNCATE users, sessions, ws_tickets, audit_log, login_failures, attachments, stored_files, tasks, events,"
+        " analytics_rollups, analytics_deltas;"
         "UPDATE event_log_state SET jobs_seq = last_seq"
     )
     with Redis.from_url(redis_url) as redis:
@@ -119,6 +121,13 @@ def mallory(database: None) -> Actor:
 def ada(database: None) -> Actor:
     """An admin."""
     return enlist("ada", Role.ADMIN)
+
+
+@pytest.fixture(scope="session")
+def s3_url() -> Iterator[str]:
+    """A real S3 server on loopback, with a bucket."""
+    with s3_server() as url:
+        yield url
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The peewee models, one module an aggregate, with their named queries."""
 
 from core.models.account import Session, Ticket, User
+from core.models.attachment import Attachment, StoredFile
 from core.models.task import Task
 
-__all__ = ["Session", "Task", "Ticket", "User"]
+__all__ = ["Attachment", "Session", "StoredFile", "Task", "Ticket", "User"]

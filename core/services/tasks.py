@@ -1,5 +1,6 @@
 """What one can do with tasks: create, read, list, change and delete them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -22,6 +23,10 @@ from core.policy import (
 from core.weather import city_key
 
 _READ_TASK = f"SELECT {TASK_JSON}::text, t.user_id, t.assignee_id FROM tasks t WHERE t.id = %(task_id)s"
+
+_READ_ACCESS = "SELECT t.user_id, t.assignee_id FROM tasks t WHERE t.id = %(task_id)s"
+# Nobody deletes the task, or gives it away, before the running unit of work has ended.
+_HOLD_ACCESS = f"{_READ_ACCESS} FOR SHARE"
 
 _CONDITIONS: Final = {
     "status": "t.status = ANY(%(status)s)",
@@ -102,6 +107,24 @@ def read_task(actor: Actor, task_id: int) -> str:
     if not may_read_task(actor, TaskAccess(owner_id, assignee_id)):
         raise _forbidden()
     return str(document)
+
+
+def require_access(
+    actor: Actor, task_id: int, allowed: Callable[[Actor, TaskAccess], bool], *, hold: bool = False
+) -> TaskAccess:
+    """Answer whose a task is; for what belongs to it. With `hold` that stays so until the unit of work ends.
+
+    Raises:
+        NotFound: where there is no such task.
+        Forbidden: where the rule does not allow the caller what it is about.
+    """
+    row = fetch_one(_HOLD_ACCESS if hold else _READ_ACCESS, {"task_id": task_id})
+    if row is None:
+        raise _not_found()
+    access = TaskAccess(*row)
+    if not allowed(actor, access):
+        raise _forbidden()
+    return access
 
 
 def list_tasks(actor: Actor, query: TaskQuery) -> TaskPage:

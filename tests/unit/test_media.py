@@ -43,7 +43,7 @@ class Notes:
 @pytest.fixture
 def app() -> Any:
     app = falcon.asgi.App()
-    media.install(app, LIMIT)
+    media.install(app, LIMIT, LIMIT)
     errors.install(app)
     app.add_route("/notes", Notes())
     return app
