@@ -142,7 +142,7 @@ def delete(actor: Actor, task_id: int, attachment_id: int) -> None:
 
 
 def sweep(storage: Storage) -> int:
-    """Remove stored files that belong to nothing and answer how many; where the storage is down, the next run goes on."""
+    """Remove stored files that belong to nothing, as long as the storage answers, and tell how many."""
     deadline = time.monotonic() + _SWEEP_SECONDS
     removed = 0
     try:

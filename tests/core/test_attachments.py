@@ -1,4 +1,4 @@
-"""Attachments in the database: quota, events, permissions, and a sweep that takes what is left over and nothing else."""
+"""Attachments in the database: quota, events, permissions, and a sweep that takes what is left over, and only that."""
 
 import io
 from concurrent.futures import ThreadPoolExecutor
@@ -181,7 +181,7 @@ def test_the_sweep_takes_more_than_a_batch(storage: LocalStorage, database: None
     assert attachments.sweep(storage) == 120
 
 
-def test_a_storage_that_is_down_is_one_line_and_the_next_sweep_goes_on(
+def test_a_storage_that_is_down_is_told_once_and_the_next_sweep_goes_on(
     alice: Actor, storage: LocalStorage, tmp_path: Path
 ) -> None:
     for _ in range(3):

@@ -199,6 +199,7 @@ class TestDocuments:
             "update task": lambda actor: policy.may_update_task(actor, task),
             "assign task": lambda actor: policy.may_assign_task(actor, task),
             "delete task": lambda actor: policy.may_delete_task(actor, task),
+            "delete attachment of another": lambda actor: policy.may_delete_attachment(actor, task, uploader_id=9),
             "see everyone's analytics": policy.sees_all_analytics,
             "administer accounts": policy.may_administer,
         }
