@@ -80,12 +80,10 @@ def _type_by_magic(file: BinaryIO, filename: str) -> str | None:
     except (puremagic.PureError, ValueError):
         return None
     fitting = [guess for guess in guesses if guess.byte_match and guess.confidence >= _LEAST_CONFIDENCE]
-    best = [guess for guess in fitting if _rank(guess) == _rank(fitting[0])]
-    types = {guess.mime_type for guess in best}
-    if len(types) != 1:
-        return None
-    (only,) = types
-    return only if _PASSIVE.fullmatch(only) and not only.startswith("image/svg") else None
+    best = {guess.mime_type for guess in fitting if _rank(guess) == _rank(fitting[0])}
+    passive = [kind for kind in best if _PASSIVE.fullmatch(kind) and not kind.startswith("image/svg")]
+    # What others are built upon, such as ZIP, has the shorter name.
+    return min(passive, key=lambda kind: (len(kind), kind), default=None)
 
 
 def _rank(guess: puremagic.PureMagicWithConfidence) -> tuple[float, int]:

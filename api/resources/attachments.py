@@ -120,22 +120,24 @@ class AttachmentContent:
         """Answer all bytes, or those that are asked for."""
         content = await self._bridge.run(attachments.content_of, req.context.actor, task_id, attachment_id)
         facts, etag = content.facts, f'"{content.facts.sha256}"'
-        part = None if is_known(req, etag) else requested_range(req, facts.size, etag)
         # The bytes never change, but who may read them does.
-        resp.set_headers({"ETag": etag, "Accept-Ranges": "bytes", "Cache-Control": "private, no-cache"})
+        validators = {"ETag": etag, "Cache-Control": "private, no-cache"}
         if is_known(req, etag):
             resp.status = 304
+            resp.set_headers(validators)
             return
+        part = requested_range(req, facts.size, etag)
         start, end = part or (0, facts.size)
-        if part is not None:
-            resp.status = 206
-            resp.set_header("Content-Range", f"bytes {start}-{end - 1}/{facts.size}")
-        resp.set_header("Content-Disposition", _disposition(facts.filename))
-        resp.content_type = facts.content_type
-        resp.content_length = end - start
+        # Before any header is set: where this fails, the answer is about the failure.
         if req.method == "GET":
             chunks = await self._bridge.handle_file(self._storage.read, content.key, start, end)
             resp.stream = _Download(self._bridge, chunks)
+        if part is not None:
+            resp.status = 206
+            resp.set_header("Content-Range", f"bytes {start}-{end - 1}/{facts.size}")
+        resp.content_type = facts.content_type
+        resp.content_length = end - start
+        resp.set_headers(validators | {"Accept-Ranges": "bytes", "Content-Disposition": _disposition(facts.filename)})
 
 
 class _Download:

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from api.schemas.accounts import Password, Profile
+from api.schemas.attachments import AttachmentOut
 from api.schemas.common import Identifier, Input, Instant, PageQuery
 from core.messages import msg
 from core.policy import Role
@@ -88,4 +89,5 @@ class AccountExport(BaseModel):
     profile: Profile
     sessions: list[dict[str, Any]]
     tasks: list[dict[str, Any]]
+    attachments: list[AttachmentOut]
     audit: list[AuditEntry]

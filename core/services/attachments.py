@@ -113,6 +113,13 @@ def list_for(actor: Actor, task_id: int, skip: int, limit: int) -> AttachmentPag
         return AttachmentPage([attachment.describe() for attachment in page], found.count())
 
 
+def list_own(actor: Actor) -> list[dict[str, Any]]:
+    """All that the caller has uploaded, whosever task it belongs to, the oldest first."""
+    with connected():
+        own = Attachment.select().where(Attachment.user_id == actor.user_id).order_by(Attachment.id)
+        return [attachment.describe() for attachment in own]
+
+
 def read(actor: Actor, task_id: int, attachment_id: int) -> dict[str, Any]:
     """An attachment without its bytes."""
     return _readable(actor, task_id, attachment_id).describe()

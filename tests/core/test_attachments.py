@@ -6,6 +6,7 @@ from pathlib import Path
 from threading import Barrier
 from typing import Any
 
+import orjson
 import pytest
 from structlog.testing import capture_logs
 
@@ -15,7 +16,7 @@ from core.errors import Conflict, Forbidden, NotFound, TooLarge
 from core.files import FileFacts
 from core.models import Attachment, StoredFile
 from core.policy import Actor
-from core.services import attachments, tasks
+from core.services import administration, attachments, tasks
 from core.storage import LocalStorage
 
 QUOTA = 100
@@ -133,6 +134,16 @@ def test_the_uploader_deletes_also_after_the_task_went_to_somebody_else(
     with pytest.raises(Forbidden):
         attachments.read(bob, task_id, attachment_id)
     attachments.delete(bob, task_id, attachment_id)
+
+
+def test_what_somebody_uploaded_is_in_their_export(
+    alice: Actor, bob: Actor, task_id: int, storage: LocalStorage
+) -> None:
+    add(alice, task_id, storage)
+    of_bob = add(bob, task_id, storage)
+
+    (exported,) = orjson.loads(administration.export_account(bob))["attachments"]
+    assert exported["id"] == of_bob["id"]
 
 
 def test_an_attachment_is_its_own_tasks_alone(alice: Actor, task_id: int, storage: LocalStorage) -> None:

@@ -39,6 +39,8 @@ def test_a_name_is_made_harmless(offered: str, kept: str) -> None:
         (PNG, "page.html", "image/png"),
         (b"\xff\xd8\xff\xe0\x00\x10JFIF\x00", "x.jpg", "image/jpeg"),
         (b"%PDF-1.7\n%\xe2\xe3\n", "x.pdf", "application/pdf"),
+        (b"%PDF-1.7\n", "x.png", "application/pdf"),
+        (b"PK\x03\x04" + bytes(60), "x", "application/zip"),
         (b"PK\x03\x04" + bytes(60), "x.zip", "application/zip"),
         (b"<html><script>alert(1)</script>", "x.png", PLAIN_TEXT),
         (b"<!DOCTYPE html><html>", "x.html", PLAIN_TEXT),
