@@ -19,6 +19,9 @@ COPY migrations ./migrations
 COPY core ./core
 COPY worker ./worker
 COPY api ./api
+# A volume that is mounted here takes over whose it is.
+RUN install --directory --owner allweather --group allweather --mode 700 /var/lib/allweather/attachments
+ENV ATTACHMENT_DIR=/var/lib/allweather/attachments
 # The files stay root's: what runs here may read the code, not change it.
 USER allweather
 EXPOSE 8000

@@ -16,6 +16,7 @@ _SWEEP_SECONDS = 5.0
 _FOLD_SECONDS = 10.0
 _PURGE_TOKENS_SECONDS = 600.0
 _PURGE_EVENTS_SECONDS = 3600.0
+_SWEEP_ATTACHMENTS_SECONDS = 600.0
 
 broker_url = _settings.redis_url.get_secret_value()
 broker_connection_timeout = 2
@@ -68,4 +69,5 @@ beat_schedule = {
     "fold the analytics": _every(_FOLD_SECONDS, jobs.ANALYTICS_FOLD),
     "purge tokens": _every(_PURGE_TOKENS_SECONDS, jobs.TOKENS_PURGE),
     "purge events": _every(_PURGE_EVENTS_SECONDS, jobs.EVENTS_PURGE),
+    "sweep up attachments": _every(_SWEEP_ATTACHMENTS_SECONDS, jobs.ATTACHMENTS_SWEEP),
 }

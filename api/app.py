@@ -29,6 +29,7 @@ from api.resources.accounts import (
     TokenGranter,
 )
 from api.resources.analytics import AnalyticsSummary
+from api.resources.attachments import AttachmentCollection, AttachmentContent, AttachmentItem
 from api.resources.collaboration import (
     Activity,
     CommentCollection,
@@ -53,6 +54,7 @@ from core.errors import Failure, Rejected
 from core.policy import Role
 from core.security import TokenIssuer
 from core.services import accounts
+from core.storage import storage_for
 
 log = structlog.get_logger()
 
@@ -75,6 +77,7 @@ class Services:
             database_seconds=settings.database_timeout,
             password_threads=settings.password_threads,
         )
+        self.storage = storage_for(settings)
         self.issuer = TokenIssuer(settings.secret_key.get_secret_value(), settings.access_token_minutes * 60)
         self.authenticator = Authenticator(self.issuer, self.bridge, settings.session_cache_seconds)
         self.redis = Redis.from_url(settings.redis_url.get_secret_value(), socket_timeout=1, socket_connect_timeout=1)
@@ -150,7 +153,7 @@ def create_app(settings: Settings) -> App:
     app.req_options.strip_url_path_trailing_slash = True
     # Sockets read all the time themselves, so Falcon need not read ahead for them.
     app.ws_options.max_receive_queue = 0
-    media.install(app, settings.max_body_bytes)
+    media.install(app, settings.max_body_bytes, settings.attachment_max_bytes)
     errors.install(app)
     for path, resource, suffix in routes(services):
         app.add_route(path, resource, suffix=suffix)
@@ -171,6 +174,8 @@ def routes(services: Services) -> list[tuple[str, object, str | None]]:
     delegations = Delegations(bridge)
     earlier_tasks = EarlierTasks(bridge)
     earlier_task = EarlierTask(bridge)
+    attachments = "/tasks/{task_id:id}/attachments"
+    one_attachment = attachments + "/{attachment_id:id}"
     sockets = Sockets(settings, bridge, authenticator, services.relay)
     versioned_and_not: list[tuple[str, object, str | None]] = [
         ("/auth/register", register, None),
@@ -190,6 +195,9 @@ def routes(services: Services) -> list[tuple[str, object, str | None]]:
         ("/tasks/{task_id:id}/reminders", ReminderCollection(bridge), None),
         ("/tasks/{task_id:id}/reminders/{reminder_id:id}", ReminderItem(bridge), None),
         ("/tasks/{task_id:id}/activity", Activity(bridge), None),
+        (attachments, AttachmentCollection(bridge, services.storage, settings), None),
+        (one_attachment, AttachmentItem(bridge), None),
+        (f"{one_attachment}/content", AttachmentContent(bridge, services.storage), None),
         ("/analytics", AnalyticsSummary(bridge), None),
     ]
     return [

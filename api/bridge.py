@@ -1,7 +1,7 @@
 """The one way from the event loop to the database: a call runs whole in a thread, and no longer than it may.
 
 Each thread keeps a database connection of its own. Passwords are hashed in a small pool of their own, so that a wave of
-logins cannot starve the reads.
+logins cannot starve the reads, and so are files handled, so that a slow storage cannot.
 """
 
 import asyncio
@@ -18,6 +18,10 @@ _Answer = TypeVar("_Answer")
 # Bcrypt takes a quarter of a second each; who would wait longer than this is better served by coming back.
 _PASSWORD_WAIT_SECONDS = 15.0
 
+# Longer than a storage takes to give up by itself.
+_FILE_WAIT_SECONDS = 30.0
+_FILE_THREADS = 8
+
 _TOO_BUSY = msg("The service is too busy or a part of it is down. Please try again.")
 
 
@@ -27,6 +31,7 @@ class Bridge:
     def __init__(self, *, database_threads: int, database_seconds: float, password_threads: int) -> None:
         self._database = ThreadPoolExecutor(database_threads, thread_name_prefix="database")
         self._passwords = ThreadPoolExecutor(password_threads, thread_name_prefix="passwords")
+        self._files = ThreadPoolExecutor(_FILE_THREADS, thread_name_prefix="files")
         self._database_seconds = database_seconds
 
     async def run(self, function: Callable[..., _Answer], /, *args: Any, **kwargs: Any) -> _Answer:
@@ -42,10 +47,15 @@ class Bridge:
         """Run a password function, outside the database's threads."""
         return await _bounded(self._passwords, _PASSWORD_WAIT_SECONDS, "overloaded", function, args, {})
 
+    async def handle_file(self, function: Callable[..., _Answer], /, *args: Any) -> _Answer:
+        """Run a function that reads or writes a file or the storage, outside the database's threads."""
+        return await _bounded(self._files, _FILE_WAIT_SECONDS, "storage_unavailable", function, args, {})
+
     def close(self) -> None:
         """Let running calls finish and drop those that wait."""
         self._database.shutdown(wait=False, cancel_futures=True)
         self._passwords.shutdown(wait=False, cancel_futures=True)
+        self._files.shutdown(wait=False, cancel_futures=True)
 
 
 async def _bounded(

@@ -20,23 +20,28 @@ VERSION_PREFIX: Final = "/api/v1"
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
 
 
-async def create(
-    bridge: Bridge, req: Request, resp: Response, function: Callable[..., Document], *args: Any
-) -> Document:
-    """Create what `function(*args)` does, once for an `Idempotency-Key`, and answer 201 with its address."""
-    document = await run_once(bridge, req, resp, function, *args)
-    resp.status = 201
-    resp.location = f"{req.path}/{document.id}"
-    resp.data = document.json.encode()
-    return document
-
-
 @dataclass(frozen=True, slots=True)
 class Part:
     """One of several steps of a request whose body is streamed: where it begins, and the bytes that it is made of."""
 
     position: int
     content: bytes
+
+
+async def create(
+    bridge: Bridge,
+    req: Request,
+    resp: Response,
+    function: Callable[..., Document],
+    *args: Any,
+    part: Part | None = None,
+) -> Document:
+    """Create what `function(*args)` does, once for an `Idempotency-Key`, and answer 201 with its address."""
+    document = await run_once(bridge, req, resp, function, *args, part=part)
+    resp.status = 201
+    resp.location = f"{req.path}/{document.id}"
+    resp.data = document.json.encode()
+    return document
 
 
 async def run_once(

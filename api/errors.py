@@ -55,6 +55,7 @@ _HTTP_ERRORS: Final[Mapping[type[falcon.HTTPError], tuple[str, str]]] = {
     falcon.HTTPNotFound: ("route_not_found", msg("There is nothing at this address.")),
     falcon.HTTPMethodNotAllowed: ("method_not_allowed", msg("This address does not take this method.")),
     falcon.HTTPContentTooLarge: ("body_too_large", msg("The body is too large.")),
+    falcon.HTTPRangeNotSatisfiable: ("range_not_satisfiable", msg("The content has no such bytes.")),
     falcon.HTTPUnsupportedMediaType: ("unsupported_media_type", msg("The body's media type is not taken here.")),
     falcon.HTTPError: ("refused", msg("The request is refused.")),
 }
@@ -65,6 +66,7 @@ TITLES: Final = {
     403: msg("Forbidden"),
     404: msg("Not Found"),
     405: msg("Method Not Allowed"),
+    408: msg("Request Timeout"),
     409: msg("Conflict"),
     412: msg("Precondition Failed"),
     413: msg("Content Too Large"),

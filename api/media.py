@@ -4,12 +4,13 @@ What comes of it is held against a schema by `api.validation`.
 """
 
 from collections.abc import AsyncIterator
-from typing import Final
+from typing import Any, Final
 
 import falcon
 import falcon.asgi
 import orjson
-from falcon.media import BaseHandler, Handlers
+from falcon.asgi.multipart import MultipartForm
+from falcon.media import BaseHandler, Handlers, MultipartFormHandler
 from falcon.typing import AsyncReadableIO
 
 from api.validation import JsonText, Pairs
@@ -21,9 +22,13 @@ FORM: Final = falcon.MEDIA_URLENCODED
 JSON_LINES: Final = "application/x-ndjson"
 JSON_LINES_ALIAS: Final = "application/jsonl"
 CSV: Final = "text/csv"
+MULTIPART: Final = falcon.MEDIA_MULTIPART
 
 # A form holds a name and a password; taking one apart costs far more for each byte than JSON does.
 _MAX_FORM_BYTES: Final = 64 * 1024
+
+# What stands around a file in a form: boundaries and headers.
+_FRAME_BYTES: Final = 64 * 1024
 
 
 class JsonHandler(BaseHandler):
@@ -87,22 +92,53 @@ async def read_chunks(req: "falcon.asgi.Request", max_bytes: int) -> AsyncIterat
     """
     declared, received = req.content_length, 0
     if declared is not None and declared > max_bytes:
-        raise _too_large(max_bytes)
+        raise too_large(max_bytes)
     async for chunk in req.stream:
         received += len(chunk)
         if received > max_bytes:
-            raise _too_large(max_bytes)
+            raise too_large(max_bytes)
         yield chunk
     if declared is not None and received < declared:
         raise _ended_early()
 
 
+class MultipartHandler(MultipartFormHandler):
+    """Hands on a form with files part by part, as it comes in, and stops where all of it is more than a file may be."""
+
+    def __init__(self, max_file_bytes: int) -> None:
+        super().__init__()
+        self._max_bytes = max_file_bytes + _FRAME_BYTES
+
+    async def deserialize_async(
+        self, stream: AsyncReadableIO, content_type: str | None, content_length: int | None
+    ) -> MultipartForm:
+        """Begin to read the form; the bytes are read by who takes its parts.
+
+        Raises:
+            falcon.HTTPContentTooLarge: now, or from the parts, where it is longer than it may be.
+            falcon.HTTPInvalidHeader: where the type has no boundary.
+        """
+        if content_length is not None and content_length > self._max_bytes:
+            raise too_large(self._max_bytes)
+        capped: Any = _capped(stream, self._max_bytes)
+        return await super().deserialize_async(capped, content_type, content_length)
+
+
+async def _capped(stream: AsyncReadableIO, limit: int) -> AsyncIterator[bytes]:
+    total = 0
+    async for chunk in stream:
+        total += len(chunk)
+        if total > limit:
+            raise too_large(limit)
+        yield chunk
+
+
 async def _read(stream: AsyncReadableIO, declared: int | None, limit: int) -> bytes:
     if declared is not None and declared > limit:
-        raise _too_large(limit)
+        raise too_large(limit)
     body = await stream.read(limit + 1)
     if len(body) > limit:
-        raise _too_large(limit)
+        raise too_large(limit)
     if declared is not None and len(body) < declared:
         raise _ended_early()
     return body
@@ -112,13 +148,21 @@ def _ended_early() -> falcon.HTTPBadRequest:
     return falcon.HTTPBadRequest(description=msg("The body ended before the length it was announced with."))
 
 
-def _too_large(limit: int) -> falcon.HTTPContentTooLarge:
+def too_large(limit: int) -> falcon.HTTPContentTooLarge:
+    """The refusal of a body with more bytes than so many."""
     return falcon.HTTPContentTooLarge(description=msg("The body may have at most {limit} bytes.", limit=limit))
 
 
-def install(app: "falcon.asgi.App[falcon.asgi.Request, falcon.asgi.Response]", max_body_bytes: int) -> None:
-    """Let an app read JSON of at most so many bytes, and small forms, and nothing else."""
+def install(
+    app: "falcon.asgi.App[falcon.asgi.Request, falcon.asgi.Response]", max_body_bytes: int, max_file_bytes: int
+) -> None:
+    """Let an app read JSON of at most so many bytes, small forms, and forms with files of at most so many bytes."""
     json = JsonHandler(max_body_bytes)
     app.req_options.media_handlers = Handlers(
-        {JSON: json, MERGE_PATCH: json, FORM: FormHandler(min(max_body_bytes, _MAX_FORM_BYTES))}
+        {
+            JSON: json,
+            MERGE_PATCH: json,
+            FORM: FormHandler(min(max_body_bytes, _MAX_FORM_BYTES)),
+            MULTIPART: MultipartHandler(max_file_bytes),
+        }
     )

@@ -24,6 +24,9 @@ _SECURITY_HEADERS: Final = {
 _POLICY_FOR_DATA: Final = "default-src 'none'; frame-ancestors 'none'"
 _EXPOSED_HEADERS: Final = ", ".join(
     [
+        "Accept-Ranges",
+        "Content-Disposition",
+        "Content-Range",
         "ETag",
         "Link",
         "Location",
@@ -35,7 +38,9 @@ _EXPOSED_HEADERS: Final = ", ".join(
         "RateLimit-Reset",
     ]
 )
-_ALLOWED_HEADERS: Final = "Authorization, Content-Type, X-Request-ID, If-Match, If-None-Match, Idempotency-Key"
+_ALLOWED_HEADERS: Final = (
+    "Authorization, Content-Type, X-Request-ID, If-Match, If-None-Match, If-Range, Range, Idempotency-Key"
+)
 _ALLOWED_METHODS: Final = "GET, POST, PUT, PATCH, DELETE, OPTIONS"
 _PREFLIGHT_SECONDS: Final = "600"
 

@@ -48,7 +48,13 @@ _IDEMPOTENCY_KEY: Final[Json] = {
 }
 _COUNT: Final[Json] = {"type": "integer", "minimum": 0}
 HEADERS: Final[dict[str, Json]] = {
-    "ETag": {"description": "The version of the thing.", "schema": _TEXT_SCHEMA, "example": '"3"'},
+    "Accept-Ranges": {"description": "That parts may be asked for.", "schema": _TEXT_SCHEMA, "example": "bytes"},
+    "Content-Disposition": {
+        "description": "That it is to be saved, and as what (RFC 6266).",
+        "schema": _TEXT_SCHEMA,
+        "example": "attachment; filename=\"gutters.jpg\"; filename*=UTF-8''gutters.jpg",
+    },
+    "ETag": {"description": "The version of the thing.", "schema": _TEXT_SCHEMA, "example": '"2c26b46b"'},
     "Link": {
         "description": "The neighbouring pages (RFC 8288).",
         "schema": _TEXT_SCHEMA,
@@ -87,10 +93,12 @@ _FAILURES: Final = {
     401: _FailureExample("token_missing", "An access token is needed.", ("WWW-Authenticate",)),
     403: _FailureExample("task_forbidden", "This task is not yours."),
     404: _FailureExample("task_not_found", "There is no such task."),
+    408: _FailureExample("refused", "The upload took too long."),
     409: _FailureExample("conflict", "Somebody else was faster."),
     412: _FailureExample("precondition_failed", "It has changed since you last saw it."),
     413: _FailureExample("body_too_large", "The body may have at most 1048576 bytes."),
     415: _FailureExample("unsupported_media_type", "The body must be application/json."),
+    416: _FailureExample("range_not_satisfiable", "The content has no such bytes."),
     422: _FailureExample("invalid", "The request is not valid.", errors=(("title", "is required"),)),
     429: _FailureExample("rate_limited", "You may make 100 requests in this span.", ("Retry-After",)),
     503: _FailureExample("unavailable", "A part of the service is down. Please try again.", ("Retry-After",)),

@@ -2,7 +2,7 @@
 
 Before the responder runs, the caller is known (unless it is public), then query and body are held against their
 schemas; in that order, so that a stranger learns nothing about them. What is found stands in `req.context`: `actor`,
-`query`, `json` (the body, also where it came as a form).
+`query`, `json` (the body, also where it came as a form), `form` (the parts of a multipart body, still to be read).
 """
 
 import functools
@@ -15,7 +15,7 @@ from falcon.asgi import Request, Response
 from pydantic import BaseModel, ConfigDict
 
 from api.auth import require_actor, require_scope
-from api.media import FORM, JSON, MERGE_PATCH
+from api.media import FORM, JSON, MERGE_PATCH, MULTIPART
 from api.validation import JsonText, Pairs, validate
 from core.messages import msg
 from core.policy import Scope
@@ -83,6 +83,7 @@ def document(  # noqa: PLR0913 - each argument is one fact of the operation, and
     query: Schema = NoQuery,
     body: Schema | None = None,
     form: Schema | None = None,
+    multipart: Schema | None = None,
     body_optional: bool = False,
     streamed: Mapping[str, Schema] | None = None,
     media_type: str = JSON,
@@ -103,6 +104,7 @@ def document(  # noqa: PLR0913 - each argument is one fact of the operation, and
         query: The schema of the query; a query that is not in it is refused.
         body: The schema of a JSON body; of a merge patch too, where the method is PATCH.
         form: The schema of a body that comes as a URL-encoded form.
+        multipart: The schema of a body with files, for the document alone: the responder reads it part by part.
         body_optional: Whether no body counts as `{}`.
         streamed: A body that the responder reads from `req.stream` itself, held against nothing but its media type,
             in lower case then in `req.content_type`: what it is like, by media type.
@@ -120,6 +122,8 @@ def document(  # noqa: PLR0913 - each argument is one fact of the operation, and
         if form is not None:
             bodies[FORM] = form
         bodies |= streamed or {}
+        if multipart is not None:
+            bodies[MULTIPART] = multipart
         status, answer_type = answer
         operation = Operation(
             summary=summary,
@@ -151,7 +155,7 @@ def document(  # noqa: PLR0913 - each argument is one fact of the operation, and
             if operation.streamed:
                 _expect_media_type(req, operation)
             elif bodies:
-                context.json = await _read_body(req, operation)
+                await _read_body(req, operation)
             await responder(resource, req, resp, **parameters)
 
         setattr(enforced, _ATTRIBUTE, operation)
@@ -160,20 +164,25 @@ def document(  # noqa: PLR0913 - each argument is one fact of the operation, and
     return decorate
 
 
-async def _read_body(req: Request, operation: Operation) -> BaseModel:
+async def _read_body(req: Request, operation: Operation) -> None:
     """Read the body and hold it against the schema of its media type; without a type it counts as JSON."""
     schema = _expect_media_type(req, operation)
+    context: Any = req.context
+    if schema is operation.bodies.get(MULTIPART):
+        context.form = await req.get_media()
+        return
     sent = await (req.get_media(default_when_empty=_EMPTY) if operation.body_optional else req.get_media())
-    return validate(schema, sent)
+    context.json = validate(schema, sent)
 
 
 def _expect_media_type(req: Request, operation: Operation) -> Schema:
-    media_type = (req.content_type or JSON).partition(";")[0].strip().lower()
+    named, separator, parameters = (req.content_type or JSON).partition(";")
+    media_type = named.strip().lower()
     schema = operation.bodies.get(media_type)
     if schema is None:
         raise falcon.HTTPUnsupportedMediaType(
             description=msg("The body must be one of: {types}.", types=", ".join(operation.bodies))
         )
     # Falcon looks its handlers up letter by letter, while media types know no case.
-    req.content_type = media_type
+    req.content_type = media_type + separator + parameters if media_type == MULTIPART else media_type
     return schema

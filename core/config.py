@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 
 MINIMUM_KEY_BYTES = 32
 _FILE_SUFFIX = "_FILE"
@@ -67,6 +67,16 @@ class Settings(BaseModel):
     max_body_bytes: int = Field(default=1024 * 1024, gt=0)
     import_max_bytes: int = Field(default=10 * 1024 * 1024, gt=0)
 
+    attachment_storage: Literal["local", "s3"] = "local"
+    attachment_dir: str = "attachments"
+    attachment_max_bytes: int = Field(default=10 * 1024 * 1024, gt=0)
+    attachment_quota_bytes: int = Field(default=1024 * 1024 * 1024, gt=0)
+    s3_bucket: str | None = Field(default=None, validate_default=True)
+    s3_endpoint_url: str | None = None
+    s3_region: str = "us-east-1"
+    s3_access_key_id: str | None = None
+    s3_secret_access_key: SecretStr | None = None
+
     socket_queue_frames: int = Field(default=256, gt=0)
     sockets_per_user: int = Field(default=5, gt=0)
     ws_ticket_seconds: int = Field(default=30, gt=0)
@@ -90,6 +100,13 @@ class Settings(BaseModel):
     def _long_enough(cls, value: SecretStr) -> SecretStr:
         if len(value.get_secret_value().encode()) < MINIMUM_KEY_BYTES:
             raise ValueError(f"must be at least {MINIMUM_KEY_BYTES} bytes long; `openssl rand -hex 32` makes one")
+        return value
+
+    @field_validator("s3_bucket")
+    @classmethod
+    def _named_where_needed(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None and info.data.get("attachment_storage") == "s3":
+            raise ValueError("must be set where ATTACHMENT_STORAGE is s3")
         return value
 
     @property

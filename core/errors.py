@@ -78,12 +78,6 @@ class PreconditionFailed(Failure):
     code = "precondition_failed"
 
 
-class TooLarge(Failure):
-    """More than may be kept, or taken at once."""
-
-    code = "too_large"
-
-
 class TooManyRequests(Failure):
     """The caller is over a limit and may come back after `retry_after` seconds."""
 
@@ -92,6 +86,12 @@ class TooManyRequests(Failure):
     def __init__(self, detail: str, retry_after: int, *, code: str | None = None) -> None:
         super().__init__(detail, code=code)
         self.retry_after = retry_after
+
+
+class TooLarge(Failure):
+    """What the caller sends is more than there is room for."""
+
+    code = "too_large"
 
 
 class Unavailable(Failure):

@@ -29,6 +29,8 @@ TASK_DELEGATED: Final = "task.delegated"
 TASK_COMMENTED: Final = "task.commented"
 TASK_REMINDER: Final = "task.reminder"
 TASK_OVERDUE: Final = "task.overdue"
+TASK_ATTACHED: Final = "task.attached"
+TASK_DETACHED: Final = "task.detached"
 SESSIONS_REVOKED: Final = "sessions.revoked"
 
 # Events of these kinds are for the servers, not for listeners.

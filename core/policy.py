@@ -127,6 +127,11 @@ def may_see_email(actor: Actor, user_id: int) -> bool:
     return actor.is_admin or actor.user_id == user_id
 
 
+def may_delete_attachment(actor: Actor, task: TaskAccess, uploader_id: int) -> bool:
+    """Who uploaded a file, the task's owner and admins delete it."""
+    return actor.is_admin or actor.user_id in {task.owner_id, uploader_id}
+
+
 def may_administer(actor: Actor) -> bool:
     """Admins manage accounts and read the audit log."""
     return actor.is_admin

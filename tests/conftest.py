@@ -16,6 +16,7 @@ from core.policy import Actor, Role
 from core.security import hash_password
 from core.services import accounts, sessions
 from core.services.sessions import Client
+from tests.s3 import s3_server
 
 PASSWORD = "correct horse battery"
 BCRYPT_ROUNDS = 4
@@ -67,6 +68,7 @@ def environ(postgres_url: str, redis_url: str, tmp_path_factory: pytest.TempPath
         "RATE_LIMIT_CREDENTIALS": "100000/minute",
         "LOG_FILE": str(tmp_path_factory.mktemp("log") / "app.log"),
         "WEATHER_RETRY_SECONDS": "0.1",
+        "ATTACHMENT_DIR": str(tmp_path_factory.mktemp("storage") / "attachments"),
     }
     with pytest.MonkeyPatch.context() as patch:
         for name, value in variables.items():
@@ -127,6 +129,13 @@ def mallory(database: None) -> Actor:
 def ada(database: None) -> Actor:
     """An admin."""
     return enlist("ada", Role.ADMIN)
+
+
+@pytest.fixture(scope="session")
+def s3_url() -> Iterator[str]:
+    """A real S3 server on loopback, with a bucket."""
+    with s3_server() as url:
+        yield url
 
 
 @pytest.fixture

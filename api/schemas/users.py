@@ -5,6 +5,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from api.schemas.accounts import Password, Profile
+from api.schemas.attachments import AttachmentOut
 from api.schemas.common import Identifier, Input, Instant, PageQuery
 from api.schemas.feedback import FeedbackOut
 from core.messages import msg
@@ -90,4 +91,5 @@ class AccountExport(BaseModel):
     sessions: list[dict[str, Any]]
     tasks: list[dict[str, Any]]
     feedback: list[FeedbackOut]
+    attachments: list[AttachmentOut]
     audit: list[AuditEntry]

@@ -51,6 +51,8 @@ def complete_environment(environ: Mapping[str, str]) -> Iterator[tuple[dict[str,
             complete["APP_ENV"] = environ.get("APP_ENV") or "development"
             if not _is_given("SECRET_KEY", environ):
                 complete["SECRET_KEY"] = secret_key(data_directory(environ))
+            if not _is_given("ATTACHMENT_DIR", environ):
+                complete["ATTACHMENT_DIR"] = str(data_directory(environ) / "attachments")
         yield complete, started
 
 

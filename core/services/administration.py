@@ -14,7 +14,7 @@ from core.messages import msg
 from core.models import Session, Task, User
 from core.models.task import TASK_JSON
 from core.policy import Actor, Role
-from core.services import audit, feedback
+from core.services import attachments, audit, feedback
 from core.services.sessions import revoke_sessions
 
 _OWN_TASKS = (
@@ -119,6 +119,7 @@ def export_account(actor: Actor) -> bytes:
         {
             "profile": profile,
             "sessions": open_sessions,
+            "attachments": attachments.list_own(actor),
             "tasks": orjson.Fragment("[]" if row is None else row[0]),
             "feedback": orjson.Fragment(feedback.given_by(actor)),
             "audit": orjson.Fragment(log.items),

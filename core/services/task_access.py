@@ -1,6 +1,6 @@
 """Which task somebody means, and what they may do with it: the gate before every use case of a task."""
 
-from collections.abc import Container
+from collections.abc import Callable, Container
 
 from core.db import execute, fetch_one
 from core.errors import Forbidden, NotFound, PreconditionFailed
@@ -13,6 +13,7 @@ ACCESS_COLUMNS = """t.user_id, t.assignee_id, (
     SELECT is_manager FROM group_members m WHERE m.group_id = t.group_id AND m.user_id = %(actor_id)s)"""
 
 _ACCESS = f"SELECT {ACCESS_COLUMNS} FROM tasks t WHERE t.id = %(task_id)s"
+_HOLD_ACCESS = f"{_ACCESS} FOR SHARE OF t"
 
 
 def task_access(owner_id: int, assignee_id: int | None, is_manager: bool | None) -> TaskAccess:
@@ -20,20 +21,29 @@ def task_access(owner_id: int, assignee_id: int | None, is_manager: bool | None)
     return TaskAccess(owner_id, assignee_id, in_group=is_manager is not None, manages_group=bool(is_manager))
 
 
-def require_readable(actor: Actor, task_id: int) -> TaskAccess:
-    """Tell what the caller may do with a task that they may read.
+def require_access(
+    actor: Actor, task_id: int, allowed: Callable[[Actor, TaskAccess], bool], *, hold: bool = False
+) -> TaskAccess:
+    """Tell what the caller may do with a task, if the rule allows what this is about.
+
+    With `hold` nobody deletes the task, or gives it away, before the running unit of work has ended.
 
     Raises:
         NotFound: where there is no such task.
-        Forbidden: where the caller may not read it.
+        Forbidden: where the rule does not allow it.
     """
-    row = fetch_one(_ACCESS, {"task_id": task_id, "actor_id": actor.user_id})
+    row = fetch_one(_HOLD_ACCESS if hold else _ACCESS, {"task_id": task_id, "actor_id": actor.user_id})
     if row is None:
         raise task_not_found()
     access = task_access(*row)
-    if not may_read_task(actor, access):
+    if not allowed(actor, access):
         raise task_forbidden()
     return access
+
+
+def require_readable(actor: Actor, task_id: int) -> TaskAccess:
+    """Tell what the caller may do with a task that they may read; raises as `require_access()` does."""
+    return require_access(actor, task_id, may_read_task)
 
 
 def lock_task(actor: Actor, task_id: int, expected: Container[int] | None = None) -> tuple[Task, TaskAccess]:

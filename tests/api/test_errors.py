@@ -67,7 +67,7 @@ def failing() -> Failing:
 def app(failing: Failing) -> Any:
     app: Any = falcon.asgi.App(router=Router(), middleware=[RequestIds()])
     app.req_options.strip_url_path_trailing_slash = True
-    media.install(app, LIMIT)
+    media.install(app, LIMIT, LIMIT)
     errors.install(app)
     app.add_route("/failing", failing)
     app.add_route("/notes", Notes())

@@ -143,7 +143,7 @@ def described(router: Router) -> dict[str, Any]:
 @pytest.fixture
 def client(router: Router, described: dict[str, Any]) -> TestClient:
     app: Any = falcon.asgi.App(router=router)
-    media.install(app, 1024)
+    media.install(app, 1024, 1024)
     errors.install(app)
     for path, page in docs.pages(described).items():
         app.add_route(path, page)

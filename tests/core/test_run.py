@@ -152,6 +152,7 @@ def test_the_environment_is_completed_with_what_is_missing(tmp_path: Path, redis
     assert environment["REDIS_URL"] == redis_url
     assert environment["APP_ENV"] == "development"
     assert environment["SECRET_KEY"] == (tmp_path / "secret_key").read_text()
+    assert environment["ATTACHMENT_DIR"] == str(tmp_path / "attachments")
 
 
 def test_the_servers_of_a_run_in_progress_are_shared(tmp_path: Path, postgres_url: str) -> None:

@@ -67,3 +67,10 @@ def test_settings_do_not_change_and_do_not_show_their_secrets() -> None:
     with pytest.raises(ValidationError):
         settings.app_name = "another"
     assert "k" * 32 not in repr(settings)
+
+
+def test_s3_needs_a_bucket() -> None:
+    with pytest.raises(ConfigurationError, match="S3_BUCKET"):
+        Settings.from_environ(USABLE | {"ATTACHMENT_STORAGE": "s3"})
+
+    assert Settings.from_environ(USABLE | {"ATTACHMENT_STORAGE": "s3", "S3_BUCKET": "b"}).s3_bucket == "b"

@@ -208,6 +208,7 @@ class TestDocuments:
             "delegate task": lambda actor: policy.may_delegate_task(actor, task_of(actor)),
             "delete others' comments on task": lambda actor: policy.may_delete_comment(actor, task_of(actor), 99),
             "delete task": lambda actor: policy.may_delete_task(actor, task_of(actor)),
+            "delete attachment of another": lambda actor: policy.may_delete_attachment(actor, task_of(actor), 99),
             "see everyone's analytics": policy.sees_all_analytics,
             "administer accounts": policy.may_administer,
         }

@@ -54,7 +54,7 @@ class Files:
 @pytest.fixture
 def app() -> Any:
     app = falcon.asgi.App()
-    media.install(app, LIMIT)
+    media.install(app, LIMIT, LIMIT)
     errors.install(app)
     app.add_route("/notes", Notes())
     app.add_route("/files", Files())

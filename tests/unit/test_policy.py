@@ -10,6 +10,7 @@ from core.policy import (
     Role,
     TaskAccess,
     may_assign_task,
+    may_delete_attachment,
     may_delete_task,
     may_read_task,
     may_see_account,
@@ -39,6 +40,15 @@ Rule = Callable[[Actor, TaskAccess], bool]
 )
 def test_rules_of_a_task(rule: Rule, allowed: list[Actor]) -> None:
     assert [actor for actor in (ALICE, BOB, MALLORY, ADA) if rule(actor, ALICES_TASK_FOR_BOB)] == allowed
+
+
+def test_an_attachment_is_deleted_by_its_uploader_the_owner_and_admins() -> None:
+    def allowed(uploader: Actor) -> list[Actor]:
+        cast = (ALICE, BOB, MALLORY, ADA)
+        return [who for who in cast if may_delete_attachment(who, ALICES_TASK_FOR_BOB, uploader.user_id)]
+
+    assert allowed(ALICE) == [ALICE, ADA]
+    assert allowed(BOB) == [ALICE, BOB, ADA]
 
 
 def test_a_task_without_assignee_is_its_owners_alone() -> None:

@@ -20,6 +20,7 @@ from tests.worker.conftest import NO_PATIENCE, messages, names
 def worker() -> Any:
     """The worker's modules, which read their settings when they are imported."""
     import worker.analytics  # noqa: PLC0415 - not before the environment is set.
+    import worker.attachments  # noqa: PLC0415 - not before the environment is set.
     import worker.events  # noqa: PLC0415 - not before the environment is set.
     import worker.tokens  # noqa: PLC0415 - not before the environment is set.
     import worker.weather  # noqa: PLC0415 - not before the environment is set.

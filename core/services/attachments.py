@@ -1,0 +1,207 @@
+"""The files of tasks: who may add, read and delete them, how much a user may keep, and what is left over.
+
+A file is known to the database before it is in the storage, and belongs to a task only after: so a crash anywhere
+between leaves at most a stored file that nobody refers to, as the deletion of an attachment, a task or an account does.
+The sweep removes those.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import orjson
+import structlog
+from peewee import fn
+
+from core import events
+from core.db import connected, execute, fetch_one, unit_of_work
+from core.documents import Document
+from core.errors import Conflict, Forbidden, NotFound, TooLarge, Unauthenticated, Unavailable
+from core.files import FileFacts
+from core.messages import msg
+from core.models.attachment import Attachment, StoredFile
+from core.policy import Actor, TaskAccess, may_delete_attachment, may_read_task, may_update_task
+from core.services.task_access import require_access
+from core.storage import Storage, new_key
+
+log = structlog.get_logger()
+
+# An upload is attached within minutes or never. The sweep leaves a file alone for longer than that, so it never takes
+# one that is about to be attached.
+_ATTACHED_WITHIN: Final = timedelta(minutes=30)
+_LEFT_ALONE: Final = timedelta(hours=1)
+
+_SWEEP_BATCH: Final = 50
+# Well below the time that a job may take.
+_SWEEP_SECONDS: Final = 20.0
+
+# The lock of one's own row puts the uploads of a user in line; it is the weakest that does.
+_LOCK_UPLOADER = "SELECT id FROM users WHERE id = %(user_id)s FOR NO KEY UPDATE"
+
+_LEFT_OVER = """
+SELECT f.key FROM stored_files f
+WHERE f.created_at < %(before)s AND NOT EXISTS (SELECT FROM attachments a WHERE a.file_key = f.key)
+ORDER BY f.created_at LIMIT %(limit)s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class AttachmentPage:
+    """One page of a task's attachments, and how many there are on all pages."""
+
+    items: list[dict[str, Any]]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Which bytes an attachment has, and what they are."""
+
+    key: str
+    facts: FileFacts
+
+
+def require_upload(actor: Actor, task_id: int) -> None:
+    """Raise NotFound or Forbidden unless the caller may attach files to a task."""
+    with connected():
+        require_access(actor, task_id, may_update_task)
+
+
+def announce(actor: Actor, size: int, quota: int) -> str:
+    """Note that a file is about to be stored and answer the key for it.
+
+    Raises:
+        TooLarge: where the caller would be over the quota.
+    """
+    with unit_of_work():
+        _require_room(actor, size, quota)
+        return str(StoredFile.create(key=new_key()).key)
+
+
+def attach(actor: Actor, task_id: int, key: str, facts: FileFacts, quota: int) -> Document:
+    """Make a stored file an attachment of a task.
+
+    Raises:
+        TooLarge: where uploads at the same time have used up the quota.
+        Conflict: where storing it took so long that the sweep may have it.
+    """
+    with unit_of_work():
+        if fetch_one(_LOCK_UPLOADER, {"user_id": actor.user_id}) is None:
+            raise Unauthenticated(msg("The session behind this token has ended."), code="session_revoked")
+        require_access(actor, task_id, may_update_task, hold=True)
+        _require_room(actor, facts.size, quota)
+        _require_fresh(key)
+        attachment_id = Attachment.insert(
+            task_id=task_id,
+            user_id=actor.user_id,
+            file_key=key,
+            filename=facts.filename,
+            content_type=facts.content_type,
+            size=facts.size,
+            sha256=facts.sha256,
+        ).execute()
+        events.record_task(events.TASK_ATTACHED, task_id, actor.user_id)
+        return Document(attachment_id, orjson.dumps(Attachment.get_by_id(attachment_id).describe()).decode())
+
+
+def list_for(actor: Actor, task_id: int, skip: int, limit: int) -> AttachmentPage:
+    """A page of a task's attachments, the oldest first."""
+    with connected():
+        require_access(actor, task_id, may_read_task)
+        found = Attachment.select().where(Attachment.task_id == task_id)
+        page = found.order_by(Attachment.id).offset(skip).limit(limit)
+        return AttachmentPage([attachment.describe() for attachment in page], found.count())
+
+
+def list_own(actor: Actor) -> list[dict[str, Any]]:
+    """All that the caller has uploaded, whosever task it belongs to, the oldest first."""
+    with connected():
+        own = Attachment.select().where(Attachment.user_id == actor.user_id).order_by(Attachment.id)
+        return [attachment.describe() for attachment in own]
+
+
+def read(actor: Actor, task_id: int, attachment_id: int) -> dict[str, Any]:
+    """An attachment without its bytes."""
+    return _readable(actor, task_id, attachment_id).describe()
+
+
+def content_of(actor: Actor, task_id: int, attachment_id: int) -> Content:
+    """Tell which bytes an attachment has."""
+    found = _readable(actor, task_id, attachment_id)
+    return Content(found.file_key, FileFacts(found.filename, found.content_type, found.size, found.sha256))
+
+
+def delete(actor: Actor, task_id: int, attachment_id: int) -> None:
+    """Take an attachment from its task; the sweep removes the file."""
+    with unit_of_work():
+        found: Attachment | None = _of(task_id, attachment_id).get_or_none()
+        uploader_id = None if found is None else found.user_id
+        access = require_access(actor, task_id, _reader_or(uploader_id), hold=True)
+        if found is None:
+            raise _not_found()
+        if not may_delete_attachment(actor, access, found.user_id):
+            raise Forbidden(
+                msg("Only who uploaded the attachment and the task's owner may delete it."), code="attachment_forbidden"
+            )
+        if not Attachment.delete().where(Attachment.id == attachment_id).execute():
+            raise _not_found()
+        events.record_task(events.TASK_DETACHED, task_id, actor.user_id)
+
+
+def sweep(storage: Storage) -> int:
+    """Remove stored files that belong to nothing, as long as the storage answers, and tell how many."""
+    deadline = time.monotonic() + _SWEEP_SECONDS
+    removed = 0
+    try:
+        while (keys := _left_over()) and time.monotonic() < deadline:
+            for key in keys:
+                storage.delete(key)
+                with unit_of_work():
+                    StoredFile.delete().where(StoredFile.key == key).execute()
+                removed += 1
+    except Unavailable:
+        log.warning("attachment_sweep_put_off", removed=removed)
+    return removed
+
+
+def _left_over() -> list[str]:
+    parameters = {"before": datetime.now(UTC) - _LEFT_ALONE, "limit": _SWEEP_BATCH}
+    return [key for (key,) in execute(_LEFT_OVER, parameters).fetchall()]
+
+
+def _require_room(actor: Actor, size: int, quota: int) -> None:
+    used = Attachment.select(fn.sum(Attachment.size)).where(Attachment.user_id == actor.user_id).scalar() or 0
+    if used + size > quota:
+        raise TooLarge(
+            msg("Your attachments may have {quota} bytes in all, and {used} are in use.", quota=quota, used=used),
+            code="quota_exceeded",
+        )
+
+
+def _require_fresh(key: str) -> None:
+    oldest = datetime.now(UTC) - _ATTACHED_WITHIN
+    if not StoredFile.select().where(StoredFile.key == key, StoredFile.created_at > oldest).exists():
+        raise Conflict(msg("The upload took too long. Please try again."), code="upload_expired")
+
+
+def _reader_or(uploader_id: int | None) -> Callable[[Actor, TaskAccess], bool]:
+    return lambda actor, access: actor.user_id == uploader_id or may_read_task(actor, access)
+
+
+def _readable(actor: Actor, task_id: int, attachment_id: int) -> Attachment:
+    with connected():
+        require_access(actor, task_id, may_read_task)
+        found: Attachment | None = _of(task_id, attachment_id).get_or_none()
+    if found is None:
+        raise _not_found()
+    return found
+
+
+def _of(task_id: int, attachment_id: int) -> Any:
+    return Attachment.select().where(Attachment.id == attachment_id, Attachment.task_id == task_id)
+
+
+def _not_found() -> NotFound:
+    return NotFound(msg("There is no such attachment."), code="attachment_not_found")

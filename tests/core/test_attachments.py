@@ -1,0 +1,216 @@
+"""Attachments in the database: quota, events, permissions, and a sweep that takes what is left over, and only that."""
+
+import io
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Barrier
+from typing import Any
+
+import orjson
+import pytest
+from structlog.testing import capture_logs
+
+from core import db
+from core.db import execute, unit_of_work
+from core.errors import Conflict, Forbidden, NotFound, TooLarge
+from core.files import FileFacts
+from core.models import Attachment, StoredFile
+from core.policy import Actor
+from core.services import administration, attachments, tasks
+from core.storage import LocalStorage
+
+QUOTA = 100
+
+
+def facts(size: int = 1) -> FileFacts:
+    return FileFacts("notes.txt", "text/plain; charset=utf-8", size, "0" * 64)
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> LocalStorage:
+    return LocalStorage(tmp_path)
+
+
+@pytest.fixture
+def task_id(alice: Actor, bob: Actor) -> int:
+    """A task of Alice's, assigned to Bob."""
+    return tasks.create_task(alice, {"title": "x", "assignee_id": bob.user_id}).id
+
+
+def add(actor: Actor, task_id: int, storage: LocalStorage, size: int = 1) -> dict[str, Any]:
+    key = attachments.announce(actor, size, QUOTA)
+    storage.put(key, io.BytesIO(b"x" * size))
+    return orjson.loads(attachments.attach(actor, task_id, key, facts(size), QUOTA).json)
+
+
+def grow_old() -> None:
+    with unit_of_work():
+        execute("UPDATE stored_files SET created_at = now() - interval '61 minutes'")
+
+
+def recorded_kinds() -> list[str]:
+    return [kind for (kind,) in execute("SELECT type FROM events ORDER BY id").fetchall()][2:]
+
+
+def test_adding_and_deleting_are_events_of_the_task(alice: Actor, task_id: int, storage: LocalStorage) -> None:
+    added = add(alice, task_id, storage)
+    attachments.delete(alice, task_id, added["id"])
+
+    assert recorded_kinds() == ["task.attached", "task.detached"]
+    assert Attachment.select().count() == 0
+
+
+def test_a_refused_file_is_no_event(mallory: Actor, alice: Actor, task_id: int, storage: LocalStorage) -> None:
+    with pytest.raises(Forbidden):
+        add(mallory, task_id, storage)
+    with pytest.raises(NotFound):
+        add(alice, task_id + 1, storage)
+
+    assert recorded_kinds() == []
+
+
+def test_the_quota_is_a_users_over_all_tasks(alice: Actor, bob: Actor, task_id: int, storage: LocalStorage) -> None:
+    other = tasks.create_task(alice, {"title": "y"}).id
+    add(alice, task_id, storage, 60)
+    with pytest.raises(TooLarge) as refused:
+        attachments.announce(alice, 41, QUOTA)
+
+    assert refused.value.stable_code == "quota_exceeded"
+    add(alice, other, storage, 40)
+    add(bob, task_id, storage, QUOTA)
+
+
+def test_two_uploads_at_once_do_not_share_the_last_room(alice: Actor, task_id: int) -> None:
+    keys = [attachments.announce(alice, 60, QUOTA) for _ in range(2)]
+    together = Barrier(2)
+
+    def attach(key: str) -> str:
+        try:
+            with unit_of_work():
+                together.wait()
+                attachments.attach(alice, task_id, key, facts(60), QUOTA)
+        except TooLarge as refused:
+            return refused.stable_code
+        finally:
+            db.disconnect()
+        return "attached"
+
+    with ThreadPoolExecutor(2) as threads:
+        outcomes = sorted(threads.map(attach, keys))
+
+    assert outcomes == ["attached", "quota_exceeded"]
+
+
+def test_what_is_deleted_makes_room(alice: Actor, task_id: int, storage: LocalStorage) -> None:
+    attachments.delete(alice, task_id, add(alice, task_id, storage, QUOTA)["id"])
+
+    add(alice, task_id, storage, QUOTA)
+
+
+def test_uploader_owner_and_admin_delete_others_do_not(
+    alice: Actor, bob: Actor, ada: Actor, mallory: Actor, task_id: int, storage: LocalStorage
+) -> None:
+    of_alice, of_bob = add(alice, task_id, storage)["id"], [add(bob, task_id, storage)["id"] for _ in range(3)]
+
+    with pytest.raises(Forbidden) as refused:
+        attachments.delete(bob, task_id, of_alice)
+    assert refused.value.stable_code == "attachment_forbidden"
+    for attachment_id in (*of_bob, of_bob[-1] + 1):
+        with pytest.raises(Forbidden) as refused:
+            attachments.delete(mallory, task_id, attachment_id)
+        assert refused.value.stable_code == "task_forbidden"
+    for actor, attachment_id in zip((alice, bob, ada), of_bob, strict=True):
+        attachments.delete(actor, task_id, attachment_id)
+    with pytest.raises(NotFound):
+        attachments.delete(bob, task_id, of_bob[0])
+
+
+def test_the_uploader_deletes_also_after_the_task_went_to_somebody_else(
+    alice: Actor, bob: Actor, task_id: int, storage: LocalStorage
+) -> None:
+    attachment_id = add(bob, task_id, storage)["id"]
+    tasks.update_task(alice, task_id, {"assignee_id": None})
+
+    with pytest.raises(Forbidden):
+        attachments.read(bob, task_id, attachment_id)
+    attachments.delete(bob, task_id, attachment_id)
+
+
+def test_what_somebody_uploaded_is_in_their_export(
+    alice: Actor, bob: Actor, task_id: int, storage: LocalStorage
+) -> None:
+    add(alice, task_id, storage)
+    of_bob = add(bob, task_id, storage)
+
+    (exported,) = orjson.loads(administration.export_account(bob))["attachments"]
+    assert exported["id"] == of_bob["id"]
+
+
+def test_an_attachment_is_its_own_tasks_alone(alice: Actor, task_id: int, storage: LocalStorage) -> None:
+    other = tasks.create_task(alice, {"title": "y"}).id
+    attachment_id = add(alice, task_id, storage)["id"]
+
+    for reach in (attachments.read, attachments.content_of, attachments.delete):
+        with pytest.raises(NotFound):
+            reach(alice, other, attachment_id)
+
+
+def test_the_sweep_takes_the_files_of_what_was_deleted(
+    alice: Actor, task_id: int, storage: LocalStorage, tmp_path: Path
+) -> None:
+    doomed = tasks.create_task(alice, {"title": "doomed"}).id
+    add(alice, doomed, storage)
+    attachments.delete(alice, task_id, add(alice, task_id, storage)["id"])
+    kept = attachments.content_of(alice, task_id, add(alice, task_id, storage)["id"]).key
+    tasks.delete_task(alice, doomed)
+    grow_old()
+
+    assert attachments.sweep(storage) == 2
+    assert [path.name for path in tmp_path.iterdir()] == [kept]
+    assert [stored.key for stored in StoredFile.select()] == [kept]
+
+
+def test_the_sweep_takes_what_was_never_attached_but_nothing_fresh(
+    alice: Actor, storage: LocalStorage, tmp_path: Path
+) -> None:
+    key = attachments.announce(alice, 1, QUOTA)
+    storage.put(key, io.BytesIO(b"x"))
+    attachments.announce(alice, 1, QUOTA)
+
+    assert attachments.sweep(storage) == 0
+    assert (tmp_path / key).exists()
+    grow_old()
+    assert attachments.sweep(storage) == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_sweep_takes_more_than_a_batch(storage: LocalStorage, database: None) -> None:
+    with unit_of_work():
+        execute("INSERT INTO stored_files SELECT n::text FROM generate_series(1, 120) n")
+    grow_old()
+
+    assert attachments.sweep(storage) == 120
+
+
+def test_a_storage_that_is_down_is_told_once_and_the_next_sweep_goes_on(
+    alice: Actor, storage: LocalStorage, tmp_path: Path
+) -> None:
+    for _ in range(3):
+        attachments.announce(alice, 1, QUOTA)
+    grow_old()
+    (tmp_path / "file").touch()
+
+    with capture_logs() as lines:
+        assert attachments.sweep(LocalStorage(tmp_path / "file")) == 0
+
+    assert [line["event"] for line in lines] == ["storage_unavailable", "attachment_sweep_put_off"]
+    assert attachments.sweep(storage) == 3
+
+
+def test_what_the_sweep_may_have_is_not_attached_any_more(alice: Actor, task_id: int) -> None:
+    key = attachments.announce(alice, 1, QUOTA)
+    grow_old()
+
+    with pytest.raises(Conflict):
+        attachments.attach(alice, task_id, key, facts(), QUOTA)
+    assert recorded_kinds() == []
