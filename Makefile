@@ -46,6 +46,10 @@ bench: $(STAMP) ## Measure the API against its peers
 	@.venv-bench/bin/python -m pip install --quiet --requirement requirements.txt --requirement benchmarks/requirements.txt
 	@$(BIN)/python -m benchmarks.run --peer-python .venv-bench/bin/python $(ARGS)
 
+messages: $(STAMP) ## Collect the texts that are translated into the catalogues under core/locales
+	$(BIN)/pybabel extract --keywords msg --no-location --sort-output --omit-header --output-file core/locales/messages.pot api core worker
+	$(BIN)/pybabel update --input-file core/locales/messages.pot --output-dir core/locales --no-fuzzy-matching --ignore-obsolete
+
 lock: $(STAMP) ## Pin the newest versions of all requirements
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-emit-index-url \
 		--custom-compile-command "make lock" requirements.in --output-file requirements.txt
@@ -63,4 +67,4 @@ $(STAMP): requirements.txt requirements-dev.txt
 	@$(BIN)/python -m pip install --no-input --disable-pip-version-check $(foreach file,$^,--requirement $(file))
 	@touch $@
 
-.PHONY: help run test lint format migrate admin chaos bench lock clean
+.PHONY: help run test lint format migrate admin chaos bench messages lock clean

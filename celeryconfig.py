@@ -50,6 +50,7 @@ task_default_queue = jobs.QUEUE_MAINTENANCE
 task_routes = {
     jobs.EVENTS_PUBLISH: {"queue": jobs.QUEUE_EVENTS},
     jobs.WEATHER_ENRICH: {"queue": jobs.QUEUE_WEATHER},
+    jobs.MAIL_SEND: {"queue": jobs.QUEUE_MAIL},
 }
 
 worker_prefetch_multiplier = 1
@@ -66,6 +67,8 @@ def _every(seconds: float, task: str) -> dict[str, object]:
 beat_schedule = {
     "publish what the wake-ups have missed": _every(_SWEEP_SECONDS, jobs.EVENTS_PUBLISH),
     "find cities whose job was lost or put off": _every(_SWEEP_SECONDS, jobs.WEATHER_SWEEP),
+    "tell of reminders and missed deadlines": _every(_SWEEP_SECONDS, jobs.REMINDERS_FIRE),
+    "find mails whose job was lost or put off": _every(_SWEEP_SECONDS, jobs.MAIL_SWEEP),
     "fold the analytics": _every(_FOLD_SECONDS, jobs.ANALYTICS_FOLD),
     "purge tokens": _every(_PURGE_TOKENS_SECONDS, jobs.TOKENS_PURGE),
     "purge events": _every(_PURGE_EVENTS_SECONDS, jobs.EVENTS_PURGE),

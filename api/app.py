@@ -41,6 +41,12 @@ from api.resources.collaboration import (
 from api.resources.feedback import FeedbackCollection
 from api.resources.groups import GroupCollection, GroupItem, GroupMemberItem
 from api.resources.health import Liveness, Ready
+from api.resources.notifications import (
+    MailPreferenceItem,
+    NotificationCollection,
+    NotificationItem,
+    Unsubscription,
+)
 from api.resources.personal_tokens import PersonalTokenCollection, PersonalTokenItem
 from api.resources.realtime import Sockets, Tickets
 from api.resources.tasks import TaskBulk, TaskCollection, TaskItem
@@ -172,6 +178,7 @@ def routes(services: Services) -> list[tuple[str, object, str | None]]:
     own_account = OwnAccount(bridge, authenticator)
     task_collection = TaskCollection(bridge)
     delegations = Delegations(bridge)
+    notifications = NotificationCollection(bridge)
     earlier_tasks = EarlierTasks(bridge)
     earlier_task = EarlierTask(bridge)
     attachments = "/tasks/{task_id:id}/attachments"
@@ -218,6 +225,12 @@ def routes(services: Services) -> list[tuple[str, object, str | None]]:
         (f"{V1}/groups", GroupCollection(bridge), None),
         (f"{V1}/groups/{{group_id:id}}", GroupItem(bridge), None),
         (f"{V1}/groups/{{group_id:id}}/members/{{user_id:id}}", GroupMemberItem(bridge), None),
+        (f"{V1}/notifications", notifications, None),
+        (f"{V1}/notifications/unread", notifications, "unread"),
+        (f"{V1}/notifications/read_all", notifications, "read_all"),
+        (f"{V1}/notifications/{{notification_id:id}}/read", NotificationItem(bridge), "read"),
+        (f"{V1}/notifications/preferences", MailPreferenceItem(bridge), None),
+        (f"{V1}/notifications/unsubscribe", Unsubscription(bridge, services.issuer), None),
         (f"{V1}/audit", AuditLog(bridge), None),
         (f"{V1}/feedback", FeedbackCollection(bridge), None),
         (f"{V1}/ws/tickets", Tickets(bridge, settings), None),

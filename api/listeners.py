@@ -8,7 +8,7 @@ from typing import Final
 
 import orjson
 
-from core.events import INTERNAL_TYPES, Event
+from core.events import INTERNAL_TYPES, PRIVATE_TYPES, Event
 from core.policy import Actor
 
 # A session that has ended stays ended, so this may forget only because a socket takes seconds to open, not hours.
@@ -47,7 +47,10 @@ class Listener:
 
     def may_hear(self, event: Event) -> bool:
         """Tell whether an event is for this listener."""
-        return event.type not in INTERNAL_TYPES and (self.actor.is_admin or self.actor.user_id in event.audience)
+        if event.type in INTERNAL_TYPES:
+            return False
+        hears_all = self.actor.is_admin and event.type not in PRIVATE_TYPES
+        return hears_all or self.actor.user_id in event.audience
 
     def offer(self, frame: str) -> None:
         """Have a frame sent after those that wait; who lets too many wait is too slow."""

@@ -32,6 +32,9 @@ def parser() -> argparse.ArgumentParser:
 
     rebuild = add("rebuild-analytics", help="count all tasks anew")
     rebuild.set_defaults(command=lambda _: commands.rebuild_analytics(os.environ))
+
+    mails = add("revive-mails", help="try the mails that were given up once more")
+    mails.set_defaults(command=lambda _: commands.revive_mails(os.environ))
     return top
 
 

@@ -11,7 +11,7 @@ from core.errors import Rejected
 from core.migrations import migrate as run_migrations
 from core.policy import Role
 from core.security import PASSWORD_MAX_LENGTH, PASSWORD_MIN_LENGTH, hash_password
-from core.services import accounts, analytics
+from core.services import accounts, analytics, mail
 
 _STATEMENT_SECONDS = 600.0
 
@@ -57,6 +57,14 @@ def rebuild_analytics(environ: Mapping[str, str]) -> None:
         _connect(Settings.from_environ(environment))
         analytics.rebuild()
     _say("the analytics are rebuilt")
+
+
+def revive_mails(environ: Mapping[str, str]) -> None:
+    """Try the mails that were given up once more."""
+    with complete_environment(environ) as (environment, _):
+        _connect(Settings.from_environ(environment))
+        revived = mail.revive_mails()
+    _say(f"{revived} mails will be tried again")
 
 
 def _connect(settings: Settings) -> None:

@@ -84,6 +84,17 @@ class Settings(BaseModel):
     event_retention_days: int = Field(default=7, gt=0)
     event_stream_length: int = Field(default=10_000, gt=0)
 
+    public_url: str = "http://127.0.0.1:8000"
+    smtp_host: str | None = None
+    smtp_port: int = Field(default=587, gt=0, le=65535)
+    smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    smtp_username: str | None = None
+    smtp_password: SecretStr | None = None
+    smtp_timeout: float = Field(default=10.0, gt=0)
+    mail_from: str = "Allweather <noreply@localhost>"
+    mail_attempts: int = Field(default=8, gt=0)
+    mail_retry_seconds: float = Field(default=30.0, gt=0)
+
     openweather_api_key: SecretStr | None = None
     openweather_url: str = "https://api.openweathermap.org"
     open_meteo_url: str = "https://api.open-meteo.com"

@@ -31,10 +31,13 @@ TASK_REMINDER: Final = "task.reminder"
 TASK_OVERDUE: Final = "task.overdue"
 TASK_ATTACHED: Final = "task.attached"
 TASK_DETACHED: Final = "task.detached"
+NOTIFICATION_CREATED: Final = "notification.created"
 SESSIONS_REVOKED: Final = "sessions.revoked"
 
 # Events of these kinds are for the servers, not for listeners.
 INTERNAL_TYPES: Final = frozenset({SESSIONS_REVOKED})
+# Events of these kinds are for their audience alone, and not for admins who hear everything else.
+PRIVATE_TYPES: Final = frozenset({NOTIFICATION_CREATED})
 
 STREAM_KEY: Final = "allweather:events"
 

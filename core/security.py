@@ -71,6 +71,7 @@ class TokenIssuer:
         self._access_key = hmac.digest(secret_key.encode(), b"access-token", hashlib.sha256)
         self._refresh_key = hmac.digest(secret_key.encode(), b"refresh-token", hashlib.sha256)
         self._personal_key = hmac.digest(secret_key.encode(), b"personal-access-token", hashlib.sha256)
+        self._unsubscribe_key = hmac.digest(secret_key.encode(), b"unsubscribe", hashlib.sha256)
         self.access_token_seconds = access_token_seconds
 
     def access_token(self, user_id: int, session_id: int) -> str:
@@ -140,6 +141,21 @@ class TokenIssuer:
         if numbers is None:
             raise Unauthenticated(msg("The access token is not valid."), code="token_invalid")
         return AccessClaims(*numbers, expires_at=None)
+
+    def unsubscribe_token(self, user_id: int, kind: int) -> str:
+        """Make the token of a link that ends one kind of mail to an account, and does nothing else."""
+        return _sign_numbers(self._unsubscribe_key, user_id, kind)
+
+    def read_unsubscribe_token(self, token: str) -> tuple[int, int]:
+        """Check such a token and answer the account and the kind.
+
+        Raises:
+            Unauthenticated: with code `token_invalid`.
+        """
+        numbers = _read_numbers(self._unsubscribe_key, token)
+        if numbers is None:
+            raise Unauthenticated(msg("This link is not valid."), code="token_invalid")
+        return numbers
 
 
 def is_personal(token: str) -> bool:

@@ -83,7 +83,15 @@ class Job(Task):  # type: ignore[misc]  # Celery ships no types.
 app = Celery(
     "allweather",
     task_cls=Job,
-    include=["worker.events", "worker.weather", "worker.analytics", "worker.tokens", "worker.attachments"],
+    include=[
+        "worker.events",
+        "worker.weather",
+        "worker.reminders",
+        "worker.mail",
+        "worker.analytics",
+        "worker.tokens",
+        "worker.attachments",
+    ],
 )
 app.config_from_object("celeryconfig")
 

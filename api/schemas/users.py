@@ -90,6 +90,8 @@ class AccountExport(BaseModel):
     profile: Profile
     sessions: list[dict[str, Any]]
     tasks: list[dict[str, Any]]
+    comments: list[dict[str, Any]]
+    notifications: list[dict[str, Any]]
     feedback: list[FeedbackOut]
     attachments: list[AttachmentOut]
     audit: list[AuditEntry]

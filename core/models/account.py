@@ -22,6 +22,7 @@ class User(BaseModel):
     is_active = BooleanField(constraints=[SQL("DEFAULT true")])
     locale = CharField(10, constraints=[SQL("DEFAULT 'en'")])
     timezone = CharField(64, constraints=[SQL("DEFAULT 'UTC'")])
+    unwanted_mail = ArrayField(TextField, index=False, constraints=[SQL("DEFAULT '{}'")])
     created_at = DateTimeTZField(constraints=_NOW)
     updated_at = DateTimeTZField(constraints=_NOW)
 

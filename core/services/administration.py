@@ -21,6 +21,16 @@ _OWN_TASKS = (
     f"SELECT coalesce(json_agg({TASK_JSON} ORDER BY t.id), '[]')::text FROM tasks t WHERE t.user_id = %(user_id)s"
 )
 
+_OWN_COMMENTS = """
+SELECT coalesce(json_agg(own ORDER BY own.id), '[]')::text FROM (
+    SELECT id, task_id, body, created_at, updated_at FROM comments WHERE user_id = %(user_id)s) own
+"""
+_OWN_NOTIFICATIONS = """
+SELECT coalesce(json_agg(own ORDER BY own.id), '[]')::text FROM (
+    SELECT id, kind, task_id, actor_id, details, created_at, read_at FROM notifications
+    WHERE user_id = %(user_id)s) own
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class AccountPage:
@@ -113,18 +123,25 @@ def export_account(actor: Actor) -> bytes:
             .order_by(Session.id)
             .dicts()
         )
-    row = fetch_one(_OWN_TASKS, {"user_id": actor.user_id})
     log = audit.read(actor.user_id, 0, 10_000)
     return orjson.dumps(
         {
             "profile": profile,
             "sessions": open_sessions,
             "attachments": attachments.list_own(actor),
-            "tasks": orjson.Fragment("[]" if row is None else row[0]),
+            "tasks": _own(_OWN_TASKS, actor),
+            "comments": _own(_OWN_COMMENTS, actor),
+            "notifications": _own(_OWN_NOTIFICATIONS, actor),
             "feedback": orjson.Fragment(feedback.given_by(actor)),
             "audit": orjson.Fragment(log.items),
         }
     )
+
+
+def _own(sql: str, actor: Actor) -> orjson.Fragment:
+    """A JSON array of what is the caller's."""
+    row = fetch_one(sql, {"user_id": actor.user_id})
+    return orjson.Fragment("[]" if row is None else row[0])
 
 
 def _locked(user_id: int) -> User:

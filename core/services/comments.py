@@ -6,6 +6,7 @@ from core.documents import Document, Page, fetch_page
 from core.errors import Forbidden, NotFound
 from core.messages import msg
 from core.policy import Actor, may_change_comment, may_delete_comment
+from core.services.notifications import COMMENTED, notify
 from core.services.task_access import require_readable
 
 _COMMENT_JSON = """(SELECT row_to_json(fields) FROM (
@@ -42,6 +43,7 @@ def create_comment(actor: Actor, task_id: int, body: str) -> Document:
         assert created is not None  # noqa: S101 - an insert that does not fail has a row.
         comment = {"id": created[0], "user_id": actor.user_id, "body": body}
         events.record_task(events.TASK_COMMENTED, task_id, actor.user_id, more={"comment": comment})
+        notify(COMMENTED, task_id, actor.user_id, said=body)
     return Document(*created)
 
 

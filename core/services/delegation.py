@@ -9,6 +9,7 @@ from core.errors import FieldError, Forbidden, Invalid
 from core.messages import msg
 from core.models import User
 from core.policy import Actor, may_delegate_task
+from core.services.notifications import DELEGATED, notify
 from core.services.task_access import lock_task, require_readable
 from core.services.tasks import no_such_assignee, save
 
@@ -50,6 +51,7 @@ def delegate_task(
         updated = events.record_task(events.TASK_UPDATED, task_id, actor.user_id, changes=changes)
         more = {"delegation": {"from_id": task.assignee_id, "to_id": assignee_id, "note": note}}
         events.record_task(events.TASK_DELEGATED, task_id, actor.user_id, changes=changes, more=more)
+        notify(DELEGATED, task_id, actor.user_id, to=[assignee_id], said=note)
     return updated
 
 

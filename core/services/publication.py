@@ -19,7 +19,7 @@ from redis.exceptions import ResponseError
 
 from core import jobs
 from core.db import exclusive, execute, unit_of_work
-from core.events import STREAM_KEY, TASK_CREATED, TASK_UPDATED, Event, bounds, read_since
+from core.events import NOTIFICATION_CREATED, STREAM_KEY, TASK_CREATED, TASK_UPDATED, Event, bounds, read_since
 from core.weather import city_key
 
 _LOCK_NAME: Final = "allweather:publish"
@@ -156,11 +156,20 @@ def _derive_jobs(dispatch: Dispatch) -> None:
 
 
 def jobs_for(batch: Iterable[Event]) -> list[Job]:
-    """The jobs that follow from events: one `weather.enrich` for each city that waits, however many tasks do."""
+    """The jobs that follow from events.
+
+    One `weather.enrich` for each city that waits, however many tasks do, and one `mail.send` for each notification that
+    is wanted by mail.
+    """
     cities: dict[str, str | None] = {}
+    mails: list[Job] = []
     for event in batch:
         if event.type in {TASK_CREATED, TASK_UPDATED}:
             task = orjson.loads(event.data)
             if task["weather_status"] == "pending":
                 cities.setdefault(city_key(task["city"]), event.request_id)
-    return [Job(jobs.WEATHER_ENRICH, (key,), request_id) for key, request_id in cities.items()]
+        elif event.type == NOTIFICATION_CREATED:
+            notification = orjson.loads(event.data)
+            if notification["by_mail"]:
+                mails.append(Job(jobs.MAIL_SEND, (notification["id"],), event.request_id))
+    return mails + [Job(jobs.WEATHER_ENRICH, (key,), request_id) for key, request_id in cities.items()]

@@ -13,6 +13,7 @@ from core.documents import Document
 from core.errors import NotFound
 from core.messages import msg
 from core.policy import Actor
+from core.services.notifications import OVERDUE, REMINDER, notify
 from core.services.task_access import lock_task, require_readable
 
 _BATCH: Final = 200
@@ -99,6 +100,7 @@ def fire_reminders() -> int:
                 if is_open:
                     more = {"reminder": {"id": reminder_id}}
                     events.record_task(events.TASK_REMINDER, task_id, actor_id=None, more=more)
+                    notify(REMINDER, task_id, None)
         total += len(claimed)
         if len(claimed) < _BATCH:
             return total
@@ -112,6 +114,7 @@ def tell_overdue() -> int:
             claimed = execute(_CLAIM_OVERDUE, {"limit": _BATCH}).fetchall()
             for (task_id,) in claimed:
                 events.record_task(events.TASK_OVERDUE, task_id, actor_id=None)
+                notify(OVERDUE, task_id, None)
         total += len(claimed)
         if len(claimed) < _BATCH:
             return total

@@ -12,6 +12,7 @@ from core.messages import msg
 from core.models import GroupMember, Task, User
 from core.models.task import TASK_JSON
 from core.policy import Actor, may_assign_task, may_delete_task, may_read_task
+from core.services.notifications import ASSIGNED, notify
 from core.services.task_access import ACCESS_COLUMNS, lock_task, task_access, task_forbidden, task_not_found
 from core.weather import city_key
 
@@ -35,7 +36,7 @@ def create_task(actor: Actor, fields: dict[str, Any]) -> Document:
         task_id = Task.insert(user_id=actor.user_id, **values).execute()
         created = events.record_task(events.TASK_CREATED, task_id, actor.user_id)
         if fields.get("assignee_id") is not None or fields.get("group_id") is not None:
-            events.record_task(events.TASK_ASSIGNED, task_id, actor.user_id)
+            _tell_of_assignment(actor, task_id, fields.get("assignee_id"), fields.get("group_id"))
     return created
 
 
@@ -84,7 +85,7 @@ def update_task(
         told = {name: (getattr(task, name), value) for name, value in changes.items()}
         updated = events.record_task(events.TASK_UPDATED, task_id, actor.user_id, changes=told)
         if any(changes[name] is not None for name in assigned):
-            events.record_task(events.TASK_ASSIGNED, task_id, actor.user_id)
+            _tell_of_assignment(actor, task_id, changes.get("assignee_id"), changes.get("group_id"))
     return updated
 
 
@@ -127,6 +128,15 @@ def _require_own_group(actor: Actor, group_id: int | None) -> None:
     membership = GroupMember.select().where(GroupMember.group_id == group_id, GroupMember.user_id == actor.user_id)
     if not actor.is_admin and not membership.exists():
         raise Invalid([FieldError("group_id", msg("You belong to no group with this id."))])
+
+
+def _tell_of_assignment(actor: Actor, task_id: int, assignee_id: int | None, group_id: int | None) -> None:
+    events.record_task(events.TASK_ASSIGNED, task_id, actor.user_id)
+    if assignee_id is not None:
+        to = [assignee_id]
+    else:
+        to = [member.user_id for member in GroupMember.select().where(GroupMember.group_id == group_id)]
+    notify(ASSIGNED, task_id, actor.user_id, to=to)
 
 
 def _completion(status: str) -> dict[str, Any]:

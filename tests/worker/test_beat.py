@@ -46,7 +46,16 @@ def sent(redis: Redis) -> list[str]:
 
 
 EVERY_JOB_ONCE = sorted(
-    [jobs.EVENTS_PUBLISH, jobs.WEATHER_SWEEP, jobs.ANALYTICS_FOLD, jobs.TOKENS_PURGE, jobs.EVENTS_PURGE]
+    [
+        jobs.EVENTS_PUBLISH,
+        jobs.WEATHER_SWEEP,
+        jobs.REMINDERS_FIRE,
+        jobs.MAIL_SWEEP,
+        jobs.ANALYTICS_FOLD,
+        jobs.TOKENS_PURGE,
+        jobs.EVENTS_PURGE,
+        jobs.ATTACHMENTS_SWEEP,
+    ]
 )
 
 

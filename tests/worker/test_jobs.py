@@ -1,5 +1,6 @@
 """What each job does when it runs, and what it leaves in the queues."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -10,9 +11,12 @@ from structlog.contextvars import bound_contextvars
 from structlog.testing import capture_logs
 
 from core import jobs
+from core.config import Settings
 from core.db import execute, unit_of_work
+from core.mail import Mailer
 from core.policy import Actor
-from core.services import tasks
+from core.services import reminders, tasks
+from tests.doubles.smtp import MailServer
 from tests.worker.conftest import NO_PATIENCE, messages, names
 
 
@@ -22,6 +26,8 @@ def worker() -> Any:
     import worker.analytics  # noqa: PLC0415 - not before the environment is set.
     import worker.attachments  # noqa: PLC0415 - not before the environment is set.
     import worker.events  # noqa: PLC0415 - not before the environment is set.
+    import worker.mail  # noqa: PLC0415 - not before the environment is set.
+    import worker.reminders  # noqa: PLC0415 - not before the environment is set.
     import worker.tokens  # noqa: PLC0415 - not before the environment is set.
     import worker.weather  # noqa: PLC0415 - not before the environment is set.
 
@@ -162,6 +168,42 @@ def test_a_mistake_is_not_hidden(worker: Any, monkeypatch: pytest.MonkeyPatch) -
         worker.tokens.purge()
 
     assert lines[-1]["outcome"] == "failed"
+
+
+def test_reminders_are_fired_and_their_mails_sent_by_jobs(
+    alice: Actor, worker: Any, redis: Redis, monkeypatch: pytest.MonkeyPatch, settings: Settings, unused_tcp_port: int
+) -> None:
+    task_id = tasks.create_task(alice, {"title": "x"}).id
+    reminders.create_reminder(alice, task_id, datetime(2026, 1, 1, tzinfo=UTC), None)
+
+    assert worker.reminders.fire() == {"reminders": 1, "overdue": 0}
+    worker.events.publish()
+    (message,) = messages(redis, jobs.QUEUE_MAIL)
+    (notification_id,) = execute("SELECT id FROM notifications").fetchone()
+    assert message["headers"]["task"] == jobs.MAIL_SEND
+
+    with MailServer(unused_tcp_port) as server:
+        configured = {"smtp_host": "127.0.0.1", "smtp_port": server.port, "smtp_security": "none"}
+        monkeypatch.setattr(worker.mail, "_mailer", Mailer(settings.model_copy(update=configured)))
+        worker.mail.send(notification_id)
+        worker.mail.send(notification_id)
+    assert [mail["Subject"] for mail in server.mails] == ["A reminder of the task “x”."]
+
+
+def test_the_sweep_finds_mails_whose_job_was_lost_and_forgets_them_without_a_server(
+    alice: Actor, bob: Actor, worker: Any, redis: Redis, monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    tasks.create_task(alice, {"title": "x", "assignee_id": bob.user_id})
+    with unit_of_work():
+        execute("UPDATE notifications SET mail_next_attempt_at = now() - interval '1 minute'")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(worker.mail, "_mailer", Mailer(settings.model_copy(update={"smtp_host": "127.0.0.1"})))
+        worker.mail.sweep()
+    assert names(redis, jobs.QUEUE_MAIL) == [jobs.MAIL_SEND]
+
+    worker.mail.sweep()
+    assert execute("SELECT mail_status FROM notifications").fetchall() == [(None,)]
 
 
 def test_every_name_has_a_job_and_every_job_a_queue_that_is_served(worker: Any) -> None:

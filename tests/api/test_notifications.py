@@ -1,0 +1,130 @@
+"""Notifications over HTTP and over the socket of their reader."""
+
+from typing import Any
+
+import pytest
+from redis import Redis
+from websockets.sync.client import connect
+
+from core.policy import Actor
+from core.security import TokenIssuer
+from core.services import publication
+from tests.api.conftest import Caller, LiveServer, assert_problem
+
+NOTIFICATIONS = "/api/v1/notifications"
+
+
+def assign(caller: Caller, actor: Actor, title: str = "Clean the gutters") -> dict[str, Any]:
+    response = caller.post("/api/v1/tasks", json={"title": title, "assignee_id": actor.user_id})
+    assert response.status_code == 201
+    task: dict[str, Any] = response.json()
+    return task
+
+
+def test_they_are_listed_counted_and_marked(as_alice: Caller, as_bob: Caller, bob: Actor) -> None:
+    for number in range(3):
+        assign(as_alice, bob, f"Task {number}")
+
+    listed = as_bob.get(NOTIFICATIONS, params={"limit": "2"})
+    newest = listed.json()["items"][0]
+
+    assert (listed.json()["total"], listed.headers["X-Total-Count"]) == (3, "3")
+    assert newest["kind"] == "assigned"
+    assert newest["text"] == "Alice gave you the task “Task 2”."
+    assert newest["read_at"] is None
+    assert as_bob.post(f"{NOTIFICATIONS}/{newest['id']}/read").status_code == 204
+    assert as_bob.get(f"{NOTIFICATIONS}/unread").json() == {"unread": 2}
+    assert newest["id"] not in [item["id"] for item in as_bob.get(f"{NOTIFICATIONS}?unread=true").json()["items"]]
+    assert as_bob.post(f"{NOTIFICATIONS}/read_all").status_code == 204
+    assert as_bob.get(f"{NOTIFICATIONS}/unread").json() == {"unread": 0}
+    assert as_bob.get(NOTIFICATIONS).json()["total"] == 3
+
+
+def test_they_are_nobody_elses(as_alice: Caller, as_bob: Caller, as_ada: Caller, bob: Actor) -> None:
+    assign(as_alice, bob)
+    (mine,) = as_bob.get(NOTIFICATIONS).json()["items"]
+
+    assert as_ada.get(NOTIFICATIONS).json()["items"] == []
+    assert_problem(as_ada.post(f"{NOTIFICATIONS}/{mine['id']}/read"), 404, "notification_not_found")
+    assert as_bob.get(f"{NOTIFICATIONS}/unread").json() == {"unread": 1}
+
+
+def test_their_reader_hears_them_and_an_admin_does_not(
+    live_server: LiveServer, as_alice: Caller, alice: Actor, bob: Actor, ada: Actor, issuer: TokenIssuer, redis: Redis
+) -> None:
+    def listen(actor: Actor) -> Any:
+        token = issuer.access_token(actor.user_id, actor.session_id)
+        headers = {"Authorization": f"Bearer {token}"}
+        return connect(f"ws://127.0.0.1:{live_server.port}/ws", additional_headers=headers)
+
+    with listen(bob) as bobs, listen(ada) as adas:
+        for socket in (bobs, adas):
+            assert '"ready"' in str(socket.recv(timeout=10))
+        assign(as_alice, bob)
+        as_alice.post("/api/v1/tasks", json={"title": "The last"})
+        publication.publish(redis, 10_000, lambda _job: None)
+
+        heard_by_ada = [str(adas.recv(timeout=10)) for _ in range(3)]
+        heard_by_bob = [str(bobs.recv(timeout=10)) for _ in range(3)]
+
+    assert ["notification.created" in frame for frame in heard_by_ada] == [False, False, False]
+    assert '"The last"' in heard_by_ada[2]
+    assert "notification.created" in heard_by_bob[2]
+    assert "Alice gave you the task" in heard_by_bob[2]
+
+
+class TestMail:
+    def test_preferences_are_read_and_changed(self, as_bob: Caller) -> None:
+        path = f"{NOTIFICATIONS}/preferences"
+
+        assert set(as_bob.get(path).json().values()) == {True}
+        assert as_bob.patch(path, json={"overdue": False}).json()["overdue"] is False
+        assert as_bob.get(path).json() == {
+            "assigned": True,
+            "delegated": True,
+            "commented": True,
+            "reminder": True,
+            "overdue": False,
+        }
+        assert_problem(as_bob.patch(path, json={"letters": False}), 422, "invalid")
+
+    def test_one_click_ends_a_kind_of_mail_without_a_login(
+        self, anybody: Caller, as_bob: Caller, bob: Actor, issuer: TokenIssuer
+    ) -> None:
+        link = f"{NOTIFICATIONS}/unsubscribe?token={issuer.unsubscribe_token(bob.user_id, 2)}"
+
+        assert anybody.get(link).status_code == 200
+        assert as_bob.get(f"{NOTIFICATIONS}/preferences").json()["commented"] is True
+        assert anybody.post(link, data={"List-Unsubscribe": "One-Click"}).status_code == 204
+        assert as_bob.get(f"{NOTIFICATIONS}/preferences").json()["commented"] is False
+
+    def test_the_page_asks_and_then_says_that_it_is_done(
+        self, anybody: Caller, bob: Actor, issuer: TokenIssuer
+    ) -> None:
+        link = f"{NOTIFICATIONS}/unsubscribe?token={issuer.unsubscribe_token(bob.user_id, 2)}"
+
+        asks = anybody.get(link, headers={"Accept": "text/html"})
+        done = anybody.post(link, headers={"Accept": "text/html"})
+
+        assert "<form" in asks.text
+        assert "<form" not in done.text
+        assert "no more mails" in done.text
+        assert "script" not in asks.headers["Content-Security-Policy"]
+
+    @pytest.mark.parametrize("change", [lambda token: token[:-1] + "x", lambda token: token.replace(".", "0.", 1)])
+    def test_a_made_up_link_changes_nothing(
+        self, change: Any, anybody: Caller, as_bob: Caller, bob: Actor, issuer: TokenIssuer
+    ) -> None:
+        token = change(issuer.unsubscribe_token(bob.user_id, 2))
+
+        assert_problem(anybody.post(f"{NOTIFICATIONS}/unsubscribe?token={token}"), 401, "token_invalid")
+        assert as_bob.get(f"{NOTIFICATIONS}/preferences").json()["commented"] is True
+
+    def test_an_access_token_is_no_link_and_a_link_no_access_token(
+        self, anybody: Caller, live_server: LiveServer, bob: Actor, issuer: TokenIssuer
+    ) -> None:
+        refresh_token = issuer.refresh_token(bob.session_id, 0)
+        link = issuer.unsubscribe_token(bob.user_id, 0)
+
+        assert_problem(anybody.post(f"{NOTIFICATIONS}/unsubscribe?token={refresh_token}"), 401, "token_invalid")
+        assert_problem(Caller(live_server.url, link).get("/api/v1/auth/me"), 401, "token_invalid")

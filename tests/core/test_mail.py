@@ -1,0 +1,209 @@
+"""Mails: sent once by however many workers, retried, given up, and ended by one click."""
+
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from core import db
+from core.config import Settings
+from core.db import execute, unit_of_work
+from core.mail import Mailer
+from core.policy import Actor
+from core.security import TokenIssuer
+from core.services import mail, notifications, tasks
+from tests.doubles.smtp import MailServer
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+@pytest.fixture
+def server(unused_tcp_port: int) -> Iterator[MailServer]:
+    with MailServer(unused_tcp_port) as running:
+        yield running
+
+
+@pytest.fixture
+def mailer(settings: Settings, server: MailServer) -> Mailer:
+    return Mailer(configured(settings, server.port))
+
+
+def configured(settings: Settings, port: int) -> Settings:
+    return settings.model_copy(
+        update={
+            "smtp_host": "127.0.0.1",
+            "smtp_port": port,
+            "smtp_security": "none",
+            "smtp_timeout": 5.0,
+            "mail_from": "Allweather <noreply@example.com>",
+            "public_url": "https://tasks.example.com",
+        }
+    )
+
+
+@pytest.fixture
+def waiting(alice: Actor, bob: Actor) -> int:
+    """A notification of Bob's that waits to be mailed."""
+    tasks.create_task(
+        alice,
+        {"title": "Clean the\ngutters — “now”", "assignee_id": bob.user_id, "due_at": "2026-05-01T09:00:00+00:00"},
+    )
+    (notification_id,) = execute("SELECT id FROM notifications").fetchone()
+    return int(notification_id)
+
+
+def send(mailer: Mailer, notification_id: int, *, most_attempts: int = 3) -> None:
+    mail.send_mail(mailer, notification_id, first_wait=30, most_attempts=most_attempts)
+
+
+def status() -> Any:
+    return execute("SELECT mail_status, mail_attempts FROM notifications").fetchone()
+
+
+def skip_the_wait() -> None:
+    with unit_of_work():
+        execute("UPDATE notifications SET mail_next_attempt_at = now()")
+
+
+def test_a_mail_says_what_happened_and_how_to_end_such_mails(
+    waiting: int, mailer: Mailer, server: MailServer, bob: Actor, settings: Settings
+) -> None:
+    send(mailer, waiting)
+
+    (sent,) = server.mails
+    assert server.recipients == ["bob@example.com"]
+    assert sent["Subject"] == "Alice gave you the task “Clean the gutters — “now””."
+    assert sent["Message-ID"] == f"<notification-{waiting}@example.com>"
+    assert sent["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    (token,) = re.findall(r"^<https://tasks\.example\.com/\S+/unsubscribe\?token=(\S+)>$", sent["List-Unsubscribe"])
+    issuer = TokenIssuer(settings.secret_key.get_secret_value(), 60)
+    assert issuer.read_unsubscribe_token(token) == (bob.user_id, 0)
+    body = sent.get_content()
+    assert "Friday, May 1, 2026" in body
+    assert "https://tasks.example.com/api/v1/tasks/" in body
+    assert token in body
+    assert status() == ("sent", 1)
+
+
+def test_the_deadline_is_told_in_the_readers_language_and_zone(
+    waiting: int, mailer: Mailer, server: MailServer, bob: Actor
+) -> None:
+    with unit_of_work():
+        execute("UPDATE users SET locale = 'de-AT', timezone = 'Asia/Tokyo' WHERE id = %s", (bob.user_id,))
+
+    send(mailer, waiting)
+
+    (sent,) = server.mails
+    assert sent["Content-Language"] == "de"
+    assert "Freitag, 1. Mai 2026" in sent.get_content()
+    assert "18:00:00" in sent.get_content()
+
+
+def test_however_many_try_it_is_sent_once(waiting: int, mailer: Mailer, server: MailServer) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: send(mailer, waiting), range(24)))
+        list(pool.map(lambda _: db.disconnect(), range(8)))
+
+    assert len(server.mails) == 1
+    assert status() == ("sent", 1)
+
+
+def test_a_server_that_is_away_is_tried_again_and_then_given_up(
+    waiting: int, settings: Settings, unused_tcp_port: int
+) -> None:
+    mailer = Mailer(configured(settings, unused_tcp_port))
+    with capture_logs() as lines:
+        for _ in range(3):
+            send(mailer, waiting)
+            send(mailer, waiting)
+            skip_the_wait()
+
+    assert status() == ("dead", 3)
+    assert [line["event"] for line in lines] == ["mail_put_off", "mail_put_off", "mail_given_up"]
+    assert {line["reason"] for line in lines} == {"ConnectionRefusedError"}
+
+
+def test_a_mail_that_was_put_off_is_found_and_sent_later(waiting: int, mailer: Mailer, server: MailServer) -> None:
+    server.refusal = "451 come back later"
+    send(mailer, waiting)
+    assert status() == ("pending", 1)
+    server.refusal = None
+    with unit_of_work():
+        execute("UPDATE notifications SET mail_next_attempt_at = now() - interval '10 seconds'")
+
+    assert mail.overdue_mails(10) == [waiting]
+    send(mailer, waiting)
+
+    assert status() == ("sent", 2)
+    assert mail.overdue_mails(10) == []
+
+
+def test_a_mail_that_is_refused_for_good_is_given_up_and_can_be_revived(
+    waiting: int, mailer: Mailer, server: MailServer
+) -> None:
+    server.refusal = "550 no such mailbox"
+    send(mailer, waiting)
+    assert status() == ("dead", 1)
+
+    server.refusal = None
+    assert mail.revive_mails() == 1
+    send(mailer, waiting)
+
+    assert status() == ("sent", 1)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE users SET unwanted_mail = '{assigned}'",
+        "UPDATE users SET is_active = false",
+        "UPDATE users SET email = NULL",
+    ],
+)
+def test_who_wants_it_no_more_gets_it_no_more(change: str, waiting: int, mailer: Mailer, server: MailServer) -> None:
+    with unit_of_work():
+        execute(change)
+
+    send(mailer, waiting)
+
+    assert (server.mails, status()[0]) == ([], None)
+
+
+def test_without_a_mail_server_nothing_waits(waiting: int, settings: Settings) -> None:
+    assert not Mailer(settings).is_configured
+
+    mail.discard_mails()
+
+    assert status()[0] is None
+
+
+def test_a_worker_that_dies_after_its_claim_leaves_the_mail_to_the_next_attempt(
+    waiting: int, mailer: Mailer, server: MailServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(mailer, "send", lambda _: (_ for _ in ()).throw(SystemExit))
+        pytest.raises(SystemExit, send, mailer, waiting)
+    assert (status(), mail.overdue_mails(10)) == (("pending", 1), [])
+
+    skip_the_wait()
+    send(mailer, waiting)
+
+    assert (len(server.mails), status()) == (1, ("sent", 2))
+
+
+def test_a_mail_server_gets_its_password_only_over_tls(settings: Settings, server: MailServer, waiting: int) -> None:
+    """The double offers no STARTTLS, so a mailer that insists on it sends nothing."""
+    mailer = Mailer(configured(settings, server.port).model_copy(update={"smtp_security": "starttls"}))
+
+    send(mailer, waiting)
+
+    assert (server.mails, status()) == ([], ("pending", 1))
+
+
+def test_the_link_of_one_kind_ends_no_other(bob: Actor) -> None:
+    notifications.change_mail_preferences(bob.user_id, {"assigned": False})
+
+    assert [kind for kind, wanted in notifications.mail_preferences(bob.user_id).items() if not wanted] == ["assigned"]

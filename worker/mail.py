@@ -1,0 +1,33 @@
+"""Jobs of the mails."""
+
+from typing import Any, Final
+
+from core import jobs
+from core.mail import Mailer
+from core.services import mail
+from worker.app import app, redis, settings
+
+# A longer queue means that the workers are behind; what waits in it need not be put there a second time.
+_BACKLOG: Final = 500
+
+_mailer = Mailer(settings)
+
+
+@app.task(name=jobs.MAIL_SEND)  # type: ignore[untyped-decorator]  # Celery ships no types.
+def send(notification_id: int) -> None:
+    """Send the mail of one notification."""
+    if _mailer.is_configured:
+        mail.send_mail(
+            _mailer, notification_id, first_wait=settings.mail_retry_seconds, most_attempts=settings.mail_attempts
+        )
+
+
+@app.task(name=jobs.MAIL_SWEEP)  # type: ignore[untyped-decorator]  # Celery ships no types.
+def sweep() -> None:
+    """Send jobs for mails that wait although their turn has come."""
+    if not _mailer.is_configured:
+        mail.discard_mails()
+        return
+    queued: Any = redis.llen(jobs.QUEUE_MAIL)
+    for notification_id in mail.overdue_mails(max(_BACKLOG - queued, 0)):
+        app.send_task(jobs.MAIL_SEND, (notification_id,))
