@@ -48,7 +48,8 @@ bench: $(STAMP) ## Measure the API against its peers
 
 messages: $(STAMP) ## Collect the texts that are translated into the catalogues under core/locales
 	$(BIN)/pybabel extract --keywords msg --no-location --sort-output --omit-header --output-file core/locales/messages.pot api core worker
-	$(BIN)/pybabel update --input-file core/locales/messages.pot --output-dir core/locales --no-fuzzy-matching --ignore-obsolete
+	$(BIN)/pybabel update --input-file core/locales/messages.pot --output-dir core/locales --no-fuzzy-matching \
+		--ignore-obsolete --ignore-pot-creation-date
 
 lock: $(STAMP) ## Pin the newest versions of all requirements
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-emit-index-url \

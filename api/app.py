@@ -174,7 +174,7 @@ def routes(services: Services) -> list[tuple[str, object, str | None]]:
     register = Register(bridge, settings.bcrypt_rounds)
     log_in = LogIn(bridge, granter, settings)
     log_out = LogOut(bridge, authenticator)
-    me = Me(bridge, settings.bcrypt_rounds)
+    me = Me(bridge, authenticator, settings.bcrypt_rounds)
     own_account = OwnAccount(bridge, authenticator)
     task_collection = TaskCollection(bridge)
     delegations = Delegations(bridge)

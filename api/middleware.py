@@ -31,6 +31,8 @@ _EXPOSED_HEADERS: Final = ", ".join(
         "Link",
         "Location",
         "Retry-After",
+        "Content-Language",
+        "Idempotency-Replayed",
         "X-Request-ID",
         "X-Total-Count",
         "RateLimit-Limit",

@@ -1,9 +1,14 @@
 """Conditional requests (RFC 9110): the version of a task as its entity tag."""
 
+import re
+from typing import Final
+
 from falcon import ETag
 from falcon.asgi import Request, Response
 
 from core.documents import Document
+
+_VERSION: Final = re.compile(r"[0-9]{1,10}")
 
 
 def expected_versions(req: Request) -> frozenset[int] | None:
@@ -11,7 +16,7 @@ def expected_versions(req: Request) -> frozenset[int] | None:
     tags = req.if_match
     if tags is None or "*" in tags:
         return None
-    return frozenset(int(tag) for tag in tags if _is_strong(tag) and tag.isascii() and tag.isdigit())
+    return frozenset(int(tag) for tag in tags if _is_strong(tag) and _VERSION.fullmatch(tag))
 
 
 def answer_version(req: Request, resp: Response, document: Document) -> None:

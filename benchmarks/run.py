@@ -32,7 +32,7 @@ CREATE = b'{"title": "Clean the gutters", "description": "Before the rain comes.
 
 
 @contextmanager
-def _server(command: list[str], port: int, environ: dict[str, str]) -> Iterator[int]:
+def server(command: list[str], port: int, environ: dict[str, str]) -> Iterator[int]:
     process = subprocess.Popen(command, env=os.environ | environ, stdout=subprocess.DEVNULL)  # noqa: S603 - ours.
     try:
         _wait_for(port)
@@ -55,7 +55,7 @@ def _wait_for(port: int, seconds: float = 30) -> None:
             return
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with closing(socket.socket()) as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
@@ -88,7 +88,7 @@ def main() -> None:
         redis = stack.enter_context(EmbeddedRedis(directory / "redis"))
         migrate(postgres.url)
         actor, task_id = _seed(postgres.url)
-        ours, peers = _free_port(), _free_port()
+        ours, peers = free_port(), free_port()
         environ = {
             "APP_ENV": "production",
             "DATABASE_URL": postgres.url,
@@ -101,9 +101,9 @@ def main() -> None:
             "PEER_KEY": KEY,
             "PEER_DATABASE_URL": postgres.url.replace("postgresql://", "postgresql+asyncpg://"),
         }
-        stack.enter_context(_server([sys.executable, "-m", "api"], ours, environ))
+        stack.enter_context(server([sys.executable, "-m", "api"], ours, environ))
         uvicorn = [str(options.peer_python), "-m", "uvicorn", "benchmarks.peer:app", "--no-access-log"]
-        stack.enter_context(_server([*uvicorn, "--port", str(peers)], peers, environ))
+        stack.enter_context(server([*uvicorn, "--port", str(peers)], peers, environ))
         own_token = TokenIssuer(KEY, 86_400).access_token(actor.user_id, actor.session_id)
         peer_token = jwt.encode({"sub": str(actor.user_id), "exp": int(time.time()) + 86_400}, KEY)
         cases = {

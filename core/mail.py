@@ -91,7 +91,6 @@ class Mailer:
         mail["Auto-Submitted"] = "auto-generated"
         mail["List-Unsubscribe"] = f"<{unsubscribe}>"
         mail["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
-        mail["Content-Language"] = language
         texts = [
             text_of(letter.kind, letter.details),
             *_details(letter, language),
@@ -99,6 +98,7 @@ class Mailer:
             msg("No more mails of this kind: {address}", address=unsubscribe),
         ]
         mail.set_content("\n\n".join(translate(text, language) for text in texts) + "\n")
+        mail["Content-Language"] = language
         return mail
 
     @contextmanager

@@ -67,7 +67,7 @@ def preferred_language(accept_language: str) -> str | None:
         except ValueError:
             weight = 0.0
         if weight > 0:
-            ranges.append((weight, tag.strip()))
+            ranges.append((weight, tag.strip().lower()))
     return _best([tag for _, tag in sorted(ranges, key=lambda item: -item[0])])
 
 

@@ -248,8 +248,9 @@ class SessionItem:
 class Me:
     """The caller's own profile."""
 
-    def __init__(self, bridge: Bridge, bcrypt_rounds: int) -> None:
+    def __init__(self, bridge: Bridge, authenticator: Authenticator, bcrypt_rounds: int) -> None:
         self._bridge = bridge
+        self._authenticator = authenticator
         self._rounds = bcrypt_rounds
 
     @document(summary="Read one's profile", answer=(200, Profile), tag="accounts")
@@ -281,3 +282,5 @@ class Me:
                 raise Invalid([FieldError("current_password", msg("is wrong"))])
             changes["password_hash"] = await self._bridge.hash(security.hash_password, body.password, self._rounds)
         resp.data = orjson.dumps(await self._bridge.run(accounts.update_profile, actor, changes))
+        # The session is known with its account's locale.
+        self._authenticator.forget([actor.session_id])

@@ -5,6 +5,7 @@ rows that come or go elsewhere neither shift the page nor cost time.
 """
 
 import base64
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -51,27 +52,42 @@ _CONDITIONS: Final = {
 }
 
 
+# As PostgreSQL writes it into JSON.
+_INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?\+00:00", re.ASCII)
+
+# What PostgreSQL ranks with is no smaller than this, unless it is 0.
+_LEAST_RELEVANCE: Final = 1e-30
+
+
 def _text(value: Any) -> str:
     if not isinstance(value, str) or "\x00" in value:
         raise ValueError
     return value
 
 
-def _number(value: Any) -> int:
-    if type(value) is not int or abs(value) >= 2**63:
+def _id(value: Any) -> int:
+    if type(value) is not int or not 0 < value < 2**63:
+        raise ValueError
+    return value
+
+
+def _place(value: Any) -> int:
+    if type(value) is not int or not 0 < value <= len(PRIORITIES):
         raise ValueError
     return value
 
 
 def _instant(value: Any) -> str:
-    if value not in {"infinity", "-infinity"}:
-        datetime.fromisoformat(_text(value))
-    return str(value)
+    if value in {"infinity", "-infinity"}:
+        return str(value)
+    if not _INSTANT.fullmatch(_text(value)):
+        raise ValueError
+    return datetime.fromisoformat(value).isoformat()
 
 
-def _fraction(value: Any) -> float:
-    if not isinstance(value, int | float):
-        raise ValueError  # noqa: TRY004 - whatever is wrong with a cursor, it is the same to its reader.
+def _relevance(value: Any) -> float:
+    if not isinstance(value, int | float) or not (value == 0 or _LEAST_RELEVANCE <= value <= 1):
+        raise ValueError
     return float(value)
 
 
@@ -93,15 +109,15 @@ def _column(expression: str, sql_type: str, read: Callable[[Any], Any]) -> _Colu
 
 
 _COLUMNS: Final = {
-    "id": _column("t.id", "bigint", _number),
+    "id": _column("t.id", "bigint", _id),
     "title": _column("t.title", "varchar", _text),
-    "status": _column(_STATUS_RANK, "integer", _number),
-    "priority": _column(_PRIORITY_RANK, "integer", _number),
+    "status": _column(_STATUS_RANK, "integer", _place),
+    "priority": _column(_PRIORITY_RANK, "integer", _place),
     # A task without a deadline comes last either way.
     "due_at": _Column("coalesce(t.due_at, 'infinity')", "coalesce(t.due_at, '-infinity')", "timestamptz", _instant),
     "created_at": _column("t.created_at", "timestamptz", _instant),
     "updated_at": _column("t.updated_at", "timestamptz", _instant),
-    "relevance": _column(f"ts_rank(t.search, {_SEARCH})", "real", _fraction),
+    "relevance": _column(f"ts_rank(t.search, {_SEARCH})", "real", _relevance),
 }
 SORTABLE: Final = tuple(_COLUMNS)
 

@@ -77,7 +77,7 @@ def update_task(
         _require_assignee(changes.get("assignee_id"))
         _require_own_group(actor, changes.get("group_id"))
         values = changes | _completion_change(task, changes) | _weather_change(task, changes)
-        if {"due_at", "status"} & changes.keys():
+        if "due_at" in changes or ("status" in changes and task.status == "done"):
             values["overdue_told"] = False
         save(task_id, values)
         if "due_at" in changes:

@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from core.db import execute, unit_of_work
 from core.messages import LANGUAGES, msg, translate
 from core.policy import Actor
 from tests.api.conftest import Caller, assert_problem
@@ -29,9 +28,9 @@ def test_the_request_chooses_the_language(language: str, as_alice: Caller) -> No
     assert found["title"] == translate(msg("Not Found"), language)
 
 
-def test_without_a_wish_the_profile_chooses(as_alice: Caller, alice: Actor) -> None:
-    with unit_of_work():
-        execute("UPDATE users SET locale = 'ru' WHERE id = %s", (alice.user_id,))
+def test_without_a_wish_the_profile_chooses(as_alice: Caller) -> None:
+    assert problem(as_alice)["language"] == "en"
+    as_alice.patch("/api/v1/auth/me", json={"locale": "ru"})
 
     assert problem(as_alice)["detail"] == translate(NO_SUCH_TASK, "ru")
     assert problem(as_alice, "de")["language"] == "de"

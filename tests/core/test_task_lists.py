@@ -212,6 +212,8 @@ class TestCursors:
             base64.urlsafe_b64encode(b'["-created_at,-id",[null,1]]').decode(),
             base64.urlsafe_b64encode(b'["-created_at,-id",["2026-05-01T09:00:00+00:00",9223372036854775808]]').decode(),
             base64.urlsafe_b64encode(b'["-created_at,-id",["2026-05-01T09:00:00+00:00","1; DROP"]]').decode(),
+            base64.urlsafe_b64encode(b'["-created_at,-id",["2026-W01-1",1]]').decode(),
+            base64.urlsafe_b64encode(b'["-created_at,-id",["2026-05-01T09:00:00+23:59",1]]').decode(),
             base64.urlsafe_b64encode(b'{"a":1}').decode(),
             "W" * 3000,
         ],
@@ -220,6 +222,16 @@ class TestCursors:
         with pytest.raises(Invalid) as failure:
             task_lists.list_tasks(alice, TaskQuery(cursor=cursor))
         assert [error.field for error in failure.value.errors] == ["cursor"]
+
+    @pytest.mark.parametrize(
+        ("key", "value"),
+        [("status", b"1099511627776"), ("status", b"true"), ("relevance", b"1e300"), ("relevance", b"1e-300")],
+    )
+    def test_a_made_up_value_is_refused(self, key: str, value: bytes, alice: Actor) -> None:
+        cursor = base64.urlsafe_b64encode(b'["%s,id",[%s,1]]' % (key.encode(), value)).decode()
+
+        with pytest.raises(Invalid):
+            task_lists.list_tasks(alice, TaskQuery({"q": "x"}, (SortKey(key),), cursor=cursor))
 
     def test_a_cursor_belongs_to_its_order(self, alice: Actor) -> None:
         for _ in range(3):

@@ -1,0 +1,58 @@
+"""The tour of the API in the documents: it runs as it is written, and prints what it shows."""
+
+import os
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tests.e2e.conftest import ADMIN, PROJECT, System
+
+TOUR: Final = PROJECT / "docs" / "api-tour.md"
+_BLOCK: Final = re.compile(r"^```(bash|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_SECONDS: Final = 120
+
+
+@dataclass
+class Step:
+    """A block of commands, and what the tour shows as its output; nothing where it shows none."""
+
+    commands: str
+    shown: str = ""
+
+
+def steps(tour: str) -> list[Step]:
+    found: list[Step] = []
+    for language, content in _BLOCK.findall(tour):
+        if language == "bash":
+            found.append(Step(content))
+        else:
+            found[-1].shown = content
+    return found
+
+
+def script(tour: list[Step], outputs: Path) -> str:
+    """All steps as one script, the output of each in a file of its own; braces leave them in the one shell."""
+    return "".join(f'{{\n{step.commands}}} > "{outputs}/{number}"\n' for number, step in enumerate(tour))
+
+
+def test_the_tour_runs_as_it_is_written_and_prints_what_it_shows(system: System, tmp_path: Path) -> None:
+    tour = steps(TOUR.read_text())
+    arguments = ["bash", "-c", script(tour, tmp_path)]
+    environment = {"API": system.url, "ADMIN_EMAIL": ADMIN["email"], "ADMIN_PASSWORD": ADMIN["password"]}
+
+    run = subprocess.run(  # noqa: S603 - the commands are the project's own.
+        arguments,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=_SECONDS,
+        check=False,
+    )
+
+    outputs = [path.read_text() for number in range(len(tour)) if (path := tmp_path / str(number)).exists()]
+    done = [Step(step.commands, output) for step, output in zip(tour, outputs, strict=False)]
+    # A step that fails ends the script, so it is the last of those that were done.
+    assert (run.returncode, run.stderr) == (0, ""), done[-1]
+    assert done == tour
