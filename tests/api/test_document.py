@@ -18,6 +18,7 @@ from tests.conftest import PASSWORD
 
 PUBLIC = {
     "/auth/register", "/auth/login", "/auth/refresh", "/health", "/health/ready", "/user", "/login",
+    "/notifications/unsubscribe",
 }  # fmt: skip
 
 
