@@ -16,6 +16,7 @@ from core.models.task import TASK_JSON
 from core.policy import Actor, Role
 from core.services import attachments, audit, feedback
 from core.services.sessions import revoke_sessions
+from core.services.tasks import save
 
 _OWN_TASKS = (
     f"SELECT coalesce(json_agg({TASK_JSON} ORDER BY t.id), '[]')::text FROM tasks t WHERE t.user_id = %(user_id)s"
@@ -92,12 +93,14 @@ def delete_account(actor: Actor, user_id: int) -> list[int]:
     with unit_of_work():
         _require_another_admin(_locked(user_id))
         ended = revoke_sessions(user_id)
-        for task in Task.select().where(Task.assignee_id == user_id, Task.user_id != user_id).for_update():
-            unassigned = {"assignee_id": None, "updated_at": datetime.now(UTC), "version": Task.version + 1}
-            Task.update(unassigned).where(Task.id == task.id).execute()
-            events.record_task(events.TASK_UPDATED, task.id, actor.user_id)
-        for task in Task.select().where(Task.user_id == user_id).for_update():
-            events.record_task(events.TASK_DELETED, task.id, actor.user_id)
+        concerned = Task.select(Task.id, Task.user_id).where((Task.user_id == user_id) | (Task.assignee_id == user_id))
+        for task in concerned.order_by(Task.id).for_update():
+            if task.user_id == user_id:
+                events.record_task(events.TASK_DELETED, task.id, actor.user_id)
+            else:
+                save(task.id, {"assignee_id": None})
+                unassigned = {"assignee_id": (user_id, None)}
+                events.record_task(events.TASK_UPDATED, task.id, actor.user_id, changes=unassigned)
         User.delete().where(User.id == user_id).execute()
         audit.record(audit.ACCOUNT_DELETED, actor_id=actor.user_id, user_id=user_id)
         return ended
