@@ -22,6 +22,22 @@ _OWN_TASKS = (
     f"SELECT coalesce(json_agg({TASK_JSON} ORDER BY t.id), '[]')::text FROM tasks t WHERE t.user_id = %(user_id)s"
 )
 
+# What the caller has done about tasks, their own and others', and the groups that they belong to.
+_OWN_TEAMWORK = """
+SELECT to_json(ARRAY(SELECT row_to_json(own) FROM (
+           SELECT m.group_id, g.name, m.is_manager, m.joined_at FROM group_members m JOIN groups g ON g.id = m.group_id
+           WHERE m.user_id = %(user_id)s ORDER BY m.group_id) own))::text,
+       to_json(ARRAY(SELECT row_to_json(own) FROM (
+           SELECT id, task_id, body, created_at, updated_at FROM comments
+           WHERE user_id = %(user_id)s ORDER BY id) own))::text,
+       to_json(ARRAY(SELECT row_to_json(own) FROM (
+           SELECT id, task_id, from_id, to_id, note, created_at FROM delegations
+           WHERE actor_id = %(user_id)s ORDER BY id) own))::text,
+       to_json(ARRAY(SELECT row_to_json(own) FROM (
+           SELECT id, task_id, remind_at, seconds_before_due, fires_at, fired_at, created_at FROM reminders
+           WHERE user_id = %(user_id)s ORDER BY id) own))::text
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class AccountPage:
@@ -117,6 +133,7 @@ def export_account(actor: Actor) -> bytes:
             .dicts()
         )
     row = fetch_one(_OWN_TASKS, {"user_id": actor.user_id})
+    teamwork = map(orjson.Fragment, execute(_OWN_TEAMWORK, {"user_id": actor.user_id}).fetchone())
     log = audit.read(actor.user_id, 0, 10_000)
     return orjson.dumps(
         {
@@ -124,6 +141,7 @@ def export_account(actor: Actor) -> bytes:
             "sessions": open_sessions,
             "attachments": attachments.list_own(actor),
             "tasks": orjson.Fragment("[]" if row is None else row[0]),
+            **dict(zip(("groups", "comments", "delegations", "reminders"), teamwork, strict=True)),
             "feedback": orjson.Fragment(feedback.given_by(actor)),
             "audit": orjson.Fragment(log.items),
         }
