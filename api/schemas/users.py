@@ -90,7 +90,10 @@ class AccountExport(BaseModel):
     profile: Profile
     sessions: list[dict[str, Any]]
     tasks: list[dict[str, Any]]
+    groups: list[dict[str, Any]]
     comments: list[dict[str, Any]]
+    delegations: list[dict[str, Any]]
+    reminders: list[dict[str, Any]]
     notifications: list[dict[str, Any]]
     feedback: list[FeedbackOut]
     attachments: list[AttachmentOut]

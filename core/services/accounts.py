@@ -10,13 +10,15 @@ from typing import Any
 
 from peewee import IntegrityError
 
-from core.db import connected, unit_of_work
+from core.db import connected, fetch_one, unit_of_work
 from core.errors import FieldError, Invalid, NotFound, Rejected
 from core.messages import msg
 from core.models import Task, User
 from core.policy import Actor, Role, may_see_account, may_see_email
 from core.services import audit
 from core.services.sessions import revoke_sessions
+
+_HOLD_ACTIVE = "SELECT FROM users WHERE id = %(user_id)s AND is_active FOR KEY SHARE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,11 @@ def promote(identifier: str, role: Role) -> bool:
             audit.record(audit.ACCOUNT_CHANGED, user_id=user.id, role=role)
             revoke_sessions(user.id)
     return user is not None
+
+
+def hold_active(user_id: int) -> bool:
+    """Whether there is an active account with this id; it is not deleted before the running unit of work has ended."""
+    return fetch_one(_HOLD_ACTIVE, {"user_id": user_id}) is not None
 
 
 def _require_own_name(user: User, changes: dict[str, Any]) -> None:

@@ -16,20 +16,29 @@ from core.models.task import TASK_JSON
 from core.policy import Actor, Role
 from core.services import attachments, audit, feedback
 from core.services.sessions import revoke_sessions
+from core.services.tasks import save
 
 _OWN_TASKS = (
     f"SELECT coalesce(json_agg({TASK_JSON} ORDER BY t.id), '[]')::text FROM tasks t WHERE t.user_id = %(user_id)s"
 )
 
-_OWN_COMMENTS = """
-SELECT coalesce(json_agg(own ORDER BY own.id), '[]')::text FROM (
-    SELECT id, task_id, body, created_at, updated_at FROM comments WHERE user_id = %(user_id)s) own
+# What the caller has done about tasks, their own and others', and the groups that they belong to.
+_OWN_TEAMWORK = """
+SELECT to_json(ARRAY(SELECT row_to_json(own) FROM (
+           SELECT m.group_id, g.name, m.is_manager, m.joined_at FROM group_members m JOIN groups g ON g.id = m.group_id
+           WHERE m.user_id = %(user_id)s ORDER BY m.group_id) own))::text,
+       to_json(ARRAY(SELECT row_to_json(own) FROM (
+           SELECT id, task_id, body, created_at, updated_at FROM comments
+           WHERE user_id = %(user_id)s ORDER BY id) own))::text,
+       to_json(ARRAY(SELECT row_to_json(own) FROM (
+           SELECT id, task_id, from_id, to_id, note, created_at FROM delegations
+           WHERE actor_id = %(user_id)s ORDER BY id) own))::text,
+       to_json(ARRAY(SELECT row_to_json(own) FROM (
+           SELECT id, task_id, remind_at, seconds_before_due, fires_at, fired_at, created_at FROM reminders
+           WHERE user_id = %(user_id)s ORDER BY id) own))::text
 """
-_OWN_NOTIFICATIONS = """
-SELECT coalesce(json_agg(own ORDER BY own.id), '[]')::text FROM (
-    SELECT id, kind, task_id, actor_id, details, created_at, read_at FROM notifications
-    WHERE user_id = %(user_id)s) own
-"""
+
+_TEAMWORK = ("groups", "comments", "delegations", "reminders", "notifications")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +111,14 @@ def delete_account(actor: Actor, user_id: int) -> list[int]:
     with unit_of_work():
         _require_another_admin(_locked(user_id))
         ended = revoke_sessions(user_id)
-        for task in Task.select().where(Task.assignee_id == user_id, Task.user_id != user_id).for_update():
-            unassigned = {"assignee_id": None, "updated_at": datetime.now(UTC), "version": Task.version + 1}
-            Task.update(unassigned).where(Task.id == task.id).execute()
-            events.record_task(events.TASK_UPDATED, task.id, actor.user_id)
-        for task in Task.select().where(Task.user_id == user_id).for_update():
-            events.record_task(events.TASK_DELETED, task.id, actor.user_id)
+        concerned = Task.select(Task.id, Task.user_id).where((Task.user_id == user_id) | (Task.assignee_id == user_id))
+        for task in concerned.order_by(Task.id).for_update():
+            if task.user_id == user_id:
+                events.record_task(events.TASK_DELETED, task.id, actor.user_id)
+            else:
+                save(task.id, {"assignee_id": None})
+                unassigned = {"assignee_id": (user_id, None)}
+                events.record_task(events.TASK_UPDATED, task.id, actor.user_id, changes=unassigned)
         User.delete().where(User.id == user_id).execute()
         audit.record(audit.ACCOUNT_DELETED, actor_id=actor.user_id, user_id=user_id)
         return ended
@@ -123,25 +134,20 @@ def export_account(actor: Actor) -> bytes:
             .order_by(Session.id)
             .dicts()
         )
+    row = fetch_one(_OWN_TASKS, {"user_id": actor.user_id})
+    teamwork = map(orjson.Fragment, execute(_OWN_TEAMWORK, {"user_id": actor.user_id}).fetchone())
     log = audit.read(actor.user_id, 0, 10_000)
     return orjson.dumps(
         {
             "profile": profile,
             "sessions": open_sessions,
             "attachments": attachments.list_own(actor),
-            "tasks": _own(_OWN_TASKS, actor),
-            "comments": _own(_OWN_COMMENTS, actor),
-            "notifications": _own(_OWN_NOTIFICATIONS, actor),
+            "tasks": orjson.Fragment("[]" if row is None else row[0]),
+            **dict(zip(_TEAMWORK, teamwork, strict=True)),
             "feedback": orjson.Fragment(feedback.given_by(actor)),
             "audit": orjson.Fragment(log.items),
         }
     )
-
-
-def _own(sql: str, actor: Actor) -> orjson.Fragment:
-    """A JSON array of what is the caller's."""
-    row = fetch_one(sql, {"user_id": actor.user_id})
-    return orjson.Fragment("[]" if row is None else row[0])
 
 
 def _locked(user_id: int) -> User:

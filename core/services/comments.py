@@ -5,9 +5,9 @@ from core.db import execute, fetch_one, unit_of_work
 from core.documents import Document, Page, fetch_page
 from core.errors import Forbidden, NotFound
 from core.messages import msg
-from core.policy import Actor, may_change_comment, may_delete_comment
+from core.policy import Actor, may_change_comment, may_delete_comment, may_read_task
 from core.services.notifications import COMMENTED, notify
-from core.services.task_access import require_readable
+from core.services.task_access import require_access, require_readable
 
 _COMMENT_JSON = """(SELECT row_to_json(fields) FROM (
     SELECT c.id, c.task_id, c.user_id, c.body, c.created_at, c.updated_at) fields)"""
@@ -38,7 +38,7 @@ def create_comment(actor: Actor, task_id: int, body: str) -> Document:
         NotFound, Forbidden: as `require_readable()` does.
     """
     with unit_of_work():
-        require_readable(actor, task_id)
+        require_access(actor, task_id, may_read_task, hold=True)
         created = fetch_one(_CREATE, {"task_id": task_id, "user_id": actor.user_id, "body": body})
         assert created is not None  # noqa: S101 - an insert that does not fail has a row.
         comment = {"id": created[0], "user_id": actor.user_id, "body": body}

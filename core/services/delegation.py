@@ -7,8 +7,8 @@ from core.db import fetch_one, unit_of_work
 from core.documents import Document
 from core.errors import FieldError, Forbidden, Invalid
 from core.messages import msg
-from core.models import User
 from core.policy import Actor, may_delegate_task
+from core.services.accounts import hold_active
 from core.services.notifications import DELEGATED, notify
 from core.services.task_access import lock_task, require_readable
 from core.services.tasks import no_such_assignee, save
@@ -40,7 +40,7 @@ def delegate_task(
         task, access = lock_task(actor, task_id, expected)
         if not may_delegate_task(actor, access):
             raise Forbidden(msg("Only who has a task, or may assign it, passes it on."), code="task_forbidden")
-        if not User.select().where(User.id == assignee_id, User.is_active).exists():
+        if not hold_active(assignee_id):
             raise no_such_assignee()
         if task.assignee_id == assignee_id:
             raise Invalid([FieldError("assignee_id", msg("has the task already"))])

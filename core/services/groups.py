@@ -7,14 +7,17 @@ from core.db import fetch_one, unit_of_work
 from core.documents import Document, Page, fetch_page
 from core.errors import FieldError, Forbidden, Invalid, NotFound
 from core.messages import msg
-from core.models import Group, GroupMember, Task, User
+from core.models import Group, GroupMember, Task
 from core.policy import Actor, GroupAccess, may_create_group, may_manage_group, may_read_group
+from core.services.accounts import hold_active
 from core.services.tasks import save
 
+# A username may be the email as well, which is for nobody else to see.
 _GROUP_JSON = """(SELECT row_to_json(fields) FROM (SELECT
     g.id, g.name, g.created_at, g.updated_at, (
-        SELECT json_agg(json_build_object('user_id', m.user_id, 'username', u.username, 'is_manager', m.is_manager,
-                                          'joined_at', m.joined_at) ORDER BY m.joined_at, m.user_id)
+        SELECT json_agg(json_build_object('user_id', m.user_id, 'username', split_part(u.username, '@', 1),
+                                          'is_manager', m.is_manager, 'joined_at', m.joined_at)
+                        ORDER BY m.joined_at, m.user_id)
         FROM group_members m JOIN users u ON u.id = m.user_id WHERE m.group_id = g.id
     ) AS members
 ) fields)"""
@@ -95,7 +98,7 @@ def put_member(actor: Actor, group_id: int, user_id: int, *, is_manager: bool) -
     """
     with unit_of_work():
         _require_manager(actor, group_id)
-        if not User.select().where(User.id == user_id, User.is_active).exists():
+        if not hold_active(user_id):
             raise Invalid([FieldError("user_id", msg("There is no active account with this id."))])
         GroupMember.insert(group_id=group_id, user_id=user_id, is_manager=is_manager).on_conflict(
             conflict_target=[GroupMember.user_id, GroupMember.group_id], update={GroupMember.is_manager: is_manager}
@@ -143,7 +146,8 @@ def _access(actor: Actor, group_id: int) -> GroupAccess:
 
 def _document(group_id: int) -> Document:
     row = fetch_one(_READ, {"group_id": group_id})
-    assert row is not None  # noqa: S101 - the caller has just found it.
+    if row is None:
+        raise _not_found()
     return Document(group_id, row[0])
 
 

@@ -32,23 +32,25 @@ SELECT r.id, {_REMINDER_JSON}::text FROM r
 """
 
 _LIST = f"""
-SELECT coalesce(json_agg({_REMINDER_JSON} ORDER BY r.fires_at, r.id), '[]')::text
+SELECT coalesce(json_agg({_REMINDER_JSON} ORDER BY r.fired_at IS NOT NULL, r.fires_at, r.id), '[]')::text
 FROM reminders r WHERE r.task_id = %(task_id)s
 """
 
-# A task that is done needs no reminding; its reminder is over all the same.
+# A task that is done needs no reminding; its reminder is over all the same. Who is changing a task may be about to move
+# its reminders, so they are left to the next look, and the task is held here for those that are claimed.
 _CLAIM_REMINDERS = """
-WITH due AS (SELECT id FROM reminders WHERE fires_at <= now() AND fired_at IS NULL
-             ORDER BY fires_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
-UPDATE reminders r SET fired_at = now() FROM due, tasks t WHERE r.id = due.id AND t.id = r.task_id
-RETURNING r.id, r.task_id, t.status <> 'done'
+WITH due AS (SELECT r.id, t.status <> 'done' AS is_open FROM reminders r JOIN tasks t ON t.id = r.task_id
+             WHERE r.fires_at <= now() AND r.fired_at IS NULL ORDER BY r.fires_at LIMIT %(limit)s
+             FOR KEY SHARE OF t SKIP LOCKED FOR UPDATE OF r SKIP LOCKED)
+UPDATE reminders r SET fired_at = now() FROM due WHERE r.id = due.id
+RETURNING r.id, r.task_id, due.is_open
 """
 
 _CLAIM_OVERDUE = """
-UPDATE tasks SET overdue_told = true WHERE id IN (
-    SELECT id FROM tasks WHERE due_at <= now() AND status <> 'done' AND NOT overdue_told
-    ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
-RETURNING id
+WITH missed AS (SELECT id FROM tasks WHERE due_at <= now() AND status <> 'done' AND NOT overdue_told
+                ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+UPDATE tasks t SET overdue_told = true FROM missed WHERE t.id = missed.id
+RETURNING t.id
 """
 
 

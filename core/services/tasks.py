@@ -9,14 +9,20 @@ from core.db import execute, fetch_one, unit_of_work
 from core.documents import Document
 from core.errors import FieldError, Forbidden, Invalid
 from core.messages import msg
-from core.models import GroupMember, Task, User
+from core.models import GroupMember, Task
 from core.models.task import TASK_JSON
 from core.policy import Actor, may_assign_task, may_delete_task, may_read_task
+from core.services.accounts import hold_active
 from core.services.notifications import ASSIGNED, notify
 from core.services.task_access import ACCESS_COLUMNS, lock_task, task_access, task_forbidden, task_not_found
 from core.weather import city_key
 
 _READ_TASK = f"SELECT {TASK_JSON}::text, t.version, {ACCESS_COLUMNS} FROM tasks t WHERE t.id = %(task_id)s"
+
+_HOLD_OWN_GROUP = """
+SELECT FROM groups g WHERE id = %(group_id)s AND (%(is_admin)s OR EXISTS (
+    SELECT FROM group_members WHERE group_id = g.id AND user_id = %(actor_id)s)) FOR KEY SHARE
+"""
 
 # A reminder that counts from the deadline moves with it; it fires anew where it comes to lie in the future.
 _MOVE_REMINDERS = """
@@ -77,7 +83,7 @@ def update_task(
         _require_assignee(changes.get("assignee_id"))
         _require_own_group(actor, changes.get("group_id"))
         values = changes | _completion_change(task, changes) | _weather_change(task, changes)
-        if "due_at" in changes or ("status" in changes and task.status == "done"):
+        if "due_at" in changes or "completed_at" in values:
             values["overdue_told"] = False
         save(task_id, values)
         if "due_at" in changes:
@@ -112,7 +118,7 @@ def save(task_id: int, values: dict[str, Any]) -> None:
 
 
 def _require_assignee(user_id: int | None) -> None:
-    if user_id is not None and not User.select().where(User.id == user_id, User.is_active).exists():
+    if user_id is not None and not hold_active(user_id):
         raise no_such_assignee()
 
 
@@ -122,11 +128,11 @@ def no_such_assignee() -> Invalid:
 
 
 def _require_own_group(actor: Actor, group_id: int | None) -> None:
-    """Keep strangers from putting tasks into a group."""
+    """Keep strangers from putting tasks into a group, and the group from being deleted meanwhile."""
     if group_id is None:
         return
-    membership = GroupMember.select().where(GroupMember.group_id == group_id, GroupMember.user_id == actor.user_id)
-    if not actor.is_admin and not membership.exists():
+    where = {"group_id": group_id, "actor_id": actor.user_id, "is_admin": actor.is_admin}
+    if fetch_one(_HOLD_OWN_GROUP, where) is None:
         raise Invalid([FieldError("group_id", msg("You belong to no group with this id."))])
 
 

@@ -11,8 +11,9 @@ import pytest
 
 from core.db import execute, unit_of_work
 from core.errors import Invalid
-from core.policy import Actor, TaskAccess, may_read_task
-from core.services import task_lists, tasks
+from core.policy import Actor, may_read_task
+from core.services import groups, task_lists, tasks
+from core.services.task_access import ACCESS_COLUMNS, task_access
 from core.services.task_lists import BEST_FIRST, NEWEST_FIRST, SORTABLE, SortKey, TaskQuery
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -39,32 +40,45 @@ class TestLists:
         self, alice: Actor, bob: Actor, mallory: Actor, ada: Actor
     ) -> None:
         cast = (alice, bob, mallory, ada)
+        shared = groups.create_group(ada, "shared").id
+        groups.put_member(ada, shared, bob.user_id, is_manager=False)
+        left_again = groups.create_group(ada, "left again").id
+        groups.put_member(ada, left_again, mallory.user_id, is_manager=True)
         for owner in cast:
             for assignee in (None, *cast):
-                create(owner, assignee_id=None if assignee is None else assignee.user_id)
+                assignee_id = None if assignee is None else assignee.user_id
+                given_to_groups = [create(owner, assignee_id=assignee_id) for _ in range(3)][1:]
+                for task_id, group_id in zip(given_to_groups, (shared, left_again), strict=True):
+                    tasks.update_task(ada, task_id, {"group_id": group_id})
+        groups.remove_member(mallory, left_again, mallory.user_id)
 
         for actor in cast:
-            listed = {task["id"] for task in orjson.loads(task_lists.list_tasks(actor, TaskQuery()).items)}
-            rows = execute("SELECT id, user_id, assignee_id FROM tasks").fetchall()
-            assert listed == {row[0] for row in rows if may_read_task(actor, TaskAccess(*row[1:]))}
+            listed = ids_of(task_lists.list_tasks(actor, TaskQuery()))
+            rows = execute(f"SELECT t.id, {ACCESS_COLUMNS} FROM tasks t", {"actor_id": actor.user_id}).fetchall()
+            readable = {row[0] for row in rows if may_read_task(actor, task_access(*row[1:]))}
+            assert set(listed) == readable
 
     def test_each_filter(self, alice: Actor, bob: Actor, ada: Actor) -> None:
         day = datetime(2026, 5, 1, tzinfo=UTC)
         create(alice, title="a", status="done", city="London", due_at=day)
         create(alice, title="b", priority="urgent", assignee_id=bob.user_id)
         create(bob, title="c")
+        group_id = groups.create_group(ada, "roofers").id
+        create(ada, title="d", group_id=group_id)
         with unit_of_work():
             execute("UPDATE tasks SET created_at = %s WHERE title = 'a'", (day,))
 
+        assert self.titles(ada, group_id=group_id) == ["d"]
+        assert self.titles(alice, group_id=group_id) == []
         assert self.titles(ada, status=["done", "in_progress"]) == ["a"]
         assert self.titles(ada, priority=["urgent"]) == ["b"]
         assert self.titles(ada, user_id=bob.user_id) == ["c"]
         assert self.titles(ada, assignee_id=bob.user_id) == ["b"]
         assert self.titles(ada, city_key="london") == ["a"]
         assert self.titles(ada, created_before=day + timedelta(seconds=1)) == ["a"]
-        assert self.titles(ada, created_from=day + timedelta(seconds=1)) == ["c", "b"]
+        assert self.titles(ada, created_from=day + timedelta(seconds=1)) == ["d", "c", "b"]
         assert self.titles(ada, overdue=True) == []
-        assert self.titles(ada, not_overdue=True) == ["c", "b", "a"]
+        assert self.titles(ada, not_overdue=True) == ["d", "c", "b", "a"]
         assert self.titles(ada, due_from=day, due_before=day + timedelta(days=1)) == ["a"]
         assert self.titles(ada, user_id=alice.user_id, status=["todo"], city_key="x' OR true --") == []
 

@@ -1,17 +1,26 @@
 """Who may do what with a task, row by row as `docs/permissions.md` says it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from core.policy import (
     Actor,
+    GroupAccess,
     Role,
     TaskAccess,
+    may_administer,
     may_assign_task,
+    may_change_comment,
+    may_create_group,
+    may_delegate_task,
     may_delete_attachment,
+    may_delete_comment,
     may_delete_task,
+    may_manage_group,
+    may_read_group,
     may_read_task,
     may_see_account,
     may_update_task,
@@ -68,8 +77,64 @@ def test_strangers_do_not_see_each_others_accounts() -> None:
     assert may_see_account(BOB, ALICE.user_id, shares_task=True)
 
 
-def test_the_document_names_every_rule() -> None:
-    document = (Path(__file__).resolve().parents[2] / "docs" / "permissions.md").read_text(encoding="utf-8").lower()
+def test_a_comment_of_nobody_is_nobodys_to_change() -> None:
+    assert not any(may_change_comment(actor, None) for actor in (ALICE, BOB, MALLORY, ADA))
 
-    for word in ("read", "assign", "delete", "analytics", "owner", "assignee", "admin"):
-        assert word in document
+
+def test_managers_and_admins_make_groups() -> None:
+    assert [actor for actor in (ALICE, MALLORY, ADA) if may_create_group(actor)] == [MALLORY, ADA]
+
+
+def rows_of(table_head: str) -> dict[str, dict[str, str]]:
+    """The rows of a table of `docs/permissions.md` by their action, each with its cells by column."""
+    document = (Path(__file__).resolve().parents[2] / "docs" / "permissions.md").read_text(encoding="utf-8")
+    table = document[document.index(f"| {table_head} |") :].partition("\n\n")[0].splitlines()
+    (_, *columns), _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in table)
+    return {action: dict(zip(columns, cells, strict=True)) for action, *cells in rows}
+
+
+OF_A_TASK: dict[str, Rule] = {
+    "read task": may_read_task,
+    "list task": may_read_task,
+    "hear events of task": may_read_task,
+    "update task": may_update_task,
+    "comment on task": may_read_task,
+    "set and take back reminders of task": may_update_task,
+    "assign task": may_assign_task,
+    "delegate task": may_delegate_task,
+    "delete task": may_delete_task,
+    "delete others' comments on task": lambda actor, task: may_delete_comment(actor, task, author_id=99),
+    "delete attachment of another": lambda actor, task: may_delete_attachment(actor, task, uploader_id=99),
+    "see everyone's analytics": lambda actor, _: sees_all_analytics(actor),
+    "administer accounts": lambda actor, _: may_administer(actor),
+}
+STANDING: dict[str, tuple[Actor, TaskAccess]] = {
+    "owner": (ALICE, ALICES_TASK_FOR_BOB),
+    "assignee": (BOB, ALICES_TASK_FOR_BOB),
+    "group member": (MALLORY, replace(ALICES_TASK_FOR_BOB, in_group=True)),
+    "group manager": (MALLORY, replace(ALICES_TASK_FOR_BOB, in_group=True, manages_group=True)),
+    "stranger": (MALLORY, ALICES_TASK_FOR_BOB),
+    "admin": (ADA, ALICES_TASK_FOR_BOB),
+}
+
+
+def test_the_document_says_of_tasks_what_the_rules_say() -> None:
+    said = rows_of("action | owner")
+
+    assert said.keys() == OF_A_TASK.keys()
+    for action, cells in said.items():
+        ruled = {who: OF_A_TASK[action](*STANDING[who]) for who in cells}
+        assert ruled == {who: cell == "yes" for who, cell in cells.items()}, action
+
+
+def test_the_document_says_of_groups_what_the_rules_say() -> None:
+    said = rows_of("group action")
+    places = {
+        "member": (BOB, GroupAccess(is_member=True, is_manager=False)),
+        "manager of it": (BOB, GroupAccess(is_member=True, is_manager=True)),
+        "stranger": (MALLORY, GroupAccess(is_member=False, is_manager=False)),
+        "admin": (ADA, GroupAccess(is_member=False, is_manager=False)),
+    }
+
+    for cells, rule in zip(said.values(), (may_read_group, may_manage_group), strict=True):
+        assert {who: rule(*places[who]) for who in cells} == {who: cell == "yes" for who, cell in cells.items()}
