@@ -11,7 +11,8 @@ import falcon.asgi
 import orjson
 import structlog
 from falcon.asgi import Request, Response, WebSocket
-from peewee import InterfaceError, OperationalError
+from peewee import IntegrityError, InterfaceError, OperationalError
+from psycopg2.errors import ForeignKeyViolation
 
 from api.languages import reader_language
 from core.errors import (
@@ -84,6 +85,10 @@ _DATABASE_DOWN: Final = Unavailable(
     msg("The database cannot be reached. Please try again."), code="database_unavailable"
 )
 
+_CHANGED_MEANWHILE: Final = Conflict(
+    msg("Something that this is about has changed meanwhile. Please look again."), code="changed_meanwhile"
+)
+
 # A socket closes with a code of the range that is free for applications, which ends in the status.
 _SOCKET_CODES_FROM: Final = 4000
 _SOCKET_INTERNAL_ERROR: Final = 1011
@@ -123,6 +128,7 @@ def install(app: "falcon.asgi.App[Request, Response]") -> None:
     app.add_error_handler(Failure, _answer_failure)
     app.add_error_handler(falcon.HTTPError, _answer_http_error)
     app.add_error_handler((OperationalError, InterfaceError), _answer_database_error)
+    app.add_error_handler(IntegrityError, _answer_integrity_error)
     app.add_error_handler(Exception, _answer_mistake)
 
 
@@ -168,6 +174,17 @@ async def _answer_database_error(
     # The kind alone: what PostgreSQL says may quote a statement with its values.
     log.warning("database_unavailable", reason=type(error).__name__, route=req.uri_template)
     await _answer_failure(req, resp, _DATABASE_DOWN, params, ws)
+
+
+async def _answer_integrity_error(
+    req: Request, resp: Response | None, error: Exception, params: dict[str, Any], ws: WebSocket | None = None
+) -> None:
+    """What a row refers to may go while a request is served: an account that is being deleted, say."""
+    if not (error.args and isinstance(error.args[0], ForeignKeyViolation)):
+        await _answer_mistake(req, resp, error, params, ws)
+        return
+    log.warning("constraint_violated", reason=type(error).__name__, route=req.uri_template)
+    await _answer_failure(req, resp, _CHANGED_MEANWHILE, params, ws)
 
 
 async def _answer_mistake(

@@ -7,6 +7,7 @@ from falcon.asgi import Request, Response
 
 from api.auth import Authenticator
 from api.bridge import Bridge
+from api.creation import run_once
 from api.operations import document
 from api.schemas.personal_tokens import NewToken, TokenInfo, TokenRequest
 from core.errors import FieldError, Invalid
@@ -28,6 +29,7 @@ class PersonalTokenCollection:
         description="For programs, with the scopes they need. It is shown this once, and used as a bearer token.",
         body=TokenRequest,
         answer=(201, NewToken),
+        idempotent=True,
         tag="accounts",
     )
     async def on_post(self, req: Request, resp: Response) -> None:
@@ -37,10 +39,12 @@ class PersonalTokenCollection:
         if Scope.ADMIN in body.scopes and not actor.is_admin:
             raise Invalid([FieldError("scopes", msg("may hold admin only for an admin"))])
         lifetime = timedelta(days=body.expires_in_days)
-        made = await self._bridge.run(personal_tokens.create, actor, body.name, set(body.scopes), lifetime)
+        asked = (body.name, set(body.scopes), lifetime)
+        made = await run_once(self._bridge, req, resp, personal_tokens.create, actor, *asked)
         resp.status = 201
         resp.set_header("Cache-Control", "no-store")
-        resp.data = orjson.dumps(made | {"token": self._issuer.personal_token(actor.user_id, made["id"])})
+        token = {"token": self._issuer.personal_token(actor.user_id, made.id)}
+        resp.data = orjson.dumps(orjson.loads(made.json) | token)
 
     @document(summary="List one's personal access tokens", answer=(200, list[TokenInfo]), tag="accounts")
     async def on_get(self, req: Request, resp: Response) -> None:

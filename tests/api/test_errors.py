@@ -18,7 +18,9 @@ from api.operations import document
 from api.routing import Router
 from api.schemas.common import Input
 from core import errors as failures
+from core.db import execute, unit_of_work
 from core.errors import Failure, FieldError
+from core.policy import Actor
 from tests.api.conftest import LiveServer
 
 LIMIT = 256 * 1024
@@ -147,6 +149,14 @@ def test_a_database_that_is_down_is_no_mistake_of_ours(error: Exception, client:
     assert_problem(response, 503, "database_unavailable")
     assert int(response.headers["retry-after"]) > 0
     assert SECRET not in response.text + repr(log)
+
+
+def test_what_is_gone_when_it_is_referred_to_is_a_conflict(client: TestClient, failing: Failing, alice: Actor) -> None:
+    with pytest.raises(peewee.IntegrityError) as failure, unit_of_work():
+        execute("INSERT INTO tasks (title, user_id) VALUES ('x', 4611686018427387904)")
+    failing.error = failure.value
+
+    assert_problem(client.simulate_get("/failing"), 409, "changed_meanwhile")
 
 
 @pytest.mark.parametrize("error", [ValueError(SECRET), peewee.IntegrityError(SECRET), KeyError(SECRET)])

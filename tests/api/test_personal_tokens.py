@@ -157,3 +157,16 @@ def test_a_socket_needs_the_scope_for_events(as_alice: Caller, live_server: Live
         assert '"ready"' in str(socket.recv(timeout=10))
     with pytest.raises(InvalidStatus):
         connect(url, additional_headers={"Authorization": f"Bearer {bad}"})
+
+
+def test_a_token_whose_making_is_repeated_is_the_same_token(as_alice: Caller) -> None:
+    def post() -> Any:
+        body = {"name": "a program", "scopes": ["tasks:read"]}
+        return as_alice.post("/api/v1/auth/tokens", json=body, headers={"Idempotency-Key": "token-1"})
+
+    first, again = post(), post()
+
+    assert again.json() == first.json()
+    assert len(as_alice.get("/api/v1/auth/tokens").json()) == 1
+    (kept,) = execute("SELECT document FROM idempotency_keys").fetchone()
+    assert first.json()["token"] not in kept
