@@ -180,7 +180,7 @@ async def _answer_integrity_error(
     req: Request, resp: Response | None, error: Exception, params: dict[str, Any], ws: WebSocket | None = None
 ) -> None:
     """What a row refers to may go while a request is served: an account that is being deleted, say."""
-    if not (error.args and isinstance(error.args[0], ForeignKeyViolation)):
+    if not isinstance(error.__context__, ForeignKeyViolation):
         await _answer_mistake(req, resp, error, params, ws)
         return
     log.warning("constraint_violated", reason=type(error).__name__, route=req.uri_template)

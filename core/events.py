@@ -42,7 +42,7 @@ PRIVATE_TYPES: Final = frozenset({NOTIFICATION_CREATED})
 STREAM_KEY: Final = "allweather:events"
 
 _AUDIENCE = """ARRAY(SELECT t.user_id UNION SELECT t.assignee_id WHERE t.assignee_id IS NOT NULL
-    UNION SELECT user_id FROM group_members WHERE group_id = t.group_id)"""
+    UNION SELECT user_id FROM group_members WHERE group_id = t.group_id ORDER BY 1)"""
 
 # `more` is a JSON object whose members are put behind the task's.
 _RECORD_TASK = f"""

@@ -35,6 +35,9 @@ SELECT to_json(ARRAY(SELECT row_to_json(own) FROM (
            WHERE actor_id = %(user_id)s ORDER BY id) own))::text,
        to_json(ARRAY(SELECT row_to_json(own) FROM (
            SELECT id, task_id, remind_at, seconds_before_due, fires_at, fired_at, created_at FROM reminders
+           WHERE user_id = %(user_id)s ORDER BY id) own))::text,
+       to_json(ARRAY(SELECT row_to_json(own) FROM (
+           SELECT id, kind, task_id, actor_id, details, created_at, read_at FROM notifications
            WHERE user_id = %(user_id)s ORDER BY id) own))::text
 """
 
