@@ -26,6 +26,7 @@ _CONTEXT: Final = "allweather_context"
 _RENDERED: Final = "allweather_rendered"
 # These would repeat what our own lines say, and with query strings that hold tickets and keys.
 _QUIET_LOGGERS: Final = (
+    "celery.beat",
     "uvicorn.error",
     "uvicorn.access",
     "urllib3",

@@ -7,11 +7,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from email.message import EmailMessage
+from email.policy import SMTP
 from email.utils import parseaddr
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from babel.dates import format_datetime
+from babel.dates import format_date, format_time
 
 from core.config import Settings
 from core.messages import language_of, msg, translate
@@ -21,6 +22,8 @@ from core.services.notifications import KINDS, text_of
 _UNSUBSCRIBE_PATH: Final = "/api/v1/notifications/unsubscribe"
 _TASKS_PATH: Final = "/api/v1/tasks"
 _PERMANENT: Final = 500
+# Folded, a long address would be encoded as words, and no mail program would find the link in its header.
+_WHOLE_LINES: Final = SMTP.clone(max_line_length=998)
 
 
 class MailRefused(Exception):  # noqa: N818 - an answer of the server, not a mistake.
@@ -83,7 +86,7 @@ class Mailer:
         token = self._issuer.unsubscribe_token(letter.user_id, KINDS.index(letter.kind))
         unsubscribe = f"{base}{_UNSUBSCRIBE_PATH}?token={token}"
         domain = parseaddr(self._settings.mail_from)[1].rpartition("@")[2]
-        mail = EmailMessage()
+        mail = EmailMessage(_WHOLE_LINES)
         mail["From"] = self._settings.mail_from
         mail["To"] = letter.address
         mail["Subject"] = _one_line(translate(text_of(letter.kind, letter.details), language))
@@ -127,8 +130,10 @@ def _details(letter: Letter, language: str) -> Iterator[str]:
         yield letter.details["said"]
     if letter.details["due_at"]:
         due_at = datetime.fromisoformat(letter.details["due_at"])
-        told = format_datetime(due_at, "full", tzinfo=ZoneInfo(letter.timezone), locale=language)
-        yield msg("Due: {when}", when=told)
+        zone = ZoneInfo(letter.timezone)
+        day = format_date(due_at.astimezone(zone), "full", locale=language)
+        hour = format_time(due_at, "short", tzinfo=zone, locale=language)
+        yield msg("Due: {when}", when=f"{day}, {hour} ({letter.timezone})")
 
 
 def _refusal(code: int) -> Exception:

@@ -66,6 +66,7 @@ def run(environ: Mapping[str, str]) -> None:
         scripts = Path(sys.executable).parent
         environment |= {
             **ports,
+            "PUBLIC_URL": environ.get("PUBLIC_URL") or f"http://127.0.0.1:{ports['PORT']}",
             "PATH": f"{scripts}{os.pathsep}{environ.get('PATH', os.defpath)}",
             "PYTHONUNBUFFERED": "1",
         }

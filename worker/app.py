@@ -42,6 +42,8 @@ class Job(Task):  # type: ignore[misc]  # Celery ships no types.
     # visibility time-out, or the broker would hand out the waiting message a second time.
     default_retry_delay = 1
     max_retries = 3
+    # Every few seconds a sweep finds nothing, which is worth no line in the log.
+    quiet = False
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the job."""
@@ -60,17 +62,18 @@ class Job(Task):  # type: ignore[misc]  # Celery ships no types.
 
     def _run_and_tell(self, *args: Any, **kwargs: Any) -> Any:
         started = time.perf_counter()
-        outcome = "failed"
+        outcome, write = "failed", log.info
         try:
             result = self.run(*args, **kwargs)
             outcome = "done"
+            write = log.debug if self.quiet and not result else log.info
         except _DEPENDENCY_UNAVAILABLE as error:
             outcome = "put_off"
             log.warning("dependency_unavailable", reason=type(error).__name__)
         else:
             return result
         finally:
-            log.info("job", outcome=outcome, duration_ms=round((time.perf_counter() - started) * 1000, 1))
+            write("job", outcome=outcome, duration_ms=round((time.perf_counter() - started) * 1000, 1))
         return None
 
     def _wake_publisher(self) -> None:

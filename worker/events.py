@@ -5,7 +5,7 @@ from core.services import publication, retention
 from worker.app import app, redis, settings
 
 
-@app.task(name=jobs.EVENTS_PUBLISH)  # type: ignore[untyped-decorator]  # Celery ships no types.
+@app.task(name=jobs.EVENTS_PUBLISH, quiet=True)  # type: ignore[untyped-decorator]  # Celery ships no types.
 def publish() -> int:
     """Publish what has been committed, and send the jobs that follow from it."""
     return publication.publish(redis, settings.event_stream_length, _dispatch)

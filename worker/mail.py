@@ -22,7 +22,7 @@ def send(notification_id: int) -> None:
         )
 
 
-@app.task(name=jobs.MAIL_SWEEP)  # type: ignore[untyped-decorator]  # Celery ships no types.
+@app.task(name=jobs.MAIL_SWEEP, quiet=True)  # type: ignore[untyped-decorator]  # Celery ships no types.
 def sweep() -> None:
     """Send jobs for mails that wait although their turn has come."""
     if not _mailer.is_configured:

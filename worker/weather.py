@@ -19,7 +19,7 @@ def enrich(city_key: str) -> None:
     _service.enrich(city_key)
 
 
-@app.task(name=jobs.WEATHER_SWEEP)  # type: ignore[untyped-decorator]  # Celery ships no types.
+@app.task(name=jobs.WEATHER_SWEEP, quiet=True)  # type: ignore[untyped-decorator]  # Celery ships no types.
 def sweep() -> None:
     """Send jobs for cities that wait although their turn has come."""
     queued: Any = redis.llen(jobs.QUEUE_WEATHER)

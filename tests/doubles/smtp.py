@@ -14,6 +14,7 @@ class MailServer:
     def __init__(self, port: int) -> None:
         self.port = port
         self.mails: list[EmailMessage] = []
+        self.contents: list[bytes] = []
         self.recipients: list[str] = []
         self.refusal: str | None = None
         self._controller = Controller(self, hostname="127.0.0.1", port=port)
@@ -37,5 +38,6 @@ class MailServer:
         mail = message_from_bytes(envelope.content, policy=default)
         assert isinstance(mail, EmailMessage)
         self.mails.append(mail)
+        self.contents.append(envelope.content)
         self.recipients += envelope.rcpt_tos
         return "250 OK"

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from tests.doubles.smtp import MailServer
 from tests.doubles.weather import WeatherServer
 from tests.polling import wait_until
 
@@ -23,7 +24,7 @@ _STOP_SECONDS = 40
 class System:
     """A running system and where to reach it."""
 
-    def __init__(self, data_directory: Path, weather: WeatherServer) -> None:
+    def __init__(self, data_directory: Path, weather: WeatherServer, mail: MailServer | None = None) -> None:
         self.weather = weather
         self.port, self.flower_port = _free_port(), _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -54,6 +55,9 @@ class System:
                     "RATE_LIMIT_CREDENTIALS": "1000/minute",
                     "RATE_LIMIT": "100000/minute",
                     "SECRET_KEY": "",
+                    "SMTP_HOST": "" if mail is None else "127.0.0.1",
+                    "SMTP_PORT": "" if mail is None else str(mail.port),
+                    "SMTP_SECURITY": "none",
                 },
             )
 
@@ -82,8 +86,14 @@ def weather() -> Iterator[WeatherServer]:
 
 
 @pytest.fixture(scope="session")
-def system(tmp_path_factory: pytest.TempPathFactory, weather: WeatherServer) -> Iterator[System]:
-    running = System(tmp_path_factory.mktemp("data"), weather)
+def mail() -> Iterator[MailServer]:
+    with MailServer(_free_port()) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def system(tmp_path_factory: pytest.TempPathFactory, weather: WeatherServer, mail: MailServer) -> Iterator[System]:
+    running = System(tmp_path_factory.mktemp("data"), weather, mail)
     try:
         running.wait_until_ready()
         yield running

@@ -19,12 +19,17 @@ class Person:
         if email is None:
             email = f"{uuid4().hex}@example.com"
             self._post("/auth/register", email=email, password=password)
+        self.email = email
+        self.name = email.partition("@")[0]
         login = self._post("/auth/login", email=email, password=password)
         self.id: int = login["user"]["id"]
         self.headers = {"Authorization": f"Bearer {login['access_token']}"}
 
     def create_task(self, **fields: Any) -> dict[str, Any]:
-        return self._post("/tasks", headers=self.headers, **fields)
+        return self.post("/tasks", **fields)
+
+    def post(self, path: str, **fields: Any) -> Any:
+        return self._post(path, headers=self.headers, **fields)
 
     def get(self, path: str) -> Any:
         response = requests.get(f"{self.system.url}/api/v1{path}", headers=self.headers, timeout=10)

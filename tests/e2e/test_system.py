@@ -9,6 +9,7 @@ import requests
 from websockets.sync.client import ClientConnection
 
 from tests.chaos.storm import parts_of, weather_the_storm
+from tests.doubles.smtp import MailServer
 from tests.e2e.conftest import ADMIN, System
 from tests.e2e.people import Person
 from tests.polling import wait_until
@@ -35,6 +36,31 @@ def test_weather_arrives_on_the_socket_of_who_asked_for_it_and_of_nobody_else(sy
     assert (weather["temperature"], weather["condition"], weather["provider"]) == (11.4, "slight rain", "open-meteo")
     assert alice.get(f"/tasks/{task['id']}") == heard[-1]["data"]
     assert {frame.get("task_id") for frame in overheard} == {None, own["id"]}
+
+
+def test_a_reminder_whose_time_has_come_is_heard_and_mailed_once(system: System, mail: MailServer) -> None:
+    alice, bob = Person(system), Person(system)
+    with bob.listen() as socket:
+        task = alice.create_task(title="Clean the gutters", assignee_id=bob.id)
+        alice.post(f"/tasks/{task['id']}/reminders", remind_at="2026-01-01T00:00:00Z")
+        heard = frames(socket, "task.reminder", task["id"])
+        told = json.loads(socket.recv(timeout=30))
+
+    def mails() -> list[str]:
+        return [sent["Subject"] for sent in mail.mails if sent["To"] == bob.email]
+
+    assert [frame["type"] for frame in heard[1:]] == [
+        "task.created",
+        "task.assigned",
+        "notification.created",
+        "task.reminder",
+    ]
+    assert (told["type"], told["data"]["kind"]) == ("notification.created", "reminder")
+    wait_until(lambda: len(mails()) >= 2, 30)
+    assert sorted(mails()) == [
+        "A reminder of the task “Clean the gutters”.",
+        f"{alice.name} gave you the task “Clean the gutters”.",
+    ]
 
 
 def test_an_unknown_city_is_unavailable_at_once(system: System) -> None:

@@ -112,6 +112,15 @@ def test_each_job_writes_one_line(worker: Any) -> None:
     assert line["duration_ms"] >= 0
 
 
+def test_a_sweep_that_found_nothing_is_told_to_debuggers_only(alice: Actor, worker: Any) -> None:
+    with capture_logs() as lines:
+        worker.events.publish()
+        tasks.create_task(alice, {"title": "x"})
+        worker.events.publish()
+
+    assert [line["log_level"] for line in lines if line["event"] == "job"] == ["debug", "info"]
+
+
 def test_a_server_that_is_down_is_a_short_line_and_no_failure(
     worker: Any, monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int
 ) -> None:
@@ -176,7 +185,7 @@ def test_reminders_are_fired_and_their_mails_sent_by_jobs(
     task_id = tasks.create_task(alice, {"title": "x"}).id
     reminders.create_reminder(alice, task_id, datetime(2026, 1, 1, tzinfo=UTC), None)
 
-    assert worker.reminders.fire() == {"reminders": 1, "overdue": 0}
+    assert worker.reminders.fire() == 1
     worker.events.publish()
     (message,) = messages(redis, jobs.QUEUE_MAIL)
     (notification_id,) = execute("SELECT id FROM notifications").fetchone()
