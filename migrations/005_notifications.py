@@ -19,6 +19,7 @@ CREATE TABLE notifications (
 CREATE INDEX notifications_user ON notifications (user_id, id DESC);
 CREATE INDEX notifications_unread ON notifications (user_id, id DESC) WHERE read_at IS NULL;
 CREATE INDEX notifications_task ON notifications (task_id);
+CREATE INDEX notifications_mailed ON notifications (user_id, created_at) WHERE mail_status IS NOT NULL;
 CREATE INDEX notifications_mail ON notifications (mail_next_attempt_at) WHERE mail_status = 'pending';
 
 ALTER TABLE users ADD COLUMN unwanted_mail text[] NOT NULL DEFAULT '{}';

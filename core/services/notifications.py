@@ -30,6 +30,8 @@ _TEXTS: Final = {
     REMINDER: msg("A reminder of the task “{title}”."),
     OVERDUE: msg("The task “{title}” is overdue."),
 }
+# Anybody may give anybody tasks; nobody shall fill a mailbox that way.
+_MAILS_AN_HOUR: Final = 30
 _SOMEBODY: Final = msg("Somebody")
 
 _JSON: Final = """json_build_object('id', n.id, 'kind', n.kind, 'task_id', n.task_id, 'actor_id', n.actor_id,
@@ -53,7 +55,9 @@ WITH task AS (SELECT * FROM tasks WHERE id = %(task_id)s),
         SELECT u.id, %(kind)s, task.id, %(actor_id)s,
                json_build_object('title', task.title, 'due_at', task.due_at, 'said', %(said)s::text, 'actor', (
                    SELECT coalesce(full_name, split_part(username, '@', 1)) FROM users WHERE id = %(actor_id)s)),
-               CASE WHEN u.email IS NOT NULL AND %(kind)s <> ALL(u.unwanted_mail) THEN 'pending' END
+               CASE WHEN u.email IS NOT NULL AND %(kind)s <> ALL(u.unwanted_mail) AND %(mails_an_hour)s > (
+                   SELECT count(*) FROM notifications m WHERE m.user_id = u.id AND m.mail_status IS NOT NULL
+                   AND m.created_at > now() - interval '1 hour') THEN 'pending' END
         FROM users u, task
         WHERE u.is_active AND u.id IS DISTINCT FROM %(actor_id)s
           AND CASE WHEN %(to)s::bigint[] IS NULL THEN u.id IN (SELECT id FROM people) ELSE u.id = ANY(%(to)s) END
@@ -90,7 +94,7 @@ def notify(
         to: Whom to tell; all who have the task to do, where it is left out.
         said: What somebody wrote about it.
     """
-    about = {"kind": kind, "task_id": task_id, "actor_id": actor_id, "said": said}
+    about = {"kind": kind, "task_id": task_id, "actor_id": actor_id, "said": said, "mails_an_hour": _MAILS_AN_HOUR}
     rows = execute(_NOTIFY, about | {"to": None if to is None else list(to)}).fetchall()
     for user_id, by_mail, locale, notification in rows:
         told = described(notification, language_of(locale))

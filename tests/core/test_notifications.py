@@ -156,6 +156,17 @@ class TestEvents:
 
         assert execute("SELECT mail_status FROM notifications").fetchall() == [(None,)]
 
+    def test_nobody_fills_a_mailbox(self, alice: Actor, bob: Actor) -> None:
+        for _ in range(35):
+            create(alice, assignee_id=bob.user_id)
+
+        mailed = "SELECT count(*), count(mail_status) FROM notifications"
+        assert execute(mailed).fetchone() == (35, 30)
+        with unit_of_work():
+            execute("UPDATE notifications SET created_at = created_at - interval '1 hour'")
+        create(alice, assignee_id=bob.user_id)
+        assert execute(mailed).fetchone() == (36, 31)
+
     def test_what_is_undone_tells_nobody(self, alice: Actor, bob: Actor) -> None:
         def fail_after_assigning() -> None:
             with unit_of_work():
