@@ -34,6 +34,7 @@ _COLUMNS: Final = (
     "due_at",
     "city",
     "assignee_id",
+    "group_id",
     "completed_at",
     "created_at",
     "updated_at",

@@ -74,11 +74,11 @@ class TestExport:
         assert (
             header
             == (
-                "id title description status priority due_at city assignee_id completed_at created_at updated_at"
+                "id title description status priority due_at city assignee_id group_id completed_at created_at updated_at"
             ).split()
         )
         assert row == [
-            str(task["id"]), "'=1+1", 'a\n"b",c', "todo", "medium", "", "", "", "", task["created_at"],
+            str(task["id"]), "'=1+1", 'a\n"b",c', "todo", "medium", "", "", "", "", "", task["created_at"],
             task["updated_at"],
         ]  # fmt: skip
 

@@ -1,5 +1,5 @@
 """The storm blows over the same running system as the end-to-end tests."""
 
-from tests.e2e.conftest import system, weather
+from tests.e2e.conftest import mail, system, weather
 
-__all__ = ["system", "weather"]
+__all__ = ["mail", "system", "weather"]

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
+from uuid import uuid4
 
 import psutil
 import requests
@@ -45,7 +46,7 @@ def kill(system: System, part: str) -> bool:
 
 
 class Writer(threading.Thread):
-    """Creates tasks without end and notes those that were acknowledged."""
+    """Creates tasks without end, each asked for under one key until it is acknowledged, and notes them."""
 
     def __init__(self, person: Person, ending: threading.Event) -> None:
         super().__init__(name="writer")
@@ -57,20 +58,26 @@ class Writer(threading.Thread):
     def run(self) -> None:
         """Work until told to stop."""
         while not self._ending.is_set():
-            fields = {"title": "In the storm", "city": random.choice(_CITIES)}  # noqa: S311 - no secret.
-            try:
-                response = requests.post(
-                    f"{self._person.system.url}/api/v1/tasks", json=fields, headers=self._person.headers, timeout=15
-                )
-            except requests.RequestException as error:
-                self.refused[type(error).__name__] += 1
+            city = random.choice(_CITIES)  # noqa: S311 - no secret.
+            fields = {"title": "In the storm", "city": city, "due_at": "2026-01-01T00:00:00Z"}
+            headers = self._person.headers | {"Idempotency-Key": uuid4().hex}
+            while (task_id := self._ask(fields, headers)) is None:
                 time.sleep(0.1)
-                continue
-            if response.status_code == 201:
-                self.acknowledged.append(response.json()["id"])
-            else:
-                assert response.headers["Content-Type"] == "application/problem+json", response.text
-                self.refused[response.json()["code"]] += 1
+            self.acknowledged.append(task_id)
+
+    def _ask(self, fields: dict[str, str], headers: dict[str, str]) -> int | None:
+        url = f"{self._person.system.url}/api/v1/tasks"
+        try:
+            response = requests.post(url, json=fields, headers=headers, timeout=15)
+        except requests.RequestException as error:
+            self.refused[type(error).__name__] += 1
+            return None
+        if response.status_code == requests.codes.created:
+            task_id: int = response.json()["id"]
+            return task_id
+        assert response.headers["Content-Type"] == "application/problem+json", response.text
+        self.refused[response.json()["code"]] += 1
+        return None
 
 
 class Listener(threading.Thread):
@@ -110,7 +117,7 @@ def weather_the_storm(system: System, blows: list[str], pause: Callable[[], floa
     stop_writing, stop_listening = threading.Event(), threading.Event()
     writer, listener = Writer(alice, stop_writing), Listener(alice, stop_listening)
     listener.start()
-    wait_until(lambda: alice.create_task(title="The first") and listener.heard, 30)
+    wait_until(lambda: alice.create_task(title="Before the storm") and listener.heard, 30)
     writer.start()
     try:
         for part in blows:
@@ -140,8 +147,9 @@ def _check_promises(alice: Person, writer: Writer, listener: Listener) -> None:
     def events(kind: str) -> Counter[int]:
         return Counter(frame["task_id"] for frame in listener.heard if frame["type"] == kind)
 
-    # Nothing acknowledged is lost.
-    assert set(writer.acknowledged) <= set(all_tasks())
+    # Nothing acknowledged is lost, and nothing was created twice, however often it was asked for.
+    in_the_storm = {task_id for task_id, task in all_tasks().items() if task["due_at"]}
+    assert Counter(writer.acknowledged) == Counter(in_the_storm)
     # The weather comes to every task that asked for it.
     wait_until(lambda: all(task["weather_status"] in {None, "ready"} for task in all_tasks().values()), _CALM_SECONDS)
     tasks = all_tasks()
@@ -150,6 +158,11 @@ def _check_promises(alice: Person, writer: Writer, listener: Listener) -> None:
     # The listener has heard of everything, once, and in order.
     assert events("task.created") == Counter(tasks.keys())
     assert events("task.enriched") == Counter(in_cities)
+    # Everybody who missed a deadline is told so, once.
+    wait_until(lambda: set(events("task.overdue")) >= in_the_storm, _CALM_SECONDS)
+    assert events("task.overdue") == Counter(in_the_storm)
+    told = Counter(frame["data"]["task_id"] for frame in listener.heard if frame["type"] == "notification.created")
+    assert told == Counter(in_the_storm)
     numbers = [frame["seq"] for frame in listener.heard]
     assert numbers == sorted(set(numbers))
     # The figures are exact.

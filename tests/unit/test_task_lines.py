@@ -76,7 +76,7 @@ def test_no_cell_is_a_formula_and_each_is_read_as_it_was(text: str) -> None:
 
 def test_a_table_has_the_header_that_is_promised_even_without_tasks() -> None:
     assert WRITERS["csv"].head == (
-        b"id,title,description,status,priority,due_at,city,assignee_id,completed_at,created_at,updated_at\r\n"
+        b"id,title,description,status,priority,due_at,city,assignee_id,group_id,completed_at,created_at,updated_at\r\n"
     )
 
 
