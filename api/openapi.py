@@ -3,22 +3,18 @@
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import falcon
-from pydantic import BaseModel, TypeAdapter
-from pydantic.json_schema import JsonSchemaMode
 
 from api.errors import PROBLEM, problem
+from api.openapi_schemas import Json, Schemas
 from api.operations import Operation, is_unlisted, operation_of
 from api.routing import Responder, Route
 from api.schemas.common import LARGEST_ID, Problem
 from core import __version__
 
-Json = dict[str, Any]
-
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
-_SCHEMAS: Final = "#/components/schemas/"
 _PARAMETER: Final = re.compile(r"\{(\w+)(?::(\w+))?\}")
 _ID_SCHEMA: Final[Json] = {"type": "integer", "format": "int64", "minimum": 1, "maximum": LARGEST_ID}
 _TEXT_SCHEMA: Final[Json] = {"type": "string"}
@@ -104,7 +100,6 @@ _FAILURES: Final = {
     503: _FailureExample("unavailable", "A part of the service is down. Please try again.", ("Retry-After",)),
 }
 
-_SCALARS: Final = {"string": "…", "integer": 1, "number": 1.5, "boolean": True}
 _SECURITY_SCHEMES: Final[Json] = {
     "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
     "password": {"type": "oauth2", "flows": {"password": {"tokenUrl": "/api/v1/auth/login", "scopes": {}}}},
@@ -135,7 +130,7 @@ def build_document(app_name: str, routes: Iterable[Route]) -> Json:
         for method, responder in _responders(route)
         if (operation := operation_of(responder)) is not None
     ]
-    schemas = _Schemas(operation for _, _, operation in operations)
+    schemas = Schemas(operation for _, _, operation in operations)
     paths: dict[str, Json] = {}
     for path, method, operation in operations:
         template = _PARAMETER.sub(r"{\1}", path)
@@ -164,7 +159,7 @@ def _responders(route: Route) -> Iterator[tuple[str, Responder]]:
     return ((method, route.responders[method]) for method in _METHODS if method in route.responders)
 
 
-def _describe(path: str, method: str, operation: Operation, schemas: "_Schemas") -> Json:
+def _describe(path: str, method: str, operation: Operation, schemas: Schemas) -> Json:
     described: Json = {
         "operationId": "_".join([method.lower(), *re.findall(r"\w+", _PARAMETER.sub(r"\1", path))]),
         "summary": operation.summary,
@@ -200,7 +195,7 @@ def _header_parameters(operation: Operation) -> Iterator[Json]:
         yield _IF_MATCH
 
 
-def _describe_answer(operation: Operation, schemas: "_Schemas") -> Json:
+def _describe_answer(operation: Operation, schemas: Schemas) -> Json:
     answer: Json = {
         "description": _phrase(operation.status),
         "headers": _header_references((*operation.headers, *_ON_EVERY_ANSWER)),
@@ -223,7 +218,7 @@ def _failures(operation: Operation) -> list[int]:
     return sorted(implied | set(operation.errors))
 
 
-def _describe_failure(status: int, schemas: "_Schemas") -> Json:
+def _describe_failure(status: int, schemas: Schemas) -> Json:
     failure = _FAILURES[status]
     example = problem(status, failure.code, failure.detail, HEADERS["X-Request-ID"]["example"])
     if failure.errors:
@@ -245,74 +240,3 @@ def _phrase(status: int) -> str:
 
 def _header_references(names: Iterable[str]) -> Json:
     return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
-
-
-class _Schemas:
-    """The JSON schemas of all types that operations speak of, and an example of each."""
-
-    def __init__(self, operations: Iterable[Operation]) -> None:
-        kinds: dict[tuple[Any, JsonSchemaMode], TypeAdapter[Any]] = {(Problem, "serialization"): TypeAdapter(Problem)}
-        for operation in operations:
-            for body in operation.bodies.values():
-                kinds[body, "validation"] = TypeAdapter(body)
-            if operation.answer is not None:
-                kinds[operation.answer, "serialization"] = TypeAdapter(operation.answer)
-            for alternative in operation.alternatives.values():
-                kinds[alternative, "serialization"] = TypeAdapter(alternative)
-        # One call for all, so that types of the same name, or of two faces, get names that differ.
-        self._references, shared = TypeAdapter.json_schemas(
-            [(kind, mode, adapter) for (kind, mode), adapter in kinds.items()], ref_template=_SCHEMAS + "{model}"
-        )
-        self.definitions: Json = shared.get("$defs", {})
-
-    def reference(self, kind: Any, mode: JsonSchemaMode) -> Json:
-        """The schema of a type, or where it stands."""
-        return self._references[kind, mode]
-
-    def content(self, kind: Any, mode: JsonSchemaMode) -> Json:
-        """A body or an answer of a type, with an example."""
-        schema = self.reference(kind, mode)
-        return {"schema": schema, "example": self._example(schema, complete=mode == "serialization")}
-
-    def query_parameters(self, query: type[BaseModel]) -> Iterator[Json]:
-        """The parameters that a query is made of; what may be null may be left out."""
-        schema = query.model_json_schema(ref_template=_SCHEMAS + "{model}")
-        self.definitions |= schema.get("$defs", {})
-        for name, field in schema.get("properties", {}).items():
-            given = _never_null(field)
-            parameter: Json = {"name": name, "in": "query", "required": name in schema.get("required", ())}
-            if "description" in given:
-                parameter["description"] = given.pop("description")
-            if given.get("type") == "array":
-                # Several values stand in one, separated by commas.
-                parameter |= {"style": "form", "explode": False}
-            yield parameter | {"schema": given}
-
-    def _example(self, schema: Json, *, complete: bool) -> Any:
-        """Make up what fits a schema: every field of an answer, of a body those that it needs."""
-        if "$ref" in schema:
-            return self._example(self.definitions[schema["$ref"].removeprefix(_SCHEMAS)], complete=complete)
-        if "anyOf" in schema:
-            return self._example(schema["anyOf"][0], complete=complete)
-        given = [
-            *schema.get("examples", ()),
-            *schema.get("enum", ()),
-            *([schema["const"]] if "const" in schema else ()),
-        ]
-        if given:
-            return given[0]
-        match schema.get("type"):
-            case "object":
-                fields = schema.get("properties", {})
-                names = fields if complete else schema.get("required", ())
-                return {name: self._example(fields[name], complete=complete) for name in names}
-            case "array":
-                return [self._example(schema["items"], complete=complete)]
-            case scalar:
-                return _SCALARS.get(str(scalar))
-
-
-def _never_null(field: Json) -> Json:
-    kept = {key: value for key, value in field.items() if key not in {"title", "anyOf"} and value is not None}
-    branches = [branch for branch in field.get("anyOf", ()) if branch != {"type": "null"}]
-    return kept | (branches[0] if len(branches) == 1 else {"anyOf": branches} if branches else {})
