@@ -13,6 +13,7 @@ from core import policy
 from core.config import Settings
 from core.policy import Actor, GroupAccess, Role, TaskAccess
 from core.supervisor import read_procfile
+from tests.tables import table_of
 
 ROOT = Path(__file__).resolve().parents[2]
 CARD = (
@@ -213,7 +214,7 @@ class TestDocuments:
             "administer accounts": policy.may_administer,
         }
 
-        columns, *rows = table_of(read("docs/permissions.md"), first_column="action", second_column="owner")
+        columns, *rows = table_of("docs/permissions.md", first_column="action", second_column="owner")
 
         assert {row[0] for row in rows} == set(rules)
         for action, *cells in rows:
@@ -232,7 +233,7 @@ class TestDocuments:
             "rename, delete group, say who belongs to it": policy.may_manage_group,
         }
 
-        columns, *rows = table_of(read("docs/permissions.md"), first_column="group action", second_column="member")
+        columns, *rows = table_of("docs/permissions.md", first_column="group action", second_column="member")
 
         assert {row[0] for row in rows} == set(rules)
         for action, *cells in rows:
@@ -243,13 +244,6 @@ class TestDocuments:
 def code_of(markdown: str) -> str:
     """The blocks and spans of code in a Markdown text, a line each."""
     return "\n".join(re.findall(r"```.*?```|`[^`\n]+`", markdown, re.DOTALL))
-
-
-def table_of(markdown: str, *, first_column: str, second_column: str) -> list[list[str]]:
-    """The rows of the Markdown table that begins with these columns, the head first, without its rule."""
-    (table,) = re.findall(rf"^\| {first_column} \| {second_column} (?:.*\n)(?:\|.*\n)+", markdown, re.MULTILINE)
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
-    return [row for row in rows if not set(row[0]) <= {"-"}]
 
 
 def leads_somewhere(document: Path, link: str) -> bool:

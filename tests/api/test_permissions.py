@@ -1,0 +1,217 @@
+"""docs/permissions.md, cell by cell, over HTTP: who does what gets the answer that stands there."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import requests
+
+from core.db import execute, unit_of_work
+from core.policy import Actor, Role
+from core.security import TokenIssuer
+from core.services import groups, tasks
+from tests.api.conftest import Caller
+from tests.conftest import PASSWORD, enlist
+from tests.tables import cells_of
+
+DOCUMENT = "docs/permissions.md"
+V1 = "/api/v1"
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A task of a group, with an owner, an assignee and a comment, and everybody who may come along."""
+
+    callers: dict[str, Caller]
+    actors: dict[str, Actor]
+    group_id: int
+    task_id: int
+    comment_id: int
+    reminder_id: int
+    attachment_id: int
+    issuer: TokenIssuer
+
+    @property
+    def task(self) -> str:
+        return f"{V1}/tasks/{self.task_id}"
+
+    @property
+    def group(self) -> str:
+        return f"{V1}/groups/{self.group_id}"
+
+
+@pytest.fixture
+def scene(alice: Actor, bob: Actor, ada: Actor, caller_for: Callable[[Actor], Caller], issuer: TokenIssuer) -> Scene:
+    member, head, stranger = enlist("carol"), enlist("dave"), enlist("mallory", Role.MANAGER)
+    group_id = groups.create_group(ada, "Roofers").id
+    for actor, is_manager in ((alice, False), (member, False), (head, True)):
+        groups.put_member(ada, group_id, actor.user_id, is_manager=is_manager)
+    groups.remove_member(ada, group_id, ada.user_id)
+    task_id = tasks.create_task(alice, {"title": "x", "assignee_id": bob.user_id, "group_id": group_id}).id
+    actors = {
+        "owner": alice,
+        "assignee": bob,
+        "group member": member,
+        "member": member,
+        "group manager": head,
+        "manager of it": head,
+        "stranger": stranger,
+        "admin": ada,
+        "user": bob,
+        "manager": stranger,
+    }
+    callers = {name: caller_for(actor) for name, actor in actors.items()}
+    task = f"{V1}/tasks/{task_id}"
+    owner = callers["owner"]
+    # Nobody of those who are tried below wrote this comment, set this reminder or uploaded this file.
+    comment_id = owner.post(f"{task}/comments", json={"body": "x"}).json()["id"]
+    reminder_id = owner.post(f"{task}/reminders", json={"remind_at": "2096-01-01T00:00:00Z"}).json()["id"]
+    attachment_id = owner.post(f"{task}/attachments", files={"file": ("x.txt", b"x")}).json()["id"]
+    other = enlist("somebody else")
+    with unit_of_work():
+        execute("UPDATE comments SET user_id = %s", (other.user_id,))
+        execute("UPDATE attachments SET user_id = %s", (other.user_id,))
+    return Scene(callers, actors, group_id, task_id, comment_id, reminder_id, attachment_id, issuer)
+
+
+def listed(caller: Caller, scene: Scene) -> requests.Response:
+    response = caller.get(f"{V1}/tasks")
+    if scene.task_id not in [task["id"] for task in response.json()["items"]]:
+        response.reason = "hidden"
+    return response
+
+
+def heard(_caller: Caller, scene: Scene, who: str) -> str:
+    (audience,) = execute(
+        "SELECT audience FROM events WHERE task_id = %s ORDER BY id DESC LIMIT 1", (scene.task_id,)
+    ).fetchone()
+    actor = scene.actors[who]
+    return "yes" if actor.is_admin or actor.user_id in audience else "hidden"
+
+
+def figures(caller: Caller, _scene: Scene, who: str) -> str:
+    """Alice, who has a task, is the only one who does."""
+    by_user = caller.get(f"{V1}/analytics").json()["by_user"]
+    return "yes" if who == "admin" and by_user == {"alice": 1} else "no"
+
+
+TASK_ACTIONS: dict[str, Callable[[Caller, Scene], requests.Response]] = {
+    "read task": lambda caller, scene: caller.get(scene.task),
+    "list task": listed,
+    "update task": lambda caller, scene: caller.patch(scene.task, json={"title": "y"}),
+    "comment on task": lambda caller, scene: caller.post(f"{scene.task}/comments", json={"body": "y"}),
+    "set and take back reminders of task": lambda caller, scene: caller.delete(
+        f"{scene.task}/reminders/{scene.reminder_id}"
+    ),
+    "assign task": lambda caller, scene: caller.patch(scene.task, json={"assignee_id": None}),
+    "delegate task": lambda caller, scene: caller.post(
+        f"{scene.task}/delegate", json={"assignee_id": scene.actors["group member"].user_id}
+    ),
+    "delete task": lambda caller, scene: caller.delete(scene.task),
+    "delete others' comments on task": lambda caller, scene: caller.delete(f"{scene.task}/comments/{scene.comment_id}"),
+    "delete attachment of another": lambda caller, scene: caller.delete(
+        f"{scene.task}/attachments/{scene.attachment_id}"
+    ),
+    "administer accounts": lambda caller, _: caller.get(f"{V1}/users"),
+}
+
+
+@pytest.mark.parametrize(("action", "who", "said"), cells_of(DOCUMENT, first_column="action", second_column="owner"))
+def test_what_one_may_do_with_a_task(action: str, who: str, said: str, scene: Scene) -> None:
+    caller = scene.callers[who]
+    match action:
+        case "hear events of task":
+            assert heard(caller, scene, who) == said
+        case "see everyone's analytics":
+            assert figures(caller, scene, who) == said
+        case _:
+            assert meaning_of(TASK_ACTIONS[action](caller, scene)) == said
+
+
+GROUP_ACTIONS: dict[str, Callable[[Caller, Scene], list[requests.Response]]] = {
+    "read group": lambda caller, scene: [caller.get(scene.group)],
+    "rename, delete group, say who belongs to it": lambda caller, scene: [
+        caller.patch(scene.group, json={"name": "y"}),
+        caller.put(f"{scene.group}/members/{scene.actors['assignee'].user_id}"),
+        caller.delete(f"{scene.group}/members/{scene.actors['assignee'].user_id}"),
+        caller.delete(scene.group),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("action", "who", "said"), cells_of(DOCUMENT, first_column="group action", second_column="member")
+)
+def test_what_one_may_do_with_a_group(action: str, who: str, said: str, scene: Scene) -> None:
+    assert {meaning_of(response) for response in GROUP_ACTIONS[action](scene.callers[who], scene)} == {said}
+
+
+def name_of(caller: Caller, actor: Actor) -> requests.Response:
+    return caller.get(f"/user/{actor.user_id}/")
+
+
+def logged_in(caller: Caller, scene: Scene) -> list[requests.Response]:
+    account = {"username": "newcomer", "password": PASSWORD}
+    registered = caller.post(f"{V1}/auth/register", json=account)
+    grant = caller.post(f"{V1}/auth/login", json=account)
+    return [registered, grant, caller.post(f"{V1}/auth/refresh", json={"refresh_token": grant.json()["refresh_token"]})]
+
+
+OTHER_ACTIONS: dict[str, Callable[[Caller, Scene], list[requests.Response]]] = {
+    "register, log in, refresh": logged_in,
+    "health, documents": lambda caller, _: [caller.get("/health"), caller.get("/openapi.json"), caller.get("/docs")],
+    "create tasks of one's own, export and import them": lambda caller, _: [
+        caller.post(f"{V1}/tasks", json={"title": "x"}),
+        caller.get(f"{V1}/tasks/export"),
+        caller.post(f"{V1}/tasks/import", data=b"", headers={"Content-Type": "application/x-ndjson"}),
+    ],
+    "read and change one's own profile": lambda caller, _: [
+        caller.get(f"{V1}/auth/me"),
+        caller.patch(f"{V1}/auth/me", json={"full_name": "x"}),
+    ],
+    "list and end one's own sessions": lambda caller, _: [
+        caller.get(f"{V1}/auth/sessions"),
+        caller.post(f"{V1}/auth/logout"),
+    ],
+    "end somebody else's session": lambda caller, scene: [
+        caller.delete(f"{V1}/auth/sessions/{scene.actors['owner'].session_id}")
+    ],
+    "make groups": lambda caller, _: [caller.post(f"{V1}/groups", json={"name": "x"})],
+    "read and mark one's own notifications, choose which come by mail": lambda caller, _: [
+        caller.get(f"{V1}/notifications"),
+        caller.post(f"{V1}/notifications/read_all"),
+        caller.patch(f"{V1}/notifications/preferences", json={"overdue": False}),
+    ],
+    "end a kind of mail with the link in it": lambda caller, scene: [
+        caller.post(
+            f"{V1}/notifications/unsubscribe?token={scene.issuer.unsubscribe_token(scene.actors['owner'].user_id, 0)}"
+        )
+    ],
+    "give feedback": lambda caller, _: [caller.post(f"{V1}/feedback", json={"rating": 5})],
+    "read feedback": lambda caller, _: [caller.get(f"{V1}/feedback")],
+    "see the name of somebody with whom one shares a task": lambda caller, scene: [
+        name_of(caller, scene.actors["owner"])
+    ],
+    "see the name of any other account": lambda caller, scene: [name_of(caller, scene.actors["group member"])],
+}
+
+
+@pytest.mark.parametrize(("action", "who", "said"), cells_of(DOCUMENT, first_column="action", second_column="nobody"))
+def test_what_one_may_do_besides(action: str, who: str, said: str, scene: Scene, anybody: Caller) -> None:
+    caller = anybody if who == "nobody" else scene.callers[who]
+    if "shares a task" in action and who != "nobody":
+        share_a_task(scene, who)
+
+    assert {meaning_of(response) for response in OTHER_ACTIONS[action](caller, scene)} == {said}
+
+
+def share_a_task(scene: Scene, who: str) -> None:
+    tasks.create_task(scene.actors["owner"], {"title": "shared", "assignee_id": scene.actors[who].user_id})
+
+
+def meaning_of(response: Any) -> str:
+    """What an answer is called in the tables."""
+    if response.reason == "hidden":
+        return "hidden"
+    return "yes" if response.ok else str(response.status_code)
