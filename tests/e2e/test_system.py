@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from collections import Counter
 from typing import Any
 
 import requests
@@ -57,10 +58,9 @@ def test_a_reminder_whose_time_has_come_is_heard_and_mailed_once(system: System,
     ]
     assert (told["type"], told["data"]["kind"]) == ("notification.created", "reminder")
     wait_until(lambda: len(mails()) >= 2, 30)
-    assert sorted(mails()) == [
-        "A reminder of the task “Clean the gutters”.",
-        f"{alice.name} gave you the task “Clean the gutters”.",
-    ]
+    assert Counter(mails()) == Counter(
+        ["A reminder of the task “Clean the gutters”.", f"{alice.name} gave you the task “Clean the gutters”."]
+    )
 
 
 def test_an_unknown_city_is_unavailable_at_once(system: System) -> None:
