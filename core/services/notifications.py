@@ -49,7 +49,8 @@ _PEOPLE = """
 
 _NOTIFY = f"""
 WITH task AS (SELECT * FROM tasks WHERE id = %(task_id)s),
-     people AS ({_PEOPLE}),
+     people AS (SELECT unnest(%(to)s::bigint[]) AS id
+                UNION SELECT id FROM ({_PEOPLE}) having_it WHERE %(to)s::bigint[] IS NULL),
      n AS (
         INSERT INTO notifications (user_id, kind, task_id, actor_id, details, mail_status)
         SELECT u.id, %(kind)s, task.id, %(actor_id)s,
@@ -58,9 +59,8 @@ WITH task AS (SELECT * FROM tasks WHERE id = %(task_id)s),
                CASE WHEN u.email IS NOT NULL AND %(kind)s <> ALL(u.unwanted_mail) AND %(mails_an_hour)s > (
                    SELECT count(*) FROM notifications m WHERE m.user_id = u.id AND m.mail_status IS NOT NULL
                    AND m.created_at > now() - interval '1 hour') THEN 'pending' END
-        FROM users u, task
+        FROM people JOIN users u ON u.id = people.id CROSS JOIN task
         WHERE u.is_active AND u.id IS DISTINCT FROM %(actor_id)s
-          AND CASE WHEN %(to)s::bigint[] IS NULL THEN u.id IN (SELECT id FROM people) ELSE u.id = ANY(%(to)s) END
         ORDER BY u.id
         RETURNING *)
 SELECT n.user_id, n.mail_status IS NOT NULL, u.locale, {_JSON} FROM n JOIN users u ON u.id = n.user_id ORDER BY n.id
