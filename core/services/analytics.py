@@ -28,10 +28,11 @@ ORDER BY u.username
 """
 
 _FOLD = """
-WITH folded AS (
-    DELETE FROM analytics_deltas WHERE id IN (
-        SELECT id FROM analytics_deltas ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
-    RETURNING day, user_id, status, change
+WITH batch AS (
+    SELECT id FROM analytics_deltas ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+), folded AS (
+    DELETE FROM analytics_deltas d USING batch WHERE d.id = batch.id
+    RETURNING d.day, d.user_id, d.status, d.change
 ), changed AS (
     SELECT day, user_id, status, sum(change) AS change, count(*) AS deltas FROM folded
     GROUP BY day, user_id, status ORDER BY user_id, day, status

@@ -6,28 +6,34 @@ from core.db import execute, unit_of_work
 
 _BATCH: Final = 1000
 
+# A batch is chosen in a WITH, which runs once; a subquery PostgreSQL may run anew for each row, and so without bound.
 _TICKETS = """
-DELETE FROM ws_tickets WHERE ticket_hash IN (
+WITH batch AS (
     SELECT ticket_hash FROM ws_tickets WHERE expires_at < now() LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+DELETE FROM ws_tickets t USING batch WHERE t.ticket_hash = batch.ticket_hash
 """
 
 # A revoked session is kept for a day: replayed tokens of it are still recognised as such.
 _SESSIONS = """
-DELETE FROM sessions WHERE id IN (
+WITH batch AS (
     SELECT id FROM sessions WHERE expires_at < now() OR revoked_at < now() - interval '1 day'
     LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+DELETE FROM sessions s USING batch WHERE s.id = batch.id
 """
 
 _LOGIN_FAILURES = """
-DELETE FROM login_failures WHERE subject IN (
+WITH batch AS (
     SELECT subject FROM login_failures WHERE failed_at < now() - interval '1 day'
     LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+DELETE FROM login_failures f USING batch WHERE f.subject = batch.subject
 """
 
 _IDEMPOTENCY_KEYS = """
-DELETE FROM idempotency_keys WHERE (user_id, route, key) IN (
+WITH batch AS (
     SELECT user_id, route, key FROM idempotency_keys WHERE created_at < now() - interval '24 hours'
     LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+DELETE FROM idempotency_keys k USING batch
+WHERE (k.user_id, k.route, k.key) = (batch.user_id, batch.route, batch.key)
 """
 
 # Events are dated when they are recorded and numbered after they are committed, so an older one may have a higher
@@ -40,8 +46,8 @@ FROM event_log_state
 """
 
 _EVENTS = """
-DELETE FROM events WHERE seq IN (
-    SELECT seq FROM events WHERE seq < %(first_kept)s ORDER BY seq LIMIT %(limit)s FOR UPDATE)
+WITH batch AS (SELECT seq FROM events WHERE seq < %(first_kept)s ORDER BY seq LIMIT %(limit)s FOR UPDATE)
+DELETE FROM events e USING batch WHERE e.seq = batch.seq
 """
 
 

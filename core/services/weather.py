@@ -33,13 +33,15 @@ WHERE city_key = %(city_key)s AND weather_status = 'pending' AND weather_next_at
 RETURNING city
 """
 
-_WAITING = "SELECT id FROM tasks WHERE city_key = %(city_key)s AND weather_status = 'pending'"
-
-_SETTLE = f"""
-UPDATE tasks SET weather = %(weather)s, weather_status = %(status)s, weather_next_attempt_at = NULL,
+_SETTLE = """
+WITH batch AS (
+    SELECT id FROM tasks
+    WHERE city_key = %(city_key)s AND weather_status = 'pending' AND weather_attempts >= %(attempts)s
+    ORDER BY id LIMIT %(limit)s FOR UPDATE)
+UPDATE tasks t SET weather = %(weather)s, weather_status = %(status)s, weather_next_attempt_at = NULL,
     version = version + 1, updated_at = now()
-WHERE id IN ({_WAITING} AND weather_attempts >= %(attempts)s ORDER BY id LIMIT %(limit)s FOR UPDATE)
-RETURNING id
+FROM batch WHERE t.id = batch.id
+RETURNING t.id
 """
 
 _DUE = """
