@@ -20,7 +20,7 @@ _ID_SCHEMA: Final[Json] = {"type": "integer", "format": "int64", "minimum": 1, "
 _TEXT_SCHEMA: Final[Json] = {"type": "string"}
 
 _DESCRIPTION: Final = """\
-Tasks with weather, analytics and live events.
+Tasks for teams, with weather, reminders, notifications, analytics and live events.
 
 Failures are problem documents (RFC 9457) with a stable `code`. Times are RFC 3339 with a zone. Paths without `/api/v1`
 are the same resources, except that `GET /tasks` answers a bare array. Every GET may also be a HEAD, and a trailing

@@ -1,5 +1,7 @@
 """Notifications: what one is told, what one has read, and what one wants by mail."""
 
+import base64
+import hashlib
 import html
 from typing import Final
 
@@ -24,7 +26,15 @@ from core.security import TokenIssuer
 from core.services import notifications
 from core.services.notifications import KINDS
 
-_PAGE_POLICY: Final = "default-src 'none'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+_STYLE: Final = (
+    "body{font:1rem/1.5 system-ui,sans-serif;margin:15vh auto;max-width:32rem;padding:0 1.5rem}"
+    "h1{font-size:1.5rem}button{font:inherit;padding:.5rem 1rem}"
+)
+_STYLE_DIGEST: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+_PAGE_POLICY: Final = (
+    f"default-src 'none'; style-src 'sha256-{_STYLE_DIGEST}'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'"
+)
 
 _TITLE: Final = msg("No more mails of this kind")
 _QUESTION: Final = msg("Do you want no more mails of this kind? Nothing else changes, and you can turn them on again.")
@@ -42,6 +52,8 @@ _PAGE: Final = """\
 <meta name="color-scheme" content="light dark">
 <meta name="robots" content="noindex">
 <title>{title}</title>
+<link rel="icon" href="data:,">
+<style>{style}</style>
 </head>
 <body>
 <main>
@@ -166,4 +178,4 @@ def _answer_page(req: Request, resp: Response, text: str, form: str) -> None:
     resp.content_type = "text/html; charset=utf-8"
     resp.set_header("Content-Security-Policy", _PAGE_POLICY)
     resp.set_header("Content-Language", language)
-    resp.text = _PAGE.format(language=language, form=form.format(**translated), **translated)
+    resp.text = _PAGE.format(language=language, style=_STYLE, form=form.format(**translated), **translated)
