@@ -15,7 +15,7 @@ _HARD_LIMIT_SECONDS = 45
 _SWEEP_SECONDS = 5.0
 _FOLD_SECONDS = 10.0
 _PURGE_TOKENS_SECONDS = 600.0
-_PURGE_EVENTS_SECONDS = 3600.0
+_PURGE_SECONDS = 3600.0
 _SWEEP_ATTACHMENTS_SECONDS = 600.0
 
 broker_url = _settings.redis_url.get_secret_value()
@@ -71,6 +71,7 @@ beat_schedule = {
     "find mails whose job was lost or put off": _every(_SWEEP_SECONDS, jobs.MAIL_SWEEP),
     "fold the analytics": _every(_FOLD_SECONDS, jobs.ANALYTICS_FOLD),
     "purge tokens": _every(_PURGE_TOKENS_SECONDS, jobs.TOKENS_PURGE),
-    "purge events": _every(_PURGE_EVENTS_SECONDS, jobs.EVENTS_PURGE),
+    "purge events": _every(_PURGE_SECONDS, jobs.EVENTS_PURGE),
+    "purge notifications": _every(_PURGE_SECONDS, jobs.NOTIFICATIONS_PURGE),
     "sweep up attachments": _every(_SWEEP_ATTACHMENTS_SECONDS, jobs.ATTACHMENTS_SWEEP),
 }

@@ -82,6 +82,7 @@ class Settings(BaseModel):
     ws_ticket_seconds: int = Field(default=30, gt=0)
 
     event_retention_days: int = Field(default=7, gt=0)
+    notification_retention_days: int = Field(default=90, gt=0)
     event_stream_length: int = Field(default=10_000, gt=0)
 
     public_url: str = "http://127.0.0.1:8000"

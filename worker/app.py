@@ -91,6 +91,7 @@ app = Celery(
         "worker.weather",
         "worker.reminders",
         "worker.mail",
+        "worker.notifications",
         "worker.analytics",
         "worker.tokens",
         "worker.attachments",

@@ -51,6 +51,15 @@ DELETE FROM events e USING batch WHERE e.seq = batch.seq
 """
 
 
+_NOTIFICATIONS = """
+WITH batch AS (
+    SELECT id FROM notifications
+    WHERE created_at < now() - make_interval(days => %(days)s) AND mail_status IS DISTINCT FROM 'pending'
+    LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+DELETE FROM notifications n USING batch WHERE n.id = batch.id
+"""
+
+
 def purge_tokens() -> dict[str, int]:
     """Remove tickets that nobody used in time, sessions that have ended, and what counts no more.
 
@@ -68,6 +77,11 @@ def purge_events(retention_days: int) -> int:
     """Remove events older than `retention_days` and answer how many; listeners that far behind must resynchronize."""
     (first_kept,) = execute(_FIRST_KEPT_EVENT, {"days": retention_days}).fetchone()
     return _in_batches(_EVENTS, first_kept=first_kept)
+
+
+def purge_notifications(retention_days: int) -> int:
+    """Remove notifications older than `retention_days`, read or not, and answer how many."""
+    return _in_batches(_NOTIFICATIONS, days=retention_days)
 
 
 def _in_batches(sql: str, **parameters: Any) -> int:

@@ -8,7 +8,8 @@ from core import events
 from core.db import execute, unit_of_work
 from core.models import Session, Ticket
 from core.policy import Actor
-from core.services import retention, sessions, tasks
+from core.services import idempotency, retention, sessions, tasks
+from core.services.idempotency import Claim
 from tests.conftest import enlist
 
 
@@ -101,3 +102,26 @@ def test_more_than_a_batch_goes_at_once(alice: Actor) -> None:
         )
 
     assert retention.purge_tokens()["tickets"] == 2500
+
+
+def test_keys_of_repeated_requests_go_after_a_day(alice: Actor) -> None:
+    for key in ("old", "new"):
+        claim = Claim(alice.user_id, "POST /tasks", key, b"")
+        idempotency.once(claim, tasks.create_task, alice, {"title": "x"})
+    with unit_of_work():
+        execute("UPDATE idempotency_keys SET created_at = now() - interval '25 hours' WHERE key = 'old'")
+
+    assert retention.purge_tokens()["idempotency_keys"] == 1
+    assert execute("SELECT key FROM idempotency_keys").fetchall() == [("new",)]
+
+
+def test_notifications_go_when_they_are_old_unless_their_mail_still_waits(alice: Actor, bob: Actor) -> None:
+    for title in ("old and sent", "old and waiting", "new"):
+        tasks.create_task(alice, {"title": title, "assignee_id": bob.user_id})
+    with unit_of_work():
+        execute("UPDATE notifications SET mail_status = 'sent' WHERE details->>'title' <> 'old and waiting'")
+        execute("UPDATE notifications SET created_at = now() - interval '91 days' WHERE details->>'title' <> 'new'")
+
+    assert retention.purge_notifications(90) == 1
+    titles = execute("SELECT details->>'title' FROM notifications ORDER BY id").fetchall()
+    assert titles == [("old and waiting",), ("new",)]

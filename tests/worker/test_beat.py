@@ -54,6 +54,7 @@ EVERY_JOB_ONCE = sorted(
         jobs.ANALYTICS_FOLD,
         jobs.TOKENS_PURGE,
         jobs.EVENTS_PURGE,
+        jobs.NOTIFICATIONS_PURGE,
         jobs.ATTACHMENTS_SWEEP,
     ]
 )

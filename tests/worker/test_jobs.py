@@ -27,6 +27,7 @@ def worker() -> Any:
     import worker.attachments  # noqa: PLC0415 - not before the environment is set.
     import worker.events  # noqa: PLC0415 - not before the environment is set.
     import worker.mail  # noqa: PLC0415 - not before the environment is set.
+    import worker.notifications  # noqa: PLC0415 - not before the environment is set.
     import worker.reminders  # noqa: PLC0415 - not before the environment is set.
     import worker.tokens  # noqa: PLC0415 - not before the environment is set.
     import worker.weather  # noqa: PLC0415 - not before the environment is set.
