@@ -69,6 +69,9 @@ _STARTUP_RETRY_SECONDS: Final = 2.0
 
 App = falcon.asgi.App[Request, Response]
 
+RouteRow = tuple[str, object, str | None]
+"""A path, its resource, and the suffix of the resource's responders where it has one."""
+
 
 class Services:
     """What lives as long as the process does; started and stopped with it."""
@@ -167,8 +170,8 @@ def create_app(settings: Settings) -> App:
     return app
 
 
-def routes(services: Services) -> list[tuple[str, object, str | None]]:
-    """Every route of the API: path, resource, and the suffix of its responders where it has one."""
+def routes(services: Services) -> list[RouteRow]:
+    """Every route of the API."""
     bridge, authenticator, settings = services.bridge, services.authenticator, services.settings
     granter = TokenGranter(services.issuer, secure_cookie=not settings.is_development)
     register = Register(bridge, settings.bcrypt_rounds)
@@ -184,7 +187,7 @@ def routes(services: Services) -> list[tuple[str, object, str | None]]:
     attachments = "/tasks/{task_id:id}/attachments"
     one_attachment = attachments + "/{attachment_id:id}"
     sockets = Sockets(settings, bridge, authenticator, services.relay)
-    versioned_and_not: list[tuple[str, object, str | None]] = [
+    versioned_and_not: list[RouteRow] = [
         ("/auth/register", register, None),
         ("/auth/login", log_in, None),
         ("/auth/refresh", Refresh(bridge, granter, services.issuer, settings.allowed_origins), None),
@@ -207,33 +210,33 @@ def routes(services: Services) -> list[tuple[str, object, str | None]]:
         (f"{one_attachment}/content", AttachmentContent(bridge, services.storage), None),
         ("/analytics", AnalyticsSummary(bridge), None),
     ]
-    return [
-        *((V1 + path, resource, suffix) for path, resource, suffix in versioned_and_not),
-        *versioned_and_not,
-        (f"{V1}/tasks", task_collection, None),
+    versioned: list[RouteRow] = [
+        ("/tasks", task_collection, None),
+        ("/tasks/export", TaskExport(bridge), None),
+        ("/tasks/import", TaskImport(bridge, settings.import_max_bytes), None),
+        ("/users/me", me, None),
+        ("/users/about_me", me, None),
+        ("/auth/tokens", PersonalTokenCollection(bridge, services.issuer), None),
+        ("/auth/tokens/{token_id:id}", PersonalTokenItem(bridge, authenticator), None),
+        ("/users/me/export", own_account, "export"),
+        ("/users/me/delete", own_account, "delete"),
+        ("/users", AccountCollection(bridge), None),
+        ("/users/{user_id:id}", AccountItem(bridge, authenticator), None),
+        ("/groups", GroupCollection(bridge), None),
+        ("/groups/{group_id:id}", GroupItem(bridge), None),
+        ("/groups/{group_id:id}/members/{user_id:id}", GroupMemberItem(bridge), None),
+        ("/notifications", notifications, None),
+        ("/notifications/unread", notifications, "unread"),
+        ("/notifications/read_all", notifications, "read_all"),
+        ("/notifications/{notification_id:id}/read", NotificationItem(bridge), "read"),
+        ("/notifications/preferences", MailPreferenceItem(bridge), None),
+        ("/notifications/unsubscribe", Unsubscription(bridge, services.issuer), None),
+        ("/audit", AuditLog(bridge), None),
+        ("/feedback", FeedbackCollection(bridge), None),
+        ("/ws/tickets", Tickets(bridge, settings), None),
+    ]
+    unversioned: list[RouteRow] = [
         ("/tasks", task_collection, "array"),
-        (f"{V1}/tasks/export", TaskExport(bridge), None),
-        (f"{V1}/tasks/import", TaskImport(bridge, settings.import_max_bytes), None),
-        (f"{V1}/users/me", me, None),
-        (f"{V1}/users/about_me", me, None),
-        (f"{V1}/auth/tokens", PersonalTokenCollection(bridge, services.issuer), None),
-        (f"{V1}/auth/tokens/{{token_id:id}}", PersonalTokenItem(bridge, authenticator), None),
-        (f"{V1}/users/me/export", own_account, "export"),
-        (f"{V1}/users/me/delete", own_account, "delete"),
-        (f"{V1}/users", AccountCollection(bridge), None),
-        (f"{V1}/users/{{user_id:id}}", AccountItem(bridge, authenticator), None),
-        (f"{V1}/groups", GroupCollection(bridge), None),
-        (f"{V1}/groups/{{group_id:id}}", GroupItem(bridge), None),
-        (f"{V1}/groups/{{group_id:id}}/members/{{user_id:id}}", GroupMemberItem(bridge), None),
-        (f"{V1}/notifications", notifications, None),
-        (f"{V1}/notifications/unread", notifications, "unread"),
-        (f"{V1}/notifications/read_all", notifications, "read_all"),
-        (f"{V1}/notifications/{{notification_id:id}}/read", NotificationItem(bridge), "read"),
-        (f"{V1}/notifications/preferences", MailPreferenceItem(bridge), None),
-        (f"{V1}/notifications/unsubscribe", Unsubscription(bridge, services.issuer), None),
-        (f"{V1}/audit", AuditLog(bridge), None),
-        (f"{V1}/feedback", FeedbackCollection(bridge), None),
-        (f"{V1}/ws/tickets", Tickets(bridge, settings), None),
         ("/user", EarlierUsers(register), None),
         ("/user/{user_id:id}", EarlierUser(bridge), None),
         ("/login", EarlierLogin(log_in), None),
@@ -245,6 +248,11 @@ def routes(services: Services) -> list[tuple[str, object, str | None]]:
         ("/ws/tasks/{client_id}", sockets, None),
         ("/health", Liveness(settings.app_name), None),
         ("/health/ready", Ready(settings.app_name, bridge, services.redis), None),
+    ]
+    return [
+        *((V1 + path, resource, suffix) for path, resource, suffix in (*versioned_and_not, *versioned)),
+        *versioned_and_not,
+        *unversioned,
     ]
 
 
