@@ -33,13 +33,13 @@ class Member(BaseModel):
 
 
 class GroupOut(BaseModel):
-    """A group with its members; null where nobody is left."""
+    """A group with its members."""
 
     id: int
     name: str
     created_at: Instant
     updated_at: Instant
-    members: list[Member] | None
+    members: list[Member]
 
 
 class GroupList(BaseModel):

@@ -15,9 +15,9 @@ from core.services.tasks import save
 # A username may be the email as well, which is for nobody else to see.
 _GROUP_JSON = """(SELECT row_to_json(fields) FROM (SELECT
     g.id, g.name, g.created_at, g.updated_at, (
-        SELECT json_agg(json_build_object('user_id', m.user_id, 'username', split_part(u.username, '@', 1),
+        SELECT coalesce(json_agg(json_build_object('user_id', m.user_id, 'username', split_part(u.username, '@', 1),
                                           'is_manager', m.is_manager, 'joined_at', m.joined_at)
-                        ORDER BY m.joined_at, m.user_id)
+                        ORDER BY m.joined_at, m.user_id), '[]')
         FROM group_members m JOIN users u ON u.id = m.user_id WHERE m.group_id = g.id
     ) AS members
 ) fields)"""

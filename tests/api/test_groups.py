@@ -224,7 +224,7 @@ class TestManaging:
 
         assert as_carol.delete(f"{path}/members/{carol.user_id}").status_code == 204
 
-        assert as_ada.get(path).json()["members"] is None
+        assert as_ada.get(path).json()["members"] == []
         assert_problem(as_ada.delete(f"{path}/members/{ada.user_id}"), 404, "member_not_found")
 
     def test_managers_who_demote_each_other_do_not_both_succeed(

@@ -266,5 +266,5 @@ class TestAccountsThatGo:
 
         administration.delete_account(ada, bob.user_id)
 
-        assert orjson.loads(groups.read_group(ada, group_id).json)["members"] is None
+        assert orjson.loads(groups.read_group(ada, group_id).json)["members"] == []
         assert read(ada, task_id)["group_id"] == group_id
