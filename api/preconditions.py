@@ -1,4 +1,4 @@
-"""Conditional requests (RFC 9110): the version of a task as its entity tag."""
+"""Conditional requests (RFC 9110): what an entity tag makes of them, and the version of a task as its tag."""
 
 import re
 from typing import Final
@@ -21,12 +21,23 @@ def expected_versions(req: Request) -> frozenset[int] | None:
 
 def answer_version(req: Request, resp: Response, document: Document) -> None:
     """Answer a document with its tag, or with 304 and no body where the client has this version already."""
-    resp.set_header("ETag", f'"{document.version}"')
-    tags = req.if_none_match
-    if req.method in {"GET", "HEAD"} and tags is not None and ("*" in tags or str(document.version) in tags):
+    etag = tell_version(resp, document)
+    if req.method in {"GET", "HEAD"} and is_known(req, etag):
         resp.status = 304
         return
     resp.data = document.json.encode()
+
+
+def tell_version(resp: Response, document: Document) -> str:
+    """Put a document's tag into the answer's headers, and answer the tag."""
+    etag = f'"{document.version}"'
+    resp.set_header("ETag", etag)
+    return etag
+
+
+def is_known(req: Request, etag: str) -> bool:
+    """Whether the client says that it has this version (`If-None-Match`)."""
+    return any(known == "*" or f'"{known}"' == etag for known in req.if_none_match or ())
 
 
 def _is_strong(tag: str) -> bool:

@@ -1,4 +1,4 @@
-"""Parts of a representation (RFC 9110, 14) and whether the client has it already."""
+"""Parts of a representation (RFC 9110, 14)."""
 
 import re
 from typing import Final
@@ -30,8 +30,3 @@ def requested_range(req: Request, size: int, etag: str) -> tuple[int, int] | Non
     if start >= end:
         raise HTTPRangeNotSatisfiable(size)
     return start, end
-
-
-def is_known(req: Request, etag: str) -> bool:
-    """Whether the client says that it has this version (`If-None-Match`)."""
-    return any(known == "*" or f'"{known}"' == etag for known in req.if_none_match or ())

@@ -25,6 +25,7 @@ from core.config import Settings
 from core.errors import FieldError, Forbidden, Invalid, Unauthenticated
 from core.messages import msg
 from core.passwords import weakness
+from core.policy import Actor
 from core.security import TokenIssuer
 from core.services import accounts, guessing, sessions
 from core.services.sessions import Client, Grant
@@ -245,6 +246,17 @@ class SessionItem:
         resp.status = 204
 
 
+async def require_current_password(bridge: Bridge, actor: Actor, password: str) -> None:
+    """Make sure that it is the account's owner who asks, and not somebody at an open session.
+
+    Raises:
+        Invalid: where this is not the caller's password.
+    """
+    credentials = await bridge.run(accounts.own_credentials, actor)
+    if not await bridge.hash(security.verify_password, password, credentials.password_hash):
+        raise Invalid([FieldError("current_password", msg("is wrong"))])
+
+
 class Me:
     """The caller's own profile."""
 
@@ -277,9 +289,7 @@ class Me:
             names = (profile["username"], profile["email"], profile["full_name"])
             if (problem := weakness(body.password, names)) is not None:
                 raise Invalid([FieldError("password", problem)])
-            credentials = await self._bridge.run(accounts.own_credentials, actor)
-            if not await self._bridge.hash(security.verify_password, body.current_password, credentials.password_hash):
-                raise Invalid([FieldError("current_password", msg("is wrong"))])
+            await require_current_password(self._bridge, actor, body.current_password)
             changes["password_hash"] = await self._bridge.hash(security.hash_password, body.password, self._rounds)
         resp.data = orjson.dumps(await self._bridge.run(accounts.update_profile, actor, changes))
         # The session is known with its account's locale.

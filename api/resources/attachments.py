@@ -10,7 +10,9 @@ from falcon.asgi import Request, Response
 from api.bridge import Bridge
 from api.creation import Part, create
 from api.operations import document
-from api.ranges import is_known, requested_range
+from api.pages import answer_page
+from api.preconditions import is_known
+from api.ranges import requested_range
 from api.schemas.attachments import AttachmentForm, AttachmentList, AttachmentOut, Binary
 from api.schemas.common import PageQuery
 from api.uploads import received
@@ -69,8 +71,7 @@ class AttachmentCollection:
         """Answer a page."""
         query: PageQuery = req.context.query
         page = await self._bridge.run(attachments.list_for, req.context.actor, task_id, query.skip, query.limit)
-        resp.set_header("X-Total-Count", str(page.total))
-        resp.data = orjson.dumps({"items": page.items, "total": page.total, "skip": query.skip, "limit": query.limit})
+        answer_page(resp, page, query)
 
 
 class AttachmentItem:

@@ -9,7 +9,7 @@ from api.bridge import Bridge
 from api.creation import create, run_once
 from api.errors import describe_failure
 from api.operations import document
-from api.preconditions import answer_version, expected_versions
+from api.preconditions import answer_version, expected_versions, tell_version
 from api.schemas.bulk import BulkAnswer, BulkRequest
 from api.schemas.tasks import TaskInput, TaskList, TaskListQuery, TaskOut, TaskPatch
 from core.errors import Failure
@@ -37,8 +37,7 @@ class TaskCollection:
     async def on_post(self, req: Request, resp: Response) -> None:
         """Create a task of the caller."""
         fields = req.context.json.values()
-        created = await create(self._bridge, req, resp, tasks.create_task, req.context.actor, fields)
-        answer_version(req, resp, created)
+        tell_version(resp, await create(self._bridge, req, resp, tasks.create_task, req.context.actor, fields))
 
     @document(
         summary="List tasks",

@@ -7,14 +7,13 @@ from api.auth import Authenticator
 from api.bridge import Bridge
 from api.operations import document
 from api.pages import answer_page
-from api.resources.accounts import leave
+from api.resources.accounts import leave, require_current_password
 from api.schemas.accounts import Profile
 from api.schemas.users import AccountChange, AccountExport, AccountList, AccountQuery, AuditList, AuditQuery, Farewell
-from core import security
-from core.errors import FieldError, Forbidden, Invalid
+from core.errors import Forbidden
 from core.messages import msg
 from core.policy import Actor, Scope, may_administer
-from core.services import accounts, administration, audit
+from core.services import administration, audit
 
 
 def require_admin(req: Request) -> Actor:
@@ -47,8 +46,7 @@ class AccountCollection:
         page = await self._bridge.run(
             administration.list_accounts, query.q, query.role, query.is_active, query.skip, query.limit
         )
-        resp.set_header("X-Total-Count", str(page.total))
-        resp.data = orjson.dumps({"items": page.items, "total": page.total, "skip": query.skip, "limit": query.limit})
+        answer_page(resp, page, query)
 
 
 class AccountItem:
@@ -123,9 +121,7 @@ class OwnAccount:
         """Delete the caller's account."""
         actor: Actor = req.context.actor
         body: Farewell = req.context.json
-        credentials = await self._bridge.run(accounts.own_credentials, actor)
-        if not await self._bridge.hash(security.verify_password, body.current_password, credentials.password_hash):
-            raise Invalid([FieldError("current_password", msg("is wrong"))])
+        await require_current_password(self._bridge, actor, body.current_password)
         self._authenticator.forget(await self._bridge.run(administration.delete_account, actor, actor.user_id))
         leave(resp)
 

@@ -1,6 +1,5 @@
 """What admins do with accounts, and what anybody may do with their own: take the data along, and leave."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,6 +8,7 @@ from peewee import fn
 
 from core import events
 from core.db import connected, execute, fetch_one, unit_of_work
+from core.documents import Page
 from core.errors import Conflict, NotFound
 from core.messages import msg
 from core.models import Session, Task, User
@@ -44,16 +44,8 @@ SELECT to_json(ARRAY(SELECT row_to_json(own) FROM (
 _TEAMWORK = ("groups", "comments", "delegations", "reminders", "notifications")
 
 
-@dataclass(frozen=True, slots=True)
-class AccountPage:
-    """One page of profiles, the oldest account first, and how many there are on all pages."""
-
-    items: list[dict[str, Any]]
-    total: int
-
-
-def list_accounts(search: str | None, role: Role | None, is_active: bool | None, skip: int, limit: int) -> AccountPage:
-    """Find accounts by a part of their username, email or full name."""
+def list_accounts(search: str | None, role: Role | None, is_active: bool | None, skip: int, limit: int) -> Page:
+    """A page of profiles, the oldest account first, found by a part of the username, the email or the full name."""
     query = User.select()
     if search is not None:
         part = search.lower()
@@ -68,7 +60,7 @@ def list_accounts(search: str | None, role: Role | None, is_active: bool | None,
         query = query.where(User.is_active == is_active)
     with connected():
         page = query.order_by(User.id).offset(skip).limit(limit)
-        return AccountPage([user.profile() for user in page], query.count())
+        return Page(orjson.dumps([user.profile() for user in page]).decode(), query.count())
 
 
 def read_account(user_id: int) -> dict[str, Any]:

@@ -17,12 +17,13 @@ from peewee import fn
 
 from core import events
 from core.db import connected, execute, fetch_one, unit_of_work
-from core.documents import Document
-from core.errors import Conflict, Forbidden, NotFound, TooLarge, Unauthenticated, Unavailable
+from core.documents import Document, Page
+from core.errors import Conflict, Forbidden, NotFound, TooLarge, Unavailable
 from core.files import FileFacts
 from core.messages import msg
 from core.models.attachment import Attachment, StoredFile
 from core.policy import Actor, TaskAccess, may_delete_attachment, may_read_task, may_update_task
+from core.services.sessions import session_ended
 from core.services.task_access import require_access
 from core.storage import Storage, new_key
 
@@ -45,14 +46,6 @@ SELECT f.key FROM stored_files f
 WHERE f.created_at < %(before)s AND NOT EXISTS (SELECT FROM attachments a WHERE a.file_key = f.key)
 ORDER BY f.created_at LIMIT %(limit)s
 """
-
-
-@dataclass(frozen=True, slots=True)
-class AttachmentPage:
-    """One page of a task's attachments, and how many there are on all pages."""
-
-    items: list[dict[str, Any]]
-    total: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +82,7 @@ def attach(actor: Actor, task_id: int, key: str, facts: FileFacts, quota: int) -
     """
     with unit_of_work():
         if fetch_one(_LOCK_UPLOADER, {"user_id": actor.user_id}) is None:
-            raise Unauthenticated(msg("The session behind this token has ended."), code="session_revoked")
+            raise session_ended()
         require_access(actor, task_id, may_update_task, hold=True)
         _require_room(actor, facts.size, quota)
         _require_fresh(key)
@@ -106,13 +99,13 @@ def attach(actor: Actor, task_id: int, key: str, facts: FileFacts, quota: int) -
         return Document(attachment_id, orjson.dumps(Attachment.get_by_id(attachment_id).describe()).decode())
 
 
-def list_for(actor: Actor, task_id: int, skip: int, limit: int) -> AttachmentPage:
+def list_for(actor: Actor, task_id: int, skip: int, limit: int) -> Page:
     """A page of a task's attachments, the oldest first."""
     with connected():
         require_access(actor, task_id, may_read_task)
         found = Attachment.select().where(Attachment.task_id == task_id)
         page = found.order_by(Attachment.id).offset(skip).limit(limit)
-        return AttachmentPage([attachment.describe() for attachment in page], found.count())
+        return Page(orjson.dumps([attachment.describe() for attachment in page]).decode(), found.count())
 
 
 def list_own(actor: Actor) -> list[dict[str, Any]]:

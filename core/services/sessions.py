@@ -78,7 +78,7 @@ def rotate(session_id: int, counter: int) -> Grant:
         session: Session | None = Session.select().where(Session.id == session_id).for_update().get_or_none()
         user: User | None = None if session is None else User.get_or_none(User.id == session.user_id, User.is_active)
         if session is None or user is None or session.revoked_at is not None or session.expires_at <= now:
-            raise _ended()
+            raise session_ended()
         behind = session.refresh_counter - counter
         if behind == 0:
             session.refresh_counter += 1
@@ -104,7 +104,7 @@ def session_actor(session_id: int) -> Actor:
     """
     actor = session_actors([session_id]).get(session_id)
     if actor is None:
-        raise _ended()
+        raise session_ended()
     return actor
 
 
@@ -203,5 +203,6 @@ def revoke(user_id: int, session_ids: Iterable[int]) -> None:
         events.record(events.SESSIONS_REVOKED, audience=[user_id], data={"user_id": user_id, "session_ids": ids})
 
 
-def _ended() -> Unauthenticated:
+def session_ended() -> Unauthenticated:
+    """The failure where a token is good and its session, or its account, is not there any more."""
     return Unauthenticated(msg("The session behind this token has ended."), code="session_revoked")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Container
 
-from core.db import execute, fetch_one
+from core.db import fetch_one
 from core.errors import Forbidden, NotFound, PreconditionFailed
 from core.messages import msg
 from core.models import Task
@@ -13,6 +13,7 @@ ACCESS_COLUMNS = """t.user_id, t.assignee_id, (
     SELECT is_manager FROM group_members m WHERE m.group_id = t.group_id AND m.user_id = %(actor_id)s)"""
 
 _ACCESS = f"SELECT {ACCESS_COLUMNS} FROM tasks t WHERE t.id = %(task_id)s"
+_PLACE_IN_GROUP = "SELECT is_manager FROM group_members WHERE group_id = %(group_id)s AND user_id = %(actor_id)s"
 _HOLD_ACCESS = f"{_ACCESS} FOR SHARE OF t"
 
 
@@ -57,12 +58,20 @@ def lock_task(actor: Actor, task_id: int, expected: Container[int] | None = None
     task: Task | None = Task.select().where(Task.id == task_id).for_update().get_or_none()
     if task is None:
         raise task_not_found()
-    access = task_access(*execute(_ACCESS, {"task_id": task_id, "actor_id": actor.user_id}).fetchone())
+    access = task_access(task.user_id, task.assignee_id, _place_in_group(actor, task.group_id))
     if not may_update_task(actor, access):
         raise task_forbidden()
     if expected is not None and task.version not in expected:
         raise PreconditionFailed(msg("The task has changed since you last saw it."), code="version_mismatch")
     return task, access
+
+
+def _place_in_group(actor: Actor, group_id: int | None) -> bool | None:
+    """Whether the caller manages the group; None where there is no group, or the caller does not belong to it."""
+    if group_id is None:
+        return None
+    row = fetch_one(_PLACE_IN_GROUP, {"group_id": group_id, "actor_id": actor.user_id})
+    return None if row is None else bool(row[0])
 
 
 def task_not_found() -> NotFound:
