@@ -72,6 +72,4 @@ async def _bounded(
         async with asyncio.timeout(seconds):
             return await call
     except TimeoutError:
-        raise Unavailable(
-            msg("The service is too busy or a part of it is down. Please try again."), code=code
-        ) from None
+        raise Unavailable(_TOO_BUSY, code=code) from None

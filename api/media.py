@@ -3,7 +3,7 @@
 What comes of it is held against a schema by `api.validation`.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator
 from typing import Any, Final
 
 import falcon
@@ -93,10 +93,8 @@ async def read_chunks(req: "falcon.asgi.Request", max_bytes: int) -> AsyncIterat
     declared, received = req.content_length, 0
     if declared is not None and declared > max_bytes:
         raise too_large(max_bytes)
-    async for chunk in req.stream:
+    async for chunk in _capped(req.stream, max_bytes):
         received += len(chunk)
-        if received > max_bytes:
-            raise too_large(max_bytes)
         yield chunk
     if declared is not None and received < declared:
         raise _ended_early()
@@ -124,7 +122,7 @@ class MultipartHandler(MultipartFormHandler):
         return await super().deserialize_async(capped, content_type, content_length)
 
 
-async def _capped(stream: AsyncReadableIO, limit: int) -> AsyncIterator[bytes]:
+async def _capped(stream: AsyncIterable[bytes], limit: int) -> AsyncIterator[bytes]:
     total = 0
     async for chunk in stream:
         total += len(chunk)

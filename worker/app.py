@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import structlog
@@ -22,6 +23,8 @@ log = structlog.get_logger()
 
 _STATEMENT_SECONDS = 30.0
 _REDIS_SECONDS = 5.0
+# A longer queue means that the workers are behind; what waits in it need not be put there a second time.
+_BACKLOG = 500
 _DEPENDENCY_UNAVAILABLE = (OperationalError, InterfaceError, RedisError, BrokerUnavailable)
 
 kombu_patch.apply()
@@ -98,6 +101,13 @@ app = Celery(
     ],
 )
 app.config_from_object("celeryconfig")
+
+
+def send_overdue(job: str, queue: str, find: Callable[[int], Iterable[object]]) -> None:
+    """Send a job for each of up to so many things that `find` finds still waiting, as far as the queue has room."""
+    queued: Any = redis.llen(queue)
+    for waiting in find(max(_BACKLOG - queued, 0)):
+        app.send_task(job, (waiting,))
 
 
 @setup_logging.connect  # type: ignore[untyped-decorator]  # Celery ships no types.

@@ -1,14 +1,9 @@
 """Jobs of the mails."""
 
-from typing import Any, Final
-
 from core import jobs
 from core.mail import Mailer
 from core.services import mail
-from worker.app import app, redis, settings
-
-# A longer queue means that the workers are behind; what waits in it need not be put there a second time.
-_BACKLOG: Final = 500
+from worker.app import app, send_overdue, settings
 
 _mailer = Mailer(settings)
 
@@ -27,7 +22,5 @@ def sweep() -> None:
     """Send jobs for mails that wait although their turn has come."""
     if not _mailer.is_configured:
         mail.discard_mails()
-        return
-    queued: Any = redis.llen(jobs.QUEUE_MAIL)
-    for notification_id in mail.overdue_mails(max(_BACKLOG - queued, 0)):
-        app.send_task(jobs.MAIL_SEND, (notification_id,))
+    else:
+        send_overdue(jobs.MAIL_SEND, jobs.QUEUE_MAIL, mail.overdue_mails)

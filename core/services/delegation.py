@@ -8,10 +8,9 @@ from core.documents import Document
 from core.errors import FieldError, Forbidden, Invalid
 from core.messages import msg
 from core.policy import Actor, may_delegate_task
-from core.services.accounts import hold_active
 from core.services.notifications import DELEGATED, notify
 from core.services.task_access import lock_task, require_readable
-from core.services.tasks import no_such_assignee, save
+from core.services.tasks import require_assignee, save
 
 _RECORD = """
 INSERT INTO delegations (task_id, actor_id, from_id, to_id, note)
@@ -40,8 +39,7 @@ def delegate_task(
         task, access = lock_task(actor, task_id, expected)
         if not may_delegate_task(actor, access):
             raise Forbidden(msg("Only who has a task, or may assign it, passes it on."), code="task_forbidden")
-        if not hold_active(assignee_id):
-            raise no_such_assignee()
+        require_assignee(assignee_id)
         if task.assignee_id == assignee_id:
             raise Invalid([FieldError("assignee_id", msg("has the task already"))])
         save(task_id, {"assignee_id": assignee_id})

@@ -36,7 +36,7 @@ WHERE id = moved_id
 def create_task(actor: Actor, fields: dict[str, Any]) -> Document:
     """Create a task of the caller. Its weather comes later, from a worker."""
     with unit_of_work():
-        _require_assignee(fields.get("assignee_id"))
+        require_assignee(fields.get("assignee_id"))
         _require_own_group(actor, fields.get("group_id"))
         values = fields | _completion(fields.get("status", "todo")) | _weather_request(fields.get("city"))
         task_id = Task.insert(user_id=actor.user_id, **values).execute()
@@ -80,7 +80,7 @@ def update_task(
         assigned = {"assignee_id", "group_id"} & changes.keys()
         if assigned and not may_assign_task(actor, access):
             raise Forbidden(msg("Only the task's owner may assign it."), code="task_forbidden")
-        _require_assignee(changes.get("assignee_id"))
+        require_assignee(changes.get("assignee_id"))
         _require_own_group(actor, changes.get("group_id"))
         values = changes | _completion_change(task, changes) | _weather_change(task, changes)
         if "due_at" in changes or "completed_at" in values:
@@ -117,14 +117,14 @@ def save(task_id: int, values: dict[str, Any]) -> None:
     Task.update(values | stamp).where(Task.id == task_id).execute()
 
 
-def _require_assignee(user_id: int | None) -> None:
+def require_assignee(user_id: int | None) -> None:
+    """Keep tasks from being assigned to nobody who is there; None is nobody on purpose.
+
+    Raises:
+        Invalid: where there is no active account with this id.
+    """
     if user_id is not None and not hold_active(user_id):
-        raise no_such_assignee()
-
-
-def no_such_assignee() -> Invalid:
-    """The failure where a task is to be assigned to nobody who is there."""
-    return Invalid([FieldError("assignee_id", msg("There is no active account with this id."))])
+        raise Invalid([FieldError("assignee_id", msg("There is no active account with this id."))])
 
 
 def _require_own_group(actor: Actor, group_id: int | None) -> None:

@@ -67,7 +67,7 @@ def test_a_job_that_changes_nothing_wakes_nobody(worker: Any, redis: Redis) -> N
 def test_the_sweep_sends_lost_jobs_again_but_not_into_a_long_queue(
     alice: Actor, worker: Any, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.weather._BACKLOG", 2)
+    monkeypatch.setattr("worker.app._BACKLOG", 2)
     for city in ("London", "Paris", "Oslo"):
         tasks.create_task(alice, {"title": "x", "city": city})
     with unit_of_work():
