@@ -9,16 +9,9 @@ from falcon.asgi import Request, Response
 from peewee import PeeweeException
 from redis.asyncio import Redis
 
-from api import errors, media, openapi
-from api.auth import AuthenticationMiddleware, Authenticator
-from api.bridge import Bridge
-from api.compat import EarlierLogin, EarlierTask, EarlierTasks, EarlierUser, EarlierUsers
-from api.creation import VERSION_PREFIX
-from api.limits import RateLimits
-from api.middleware import CrossOrigin, RequestContext
-from api.relay import Relay
-from api.resources import docs
-from api.resources.accounts import (
+from api.accounts.administration import AccountCollection, AccountItem, AuditLog, OwnAccount
+from api.accounts.personal_tokens import PersonalTokenCollection, PersonalTokenItem
+from api.accounts.resources import (
     LogIn,
     LogOut,
     Me,
@@ -28,9 +21,30 @@ from api.resources.accounts import (
     SessionItem,
     TokenGranter,
 )
-from api.resources.analytics import AnalyticsSummary
-from api.resources.attachments import AttachmentCollection, AttachmentContent, AttachmentItem
-from api.resources.collaboration import (
+from api.analytics.resources import AnalyticsSummary
+from api.compat.resources import EarlierLogin, EarlierTask, EarlierTasks, EarlierUser, EarlierUsers
+from api.feedback.resources import FeedbackCollection
+from api.groups.resources import GroupCollection, GroupItem, GroupMemberItem
+from api.http import bodies, errors, openapi
+from api.http.auth import AuthenticationMiddleware, Authenticator
+from api.http.idempotency import VERSION_PREFIX
+from api.http.middleware import CrossOrigin, RequestContext
+from api.http.rate_limits import RateLimits
+from api.http.routing import Router
+from api.http.threads import Bridge
+from api.notifications.resources import (
+    MailPreferenceItem,
+    NotificationCollection,
+    NotificationItem,
+    Unsubscription,
+)
+from api.ops import documents
+from api.ops.health import Liveness, Ready
+from api.realtime.publisher_wakeup import PublisherWakeup, celery_sender
+from api.realtime.relay import Relay
+from api.realtime.resources import Sockets, Tickets
+from api.tasks.attachments import AttachmentCollection, AttachmentContent, AttachmentItem
+from api.tasks.collaboration import (
     Activity,
     CommentCollection,
     CommentItem,
@@ -38,22 +52,8 @@ from api.resources.collaboration import (
     ReminderCollection,
     ReminderItem,
 )
-from api.resources.feedback import FeedbackCollection
-from api.resources.groups import GroupCollection, GroupItem, GroupMemberItem
-from api.resources.health import Liveness, Ready
-from api.resources.notifications import (
-    MailPreferenceItem,
-    NotificationCollection,
-    NotificationItem,
-    Unsubscription,
-)
-from api.resources.personal_tokens import PersonalTokenCollection, PersonalTokenItem
-from api.resources.realtime import Sockets, Tickets
-from api.resources.tasks import TaskBulk, TaskCollection, TaskItem
-from api.resources.transfer import TaskExport, TaskImport
-from api.resources.users import AccountCollection, AccountItem, AuditLog, OwnAccount
-from api.routing import Router
-from api.wakeup import WakeUp, celery_sender
+from api.tasks.resources import TaskBulk, TaskCollection, TaskItem
+from api.tasks.transfer import TaskExport, TaskImport
 from core import db, logs, security
 from core.config import Settings
 from core.errors import Failure, Rejected
@@ -92,7 +92,7 @@ class Services:
         self.redis = Redis.from_url(settings.redis_url.get_secret_value(), socket_timeout=1, socket_connect_timeout=1)
         self.limits = RateLimits(settings)
         self.relay = Relay(settings, self.bridge, self.authenticator)
-        self.wake_up = WakeUp(celery_sender())
+        self.wake_up = PublisherWakeup(celery_sender())
         self._first_admin: asyncio.Task[None] | None = None
 
     async def process_startup(self, _scope: dict[str, Any], _event: dict[str, Any]) -> None:
@@ -129,7 +129,7 @@ class Services:
         try:
             if await self.bridge.run(accounts.find_credentials, email) is not None:
                 return True
-            password_hash = await self.bridge.hash(security.hash_password, password, self.settings.bcrypt_rounds)
+            password_hash = await self.bridge.run_bcrypt(security.hash_password, password, self.settings.bcrypt_rounds)
             await self.bridge.run(
                 accounts.register,
                 username=email,
@@ -162,7 +162,7 @@ def create_app(settings: Settings) -> App:
     app.req_options.strip_url_path_trailing_slash = True
     # Sockets read all the time themselves, so Falcon need not read ahead for them.
     app.ws_options.max_receive_queue = 0
-    media.install(app, settings.max_body_bytes, settings.attachment_max_bytes)
+    bodies.install(app, settings.max_body_bytes, settings.attachment_max_bytes)
     errors.install(app)
     for path, resource, suffix in routes(services):
         app.add_route(path, resource, suffix=suffix)
@@ -257,7 +257,7 @@ def routes(services: Services) -> list[RouteRow]:
 
 
 def _add_pages(app: App, document: dict[str, Any]) -> None:
-    for path, page in docs.pages(document).items():
+    for path, page in documents.pages(document).items():
         app.add_route(path, page)
         app.add_route(V1 + path, page)
-    app.add_route("/docs/assets/{name}", docs.Assets())
+    app.add_route("/docs/assets/{name}", documents.Assets())

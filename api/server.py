@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from api.ws_protocol import WebSocketProtocol
+from api.realtime.ws_protocol import WebSocketProtocol
 
 _MESSAGE_BYTES: Final = 64 * 1024
 _PING_SECONDS: Final = 20.0

@@ -11,7 +11,7 @@ import requests
 
 from benchmarks.run import KEY, free_port, server
 from core import db
-from core.embedded.servers import EmbeddedPostgres, EmbeddedRedis
+from core.local.embedded.servers import EmbeddedPostgres, EmbeddedRedis
 from core.migrations import migrate
 from core.security import hash_password
 from core.services import accounts

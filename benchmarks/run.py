@@ -19,7 +19,7 @@ import structlog
 
 from benchmarks.load import Request, requests_per_second
 from core import db
-from core.embedded.servers import EmbeddedPostgres, EmbeddedRedis
+from core.local.embedded.servers import EmbeddedPostgres, EmbeddedRedis
 from core.migrations import migrate
 from core.policy import Actor, Role
 from core.security import TokenIssuer

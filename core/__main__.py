@@ -5,11 +5,11 @@ import os
 import sys
 from typing import Final
 
-from core import commands
 from core.config import ConfigurationError
-from core.embedded.process import EmbeddedError
-from core.run import run
-from core.supervisor import ProcfileError
+from core.local import commands
+from core.local.embedded.process import EmbeddedError
+from core.local.run import run
+from core.local.supervisor import ProcfileError
 
 INTERRUPTED: Final = 130
 

@@ -14,9 +14,9 @@ import orjson
 import structlog
 from structlog.contextvars import get_contextvars
 
-from core.db import after_commit, execute
-from core.documents import Document
+from core.db import after_commit, read, write
 from core.models.task import TASK_JSON
+from core.representations import Representation
 
 log = structlog.get_logger()
 
@@ -133,7 +133,7 @@ def record_task(
     *,
     changes: Mapping[str, Change] | None = None,
     more: Mapping[str, Any] | None = None,
-) -> Document:
+) -> Representation:
     """Record what happened to a task, in the running unit of work; answers the task as recorded.
 
     The event shows the task as it is at this point, and is for those who may read it at this point. The task's history
@@ -148,10 +148,10 @@ def record_task(
         "changes": orjson.dumps(told).decode(),
         "more": None if more is None else orjson.dumps(more).decode(),
     }
-    document, version = execute(_RECORD_TASK, parameters).fetchone()
+    document, version = write(_RECORD_TASK, parameters).fetch_exactly_one()
     after_commit(_wake)
     after_commit(partial(log.info, "change", kind=kind, task_id=task_id, actor_id=actor_id))
-    return Document(task_id, document, version)
+    return Representation(task_id, document, version)
 
 
 def record(kind: str, *, audience: Iterable[int], data: dict[str, object], actor_id: int | None = None) -> None:
@@ -163,20 +163,20 @@ def record(kind: str, *, audience: Iterable[int], data: dict[str, object], actor
         "request_id": _request_id(),
         "data": orjson.dumps(data).decode(),
     }
-    execute(_RECORD, parameters)
+    write(_RECORD, parameters)
     after_commit(_wake)
     after_commit(partial(log.info, "change", kind=kind, actor_id=actor_id))
 
 
 def read_since(since: int, limit: int) -> list[Event]:
     """Read up to `limit` published events after the number `since`, in order."""
-    rows = execute(_READ_SINCE, {"since": since, "limit": limit}).fetchall()
+    rows = read(_READ_SINCE, {"since": since, "limit": limit}).fetch_all()
     return [Event(seq, kind, task, actor, tuple(who), *rest) for seq, kind, task, actor, who, *rest in rows]
 
 
 def bounds() -> Bounds:
     """Tell which numbers the log holds."""
-    return Bounds(*execute(_BOUNDS).fetchone())
+    return Bounds(*read(_BOUNDS).fetch_exactly_one())
 
 
 def _request_id() -> str | None:

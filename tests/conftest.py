@@ -10,13 +10,14 @@ from redis import Redis
 
 from core import db
 from core.config import Settings
-from core.embedded.servers import EmbeddedPostgres, EmbeddedRedis
+from core.local.embedded.servers import EmbeddedPostgres, EmbeddedRedis
 from core.migrations import migrate
 from core.policy import Actor, Role
 from core.security import hash_password
 from core.services import accounts, sessions
 from core.services.sessions import Client
 from tests.s3 import s3_server
+from tests.sql import execute
 
 PASSWORD = "correct horse battery"
 BCRYPT_ROUNDS = 4
@@ -85,7 +86,7 @@ def settings(environ: dict[str, str]) -> Settings:
 def database(postgres_url: str, redis_url: str) -> Iterator[None]:
     """The database without rows and Redis without keys. Numbers go on, as they would in production."""
     db.configure(postgres_url, application="tests", statement_seconds=_STATEMENT_SECONDS)
-    db.execute(_EMPTY_ALL_TABLES)
+    execute(_EMPTY_ALL_TABLES)
     with Redis.from_url(redis_url) as redis:
         redis.flushdb()
     yield

@@ -10,7 +10,7 @@ from typing import Any
 
 from peewee import IntegrityError
 
-from core.db import connected, fetch_one, unit_of_work
+from core.db import connected, read, unit_of_work
 from core.errors import FieldError, Invalid, NotFound, Rejected
 from core.messages import msg
 from core.models import Task, User
@@ -131,9 +131,9 @@ def promote(identifier: str, role: Role) -> bool:
     return user is not None
 
 
-def hold_active(user_id: int) -> bool:
+def lock_active_account(user_id: int) -> bool:
     """Whether there is an active account with this id; it is not deleted before the running unit of work has ended."""
-    return fetch_one(_HOLD_ACTIVE, {"user_id": user_id}) is not None
+    return read(_HOLD_ACTIVE, {"user_id": user_id}).fetch_one() is not None
 
 
 def _require_own_name(user: User, changes: dict[str, Any]) -> None:

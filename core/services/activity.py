@@ -3,8 +3,8 @@
 It is written with every event of the task (`core.events.record_task`) and stays as long as the task does.
 """
 
-from core.documents import Page, fetch_page
 from core.policy import Actor
+from core.representations import Page, fetch_page
 from core.services.task_access import require_readable
 
 _READ = """

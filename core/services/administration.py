@@ -7,13 +7,13 @@ import orjson
 from peewee import fn
 
 from core import events
-from core.db import connected, execute, fetch_one, unit_of_work
-from core.documents import Page
+from core.db import connected, read, unit_of_work
 from core.errors import Conflict, NotFound
 from core.messages import msg
 from core.models import Session, Task, User
 from core.models.task import TASK_JSON
 from core.policy import Actor, Role
+from core.representations import Page
 from core.services import attachments, audit, feedback
 from core.services.sessions import revoke_sessions
 from core.services.tasks import save
@@ -129,17 +129,17 @@ def export_account(actor: Actor) -> bytes:
             .order_by(Session.id)
             .dicts()
         )
-    row = fetch_one(_OWN_TASKS, {"user_id": actor.user_id})
-    teamwork = map(orjson.Fragment, execute(_OWN_TEAMWORK, {"user_id": actor.user_id}).fetchone())
-    log = audit.read(actor.user_id, 0, 10_000)
+    own_tasks = read(_OWN_TASKS, {"user_id": actor.user_id}).fetch_value()
+    teamwork = map(orjson.Fragment, read(_OWN_TEAMWORK, {"user_id": actor.user_id}).fetch_exactly_one())
+    log = audit.read_audit_log(actor.user_id, 0, 10_000)
     return orjson.dumps(
         {
             "profile": profile,
             "sessions": open_sessions,
-            "attachments": attachments.list_own(actor),
-            "tasks": orjson.Fragment("[]" if row is None else row[0]),
+            "attachments": attachments.list_own_attachments(actor),
+            "tasks": orjson.Fragment(own_tasks),
             **dict(zip(_TEAMWORK, teamwork, strict=True)),
-            "feedback": orjson.Fragment(feedback.given_by(actor)),
+            "feedback": orjson.Fragment(feedback.feedback_of(actor)),
             "audit": orjson.Fragment(log.items),
         }
     )
@@ -147,7 +147,7 @@ def export_account(actor: Actor) -> bytes:
 
 def _locked(user_id: int) -> User:
     """Lock all admins, then the account: two admins who demote each other must not both succeed."""
-    execute("SELECT id FROM users WHERE role = 'admin' ORDER BY id FOR UPDATE")
+    read("SELECT id FROM users WHERE role = 'admin' ORDER BY id FOR UPDATE")
     user: User | None = User.select().where(User.id == user_id).for_update().get_or_none()
     if user is None:
         raise _not_found()

@@ -7,7 +7,7 @@ counted anew, and a reader who adds the deltas not yet folded is exact at the mo
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from core.db import execute, unit_of_work
+from core.db import read, unit_of_work, write
 from core.models.task import STATUSES
 from core.policy import Actor, sees_all_analytics
 
@@ -62,7 +62,7 @@ class Figures:
 def read_figures(actor: Actor, start: date | None = None, end: date | None = None) -> Figures:
     """Count the tasks created from `start` to `end` (UTC days, both included): one's own, an admin everyone's."""
     parameters = {"start": start, "end": end, "user_id": None if sees_all_analytics(actor) else actor.user_id}
-    rows = execute(_FIGURES, parameters).fetchall()
+    rows = read(_FIGURES, parameters).fetch_all()
     by_status = dict.fromkeys(STATUSES, 0)
     by_user: dict[str, int] = {}
     for username, status, tasks, _ in rows:
@@ -75,7 +75,7 @@ def read_figures(actor: Actor, start: date | None = None, end: date | None = Non
 def fold(limit: int = 5000) -> int:
     """Fold up to `limit` deltas into the rollups and answer how many there were; any number of callers may run."""
     with unit_of_work():
-        (folded,) = execute(_FOLD, {"limit": limit}).fetchone()
+        folded = write(_FOLD, {"limit": limit}).fetch_value()
     return int(folded)
 
 
@@ -85,8 +85,8 @@ def rebuild() -> None:
     Changes of tasks wait while it runs; reading does not.
     """
     with unit_of_work():
-        execute("LOCK TABLE tasks IN SHARE ROW EXCLUSIVE MODE")
-        execute("LOCK TABLE analytics_rollups IN SHARE ROW EXCLUSIVE MODE")
-        execute("DELETE FROM analytics_deltas")
-        execute("DELETE FROM analytics_rollups")
-        execute(_REBUILD)
+        write("LOCK TABLE tasks IN SHARE ROW EXCLUSIVE MODE")
+        write("LOCK TABLE analytics_rollups IN SHARE ROW EXCLUSIVE MODE")
+        write("DELETE FROM analytics_deltas")
+        write("DELETE FROM analytics_rollups")
+        write(_REBUILD)

@@ -16,13 +16,13 @@ import structlog
 from peewee import fn
 
 from core import events
-from core.db import connected, execute, fetch_one, unit_of_work
-from core.documents import Document, Page
+from core.db import connected, read, unit_of_work
 from core.errors import Conflict, Forbidden, NotFound, TooLarge, Unavailable
 from core.files import FileFacts
 from core.messages import msg
 from core.models.attachment import Attachment, StoredFile
 from core.policy import Actor, TaskAccess, may_delete_attachment, may_read_task, may_update_task
+from core.representations import Page, Representation
 from core.services.sessions import session_ended
 from core.services.task_access import require_access
 from core.storage import Storage, new_key
@@ -73,7 +73,7 @@ def announce(actor: Actor, size: int, quota: int) -> str:
         return str(StoredFile.create(key=new_key()).key)
 
 
-def attach(actor: Actor, task_id: int, key: str, facts: FileFacts, quota: int) -> Document:
+def attach(actor: Actor, task_id: int, key: str, facts: FileFacts, quota: int) -> Representation:
     """Make a stored file an attachment of a task.
 
     Raises:
@@ -81,7 +81,7 @@ def attach(actor: Actor, task_id: int, key: str, facts: FileFacts, quota: int) -
         Conflict: where storing it took so long that the sweep may have it.
     """
     with unit_of_work():
-        if fetch_one(_LOCK_UPLOADER, {"user_id": actor.user_id}) is None:
+        if read(_LOCK_UPLOADER, {"user_id": actor.user_id}).fetch_one() is None:
             raise session_ended()
         require_access(actor, task_id, may_update_task, hold=True)
         _require_room(actor, facts.size, quota)
@@ -96,10 +96,10 @@ def attach(actor: Actor, task_id: int, key: str, facts: FileFacts, quota: int) -
             sha256=facts.sha256,
         ).execute()
         events.record_task(events.TASK_ATTACHED, task_id, actor.user_id)
-        return Document(attachment_id, orjson.dumps(Attachment.get_by_id(attachment_id).describe()).decode())
+        return Representation(attachment_id, orjson.dumps(Attachment.get_by_id(attachment_id).describe()).decode())
 
 
-def list_for(actor: Actor, task_id: int, skip: int, limit: int) -> Page:
+def list_attachments(actor: Actor, task_id: int, skip: int, limit: int) -> Page:
     """A page of a task's attachments, the oldest first."""
     with connected():
         require_access(actor, task_id, may_read_task)
@@ -108,14 +108,14 @@ def list_for(actor: Actor, task_id: int, skip: int, limit: int) -> Page:
         return Page(orjson.dumps([attachment.describe() for attachment in page]).decode(), found.count())
 
 
-def list_own(actor: Actor) -> list[dict[str, Any]]:
+def list_own_attachments(actor: Actor) -> list[dict[str, Any]]:
     """All that the caller has uploaded, whosever task it belongs to, the oldest first."""
     with connected():
         own = Attachment.select().where(Attachment.user_id == actor.user_id).order_by(Attachment.id)
         return [attachment.describe() for attachment in own]
 
 
-def read(actor: Actor, task_id: int, attachment_id: int) -> dict[str, Any]:
+def read_attachment(actor: Actor, task_id: int, attachment_id: int) -> dict[str, Any]:
     """An attachment without its bytes."""
     return _readable(actor, task_id, attachment_id).describe()
 
@@ -126,7 +126,7 @@ def content_of(actor: Actor, task_id: int, attachment_id: int) -> Content:
     return Content(found.file_key, FileFacts(found.filename, found.content_type, found.size, found.sha256))
 
 
-def delete(actor: Actor, task_id: int, attachment_id: int) -> None:
+def delete_attachment(actor: Actor, task_id: int, attachment_id: int) -> None:
     """Take an attachment from its task; the sweep removes the file."""
     with unit_of_work():
         found: Attachment | None = _of(task_id, attachment_id).get_or_none()
@@ -161,7 +161,7 @@ def sweep(storage: Storage) -> int:
 
 def _left_over() -> list[str]:
     parameters = {"before": datetime.now(UTC) - _LEFT_ALONE, "limit": _SWEEP_BATCH}
-    return [key for (key,) in execute(_LEFT_OVER, parameters).fetchall()]
+    return [key for (key,) in read(_LEFT_OVER, parameters).fetch_all()]
 
 
 def _require_room(actor: Actor, size: int, quota: int) -> None:

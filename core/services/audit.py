@@ -5,8 +5,8 @@ from typing import Any, Final
 import orjson
 from structlog.contextvars import get_contextvars
 
-from core.db import execute
-from core.documents import Page, fetch_page
+from core.db import write
+from core.representations import Page, fetch_page
 
 REGISTERED: Final = "account.registered"
 LOGGED_IN: Final = "login.succeeded"
@@ -41,7 +41,7 @@ def record(action: str, *, user_id: int | None, actor_id: int | None = None, **d
     Details name what changed and never hold a secret. Where the request came from is known from its context.
     """
     context = get_contextvars()
-    execute(
+    write(
         _RECORD,
         {
             "action": action,
@@ -54,6 +54,6 @@ def record(action: str, *, user_id: int | None, actor_id: int | None = None, **d
     )
 
 
-def read(user_id: int | None, skip: int, limit: int) -> Page:
+def read_audit_log(user_id: int | None, skip: int, limit: int) -> Page:
     """Read a page of the log, of one account or of all."""
     return fetch_page(_READ, {"user_id": user_id, "skip": skip, "limit": limit})

@@ -6,10 +6,10 @@ from typing import Any, Literal
 
 import orjson
 
-from core.db import execute, unit_of_work
-from core.documents import Document
+from core.db import read, unit_of_work
 from core.errors import Failure
 from core.policy import Actor
+from core.representations import Representation
 from core.services import tasks
 
 _LOCK_IN_ORDER = "SELECT id FROM tasks WHERE id = ANY(%(task_ids)s) ORDER BY id FOR UPDATE"
@@ -27,7 +27,7 @@ class Operation:
     version: int | None
 
 
-def change_tasks(actor: Actor, operations: Sequence[Operation], atomic: bool, describe: Describe) -> Document:
+def change_tasks(actor: Actor, operations: Sequence[Operation], atomic: bool, describe: Describe) -> Representation:
     """Carry out operations in their order and answer `{"results": [...]}`, one for each.
 
     A failure undoes its own operation and is told by `describe`; where all are `atomic` it undoes them all.
@@ -38,7 +38,7 @@ def change_tasks(actor: Actor, operations: Sequence[Operation], atomic: bool, de
     results: list[dict[str, Any]] = []
     with unit_of_work():
         # Two requests that change the same tasks in different orders would otherwise wait for each other.
-        execute(_LOCK_IN_ORDER, {"task_ids": [operation.task_id for operation in operations if operation.task_id]})
+        read(_LOCK_IN_ORDER, {"task_ids": [operation.task_id for operation in operations if operation.task_id]})
         for number, operation in enumerate(operations):
             try:
                 document = _carry_out(actor, operation)
@@ -50,10 +50,10 @@ def change_tasks(actor: Actor, operations: Sequence[Operation], atomic: bool, de
             else:
                 status = 201 if operation.kind == "create" else 200
                 results.append({"status": status, "task": orjson.Fragment(document.json)})
-    return Document(0, orjson.dumps({"results": results}).decode())
+    return Representation(0, orjson.dumps({"results": results}).decode())
 
 
-def _carry_out(actor: Actor, operation: Operation) -> Document:
+def _carry_out(actor: Actor, operation: Operation) -> Representation:
     if operation.task_id is None:
         return tasks.create_task(actor, operation.fields)
     expected = None if operation.version is None else {operation.version}

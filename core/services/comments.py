@@ -1,11 +1,11 @@
 """What people say about a task."""
 
 from core import events
-from core.db import execute, fetch_one, unit_of_work
-from core.documents import Document, Page, fetch_page
+from core.db import read, unit_of_work, write
 from core.errors import Forbidden, NotFound
 from core.messages import msg
 from core.policy import Actor, may_change_comment, may_delete_comment, may_read_task
+from core.representations import Page, Representation, fetch_page
 from core.services.notifications import COMMENTED, notify
 from core.services.task_access import require_access, require_readable
 
@@ -31,7 +31,7 @@ FROM (SELECT * FROM comments WHERE task_id = %(task_id)s ORDER BY id OFFSET %(sk
 _AUTHOR = "SELECT user_id FROM comments WHERE id = %(comment_id)s AND task_id = %(task_id)s FOR UPDATE"
 
 
-def create_comment(actor: Actor, task_id: int, body: str) -> Document:
+def create_comment(actor: Actor, task_id: int, body: str) -> Representation:
     """Say something about a task that the caller may read.
 
     Raises:
@@ -39,12 +39,12 @@ def create_comment(actor: Actor, task_id: int, body: str) -> Document:
     """
     with unit_of_work():
         require_access(actor, task_id, may_read_task, hold=True)
-        created = fetch_one(_CREATE, {"task_id": task_id, "user_id": actor.user_id, "body": body})
-        assert created is not None  # noqa: S101 - an insert that does not fail has a row.
+        values = {"task_id": task_id, "user_id": actor.user_id, "body": body}
+        created = write(_CREATE, values).fetch_exactly_one()
         comment = {"id": created[0], "user_id": actor.user_id, "body": body}
         events.record_task(events.TASK_COMMENTED, task_id, actor.user_id, more={"comment": comment})
         notify(COMMENTED, task_id, actor.user_id, said=body)
-    return Document(*created)
+    return Representation(*created)
 
 
 def list_comments(actor: Actor, task_id: int, skip: int, limit: int) -> Page:
@@ -57,7 +57,7 @@ def list_comments(actor: Actor, task_id: int, skip: int, limit: int) -> Page:
     return fetch_page(_LIST, {"task_id": task_id, "skip": skip, "limit": limit})
 
 
-def change_comment(actor: Actor, task_id: int, comment_id: int, body: str) -> Document:
+def change_comment(actor: Actor, task_id: int, comment_id: int, body: str) -> Representation:
     """Say it in other words.
 
     Raises:
@@ -67,9 +67,8 @@ def change_comment(actor: Actor, task_id: int, comment_id: int, body: str) -> Do
         require_readable(actor, task_id)
         if not may_change_comment(actor, _author(task_id, comment_id)):
             raise Forbidden(msg("Only its author may change a comment."), code="comment_forbidden")
-        changed = fetch_one(_CHANGE, {"comment_id": comment_id, "body": body})
-        assert changed is not None  # noqa: S101 - its row is locked.
-    return Document(*changed)
+        changed = write(_CHANGE, {"comment_id": comment_id, "body": body}).fetch_exactly_one()
+    return Representation(*changed)
 
 
 def delete_comment(actor: Actor, task_id: int, comment_id: int) -> None:
@@ -82,11 +81,11 @@ def delete_comment(actor: Actor, task_id: int, comment_id: int) -> None:
         access = require_readable(actor, task_id)
         if not may_delete_comment(actor, access, _author(task_id, comment_id)):
             raise Forbidden(msg("Only its author and the task's owner may delete a comment."), code="comment_forbidden")
-        execute("DELETE FROM comments WHERE id = %(comment_id)s", {"comment_id": comment_id})
+        write("DELETE FROM comments WHERE id = %(comment_id)s", {"comment_id": comment_id})
 
 
 def _author(task_id: int, comment_id: int) -> int | None:
-    row = fetch_one(_AUTHOR, {"task_id": task_id, "comment_id": comment_id})
+    row = read(_AUTHOR, {"task_id": task_id, "comment_id": comment_id}).fetch_one()
     if row is None:
         raise NotFound(msg("There is no such comment."), code="comment_not_found")
     author_id: int | None = row[0]

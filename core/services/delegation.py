@@ -3,11 +3,11 @@
 from collections.abc import Container
 
 from core import events
-from core.db import fetch_one, unit_of_work
-from core.documents import Document
+from core.db import read, unit_of_work, write
 from core.errors import FieldError, Forbidden, Invalid
 from core.messages import msg
 from core.policy import Actor, may_delegate_task
+from core.representations import Representation
 from core.services.notifications import DELEGATED, notify
 from core.services.task_access import lock_task, require_readable
 from core.services.tasks import require_assignee, save
@@ -27,7 +27,7 @@ SELECT coalesce(json_agg(trail ORDER BY trail.id), '[]')::text FROM (
 
 def delegate_task(
     actor: Actor, task_id: int, assignee_id: int, note: str | None, expected: Container[int] | None = None
-) -> Document:
+) -> Representation:
     """Pass a task on to somebody else, and answer the task.
 
     Raises:
@@ -44,7 +44,7 @@ def delegate_task(
             raise Invalid([FieldError("assignee_id", msg("has the task already"))])
         save(task_id, {"assignee_id": assignee_id})
         passed = {"task_id": task_id, "actor_id": actor.user_id, "from_id": task.assignee_id, "to_id": assignee_id}
-        fetch_one(_RECORD, passed | {"note": note})
+        write(_RECORD, passed | {"note": note})
         changes = {"assignee_id": (task.assignee_id, assignee_id)}
         updated = events.record_task(events.TASK_UPDATED, task_id, actor.user_id, changes=changes)
         more = {"delegation": {"from_id": task.assignee_id, "to_id": assignee_id, "note": note}}
@@ -60,5 +60,4 @@ def list_delegations(actor: Actor, task_id: int) -> str:
         NotFound, Forbidden: as `require_readable()` does.
     """
     require_readable(actor, task_id)
-    row = fetch_one(_TRAIL, {"task_id": task_id})
-    return "[]" if row is None else str(row[0])
+    return str(read(_TRAIL, {"task_id": task_id}).fetch_value())

@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from core.db import execute, fetch_one, unit_of_work
-from core.documents import Document, Page, fetch_page
+from core.db import read, unit_of_work, write
 from core.policy import Actor
+from core.representations import Page, Representation, fetch_page
 
 _FIELDS: Final = "id, user_id, rating, message, created_at"
 
@@ -32,18 +32,19 @@ SELECT coalesce(json_agg(own ORDER BY id), '[]')::text FROM (
 """
 
 
-def give(actor: Actor, rating: int, message: str | None) -> Document:
+def give_feedback(actor: Actor, rating: int, message: str | None) -> Representation:
     """Keep what the caller thinks."""
     with unit_of_work():
-        return Document(*execute(_GIVE, {"user_id": actor.user_id, "rating": rating, "message": message}).fetchone())
+        return Representation(
+            *write(_GIVE, {"user_id": actor.user_id, "rating": rating, "message": message}).fetch_exactly_one()
+        )
 
 
-def read(rating: int | None, skip: int, limit: int) -> Page:
+def list_feedback(rating: int | None, skip: int, limit: int) -> Page:
     """Read a page of the feedback, the newest first, of one rating or of all."""
     return fetch_page(_READ, {"rating": rating, "skip": skip, "limit": limit})
 
 
-def given_by(actor: Actor) -> str:
+def feedback_of(actor: Actor) -> str:
     """All feedback of the caller, as a JSON array."""
-    row = fetch_one(_GIVEN_BY, {"user_id": actor.user_id})
-    return "[]" if row is None else str(row[0])
+    return str(read(_GIVEN_BY, {"user_id": actor.user_id}).fetch_value())

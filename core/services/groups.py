@@ -3,13 +3,13 @@
 from datetime import UTC, datetime
 
 from core import events
-from core.db import fetch_one, unit_of_work
-from core.documents import Document, Page, fetch_page
+from core.db import read, unit_of_work
 from core.errors import FieldError, Forbidden, Invalid, NotFound
 from core.messages import msg
 from core.models import Group, GroupMember, Task
 from core.policy import Actor, GroupAccess, may_create_group, may_manage_group, may_read_group
-from core.services.accounts import hold_active
+from core.representations import Page, Representation, fetch_page
+from core.services.accounts import lock_active_account
 from core.services.tasks import save
 
 # A username may be the email as well, which is for nobody else to see.
@@ -33,7 +33,7 @@ FROM (SELECT * FROM groups g WHERE {_VISIBLE} ORDER BY g.id OFFSET %(skip)s LIMI
 """
 
 
-def create_group(actor: Actor, name: str) -> Document:
+def create_group(actor: Actor, name: str) -> Representation:
     """Make a group that the caller manages.
 
     Raises:
@@ -52,7 +52,7 @@ def list_groups(actor: Actor, skip: int, limit: int) -> Page:
     return fetch_page(_LIST, {"is_admin": actor.is_admin, "actor_id": actor.user_id, "skip": skip, "limit": limit})
 
 
-def read_group(actor: Actor, group_id: int) -> Document:
+def read_group(actor: Actor, group_id: int) -> Representation:
     """Read a group with its members.
 
     Raises:
@@ -63,7 +63,7 @@ def read_group(actor: Actor, group_id: int) -> Document:
     return _document(group_id)
 
 
-def rename_group(actor: Actor, group_id: int, name: str) -> Document:
+def rename_group(actor: Actor, group_id: int, name: str) -> Representation:
     """Give a group another name.
 
     Raises:
@@ -89,7 +89,7 @@ def delete_group(actor: Actor, group_id: int) -> None:
         Group.delete().where(Group.id == group_id).execute()
 
 
-def put_member(actor: Actor, group_id: int, user_id: int, *, is_manager: bool) -> Document:
+def put_member(actor: Actor, group_id: int, user_id: int, *, is_manager: bool) -> Representation:
     """Take somebody into a group, or change their place in it.
 
     Raises:
@@ -98,7 +98,7 @@ def put_member(actor: Actor, group_id: int, user_id: int, *, is_manager: bool) -
     """
     with unit_of_work():
         _require_manager(actor, group_id)
-        if not hold_active(user_id):
+        if not lock_active_account(user_id):
             raise Invalid([FieldError("user_id", msg("There is no active account with this id."))])
         GroupMember.insert(group_id=group_id, user_id=user_id, is_manager=is_manager).on_conflict(
             conflict_target=[GroupMember.user_id, GroupMember.group_id], update={GroupMember.is_manager: is_manager}
@@ -134,21 +134,21 @@ def _require_manager(actor: Actor, group_id: int) -> None:
 
 
 def _access(actor: Actor, group_id: int) -> GroupAccess:
-    row = fetch_one(
+    row = read(
         "SELECT (SELECT is_manager FROM group_members WHERE group_id = g.id AND user_id = %(actor_id)s)"
         " FROM groups g WHERE g.id = %(group_id)s",
         {"group_id": group_id, "actor_id": actor.user_id},
-    )
+    ).fetch_one()
     if row is None:
         raise _not_found()
     return GroupAccess(is_member=row[0] is not None, is_manager=bool(row[0]))
 
 
-def _document(group_id: int) -> Document:
-    row = fetch_one(_READ, {"group_id": group_id})
+def _document(group_id: int) -> Representation:
+    row = read(_READ, {"group_id": group_id}).fetch_one()
     if row is None:
         raise _not_found()
-    return Document(group_id, row[0])
+    return Representation(group_id, row[0])
 
 
 def _not_found() -> NotFound:

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from core.db import execute, fetch_one, unit_of_work
-from core.documents import Document
+from core.db import read, unit_of_work, write
 from core.errors import Conflict, FieldError, Invalid
 from core.messages import msg
+from core.representations import Representation
 
 _LOCK = "SELECT pg_try_advisory_xact_lock(hashtextextended(%(name)s, 0))"
 
@@ -42,11 +42,11 @@ class Claim:
 class Outcome:
     """What a claim has come to; `is_replay` where it was created by an earlier request."""
 
-    document: Document
+    document: Representation
     is_replay: bool
 
 
-def once(claim: Claim, create: Callable[..., Document], *args: Any) -> Outcome:
+def once(claim: Claim, create: Callable[..., Representation], *args: Any) -> Outcome:
     """Create what `create(*args)` does, or answer what it was when the claim was first made, for 24 hours.
 
     A creation that fails leaves no trace, and may be tried again under the same key.
@@ -57,10 +57,10 @@ def once(claim: Claim, create: Callable[..., Document], *args: Any) -> Outcome:
     """
     where = {"user_id": claim.user_id, "route": claim.route, "key": claim.key}
     with unit_of_work():
-        (locked,) = execute(_LOCK, {"name": f"{claim.user_id} {claim.route} {claim.key}"}).fetchone()
+        locked = read(_LOCK, {"name": f"{claim.user_id} {claim.route} {claim.key}"}).fetch_value()
         if not locked:
             raise Conflict(msg("A request with this key is being served."), code="idempotency_key_in_use")
-        kept = fetch_one(_FIND, where)
+        kept = read(_FIND, where).fetch_one()
         if kept is not None:
             created_id, version, document, fingerprint = kept
             if bytes(fingerprint) != claim.fingerprint:
@@ -68,8 +68,8 @@ def once(claim: Claim, create: Callable[..., Document], *args: Any) -> Outcome:
                     [FieldError("Idempotency-Key", msg("came with another request before"))],
                     code="idempotency_key_reused",
                 )
-            return Outcome(Document(created_id, document, version), is_replay=True)
+            return Outcome(Representation(created_id, document, version), is_replay=True)
         made = create(*args)
         values = {"fingerprint": claim.fingerprint, "created_id": made.id, "version": made.version}
-        execute(_KEEP, where | values | {"document": made.json})
+        write(_KEEP, where | values | {"document": made.json})
     return Outcome(made, is_replay=False)

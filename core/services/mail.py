@@ -10,7 +10,7 @@ from typing import Final
 
 import structlog
 
-from core.db import execute, fetch_one, unit_of_work
+from core.db import read, unit_of_work, write
 from core.mail import Letter, Mailer, MailRefused, MailUndelivered
 
 log = structlog.get_logger()
@@ -46,7 +46,7 @@ WHERE mail_status = 'dead'
 
 def overdue_mails(limit: int) -> list[int]:
     """Up to `limit` notifications whose mail waits although its turn came seconds ago: its job was lost or put off."""
-    rows = execute(_OVERDUE, {"grace": _SWEEP_GRACE_SECONDS, "limit": limit}).fetchall()
+    rows = read(_OVERDUE, {"grace": _SWEEP_GRACE_SECONDS, "limit": limit}).fetch_all()
     return [notification_id for (notification_id,) in rows]
 
 
@@ -59,7 +59,7 @@ def send_mail(mailer: Mailer, notification_id: int, *, first_wait: float, most_a
         "jitter": random.uniform(0.5, 1.0),  # noqa: S311 - this spreads retries, it keeps no secret.
     }
     with unit_of_work():
-        row = fetch_one(_CLAIM, parameters)
+        row = write(_CLAIM, parameters).fetch_one()
     if row is None:
         return
     *letter, attempts, wanted = row
@@ -83,13 +83,13 @@ def send_mail(mailer: Mailer, notification_id: int, *, first_wait: float, most_a
 def discard_mails() -> None:
     """Forget the mails that wait, where there is no server that could take them."""
     with unit_of_work():
-        execute(_DISCARD)
+        write(_DISCARD)
 
 
 def revive_mails() -> int:
     """Try the mails that were given up once more, from the beginning; answers how many."""
     with unit_of_work():
-        revived: int = execute(_REVIVE).rowcount
+        revived: int = write(_REVIVE).count
     return revived
 
 
@@ -100,4 +100,4 @@ def _give_up(notification_id: int, reason: str) -> None:
 
 def _settle(notification_id: int, status: str | None) -> None:
     with unit_of_work():
-        execute(_SETTLE, {"id": notification_id, "status": status})
+        write(_SETTLE, {"id": notification_id, "status": status})

@@ -10,11 +10,11 @@ from typing import Any, Final
 import orjson
 
 from core import events
-from core.db import execute, fetch_one, unit_of_work
-from core.documents import Page, fetch_page
+from core.db import read, unit_of_work, write
 from core.errors import NotFound
 from core.messages import Message, language_of, msg, translate
 from core.policy import Actor
+from core.representations import Page, fetch_page
 
 ASSIGNED: Final = "assigned"
 DELEGATED: Final = "delegated"
@@ -95,7 +95,7 @@ def notify(
         said: What somebody wrote about it.
     """
     about = {"kind": kind, "task_id": task_id, "actor_id": actor_id, "said": said, "mails_an_hour": _MAILS_AN_HOUR}
-    rows = execute(_NOTIFY, about | {"to": None if to is None else list(to)}).fetchall()
+    rows = write(_NOTIFY, about | {"to": None if to is None else list(to)}).fetch_all()
     for user_id, by_mail, locale, notification in rows:
         told = described(notification, language_of(locale))
         events.record(
@@ -125,8 +125,7 @@ def in_language(page: Page, language: str) -> Page:
 
 def count_unread(actor: Actor) -> int:
     """How many notifications the caller has not read."""
-    row = fetch_one(_UNREAD, {"user_id": actor.user_id})
-    return 0 if row is None else int(row[0])
+    return int(read(_UNREAD, {"user_id": actor.user_id}).fetch_value())
 
 
 def mark_read(actor: Actor, notification_id: int) -> None:
@@ -136,19 +135,19 @@ def mark_read(actor: Actor, notification_id: int) -> None:
         NotFound: where the caller has no such notification.
     """
     with unit_of_work():
-        if fetch_one(_MARK, {"id": notification_id, "user_id": actor.user_id}) is None:
+        if write(_MARK, {"id": notification_id, "user_id": actor.user_id}).fetch_one() is None:
             raise NotFound(msg("There is no such notification."), code="notification_not_found")
 
 
 def mark_all_read(actor: Actor) -> None:
     """Note that the caller has read them all."""
     with unit_of_work():
-        execute(_MARK_ALL, {"user_id": actor.user_id})
+        write(_MARK_ALL, {"user_id": actor.user_id})
 
 
 def mail_preferences(user_id: int) -> dict[str, bool]:
     """For each kind, whether the account wants it by mail."""
-    row = fetch_one("SELECT unwanted_mail FROM users WHERE id = %(user_id)s", {"user_id": user_id})
+    row = read("SELECT unwanted_mail FROM users WHERE id = %(user_id)s", {"user_id": user_id}).fetch_one()
     unwanted = [] if row is None else row[0]
     return {kind: kind not in unwanted for kind in KINDS}
 
@@ -156,11 +155,11 @@ def mail_preferences(user_id: int) -> dict[str, bool]:
 def change_mail_preferences(user_id: int, changes: dict[str, bool]) -> dict[str, bool]:
     """Say of some kinds whether the account wants them by mail, and answer all."""
     with unit_of_work():
-        execute("SELECT id FROM users WHERE id = %s FOR UPDATE", (user_id,))
+        read("SELECT id FROM users WHERE id = %s FOR UPDATE", (user_id,))
         wanted = mail_preferences(user_id) | changes
         _save_unwanted(user_id, [kind for kind in KINDS if not wanted[kind]])
     return wanted
 
 
 def _save_unwanted(user_id: int, kinds: Iterable[str]) -> None:
-    execute("UPDATE users SET unwanted_mail = %s::text[] WHERE id = %s", (list(kinds), user_id))
+    write("UPDATE users SET unwanted_mail = %s::text[] WHERE id = %s", (list(kinds), user_id))

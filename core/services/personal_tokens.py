@@ -11,23 +11,23 @@ from typing import Any
 import orjson
 
 from core.db import connected, unit_of_work
-from core.documents import Document
 from core.errors import NotFound
 from core.messages import msg
 from core.models import Session
 from core.policy import Actor, Scope
+from core.representations import Representation
 from core.services import audit
 from core.services.sessions import living, revoke
 
 
-def create(actor: Actor, name: str, scopes: Iterable[Scope], lifetime: timedelta) -> Document:
+def create(actor: Actor, name: str, scopes: Iterable[Scope], lifetime: timedelta) -> Representation:
     """Make a token for the caller and answer what is known of it; the token itself is not in it."""
     with unit_of_work():
         session = Session.create(
             user_id=actor.user_id, name=name, scopes=sorted(scopes), expires_at=datetime.now(UTC) + lifetime
         )
         audit.record(audit.TOKEN_CREATED, user_id=actor.user_id, session_id=session.id, scopes=session.scopes)
-        return Document(session.id, orjson.dumps(_describe(Session.get_by_id(session.id))).decode())
+        return Representation(session.id, orjson.dumps(_describe(Session.get_by_id(session.id))).decode())
 
 
 def list_own(actor: Actor) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from core import jobs
-from core.db import exclusive, execute, unit_of_work
+from core.db import exclusive, read, unit_of_work, write
 from core.events import NOTIFICATION_CREATED, STREAM_KEY, TASK_CREATED, TASK_UPDATED, Event, bounds, read_since
 from core.weather import city_key
 
@@ -82,14 +82,14 @@ def _number_all() -> int:
     while True:
         numbered: int
         with unit_of_work():
-            (numbered,) = execute(_NUMBER, {"limit": _BATCH}).fetchone()
+            numbered = write(_NUMBER, {"limit": _BATCH}).fetch_value()
         total += numbered
         if numbered < _BATCH:
             return total
 
 
 def _unnumbered() -> bool:
-    (exist,) = execute("SELECT EXISTS (SELECT FROM events WHERE seq IS NULL)").fetchone()
+    exist = read("SELECT EXISTS (SELECT FROM events WHERE seq IS NULL)").fetch_value()
     return bool(exist)
 
 
@@ -146,13 +146,13 @@ def event_from_entry(entry_id: bytes, fields: dict[bytes, bytes]) -> Event:
 
 
 def _derive_jobs(dispatch: Dispatch) -> None:
-    (position,) = execute("SELECT jobs_seq FROM event_log_state").fetchone()
+    position = read("SELECT jobs_seq FROM event_log_state").fetch_value()
     while batch := read_since(position, _BATCH):
         for job in jobs_for(batch):
             dispatch(job)
         position = batch[-1].seq
         with unit_of_work():
-            execute("UPDATE event_log_state SET jobs_seq = %s", (position,))
+            write("UPDATE event_log_state SET jobs_seq = %s", (position,))
 
 
 def jobs_for(batch: Iterable[Event]) -> list[Job]:

@@ -8,11 +8,11 @@ from datetime import datetime
 from typing import Final
 
 from core import events
-from core.db import execute, fetch_one, unit_of_work
-from core.documents import Document
+from core.db import read, unit_of_work, write
 from core.errors import NotFound
 from core.messages import msg
 from core.policy import Actor
+from core.representations import Representation
 from core.services.notifications import OVERDUE, REMINDER, notify
 from core.services.task_access import lock_task, require_readable
 
@@ -54,7 +54,9 @@ RETURNING t.id
 """
 
 
-def create_reminder(actor: Actor, task_id: int, remind_at: datetime | None, seconds_before_due: int | None) -> Document:
+def create_reminder(
+    actor: Actor, task_id: int, remind_at: datetime | None, seconds_before_due: int | None
+) -> Representation:
     """Have a task's people reminded of it at a time, or so many seconds before its deadline, wherever that moves.
 
     Raises:
@@ -63,9 +65,8 @@ def create_reminder(actor: Actor, task_id: int, remind_at: datetime | None, seco
     with unit_of_work():
         task, _ = lock_task(actor, task_id)
         when = {"remind_at": remind_at, "seconds_before_due": seconds_before_due, "due_at": task.due_at}
-        created = fetch_one(_CREATE, when | {"task_id": task_id, "user_id": actor.user_id})
-        assert created is not None  # noqa: S101 - an insert that does not fail has a row.
-    return Document(*created)
+        created = write(_CREATE, when | {"task_id": task_id, "user_id": actor.user_id}).fetch_exactly_one()
+    return Representation(*created)
 
 
 def list_reminders(actor: Actor, task_id: int) -> str:
@@ -75,8 +76,7 @@ def list_reminders(actor: Actor, task_id: int) -> str:
         NotFound, Forbidden: as `require_readable()` does.
     """
     require_readable(actor, task_id)
-    row = fetch_one(_LIST, {"task_id": task_id})
-    return "[]" if row is None else str(row[0])
+    return str(read(_LIST, {"task_id": task_id}).fetch_value())
 
 
 def delete_reminder(actor: Actor, task_id: int, reminder_id: int) -> None:
@@ -87,7 +87,7 @@ def delete_reminder(actor: Actor, task_id: int, reminder_id: int) -> None:
     """
     with unit_of_work():
         lock_task(actor, task_id)
-        deleted = execute("DELETE FROM reminders WHERE id = %s AND task_id = %s", (reminder_id, task_id)).rowcount
+        deleted = write("DELETE FROM reminders WHERE id = %s AND task_id = %s", (reminder_id, task_id)).count
         if not deleted:
             raise NotFound(msg("There is no such reminder."), code="reminder_not_found")
 
@@ -97,7 +97,7 @@ def fire_reminders() -> int:
     total = 0
     while True:
         with unit_of_work():
-            claimed = execute(_CLAIM_REMINDERS, {"limit": _BATCH}).fetchall()
+            claimed = write(_CLAIM_REMINDERS, {"limit": _BATCH}).fetch_all()
             for reminder_id, task_id, is_open in claimed:
                 if is_open:
                     more = {"reminder": {"id": reminder_id}}
@@ -113,7 +113,7 @@ def tell_overdue() -> int:
     total = 0
     while True:
         with unit_of_work():
-            claimed = execute(_CLAIM_OVERDUE, {"limit": _BATCH}).fetchall()
+            claimed = write(_CLAIM_OVERDUE, {"limit": _BATCH}).fetch_all()
             for (task_id,) in claimed:
                 events.record_task(events.TASK_OVERDUE, task_id, actor_id=None)
                 notify(OVERDUE, task_id, None)

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from core.db import execute, unit_of_work
+from core.db import read, unit_of_work, write
 
 _BATCH: Final = 1000
 
@@ -75,7 +75,7 @@ def purge_tokens() -> dict[str, int]:
 
 def purge_events(retention_days: int) -> int:
     """Remove events older than `retention_days` and answer how many; listeners that far behind must resynchronize."""
-    (first_kept,) = execute(_FIRST_KEPT_EVENT, {"days": retention_days}).fetchone()
+    first_kept = read(_FIRST_KEPT_EVENT, {"days": retention_days}).fetch_value()
     return _in_batches(_EVENTS, first_kept=first_kept)
 
 
@@ -88,7 +88,7 @@ def _in_batches(sql: str, **parameters: Any) -> int:
     total = 0
     while True:
         with unit_of_work():
-            deleted: int = execute(sql, parameters | {"limit": _BATCH}).rowcount
+            deleted: int = write(sql, parameters | {"limit": _BATCH}).count
         total += deleted
         if deleted < _BATCH:
             return total

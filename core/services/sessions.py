@@ -12,7 +12,7 @@ from typing import Any, Final
 from peewee import fn
 
 from core import events
-from core.db import connected, execute, fetch_one, unit_of_work
+from core.db import connected, read, unit_of_work, write
 from core.errors import NotFound, Unauthenticated
 from core.messages import msg
 from core.models import Session, Ticket, User
@@ -110,7 +110,7 @@ def session_actor(session_id: int) -> Actor:
 
 def session_actors(session_ids: Iterable[int]) -> dict[int, Actor]:
     """Tell who acts through each of these sessions; those that have ended are left out."""
-    rows = execute(_SESSION_STATES, {"session_ids": list(session_ids)}).fetchall()
+    rows = read(_SESSION_STATES, {"session_ids": list(session_ids)}).fetch_all()
     return {
         session_id: Actor(user_id, Role(role), session_id, None if scopes is None else frozenset(scopes), locale)
         for session_id, user_id, role, scopes, locale in rows
@@ -182,7 +182,7 @@ def redeem_ticket(ticket: str) -> Actor:
         Unauthenticated: where the ticket is unknown, used or too old, or its session has ended.
     """
     with unit_of_work():
-        row = fetch_one(_REDEEM_TICKET, {"ticket_hash": token_hash(ticket)})
+        row = write(_REDEEM_TICKET, {"ticket_hash": token_hash(ticket)}).fetch_one()
     if row is None or not row[1]:
         raise Unauthenticated(msg("The ticket is not valid."), code="ticket_invalid")
     return session_actor(row[0])

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Container
 
-from core.db import fetch_one
+from core.db import read
 from core.errors import Forbidden, NotFound, PreconditionFailed
 from core.messages import msg
 from core.models import Task
@@ -33,7 +33,7 @@ def require_access(
         NotFound: where there is no such task.
         Forbidden: where the rule does not allow it.
     """
-    row = fetch_one(_HOLD_ACCESS if hold else _ACCESS, {"task_id": task_id, "actor_id": actor.user_id})
+    row = read(_HOLD_ACCESS if hold else _ACCESS, {"task_id": task_id, "actor_id": actor.user_id}).fetch_one()
     if row is None:
         raise task_not_found()
     access = task_access(*row)
@@ -70,7 +70,7 @@ def _place_in_group(actor: Actor, group_id: int | None) -> bool | None:
     """Whether the caller manages the group; None where there is no group, or the caller does not belong to it."""
     if group_id is None:
         return None
-    row = fetch_one(_PLACE_IN_GROUP, {"group_id": group_id, "actor_id": actor.user_id})
+    row = read(_PLACE_IN_GROUP, {"group_id": group_id, "actor_id": actor.user_id}).fetch_one()
     return None if row is None else bool(row[0])
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import orjson
 
-from core.db import fetch_one
+from core.db import read
 from core.errors import FieldError, Invalid
 from core.messages import msg
 from core.models import Task
@@ -171,9 +171,7 @@ def list_tasks(actor: Actor, query: TaskQuery) -> TaskPage:
     Raises:
         Invalid: where the cursor is none of ours, or belongs to another order.
     """
-    row = fetch_one(*statement(actor, query))
-    assert row is not None  # noqa: S101 - a select of aggregates has exactly one row.
-    items, total, last = row
+    items, total, last = read(*statement(actor, query)).fetch_exactly_one()
     return TaskPage(items, total, None if last is None else _cursor(query, last))
 
 

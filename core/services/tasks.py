@@ -5,14 +5,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from core import events
-from core.db import execute, fetch_one, unit_of_work
-from core.documents import Document
+from core.db import read, unit_of_work, write
 from core.errors import FieldError, Forbidden, Invalid
 from core.messages import msg
 from core.models import GroupMember, Task
 from core.models.task import TASK_JSON
 from core.policy import Actor, may_assign_task, may_delete_task, may_read_task
-from core.services.accounts import hold_active
+from core.representations import Representation
+from core.services.accounts import lock_active_account
 from core.services.notifications import ASSIGNED, notify
 from core.services.task_access import ACCESS_COLUMNS, lock_task, task_access, task_forbidden, task_not_found
 from core.weather import city_key
@@ -33,7 +33,7 @@ WHERE id = moved_id
 """
 
 
-def create_task(actor: Actor, fields: dict[str, Any]) -> Document:
+def create_task(actor: Actor, fields: dict[str, Any]) -> Representation:
     """Create a task of the caller. Its weather comes later, from a worker."""
     with unit_of_work():
         require_assignee(fields.get("assignee_id"))
@@ -46,25 +46,25 @@ def create_task(actor: Actor, fields: dict[str, Any]) -> Document:
     return created
 
 
-def read_task(actor: Actor, task_id: int) -> Document:
+def read_task(actor: Actor, task_id: int) -> Representation:
     """Read a task, in one round trip.
 
     Raises:
         NotFound: where there is no such task.
         Forbidden: where the caller may not read it.
     """
-    row = fetch_one(_READ_TASK, {"task_id": task_id, "actor_id": actor.user_id})
+    row = read(_READ_TASK, {"task_id": task_id, "actor_id": actor.user_id}).fetch_one()
     if row is None:
         raise task_not_found()
     json, version, *access = row
     if not may_read_task(actor, task_access(*access)):
         raise task_forbidden()
-    return Document(task_id, json, version)
+    return Representation(task_id, json, version)
 
 
 def update_task(
     actor: Actor, task_id: int, changes: dict[str, Any], expected: Container[int] | None = None
-) -> Document:
+) -> Representation:
     """Change the named fields, if the version is `expected`. What changes nothing leaves no version and no event.
 
     Raises:
@@ -87,7 +87,7 @@ def update_task(
             values["overdue_told"] = False
         save(task_id, values)
         if "due_at" in changes:
-            execute(_MOVE_REMINDERS, {"task_id": task_id, "due_at": changes["due_at"]})
+            write(_MOVE_REMINDERS, {"task_id": task_id, "due_at": changes["due_at"]})
         told = {name: (getattr(task, name), value) for name, value in changes.items()}
         updated = events.record_task(events.TASK_UPDATED, task_id, actor.user_id, changes=told)
         if any(changes[name] is not None for name in assigned):
@@ -95,7 +95,7 @@ def update_task(
     return updated
 
 
-def delete_task(actor: Actor, task_id: int, expected: Container[int] | None = None) -> Document:
+def delete_task(actor: Actor, task_id: int, expected: Container[int] | None = None) -> Representation:
     """Delete a task, if the version is `expected`, and answer what it was.
 
     Raises:
@@ -123,7 +123,7 @@ def require_assignee(user_id: int | None) -> None:
     Raises:
         Invalid: where there is no active account with this id.
     """
-    if user_id is not None and not hold_active(user_id):
+    if user_id is not None and not lock_active_account(user_id):
         raise Invalid([FieldError("assignee_id", msg("There is no active account with this id."))])
 
 
@@ -132,7 +132,7 @@ def _require_own_group(actor: Actor, group_id: int | None) -> None:
     if group_id is None:
         return
     where = {"group_id": group_id, "actor_id": actor.user_id, "is_admin": actor.is_admin}
-    if fetch_one(_HOLD_OWN_GROUP, where) is None:
+    if read(_HOLD_OWN_GROUP, where).fetch_one() is None:
         raise Invalid([FieldError("group_id", msg("You belong to no group with this id."))])
 
 

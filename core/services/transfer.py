@@ -7,11 +7,11 @@ from typing import Any, Final
 
 import orjson
 
-from core.db import execute, unit_of_work
-from core.documents import Document
+from core.db import read, unit_of_work
 from core.errors import Failure, FieldError, Invalid, Unavailable
 from core.models.task import TASK_JSON
 from core.policy import Actor
+from core.representations import Representation
 from core.services.tasks import create_task
 
 PAGE_LENGTH: Final = 500
@@ -62,10 +62,10 @@ class Refusal:
 
 def read_own_page(actor: Actor, after: Cursor) -> OwnPage:
     """Read a page of the tasks that the caller owns, the oldest first."""
-    rows = execute(
+    rows = read(
         _READ_PAGE,
         {"user_id": actor.user_id, "created_at": after.created_at, "id": after.id, "limit": PAGE_LENGTH},
-    ).fetchall()
+    ).fetch_all()
     end = Cursor(*rows[-1][1:]) if len(rows) == PAGE_LENGTH else None
     return OwnPage([task for task, *_ in rows], end)
 
@@ -73,24 +73,24 @@ def read_own_page(actor: Actor, after: Cursor) -> OwnPage:
 def import_batch(
     actor: Actor,
     lines: Sequence[Line],
-    read: Callable[[bytes], dict[str, Any]],
+    parse: Callable[[bytes], dict[str, Any]],
     describe: Callable[[Refusal], dict[str, Any]],
-) -> Document:
+) -> Representation:
     """Create a task of the caller from each line, in one unit of work, and answer why some made none.
 
-    `read` makes the fields of a task out of a line, or raises `Invalid`; `describe` puts a refusal into words. The
+    `parse` makes the fields of a task out of a line, or raises `Invalid`; `describe` puts a refusal into words. The
     answer is a JSON array of these.
     """
     refusals: list[dict[str, Any]] = []
     with unit_of_work():
         for line in lines:
             try:
-                create_task(actor, read(line.text))
+                create_task(actor, parse(line.text))
             except Unavailable:
                 raise
             except Failure as failure:
                 refusals.append(describe(Refusal(line.number, _errors(failure))))
-    return Document(0, orjson.dumps(refusals).decode())
+    return Representation(0, orjson.dumps(refusals).decode())
 
 
 def _errors(failure: Failure) -> list[FieldError]:

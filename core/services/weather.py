@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 
 from core import events
 from core.config import Settings
-from core.db import exclusive, execute, unit_of_work
+from core.db import exclusive, read, unit_of_work, write
 from core.weather import CityNotFound, ProviderUnavailable, WeatherProvider
 
 log = structlog.get_logger()
@@ -58,7 +58,7 @@ LIMIT %(limit)s
 
 def overdue_cities(limit: int) -> list[str]:
     """Up to `limit` cities whose tasks wait although their turn came seconds ago: their job was lost or put off."""
-    rows = execute(_OVERDUE, {"grace": _SWEEP_GRACE_SECONDS, "limit": limit}).fetchall()
+    rows = read(_OVERDUE, {"grace": _SWEEP_GRACE_SECONDS, "limit": limit}).fetch_all()
     return [key for (key,) in rows]
 
 
@@ -103,7 +103,7 @@ class WeatherService:
             "jitter": random.uniform(0.5, 1.0),  # noqa: S311 - this spreads retries, it keeps no secret.
         }
         with unit_of_work():
-            row = execute(_CLAIM, parameters).fetchone()
+            row = write(_CLAIM, parameters).fetch_one()
         return None if row is None else str(row[0])
 
     def _bring(self, city_key: str, city: str) -> None:
@@ -145,7 +145,7 @@ class WeatherService:
 
 
 def _is_due(city_key: str) -> bool:
-    (due,) = execute(_DUE, {"city_key": city_key}).fetchone()
+    due = read(_DUE, {"city_key": city_key}).fetch_value()
     return bool(due)
 
 
@@ -162,7 +162,7 @@ def _settle(city_key: str, *, weather: bytes | None, attempts: int = 0) -> int:
     total = 0
     while True:
         with unit_of_work():
-            settled = [task_id for (task_id,) in execute(_SETTLE, parameters).fetchall()]
+            settled = [task_id for (task_id,) in write(_SETTLE, parameters).fetch_all()]
             for task_id in settled:
                 events.record_task(kind, task_id, actor_id=None)
         total += len(settled)

@@ -15,15 +15,15 @@ from redis import Redis
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from api import errors
-from api.auth import AuthenticationMiddleware, Authenticator
-from api.bridge import Bridge
-from api.relay import Relay
-from api.resources.realtime import Sockets, Tickets
+from api.http import errors
+from api.http.auth import AuthenticationMiddleware, Authenticator
+from api.http.threads import Bridge
+from api.realtime.relay import Relay
+from api.realtime.resources import Sockets, Tickets
 from api.server import SERVER_OPTIONS
 from core import db, events
 from core.config import Settings
-from core.embedded.servers import EmbeddedRedis
+from core.local.embedded.servers import EmbeddedRedis
 from core.policy import Actor
 from core.security import TokenIssuer
 from core.services import publication

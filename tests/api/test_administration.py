@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 import requests
 
-from core.db import execute
 from core.models import User
 from core.policy import Actor, Role
 from tests.api.conftest import Caller, LiveServer, assert_problem
 from tests.conftest import PASSWORD, enlist
+from tests.sql import execute
 
 
 def entries(as_ada: Caller, user_id: int) -> list[dict[str, Any]]:

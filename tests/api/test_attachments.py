@@ -14,7 +14,6 @@ import pytest
 
 from api.app import create_app
 from core.config import Settings
-from core.db import execute
 from core.policy import Actor
 from core.security import TokenIssuer
 from core.services import tasks
@@ -22,6 +21,7 @@ from core.storage import CHUNK_BYTES
 from tests.api.conftest import Caller, LiveServer, assert_problem
 from tests.polling import wait_until
 from tests.s3 import s3_settings
+from tests.sql import execute
 
 MIB = 1024 * 1024
 FIELDS = "id task_id user_id filename content_type size sha256 created_at".split()

@@ -10,7 +10,7 @@ from redis import Redis
 
 from core import events
 from core.config import Settings
-from core.db import execute, unit_of_work
+from core.db import unit_of_work
 from core.policy import Actor
 from core.services import groups, publication, retention
 from core.services.weather import WeatherService
@@ -18,6 +18,7 @@ from core.weather import provider_for
 from tests.api.conftest import Caller, assert_problem
 from tests.conftest import enlist
 from tests.doubles.weather import WeatherServer
+from tests.sql import execute
 
 TASKS = "/api/v1/tasks"
 DUE = "2030-05-01T09:00:00+00:00"

@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from api.app import create_app
-from api.openapi import undocumented
+from api.http.openapi import undocumented
 from core.config import Settings
 from core.policy import Actor
 from core.security import TokenIssuer

@@ -13,15 +13,16 @@ import structlog
 from falcon.asgi import Request, Response, WebSocket
 from falcon.testing import ASGIConductor, Result, TestClient
 
-from api import errors, media
-from api.operations import document
-from api.routing import Router
-from api.schemas.common import Input
+from api.http import bodies, errors
+from api.http.fields import Input
+from api.http.operation import document
+from api.http.routing import Router
 from core import errors as failures
-from core.db import execute, unit_of_work
+from core.db import unit_of_work
 from core.errors import Failure, FieldError
 from core.policy import Actor
 from tests.api.conftest import LiveServer
+from tests.sql import execute
 
 LIMIT = 256 * 1024
 SECRET = "a secret that no answer and no log may hold"
@@ -69,7 +70,7 @@ def failing() -> Failing:
 def app(failing: Failing) -> Any:
     app: Any = falcon.asgi.App(router=Router(), middleware=[RequestIds()])
     app.req_options.strip_url_path_trailing_slash = True
-    media.install(app, LIMIT, LIMIT)
+    bodies.install(app, LIMIT, LIMIT)
     errors.install(app)
     app.add_route("/failing", failing)
     app.add_route("/notes", Notes())

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from core.db import execute, unit_of_work
+from core.db import unit_of_work
 from core.policy import Actor, Role
 from tests.api.conftest import Caller, assert_problem
 from tests.conftest import enlist
+from tests.sql import execute
 
 GROUPS = "/api/v1/groups"
 GROUP_FIELDS = "id name created_at updated_at members".split()

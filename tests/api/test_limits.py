@@ -12,9 +12,9 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from api.app import create_app
-from api.limits import LocalCounter
+from api.http.rate_limits import LocalCounter
 from core.config import Settings
-from core.embedded.servers import EmbeddedRedis
+from core.local.embedded.servers import EmbeddedRedis
 from core.policy import Actor
 from core.security import TokenIssuer
 from tests.api.conftest import Caller, LiveServer, assert_problem
@@ -157,7 +157,7 @@ def test_without_redis_each_process_counts_alone_and_says_so_once(
 def test_a_frozen_redis_holds_nobody_up_and_is_used_again_when_it_is_back(
     strict: Settings, issuer: TokenIssuer, alice: Actor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.limits._PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr("api.http.rate_limits._PAUSE_SECONDS", 0.0)
     with EmbeddedRedis(tmp_path, durable=False) as other:
         own = strict.model_copy(update={"redis_url": type(strict.redis_url)(other.url)})
         with capture_logs() as lines, LiveServer(create_app(own)) as server, Redis.from_url(other.url) as redis:

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 import requests
 
-from core.db import execute, unit_of_work
+from core.db import unit_of_work
 from core.policy import Actor
 from tests.api.conftest import Caller, assert_problem
+from tests.sql import execute
 
 TASKS = "/api/v1/tasks"
 

@@ -12,13 +12,13 @@ from falcon.testing import TestClient
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from pydantic import BaseModel, RootModel
 
-from api import errors, media
-from api.media import FORM, JSON, MERGE_PATCH
-from api.openapi import build_document, undocumented
-from api.operations import document
-from api.resources import docs
-from api.routing import Router
-from api.schemas.common import Identifier, Input, Instant, PageQuery
+from api.http import bodies, errors
+from api.http.bodies import FORM, JSON, MERGE_PATCH
+from api.http.fields import Identifier, Input, Instant, PageQuery
+from api.http.openapi import build_document, undocumented
+from api.http.operation import document
+from api.http.routing import Router
+from api.ops import documents
 
 PROBLEM = "application/problem+json"
 
@@ -143,11 +143,11 @@ def described(router: Router) -> dict[str, Any]:
 @pytest.fixture
 def client(router: Router, described: dict[str, Any]) -> TestClient:
     app: Any = falcon.asgi.App(router=router)
-    media.install(app, 1024, 1024)
+    bodies.install(app, 1024, 1024)
     errors.install(app)
-    for path, page in docs.pages(described).items():
+    for path, page in documents.pages(described).items():
         app.add_route(path, page)
-    app.add_route("/docs/assets/{name}", docs.Assets())
+    app.add_route("/docs/assets/{name}", documents.Assets())
     return TestClient(app)
 
 

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 import requests
 
-from core.db import execute, unit_of_work
+from core.db import unit_of_work
 from core.policy import Actor, Role
 from core.security import TokenIssuer
 from core.services import groups, tasks
 from tests.api.conftest import Caller
 from tests.conftest import PASSWORD, enlist
+from tests.sql import execute
 from tests.tables import cells_of
 
 DOCUMENT = "docs/permissions.md"

@@ -15,10 +15,10 @@ from redis import Redis
 from redis.exceptions import RedisError
 from websockets.sync.client import ClientConnection
 
-from api.bridge import Bridge
+from api.http.threads import Bridge
 from core import db, events
 from core.config import Settings
-from core.embedded.servers import EmbeddedRedis
+from core.local.embedded.servers import EmbeddedRedis
 from core.policy import Actor
 from core.services import publication, sessions, tasks
 from tests.api.realtime import (
@@ -33,6 +33,7 @@ from tests.api.realtime import (
     remind,
 )
 from tests.polling import wait_until
+from tests.sql import execute
 
 _RECHECK_SECONDS = 1.0
 _QUEUE_FRAMES = 16
@@ -190,7 +191,7 @@ def test_since_that_is_not_kept_or_of_another_history_asks_for_a_resync(
     remind(alice, times=5)
     last = publish(redis)
     caught_up(server)
-    db.execute("DELETE FROM events WHERE seq <= %s", (last - 2,))
+    execute("DELETE FROM events WHERE seq <= %s", (last - 2,))
     with server.open(alice, f"/ws?since={last + distance}") as listener:
         assert hear(listener) == {"type": "ready", "seq": last, "user_id": alice.user_id}
         assert hear(listener) == {"type": "resync_required", "seq": last}
@@ -269,7 +270,7 @@ def test_change_of_role_reaches_an_open_socket(
     mortal_server: RealtimeServer, mortal: Redis, alice: Actor, mallory: Actor
 ) -> None:
     with mortal_server.listening(mallory) as listener:
-        db.execute("UPDATE users SET role = 'admin' WHERE id = %s", (mallory.user_id,))
+        execute("UPDATE users SET role = 'admin' WHERE id = %s", (mallory.user_id,))
 
         def hears_of_alice() -> bool:
             remind(alice)
@@ -320,7 +321,7 @@ def test_what_is_kept_nowhere_asks_for_a_resync(
         remind(alice, times=10)
         number_events()
         last = events.bounds().last
-        db.execute("DELETE FROM events WHERE seq <= %s", (last - kept,))
+        execute("DELETE FROM events WHERE seq <= %s", (last - kept,))
         mortal_redis.start()
         assert hear(listener) == {"type": "resync_required", "seq": last - kept}
         remind(alice)
@@ -335,8 +336,8 @@ def test_restored_database_asks_for_a_resync(mortal_server: RealtimeServer, mort
         last = publish(mortal)
         assert hear_until(listener, last) == list(range(start + 1, last + 1))
         # The backup knew the first four of these; the publisher then begins the stream anew.
-        db.execute("DELETE FROM events WHERE seq > %s", (start + 4,))
-        db.execute("UPDATE event_log_state SET last_seq = %(seq)s, jobs_seq = %(seq)s", {"seq": start + 4})
+        execute("DELETE FROM events WHERE seq > %s", (start + 4,))
+        execute("UPDATE event_log_state SET last_seq = %(seq)s, jobs_seq = %(seq)s", {"seq": start + 4})
         publish(mortal)
         assert hear(listener) == {"type": "resync_required", "seq": start + 4}
         remind(alice)

@@ -12,8 +12,7 @@ from redis import Redis
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection
 
-from api import ws_protocol
-from api.resources import realtime
+from api.realtime import resources, ws_protocol
 from core import db, events
 from core.config import Settings
 from core.policy import Actor
@@ -28,6 +27,7 @@ from tests.api.realtime import (
     remind,
 )
 from tests.polling import wait_until
+from tests.sql import execute
 
 _MANY = 600
 _LARGE = 8000
@@ -160,7 +160,7 @@ def test_bad_first_message_closes_with_4401(server: RealtimeServer, message: str
 def test_first_message_that_does_not_come_closes_with_4401(
     server: RealtimeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(realtime, "FIRST_MESSAGE_SECONDS", 0.05)
+    monkeypatch.setattr(resources, "FIRST_MESSAGE_SECONDS", 0.05)
     with server.anonymous() as listener:
         assert close_code(listener) == 4401
 
@@ -173,7 +173,7 @@ def test_first_message_of_an_ended_session_closes_with_4403(server: RealtimeServ
 
 
 def test_disabled_account_closes_with_4403(server: RealtimeServer, alice: Actor) -> None:
-    db.execute("UPDATE users SET is_active = false WHERE id = %s", (alice.user_id,))
+    execute("UPDATE users SET is_active = false WHERE id = %s", (alice.user_id,))
     with server.anonymous() as listener:
         authenticate(listener, server.issuer.access_token(alice.user_id, alice.session_id))
         assert close_code(listener) == 4403
@@ -221,7 +221,7 @@ def test_socket_beyond_the_allowance_closes_with_4429(
 def test_database_that_does_not_answer_closes_with_1013(settings: Settings, alice: Actor) -> None:
     hasty = settings.model_copy(update={"database_timeout": 0.3})
     with RealtimeServer(hasty) as server, db.unit_of_work():
-        db.execute("LOCK TABLE sessions IN ACCESS EXCLUSIVE MODE")
+        execute("LOCK TABLE sessions IN ACCESS EXCLUSIVE MODE")
         with server.open(alice) as listener:
             assert close_code(listener) == 1013
         with server.anonymous() as listener:

@@ -12,10 +12,10 @@ import requests
 
 from core import messages
 from core.config import Settings
-from core.db import execute
 from core.policy import Actor
 from core.services.transfer import PAGE_LENGTH
 from tests.api.conftest import Caller, assert_problem
+from tests.sql import execute
 
 EXPORT = "/api/v1/tasks/export"
 IMPORT = "/api/v1/tasks/import"

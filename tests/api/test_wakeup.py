@@ -9,7 +9,7 @@ from kombu.exceptions import OperationalError
 from redis import Redis
 from structlog.testing import capture_logs
 
-from api.wakeup import WakeUp, celery_sender
+from api.realtime.publisher_wakeup import PublisherWakeup, celery_sender
 from core import db, jobs
 from core.policy import Actor
 from core.services import tasks
@@ -24,7 +24,7 @@ def run_with(send: Callable[[], object], scenario: Callable[[], None], until: Ca
         db.disconnect()
 
     async def main() -> None:
-        wake_up = WakeUp(send)
+        wake_up = PublisherWakeup(send)
         wake_up.start()
         await asyncio.to_thread(in_thread)
         async with asyncio.timeout(10):
@@ -56,7 +56,7 @@ def test_the_message_is_the_publishers_job(alice: Actor, redis: Redis, environ: 
 
 
 def test_a_broker_that_is_down_is_noted_once_and_its_return_too(alice: Actor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.wakeup._PAUSE_AFTER_FAILURE_SECONDS", 0.0)
+    monkeypatch.setattr("api.realtime.publisher_wakeup._PAUSE_AFTER_FAILURE_SECONDS", 0.0)
     attempts: list[int] = []
     tried = threading.Semaphore(0)
 

@@ -7,11 +7,12 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from core import db
-from core.db import execute, unit_of_work
+from core.db import unit_of_work
 from core.models.task import STATUSES
 from core.policy import Actor
 from core.services import analytics, tasks
 from core.services.analytics import read_figures
+from tests.sql import execute
 
 
 def counted(actor: Actor) -> dict[str, int]:

@@ -11,13 +11,14 @@ import pytest
 from structlog.testing import capture_logs
 
 from core import db
-from core.db import execute, unit_of_work
+from core.db import unit_of_work
 from core.errors import Conflict, Forbidden, NotFound, TooLarge
 from core.files import FileFacts
 from core.models import Attachment, StoredFile
 from core.policy import Actor
 from core.services import administration, attachments, tasks
 from core.storage import LocalStorage
+from tests.sql import execute
 
 QUOTA = 100
 
@@ -54,7 +55,7 @@ def recorded_kinds() -> list[str]:
 
 def test_adding_and_deleting_are_events_of_the_task(alice: Actor, task_id: int, storage: LocalStorage) -> None:
     added = add(alice, task_id, storage)
-    attachments.delete(alice, task_id, added["id"])
+    attachments.delete_attachment(alice, task_id, added["id"])
 
     assert recorded_kinds() == ["task.attached", "task.detached"]
     assert Attachment.select().count() == 0
@@ -102,7 +103,7 @@ def test_two_uploads_at_once_do_not_share_the_last_room(alice: Actor, task_id: i
 
 
 def test_what_is_deleted_makes_room(alice: Actor, task_id: int, storage: LocalStorage) -> None:
-    attachments.delete(alice, task_id, add(alice, task_id, storage, QUOTA)["id"])
+    attachments.delete_attachment(alice, task_id, add(alice, task_id, storage, QUOTA)["id"])
 
     add(alice, task_id, storage, QUOTA)
 
@@ -113,16 +114,16 @@ def test_uploader_owner_and_admin_delete_others_do_not(
     of_alice, of_bob = add(alice, task_id, storage)["id"], [add(bob, task_id, storage)["id"] for _ in range(3)]
 
     with pytest.raises(Forbidden) as refused:
-        attachments.delete(bob, task_id, of_alice)
+        attachments.delete_attachment(bob, task_id, of_alice)
     assert refused.value.stable_code == "attachment_forbidden"
     for attachment_id in (*of_bob, of_bob[-1] + 1):
         with pytest.raises(Forbidden) as refused:
-            attachments.delete(mallory, task_id, attachment_id)
+            attachments.delete_attachment(mallory, task_id, attachment_id)
         assert refused.value.stable_code == "task_forbidden"
     for actor, attachment_id in zip((alice, bob, ada), of_bob, strict=True):
-        attachments.delete(actor, task_id, attachment_id)
+        attachments.delete_attachment(actor, task_id, attachment_id)
     with pytest.raises(NotFound):
-        attachments.delete(bob, task_id, of_bob[0])
+        attachments.delete_attachment(bob, task_id, of_bob[0])
 
 
 def test_the_uploader_deletes_also_after_the_task_went_to_somebody_else(
@@ -132,8 +133,8 @@ def test_the_uploader_deletes_also_after_the_task_went_to_somebody_else(
     tasks.update_task(alice, task_id, {"assignee_id": None})
 
     with pytest.raises(Forbidden):
-        attachments.read(bob, task_id, attachment_id)
-    attachments.delete(bob, task_id, attachment_id)
+        attachments.read_attachment(bob, task_id, attachment_id)
+    attachments.delete_attachment(bob, task_id, attachment_id)
 
 
 def test_what_somebody_uploaded_is_in_their_export(
@@ -150,7 +151,7 @@ def test_an_attachment_is_its_own_tasks_alone(alice: Actor, task_id: int, storag
     other = tasks.create_task(alice, {"title": "y"}).id
     attachment_id = add(alice, task_id, storage)["id"]
 
-    for reach in (attachments.read, attachments.content_of, attachments.delete):
+    for reach in (attachments.read_attachment, attachments.content_of, attachments.delete_attachment):
         with pytest.raises(NotFound):
             reach(alice, other, attachment_id)
 
@@ -160,7 +161,7 @@ def test_the_sweep_takes_the_files_of_what_was_deleted(
 ) -> None:
     doomed = tasks.create_task(alice, {"title": "doomed"}).id
     add(alice, doomed, storage)
-    attachments.delete(alice, task_id, add(alice, task_id, storage)["id"])
+    attachments.delete_attachment(alice, task_id, add(alice, task_id, storage)["id"])
     kept = attachments.content_of(alice, task_id, add(alice, task_id, storage)["id"]).key
     tasks.delete_task(alice, doomed)
     grow_old()

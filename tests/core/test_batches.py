@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from core.db import execute, unit_of_work
+from core.db import unit_of_work
 from core.policy import Actor
 from core.services import analytics, retention, tasks, weather
+from tests.sql import execute
 
 # Without these the planner is left with a loop that looks for the rows of a batch anew for each candidate; it also
 # takes that way by itself where it believes a table to be empty.

@@ -11,6 +11,7 @@ from core.models import User
 from core.policy import Actor
 from core.services import accounts, analytics, tasks
 from core.services.analytics import read_figures
+from tests.sql import execute
 
 pytestmark = pytest.mark.usefixtures("database")
 Command = Callable[..., int]
@@ -90,7 +91,7 @@ def test_analytics_are_rebuilt_after_somebody_has_meddled(command: Command, alic
     tasks.create_task(alice, {"title": "x"})
     analytics.fold()
     with db.unit_of_work():
-        db.execute("UPDATE analytics_rollups SET tasks = 99")
+        execute("UPDATE analytics_rollups SET tasks = 99")
 
     assert command("rebuild-analytics") == 0
 

@@ -6,11 +6,12 @@ import pytest
 from peewee import InterfaceError, OperationalError
 
 from core import db, events
-from core.db import exclusive, execute, unit_of_work
+from core.db import exclusive, unit_of_work
 from core.errors import Invalid
 from core.models import Task
 from core.policy import Actor
 from core.services import tasks
+from tests.sql import execute
 
 pytestmark = pytest.mark.usefixtures("database")
 

@@ -12,8 +12,8 @@ import psycopg2
 import pytest
 from redis import Redis
 
-from core.embedded.process import EmbeddedError, EmbeddedServer, running_url
-from core.embedded.servers import EmbeddedPostgres, EmbeddedRedis, secret_key
+from core.local.embedded.process import EmbeddedError, EmbeddedServer, running_url
+from core.local.embedded.servers import EmbeddedPostgres, EmbeddedRedis, secret_key
 from tests.processes import eventually, is_alive
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -23,9 +23,9 @@ SERVERS = [EmbeddedPostgres, EmbeddedRedis]
 OWNER = """
 import signal, sys, time
 from pathlib import Path
-import core.embedded.servers
+import core.local.embedded.servers
 signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-with getattr(core.embedded.servers, sys.argv[1])(Path(sys.argv[2])) as server:
+with getattr(core.local.embedded.servers, sys.argv[1])(Path(sys.argv[2])) as server:
     print(server.url, flush=True)
     time.sleep(300)
 """

@@ -6,10 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from core import db
-from core.db import execute, unit_of_work
+from core.db import unit_of_work
 from core.errors import TooManyRequests
 from core.policy import Actor
-from core.services import guessing
+from core.services import login_throttle
+from tests.sql import execute
 
 pytestmark = pytest.mark.usefixtures("database")
 HERE, ELSEWHERE = "203.0.113.9", "198.51.100.1"
@@ -18,7 +19,7 @@ HERE, ELSEWHERE = "203.0.113.9", "198.51.100.1"
 def delay(identifier: str = "alice", address: str = HERE, user_id: int | None = None) -> int:
     """Make an attempt that fails; answers for how many seconds it was refused."""
     try:
-        guessing.count_attempt(identifier, address, user_id)
+        login_throttle.count_attempt(identifier, address, user_id)
     except TooManyRequests as refusal:
         return refusal.retry_after
     return 0
@@ -84,7 +85,7 @@ def test_who_comes_from_where_they_have_been_before_does_not_suffer_from_it(alic
 def test_the_right_password_takes_the_failures_back(alice: Actor) -> None:
     for _ in range(6):
         delay(user_id=alice.user_id)
-    guessing.forgive("alice", HERE, alice.user_id)
+    login_throttle.forgive("alice", HERE, alice.user_id)
 
     assert [delay(user_id=alice.user_id) for _ in range(6)] == [0] * 6
 

@@ -10,12 +10,13 @@ from structlog.testing import capture_logs
 
 from core import db
 from core.config import Settings
-from core.db import execute, unit_of_work
+from core.db import unit_of_work
 from core.mail import Mailer
 from core.policy import Actor
 from core.security import TokenIssuer
 from core.services import mail, notifications, tasks
 from tests.doubles.smtp import MailServer
+from tests.sql import execute
 
 pytestmark = pytest.mark.usefixtures("database")
 

@@ -10,8 +10,9 @@ import pytest
 from peewee import PostgresqlDatabase
 from peewee_migrate import Router
 
-from core import db, models
+from core import models
 from core.migrations import DIRECTORY, migrate
+from tests.sql import execute
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def test_every_migration_can_be_taken_back_and_made_again(empty_database: str) -
 @pytest.mark.usefixtures("database")
 @pytest.mark.parametrize("model", [getattr(models, name) for name in models.__all__], ids=lambda model: model.__name__)
 def test_the_models_describe_the_schema(model: type[models.User]) -> None:
-    rows = db.execute(
+    rows = execute(
         "SELECT column_name, is_nullable = 'YES' FROM information_schema.columns"
         " WHERE table_name = %s AND is_generated = 'NEVER'",
         (model._meta.table_name,),  # noqa: SLF001 - that is where peewee keeps it.

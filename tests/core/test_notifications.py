@@ -6,12 +6,13 @@ import orjson
 import pytest
 
 from core import jobs
-from core.db import execute, unit_of_work
+from core.db import unit_of_work
 from core.errors import NotFound
 from core.policy import Actor
 from core.services import comments, delegation, groups, notifications, publication, reminders, tasks
 from core.services.notifications import KINDS
 from tests.conftest import enlist
+from tests.sql import execute
 
 pytestmark = pytest.mark.usefixtures("database")
 

@@ -12,12 +12,13 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from structlog.contextvars import bound_contextvars
 
 from core import db, events
-from core.db import exclusive, execute, unit_of_work
+from core.db import exclusive, unit_of_work
 from core.events import STREAM_KEY, bounds
 from core.jobs import WEATHER_ENRICH
 from core.policy import Actor
 from core.services import publication, tasks
 from core.services.publication import Job, event_from_entry
+from tests.sql import execute
 
 STREAM_LENGTH = 10_000
 

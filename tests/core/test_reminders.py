@@ -9,10 +9,11 @@ import orjson
 import pytest
 
 from core import db, events
-from core.db import execute, unit_of_work
+from core.db import unit_of_work
 from core.policy import Actor
 from core.services import reminders, tasks
 from core.services.reminders import fire_reminders, tell_overdue
+from tests.sql import execute
 
 pytestmark = pytest.mark.usefixtures("database")
 

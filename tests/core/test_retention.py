@@ -5,12 +5,13 @@ from datetime import timedelta
 import pytest
 
 from core import events
-from core.db import execute, unit_of_work
+from core.db import unit_of_work
 from core.models import Session, Ticket
 from core.policy import Actor
 from core.services import idempotency, retention, sessions, tasks
 from core.services.idempotency import Claim
 from tests.conftest import enlist
+from tests.sql import execute
 
 
 def scalar(sql: str) -> int:

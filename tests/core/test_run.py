@@ -13,8 +13,8 @@ import psutil  # type: ignore[import-untyped]  # - the package ships no types
 import psycopg2
 import pytest
 
-from core.embedded.environment import complete_environment
-from core.embedded.servers import EmbeddedPostgres, EmbeddedRedis
+from core.local.embedded.environment import complete_environment
+from core.local.embedded.servers import EmbeddedPostgres, EmbeddedRedis
 from tests.processes import DEADLINE_SECONDS, eventually, is_alive
 
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from core import db
-from core.db import execute, unit_of_work
+from core.db import unit_of_work
 from core.errors import NotFound, Unauthenticated
 from core.policy import Actor
 from core.services import sessions
 from core.services.sessions import Client, Grant
+from tests.sql import execute
 
 
 def refused(attempt: Callable[[], object]) -> str:

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from core import db
-from core.db import execute, unit_of_work
+from core.db import unit_of_work
 from core.policy import Actor, Role
 from core.services import task_lists
 from core.services.task_lists import SORTABLE, SortKey, TaskQuery
+from tests.sql import execute
 
 PLAIN_COLUMNS = [name for name in SORTABLE if name != "relevance"]
 FILTERS: dict[str, Any] = {

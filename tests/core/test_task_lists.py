@@ -9,12 +9,13 @@ from typing import Any
 import orjson
 import pytest
 
-from core.db import execute, unit_of_work
+from core.db import unit_of_work
 from core.errors import Invalid
 from core.policy import Actor, may_read_task
 from core.services import groups, task_lists, tasks
 from core.services.task_access import ACCESS_COLUMNS, task_access
 from core.services.task_lists import BEST_FIRST, NEWEST_FIRST, SORTABLE, SortKey, TaskQuery
+from tests.sql import execute
 
 pytestmark = pytest.mark.usefixtures("database")
 

@@ -8,10 +8,11 @@ import pytest
 from structlog.contextvars import bound_contextvars
 
 from core import db
-from core.db import execute, unit_of_work
+from core.db import unit_of_work
 from core.errors import Forbidden, Invalid, NotFound
 from core.policy import Actor
 from core.services import tasks
+from tests.sql import execute
 
 
 def create(actor: Actor, **fields: Any) -> int:

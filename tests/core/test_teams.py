@@ -8,13 +8,14 @@ import orjson
 import pytest
 
 from core import db, events
-from core.db import execute, unit_of_work
+from core.db import unit_of_work
 from core.errors import Forbidden, Invalid, NotFound
 from core.policy import Actor
 from core.services import activity, administration, comments, delegation, groups, reminders, tasks
 from core.services.reminders import fire_reminders
 from tests.conftest import enlist
 from tests.polling import wait_until
+from tests.sql import execute
 
 
 def create(actor: Actor, **fields: Any) -> int:

@@ -5,10 +5,10 @@ from typing import Any
 import orjson
 import pytest
 
-from core.db import execute
 from core.errors import Conflict, FieldError, Invalid, Unavailable
 from core.policy import Actor
 from core.services.transfer import START, Line, Refusal, import_batch, read_own_page
+from tests.sql import execute
 
 LINES = [Line(number, text) for number, text in enumerate([b"first", b"second", b"third"], start=2)]
 

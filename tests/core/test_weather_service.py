@@ -11,12 +11,13 @@ from redis import Redis
 
 from core import db
 from core.config import Settings
-from core.db import execute, unit_of_work
+from core.db import unit_of_work
 from core.policy import Actor
 from core.services import tasks
 from core.services.weather import WeatherService, overdue_cities
 from core.weather import provider_for
 from tests.doubles.weather import Handler, WeatherServer
+from tests.sql import execute
 
 ATTEMPTS = 3
 

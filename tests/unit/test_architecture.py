@@ -19,7 +19,7 @@ FORBIDDEN = {
 }
 PROCESS_ENTRIES = {"api/__main__.py", "api/asgi.py", "core/__main__.py", "worker/app.py", "celeryconfig.py"}
 # They hand the environment on to the processes that they start, and read nothing from it.
-STARTERS_OF_PROCESSES = {"core/embedded/servers.py", "core/run.py"}
+STARTERS_OF_PROCESSES = {"core/local/embedded/servers.py", "core/local/run.py"}
 LONGEST_MODULE = 320
 
 

@@ -11,8 +11,8 @@ import yaml
 
 from core import policy
 from core.config import Settings
+from core.local.supervisor import read_procfile
 from core.policy import Actor, GroupAccess, Role, TaskAccess
-from core.supervisor import read_procfile
 from tests.tables import table_of
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,10 +11,10 @@ from falcon.asgi import Request, Response
 from falcon.testing import Result, TestClient, create_scope
 from pydantic import RootModel
 
-from api import errors, media
-from api.media import CSV, FORM, JSON, MERGE_PATCH
-from api.operations import document
-from api.schemas.common import Input
+from api.http import bodies, errors
+from api.http.bodies import CSV, FORM, JSON, MERGE_PATCH
+from api.http.fields import Input
+from api.http.operation import document
 
 LIMIT = 100 * 1024
 
@@ -48,13 +48,13 @@ class NoteTable(RootModel[str]):
 class Files:
     @document(summary="Send", streamed={CSV: NoteTable}, answer=(200, int), tag="notes", public=True)
     async def on_post(self, req: Request, resp: Response) -> None:
-        resp.media = sum([len(chunk) async for chunk in media.read_chunks(req, LIMIT)])
+        resp.media = sum([len(chunk) async for chunk in bodies.read_chunks(req, LIMIT)])
 
 
 @pytest.fixture
 def app() -> Any:
     app = falcon.asgi.App()
-    media.install(app, LIMIT, LIMIT)
+    bodies.install(app, LIMIT, LIMIT)
     errors.install(app)
     app.add_route("/notes", Notes())
     app.add_route("/files", Files())

@@ -5,7 +5,7 @@ import pytest
 from falcon.asgi import Request, Response
 from falcon.testing import TestClient
 
-from api.routing import Router
+from api.http.routing import Router
 
 
 class Item:

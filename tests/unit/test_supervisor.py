@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from core.supervisor import Console, Patience, ProcfileError, Supervisor, read_procfile
+from core.local.supervisor import Console, Patience, ProcfileError, Supervisor, read_procfile
 from tests.processes import DEADLINE_SECONDS, eventually, is_alive
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -21,7 +21,7 @@ IMPATIENT = Patience(first_delay=0.01, longest_delay=0.05, stop=10.0)
 SUPERVISE = """
 import os, signal, sys
 from pathlib import Path
-from core.supervisor import Console, Patience, Supervisor, read_procfile
+from core.local.supervisor import Console, Patience, Supervisor, read_procfile
 directory = Path(sys.argv[1])
 commands = read_procfile(directory / "Procfile")
 patience = Patience(first_delay=0.01, longest_delay=0.05, stop=float(sys.argv[2]))

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.schemas.tasks import TaskInput
-from api.schemas.transfer import READ_ONLY
-from api.task_lines import MAX_LINE_BYTES, WRITERS, JsonLinesReader, LineReader, TableReader
+from api.tasks.lines import MAX_LINE_BYTES, WRITERS, JsonLinesReader, LineReader, TableReader
+from api.tasks.schemas import TaskInput
+from api.tasks.transfer_schemas import READ_ONLY
 from core.errors import Invalid
 
 READERS: dict[str, type[LineReader]] = {"jsonl": JsonLinesReader, "csv": TableReader}

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field, ValidationError
 
-from api.schemas.common import LARGEST_ID, AsciiDigits, Day, Identifier, Input, Instant, PageQuery, Verbatim
-from api.validation import JsonText, Pairs, validate
+from api.http.fields import LARGEST_ID, AsciiDigits, Day, Identifier, Input, Instant, PageQuery, Verbatim
+from api.http.validation import JsonText, Pairs, validate
 from core.errors import Invalid
 
 

@@ -10,7 +10,7 @@ from redis import Redis
 from structlog.testing import capture_logs
 
 from core import jobs
-from core.db import execute
+from tests.sql import execute
 from tests.worker.conftest import NO_PATIENCE, names
 
 

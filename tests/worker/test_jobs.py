@@ -12,11 +12,12 @@ from structlog.testing import capture_logs
 
 from core import jobs
 from core.config import Settings
-from core.db import execute, unit_of_work
+from core.db import unit_of_work
 from core.mail import Mailer
 from core.policy import Actor
 from core.services import reminders, tasks
 from tests.doubles.smtp import MailServer
+from tests.sql import execute
 from tests.worker.conftest import NO_PATIENCE, messages, names
 
 

@@ -13,11 +13,11 @@ from redis import Redis
 from structlog.contextvars import bound_contextvars
 
 from core import jobs
-from core.db import execute
 from core.policy import Actor
 from core.services import tasks
 from tests.doubles.weather import Handler, WeatherServer
 from tests.polling import wait_until
+from tests.sql import execute
 
 PROJECT = Path(__file__).resolve().parents[2]
 ATTEMPTS = 3

@@ -1,0 +1,1 @@
+"""Accounts: registration, logins, sessions, profiles, personal access tokens, and their administration."""

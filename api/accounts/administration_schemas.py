@@ -1,0 +1,100 @@
+"""Bodies, queries and answers of the accounts' administration."""
+
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from api.accounts.schemas import Password, Profile
+from api.feedback.schemas import FeedbackOut
+from api.http.fields import Identifier, Input, Instant, PageQuery
+from api.tasks.attachment_schemas import AttachmentOut
+from core.messages import msg
+from core.policy import Role
+
+
+class AccountQuery(PageQuery):
+    """Which accounts to list; `q` is a part of the username, the email or the full name."""
+
+    q: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    role: Role | None = None
+    is_active: bool | None = None
+
+
+class AccountChange(Input):
+    """What an admin changes of an account."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"role": "manager"}]})
+
+    role: Role | None = None
+    is_active: bool | None = None
+
+    @model_validator(mode="after")
+    def _names_values(self) -> Self:
+        if None in self.model_dump(exclude_unset=True).values():
+            raise ValueError(msg("neither role nor is_active can be null"))
+        return self
+
+    def columns(self) -> dict[str, Any]:
+        """The changes."""
+        return self.model_dump(exclude_unset=True)
+
+
+class AccountDeletion(Input):
+    """The password once more, so that nobody deletes an account over an open session."""
+
+    current_password: Password
+
+
+class AccountList(BaseModel):
+    """A page of accounts."""
+
+    items: list[Profile]
+    total: int
+    skip: int
+    limit: int
+
+
+class AuditQuery(PageQuery):
+    """Whose entries to list; everybody's where it is left out."""
+
+    user_id: Identifier | None = None
+
+
+class AuditEntry(BaseModel):
+    """Something that happened to an account."""
+
+    id: int
+    at: Instant
+    action: str
+    actor_id: int | None
+    user_id: int | None
+    ip_address: str | None
+    request_id: str | None
+    details: dict[str, Any]
+
+
+class AuditList(BaseModel):
+    """A page of the audit log, the newest entry first."""
+
+    items: list[AuditEntry]
+    total: int
+    skip: int
+    limit: int
+
+
+class AccountExport(BaseModel):
+    """All that is kept about an account."""
+
+    model_config = ConfigDict(extra="allow")
+
+    profile: Profile
+    sessions: list[dict[str, Any]]
+    tasks: list[dict[str, Any]]
+    groups: list[dict[str, Any]]
+    comments: list[dict[str, Any]]
+    delegations: list[dict[str, Any]]
+    reminders: list[dict[str, Any]]
+    notifications: list[dict[str, Any]]
+    feedback: list[FeedbackOut]
+    attachments: list[AttachmentOut]
+    audit: list[AuditEntry]

@@ -1,0 +1,224 @@
+"""Bodies and answers of accounts, logins and sessions."""
+
+import zoneinfo
+from typing import Annotated, Any, Literal, Self
+
+from email_validator import EmailNotValidError, validate_email
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from api.http.fields import Input, Instant, Verbatim
+from core.messages import msg
+from core.passwords import weakness
+from core.policy import Role
+from core.security import PASSWORD_MAX_LENGTH, PASSWORD_MIN_LENGTH
+
+
+def _email(value: str) -> str:
+    try:
+        # Whether mail can be delivered there is not asked: that would be a look-up for every registration.
+        return validate_email(value, check_deliverability=False, globally_deliverable=False).normalized
+    except EmailNotValidError:
+        raise ValueError(msg("is not an email address")) from None
+
+
+def _time_zone(value: str) -> str:
+    if value not in zoneinfo.available_timezones():
+        raise ValueError(msg("is not a time zone of the IANA database, such as Europe/Berlin"))
+    return value
+
+
+Email = Annotated[str, Field(max_length=254, examples=["alice@example.com"]), AfterValidator(_email)]
+Username = Annotated[str, Field(min_length=1, max_length=254, pattern=r"^[^\s]+$", examples=["alice"])]
+FullName = Annotated[str, Field(max_length=200, examples=["Alice Archer"])]
+NewPassword = Annotated[
+    str,
+    Verbatim,
+    Field(min_length=PASSWORD_MIN_LENGTH, max_length=PASSWORD_MAX_LENGTH, examples=["correct horse battery"]),
+]
+Password = Annotated[
+    str, Verbatim, Field(min_length=1, max_length=PASSWORD_MAX_LENGTH, examples=["correct horse battery"])
+]
+Locale = Annotated[str, Field(max_length=10, pattern=r"^[a-z]{2}(-[A-Z]{2})?$", examples=["en"])]
+TimeZone = Annotated[str, Field(max_length=64, examples=["Europe/Berlin"]), AfterValidator(_time_zone)]
+
+
+def _require_own_email(username: str, email: str | None) -> None:
+    """Keep an identifier from meaning two accounts: a username with an `@` can only be the account's own email."""
+    if "@" in username and username != email:
+        raise ValueError(msg("a username may hold an @ only where it is the account's own email"))
+
+
+def require_strength(password: str, *names: str | None) -> None:
+    """Refuse a password that is easily guessed, given what its account is called.
+
+    Raises:
+        ValueError: with what to do instead.
+    """
+    if (problem := weakness(password, names)) is not None:
+        raise ValueError(msg("the password {problem}", problem=problem))
+
+
+class Registration(Input):
+    """A new account: an email, a username, or both. Where the username is left out it is the email."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"email": "alice@example.com", "password": "correct horse battery", "full_name": "Alice Archer"}
+            ]
+        }
+    )
+
+    email: Email | None = None
+    username: Username | None = None
+    password: NewPassword
+    full_name: FullName | None = None
+
+    @model_validator(mode="after")
+    def _has_a_name(self) -> Self:
+        if self.email is None and self.username is None:
+            raise ValueError(msg("an email or a username is needed"))
+        if self.email is None and self.username is not None and "@" in self.username:
+            # Clients that know no emails let people sign up with one as their name.
+            self.email = self.username = _email(self.username)
+        if self.username is not None:
+            _require_own_email(self.username, self.email)
+        return self
+
+    @model_validator(mode="after")
+    def _has_a_strong_password(self) -> Self:
+        require_strength(self.password, self.username, self.email, self.full_name)
+        return self
+
+
+class Login(Input):
+    """A login with an email or a username, either of which may stand in either field."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"email": "alice@example.com", "password": "correct horse battery"}]}
+    )
+
+    email: Annotated[str, Field(max_length=254)] | None = None
+    username: Annotated[str, Field(max_length=254)] | None = None
+    password: Password
+
+    @model_validator(mode="after")
+    def _has_one_name(self) -> Self:
+        if (self.email is None) == (self.username is None):
+            raise ValueError(msg("either an email or a username is needed"))
+        return self
+
+    @property
+    def identifier(self) -> str:
+        """What the caller goes by."""
+        return self.username or self.email or ""
+
+
+class LoginForm(Input):
+    """A login as the OAuth 2 password flow sends it. What else that flow may send is taken and not used."""
+
+    username: Annotated[str, Field(max_length=254)]
+    password: Password
+    grant_type: Literal["password", ""] | None = None
+    scope: str | None = None
+    client_id: str | None = None
+    client_secret: str | None = None
+
+    @property
+    def identifier(self) -> str:
+        """What the caller goes by."""
+        return self.username
+
+
+class ProfileChange(Input):
+    """The fields of one's profile to change; a new password needs the current one beside it."""
+
+    email: Email | None = None
+    username: Username | None = None
+    full_name: FullName | None = None
+    locale: Locale | None = None
+    timezone: TimeZone | None = None
+    password: NewPassword | None = None
+    current_password: Password | None = None
+
+    @model_validator(mode="after")
+    def _is_allowed(self) -> Self:
+        for name in ("username", "locale", "timezone", "password"):
+            if name in self.model_fields_set and getattr(self, name) is None:
+                raise ValueError(msg("{field} cannot be null", field=name))
+        if self.password is not None and self.current_password is None:
+            raise ValueError(msg("current_password is needed to change the password"))
+        return self
+
+    def columns(self) -> dict[str, Any]:
+        """The changes, passwords aside."""
+        return self.model_dump(exclude_unset=True, exclude={"password", "current_password"})
+
+
+class RefreshRequest(Input):
+    """A refresh token; browsers may leave the body away and send the cookie instead."""
+
+    refresh_token: Annotated[str, Field(max_length=200)] | None = None
+
+
+class Profile(BaseModel):
+    """An account as its owner and admins see it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": 1,
+                    "username": "alice",
+                    "email": "alice@example.com",
+                    "full_name": "Alice Archer",
+                    "role": "user",
+                    "is_active": True,
+                    "locale": "en",
+                    "timezone": "Europe/Berlin",
+                    "created_at": "2026-05-01T09:00:00+00:00",
+                    "updated_at": "2026-05-01T09:00:00+00:00",
+                }
+            ]
+        }
+    )
+
+    id: int
+    username: str
+    email: str | None
+    full_name: str | None
+    role: Role
+    is_active: bool
+    locale: str
+    timezone: str
+    created_at: Instant
+    updated_at: Instant
+
+
+class TokenGrant(BaseModel):
+    """What a login or a refresh gives. `expires_in` is the access token's life in seconds."""
+
+    access_token: str
+    refresh_token: str
+    token_type: Literal["bearer"] = "bearer"  # noqa: S105 - the name of the scheme, no secret.
+    expires_in: int
+    user: Profile
+
+
+class SessionInfo(BaseModel):
+    """One of the caller's sessions."""
+
+    id: int
+    ip_address: str | None
+    user_agent: str | None
+    created_at: Instant
+    last_used_at: Instant
+    expires_at: Instant
+    current: bool
+
+
+class SocketTicket(BaseModel):
+    """A single-use ticket for `/ws?ticket=…`, good for `expires_in` seconds."""
+
+    ticket: str
+    expires_in: int

@@ -1,0 +1,50 @@
+"""The query and the answer of the analytics."""
+
+from datetime import date
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from api.http.fields import Input, Instant
+from core.messages import msg
+
+
+class AnalyticsQuery(Input):
+    """A span of days of creation in UTC, both included; an open end has no bound."""
+
+    start_date: date | None = None
+    end_date: date | None = None
+
+    @model_validator(mode="after")
+    def _runs_forward(self) -> Self:
+        if self.start_date is not None and self.end_date is not None and self.end_date < self.start_date:
+            raise ValueError(msg("end_date is before start_date"))
+        return self
+
+
+class StatusFigures(BaseModel):
+    """How many tasks there are by status."""
+
+    todo: int
+    in_progress: int
+    done: int
+
+
+class Analytics(BaseModel):
+    """Figures that are exact at `as_of`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "by_status": {"todo": 3, "in_progress": 1, "done": 8},
+                    "by_user": {"alice": 12},
+                    "as_of": "2026-05-24T12:00:00+00:00",
+                }
+            ]
+        }
+    )
+
+    by_status: StatusFigures
+    by_user: dict[str, int]
+    as_of: Instant

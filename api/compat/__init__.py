@@ -1,0 +1,1 @@
+"""The routes of an earlier API that had other names."""

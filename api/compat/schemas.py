@@ -1,0 +1,121 @@
+"""Bodies, queries and answers under the names that an earlier API gave them."""
+
+import re
+from datetime import datetime
+from typing import Annotated, Any, Final, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+
+from api.accounts.schemas import Email, FullName, NewPassword, require_strength
+from api.http.fields import AsciiDigits, Input, Instant, PageQuery
+from api.tasks.schemas import Description, TaskOut, Title
+from core.messages import msg
+
+_WITHOUT_ZONE: Final = re.compile(r"(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d)(:\d\d(?:\.\d+)?)?)?", re.ASCII)
+_COLUMNS: Final = {"title": "title", "description": "description", "due_date": "due_at"}
+
+
+def _as_utc(value: object) -> object:
+    """Give a time without a zone the zone UTC, and a day its beginning; whatever else it is, it stays."""
+    found = _WITHOUT_ZONE.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        return value
+    day, minute, seconds = found.groups()
+    return f"{day}T{minute or '00:00'}{seconds or ':00'}Z"
+
+
+DueDate = Annotated[
+    Instant,
+    BeforeValidator(_as_utc),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "description": "A time or a day, in UTC where it names no zone.",
+            "examples": ["2026-05-01T09:00:00", "2026-05-01"],
+        }
+    ),
+]
+CreationDate = Annotated[Any, Field(description="Taken and not used: the server's clock counts.")]
+
+
+class EarlierRegistration(Input):
+    """A new account, whose username is its email."""
+
+    name: FullName
+    email: Email
+    password: NewPassword
+
+    @model_validator(mode="after")
+    def _has_a_strong_password(self) -> Self:
+        require_strength(self.password, self.email, self.name)
+        return self
+
+
+class EarlierUserOut(BaseModel):
+    """An account; its name is the full name or, for want of one, the username."""
+
+    id: int
+    name: str
+    email: str | None
+
+    @classmethod
+    def renamed(cls, profile: dict[str, Any]) -> Self:
+        """Rename a profile."""
+        return cls(id=profile["id"], name=profile["full_name"] or profile["username"], email=profile["email"])
+
+
+class EarlierPageQuery(PageQuery):
+    """Which part of the list to answer."""
+
+    limit: Annotated[int, Field(ge=1, le=100, description="How many items to answer at most."), AsciiDigits] = 10
+
+
+class EarlierTaskInput(Input):
+    """A new task."""
+
+    title: Title
+    description: Description | None = None
+    due_date: DueDate | None = None
+    creation_date: CreationDate = None
+    completed: bool = False
+
+    def columns(self) -> dict[str, Any]:
+        """What was named, under our own names."""
+        return _columns(self) | ({"status": "done"} if self.completed else {})
+
+
+class EarlierTaskChange(Input):
+    """The fields of a task to change; what is left out stays."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"title": "Clean the gutters", "completed": True}]})
+
+    title: Title | None = None
+    description: Description | None = None
+    due_date: DueDate | None = None
+    completed: bool | None = None
+    creation_date: CreationDate = None
+
+    @model_validator(mode="after")
+    def _keeps_what_must_be(self) -> Self:
+        for name in ("title", "completed"):
+            if name in self.model_fields_set and getattr(self, name) is None:
+                raise ValueError(msg("{field} cannot be null", field=name))
+        return self
+
+    def columns(self) -> dict[str, Any]:
+        """What was named, under our own names; `completed` aside, which depends on the status before."""
+        return _columns(self)
+
+
+class EarlierTaskOut(TaskOut):
+    """A task, with two of its times under their earlier names too."""
+
+    # The example of a task would lack them.
+    model_config = ConfigDict(json_schema_extra=None)
+
+    due_date: Instant | None
+    creation_date: Instant
+
+
+def _columns(body: EarlierTaskInput | EarlierTaskChange) -> dict[str, datetime | str | None]:
+    return {_COLUMNS[name]: getattr(body, name) for name in body.model_fields_set & _COLUMNS.keys()}

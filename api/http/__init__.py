@@ -1,0 +1,1 @@
+"""HTTP itself: what the resources of every area are built from."""

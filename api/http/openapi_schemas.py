@@ -1,0 +1,86 @@
+"""The JSON schemas in the API's document, with an example of each, made of the pydantic models."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from pydantic import BaseModel, TypeAdapter
+from pydantic.json_schema import JsonSchemaMode
+
+from api.http.fields import Problem
+from api.http.operation import Operation
+
+Json = dict[str, Any]
+
+_SCHEMAS: Final = "#/components/schemas/"
+_SCALARS: Final = {"string": "…", "integer": 1, "number": 1.5, "boolean": True}
+
+
+class Schemas:
+    """The JSON schemas of all types that operations speak of, and an example of each."""
+
+    def __init__(self, operations: Iterable[Operation]) -> None:
+        kinds: dict[tuple[Any, JsonSchemaMode], TypeAdapter[Any]] = {(Problem, "serialization"): TypeAdapter(Problem)}
+        for operation in operations:
+            for body in operation.bodies.values():
+                kinds[body, "validation"] = TypeAdapter(body)
+            if operation.answer is not None:
+                kinds[operation.answer, "serialization"] = TypeAdapter(operation.answer)
+            for alternative in operation.alternatives.values():
+                kinds[alternative, "serialization"] = TypeAdapter(alternative)
+        # One call for all, so that types of the same name, or of two faces, get names that differ.
+        self._references, shared = TypeAdapter.json_schemas(
+            [(kind, mode, adapter) for (kind, mode), adapter in kinds.items()], ref_template=_SCHEMAS + "{model}"
+        )
+        self.definitions: Json = shared.get("$defs", {})
+
+    def reference(self, kind: Any, mode: JsonSchemaMode) -> Json:
+        """The schema of a type, or where it stands."""
+        return self._references[kind, mode]
+
+    def content(self, kind: Any, mode: JsonSchemaMode) -> Json:
+        """A body or an answer of a type, with an example."""
+        schema = self.reference(kind, mode)
+        return {"schema": schema, "example": self._example(schema, complete=mode == "serialization")}
+
+    def query_parameters(self, query: type[BaseModel]) -> Iterator[Json]:
+        """The parameters that a query is made of; what may be null may be left out."""
+        schema = query.model_json_schema(ref_template=_SCHEMAS + "{model}")
+        self.definitions |= schema.get("$defs", {})
+        for name, field in schema.get("properties", {}).items():
+            given = _never_null(field)
+            parameter: Json = {"name": name, "in": "query", "required": name in schema.get("required", ())}
+            if "description" in given:
+                parameter["description"] = given.pop("description")
+            if given.get("type") == "array":
+                # Several values stand in one, separated by commas.
+                parameter |= {"style": "form", "explode": False}
+            yield parameter | {"schema": given}
+
+    def _example(self, schema: Json, *, complete: bool) -> Any:
+        """Make up what fits a schema: every field of an answer, of a body those that it needs."""
+        if "$ref" in schema:
+            return self._example(self.definitions[schema["$ref"].removeprefix(_SCHEMAS)], complete=complete)
+        if "anyOf" in schema:
+            return self._example(schema["anyOf"][0], complete=complete)
+        given = [
+            *schema.get("examples", ()),
+            *schema.get("enum", ()),
+            *([schema["const"]] if "const" in schema else ()),
+        ]
+        if given:
+            return given[0]
+        match schema.get("type"):
+            case "object":
+                fields = schema.get("properties", {})
+                names = fields if complete else schema.get("required", ())
+                return {name: self._example(fields[name], complete=complete) for name in names}
+            case "array":
+                return [self._example(schema["items"], complete=complete)]
+            case scalar:
+                return _SCALARS.get(str(scalar))
+
+
+def _never_null(field: Json) -> Json:
+    kept = {key: value for key, value in field.items() if key not in {"title", "anyOf"} and value is not None}
+    branches = [branch for branch in field.get("anyOf", ()) if branch != {"type": "null"}]
+    return kept | (branches[0] if len(branches) == 1 else {"anyOf": branches} if branches else {})

@@ -1,0 +1,1 @@
+"""Notifications, and what comes by mail."""

@@ -1,0 +1,1 @@
+"""What operators and readers need: health, the API description and its pages."""

@@ -1,0 +1,1 @@
+"""Tasks: the collection, one task, bulk changes, comments and reminders, files, export and import."""

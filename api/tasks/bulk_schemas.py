@@ -1,0 +1,90 @@
+"""Many changes of tasks in one body."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.http.fields import Identifier, Input
+from api.tasks.schemas import TaskInput, TaskOut, TaskPatch
+from core.services.bulk import Operation
+
+_LARGEST_VERSION = 2**31 - 1
+_MOST_OPERATIONS = 100
+
+Version = Annotated[
+    int, Field(ge=1, le=_LARGEST_VERSION, description="Refuse the operation unless the task has this version.")
+]
+
+
+class CreateOperation(Input):
+    """A task to create."""
+
+    op: Literal["create"]
+    task: TaskInput
+
+    def operation(self) -> Operation:
+        """The same in the domain's words."""
+        return Operation("create", None, self.task.values(), None)
+
+
+class UpdateOperation(Input):
+    """A task to change, with a merge patch."""
+
+    op: Literal["update"]
+    id: Identifier
+    task: TaskPatch
+    version: Version | None = None
+
+    def operation(self) -> Operation:
+        """The same in the domain's words."""
+        return Operation("update", self.id, self.task.values(), self.version)
+
+
+class DeleteOperation(Input):
+    """A task to delete."""
+
+    op: Literal["delete"]
+    id: Identifier
+    version: Version | None = None
+
+    def operation(self) -> Operation:
+        """The same in the domain's words."""
+        return Operation("delete", self.id, {}, self.version)
+
+
+AnyOperation = Annotated[CreateOperation | UpdateOperation | DeleteOperation, Field(discriminator="op")]
+
+
+class BulkRequest(Input):
+    """Operations, carried out in their order; `atomic` makes them all or none."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "operations": [
+                        {"op": "create", "task": {"title": "Clean the gutters"}},
+                        {"op": "update", "id": 7, "task": {"status": "done"}, "version": 2},
+                        {"op": "delete", "id": 8},
+                    ]
+                }
+            ]
+        }
+    )
+
+    operations: Annotated[list[AnyOperation], Field(min_length=1, max_length=_MOST_OPERATIONS)]
+    atomic: bool = False
+
+
+class BulkResult(BaseModel):
+    """What came of one operation: its status, and the task (as it was, if deleted) or the problem document."""
+
+    status: int
+    task: TaskOut | None = None
+    problem: dict[str, Any] | None = None
+
+
+class BulkAnswer(BaseModel):
+    """A result for each operation, in their order."""
+
+    results: list[BulkResult]

@@ -1,0 +1,105 @@
+"""Bodies and answers of what people do around a task: delegate, comment, be reminded, look back."""
+
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from api.http.fields import Identifier, Input, Instant
+from core.messages import msg
+
+_LONGEST_LEAD_SECONDS = 366 * 24 * 3600
+
+Text = Annotated[str, Field(min_length=1, max_length=5000, examples=["The ladder is in the shed."])]
+
+
+class DelegationInput(Input):
+    """Whom to pass a task on to."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"assignee_id": 2, "note": "You know the roof."}]})
+
+    assignee_id: Identifier
+    note: Annotated[str, Field(max_length=1000)] | None = None
+
+
+class DelegationOut(BaseModel):
+    """One step of a task's way: who gave it from whom to whom; null where an account is gone, or nobody had it."""
+
+    id: int
+    actor_id: int | None
+    from_id: int | None
+    to_id: int | None
+    note: str | None
+    created_at: Instant
+
+
+class CommentInput(Input):
+    """What to say."""
+
+    body: Text
+
+
+class CommentOut(BaseModel):
+    """A comment; `user_id` is null where its author's account is gone."""
+
+    id: int
+    task_id: int
+    user_id: int | None
+    body: str
+    created_at: Instant
+    updated_at: Instant
+
+
+class CommentList(BaseModel):
+    """A page of comments, the oldest first."""
+
+    items: list[CommentOut]
+    total: int
+    skip: int
+    limit: int
+
+
+class ReminderInput(Input):
+    """When to remind: at a time, or so many seconds before the deadline."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"seconds_before_due": 3600}]})
+
+    remind_at: Instant | None = None
+    seconds_before_due: Annotated[int, Field(ge=0, le=_LONGEST_LEAD_SECONDS)] | None = None
+
+    @model_validator(mode="after")
+    def _is_one_of_both(self) -> Self:
+        if (self.remind_at is None) == (self.seconds_before_due is None):
+            raise ValueError(msg("either remind_at or seconds_before_due is needed"))
+        return self
+
+
+class ReminderOut(BaseModel):
+    """A reminder. `fires_at` is null while the task has no deadline to count from; `fired_at` until it has fired."""
+
+    id: int
+    task_id: int
+    user_id: int | None
+    remind_at: Instant | None
+    seconds_before_due: int | None
+    fires_at: Instant | None
+    fired_at: Instant | None
+    created_at: Instant
+
+
+class ActivityEntry(BaseModel):
+    """Something that happened to a task; `changes` holds `{"from": …, "to": …}` by field."""
+
+    id: int
+    at: Instant
+    type: str
+    actor_id: int | None
+    changes: dict[str, dict[str, Any]]
+
+
+class ActivityList(BaseModel):
+    """A page of a task's history, the newest entry first."""
+
+    items: list[ActivityEntry]
+    total: int
+    skip: int
+    limit: int

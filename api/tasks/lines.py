@@ -1,0 +1,230 @@
+"""Tasks as lines of a file, JSON lines or CSV: how they are written, and how they are read while they come in.
+
+A spreadsheet takes a cell that begins with one of `= + - @`, tab or carriage return for a formula, so such a cell is
+written with an apostrophe before it, and one apostrophe is taken away when it is read. A cell that has apostrophes
+before such a character by itself gets one more, so that what is read is what was written.
+"""
+
+import csv
+import io
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import falcon
+import orjson
+
+from api.http.bodies import CSV, JSON_LINES, JSON_LINES_ALIAS
+from api.http.validation import JsonText, Pairs, Sent, validate
+from api.tasks.transfer_schemas import READ_ONLY, TaskLine
+from core.errors import FieldError, Invalid
+from core.messages import msg
+from core.services.transfer import Line
+
+MAX_LINE_BYTES: Final = 1024 * 1024
+
+_COLUMNS: Final = (
+    "id",
+    "title",
+    "description",
+    "status",
+    "priority",
+    "due_at",
+    "city",
+    "assignee_id",
+    "group_id",
+    "completed_at",
+    "created_at",
+    "updated_at",
+)
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+_FORMULA: Final = re.compile(r"'*[=+\-@\t\r]")
+_GUARDED: Final = re.compile(r"'+[=+\-@\t\r]")
+
+# A field of CSV that is over at the end of the line; one that is not has an open quote. Nothing here is tried twice.
+_REST_OF_QUOTED: Final = rb'(?:[^"]++|"")*+"[^,]*+'
+_FIELD: Final = rb'(?:"' + _REST_OF_QUOTED + rb'|(?!")[^,]*+)'
+_ALL_CLOSED: Final = re.compile(_FIELD + rb"(?:," + _FIELD + rb")*+")
+_CLOSED_AGAIN: Final = re.compile(_REST_OF_QUOTED + rb"(?:," + _FIELD + rb")*+")
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """How tasks are written: their media type, what stands before the first, and how some of them look."""
+
+    media_type: str
+    head: bytes
+    write: Callable[[Iterable[str]], bytes]
+
+
+def _write_json_lines(tasks: Iterable[str]) -> bytes:
+    return "".join(f"{task}\n" for task in tasks).encode()
+
+
+def _write_table(tasks: Iterable[str]) -> bytes:
+    contents = map(orjson.loads, tasks)
+    return _rows([_cell(content[column]) for column in _COLUMNS] for content in contents)
+
+
+def _cell(value: str | int | None) -> str:
+    text = "" if value is None else str(value)
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def _rows(rows: Iterable[Iterable[str]]) -> bytes:
+    file = io.StringIO(newline="")
+    csv.writer(file).writerows(rows)
+    return file.getvalue().encode()
+
+
+WRITERS: Final = {
+    "jsonl": Writer(JSON_LINES, b"", _write_json_lines),
+    "csv": Writer(f"{CSV}; charset=utf-8", _rows([_COLUMNS]), _write_table),
+}
+
+
+class LineReader(ABC):
+    """Takes a file apart while it comes in, and makes fields of a task out of each line. Blank lines are skipped."""
+
+    def __init__(self) -> None:
+        self._pending = bytearray()
+        self._begin = 1
+        self._ended = 0
+        self._line_start = 0
+
+    def feed(self, chunk: bytes) -> Iterator[Line]:
+        """Take the next part of the file and answer the lines that are complete with it.
+
+        Raises:
+            falcon.HTTPContentTooLarge: where a line is longer than it may be.
+        """
+        *ends, rest = chunk.split(b"\n")
+        for end in ends:
+            self._ended += 1
+            if not self._pending and not end.strip():
+                # A file may be nothing but blank lines, millions of them.
+                self._begin = self._ended + 1
+                continue
+            self._extend(end)
+            if self._is_complete():
+                yield from self._finish_line()
+            else:
+                self._pending += b"\n"
+                self._line_start = len(self._pending)
+        self._extend(rest)
+
+    def end(self) -> Iterator[Line]:
+        """Answer what stands after the last line break, at the end of the file."""
+        yield from self._finish_line()
+
+    @abstractmethod
+    def read(self, text: bytes) -> dict[str, Any]:
+        """Make the writable fields of a task out of a line.
+
+        Raises:
+            Invalid: where it is not one.
+        """
+
+    def _is_complete(self) -> bool:
+        """Whether the task's text is over at this end of a line."""
+        return True
+
+    def _finish_line(self) -> Iterator[Line]:
+        number, text = self._begin, bytes(self._pending)
+        self._pending.clear()
+        self._begin, self._line_start = self._ended + 1, 0
+        if number == 1:
+            text = text.removeprefix(_BYTE_ORDER_MARK)
+        if text.strip():
+            yield Line(number, text)
+
+    def _extend(self, part: bytes) -> None:
+        self._pending += part
+        if len(self._pending) > MAX_LINE_BYTES:
+            raise falcon.HTTPContentTooLarge(
+                description=msg("A line may have at most {limit} bytes.", limit=MAX_LINE_BYTES)
+            )
+
+
+class JsonLinesReader(LineReader):
+    """Reads a JSON document from each line."""
+
+    def read(self, text: bytes) -> dict[str, Any]:
+        """Read a JSON object."""
+        try:
+            content = orjson.loads(text)
+        except orjson.JSONDecodeError:
+            raise _invalid(msg("is no JSON")) from None
+        return _writable(JsonText(text, content))
+
+
+class TableReader(LineReader):
+    """Reads the rows of a CSV table, whose first one names the columns; a quoted cell may go on over several lines."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._columns: list[str] = []
+        self._inside_quotes = False
+
+    def read(self, text: bytes) -> dict[str, Any]:
+        """Read a row; an empty cell counts as one that is not there."""
+        cells = _cells(text)
+        if len(cells) != len(self._columns):
+            raise _invalid(msg("must have as many cells as the header"))
+        return _writable(
+            Pairs({column: _unguarded(cell) for column, cell in zip(self._columns, cells, strict=True) if cell})
+        )
+
+    def _is_complete(self) -> bool:
+        if self._inside_quotes and self._pending.find(b'"', self._line_start) < 0:
+            return False
+        pattern = _CLOSED_AGAIN if self._inside_quotes else _ALL_CLOSED
+        self._inside_quotes = pattern.fullmatch(self._pending, self._line_start) is None
+        return not self._inside_quotes
+
+    def _finish_line(self) -> Iterator[Line]:
+        for line in super()._finish_line():
+            if self._columns:
+                yield line
+            else:
+                self._columns = _read_header(line.text)
+
+
+READERS: Final[dict[str, type[LineReader]]] = {
+    JSON_LINES: JsonLinesReader,
+    JSON_LINES_ALIAS: JsonLinesReader,
+    CSV: TableReader,
+}
+
+
+def _read_header(text: bytes) -> list[str]:
+    names = [name.strip() for name in _cells(text, field="header")]
+    if not set(names) <= TaskLine.model_fields.keys():
+        raise _invalid(msg("can only name {columns}", columns=", ".join(TaskLine.model_fields)), field="header")
+    if len(set(names)) < len(names):
+        raise _invalid(msg("names a column twice"), field="header")
+    return names
+
+
+def _cells(text: bytes, *, field: str = "") -> list[str]:
+    try:
+        (row,) = csv.reader([text.decode()], strict=True)
+    except UnicodeDecodeError:
+        raise _invalid(msg("is no UTF-8"), field=field) from None
+    except csv.Error:
+        raise _invalid(msg("is no row of CSV"), field=field) from None
+    return row
+
+
+def _unguarded(cell: str) -> str:
+    return cell[1:] if _GUARDED.match(cell) else cell
+
+
+def _writable(sent: Sent) -> dict[str, Any]:
+    return validate(TaskLine, sent).model_dump(exclude=set(READ_ONLY))
+
+
+def _invalid(message: str, *, field: str = "") -> Invalid:
+    return Invalid([FieldError(field, message)])

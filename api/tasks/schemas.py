@@ -1,0 +1,255 @@
+"""Bodies, queries and answers of tasks."""
+
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from api.http.fields import Day, Identifier, Input, Instant, PageQuery
+from core.messages import msg
+from core.services.task_lists import BEST_FIRST, NEWEST_FIRST, SORTABLE, SortKey, TaskQuery
+from core.weather import city_key
+
+Status = Literal["todo", "in_progress", "done"]
+Priority = Literal["low", "medium", "high", "urgent"]
+Title = Annotated[str, Field(min_length=1, max_length=255, examples=["Clean the gutters"])]
+Description = Annotated[str, Field(max_length=5000, examples=["Before the rain comes."])]
+City = Annotated[str, Field(min_length=1, max_length=120, examples=["London"])]
+_REQUIRED_VALUES = ("title", "status", "priority")
+
+
+class TaskInput(Input):
+    """The fields of a task that its people write; as a PUT body it replaces them all."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"title": "Clean the gutters", "city": "London", "priority": "high"}]}
+    )
+
+    title: Title
+    description: Description | None = None
+    status: Status = "todo"
+    priority: Priority = "medium"
+    due_at: Instant | None = None
+    city: City | None = None
+    assignee_id: Identifier | None = None
+    group_id: Identifier | None = None
+
+    def values(self) -> dict[str, Any]:
+        """Every writable field."""
+        return self.model_dump()
+
+
+class TaskPatch(Input):
+    """A JSON merge patch: what is named changes, and null clears it."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"status": "done"}]})
+
+    title: Title | None = None
+    description: Description | None = None
+    status: Status | None = None
+    priority: Priority | None = None
+    due_at: Instant | None = None
+    city: City | None = None
+    assignee_id: Identifier | None = None
+    group_id: Identifier | None = None
+
+    @model_validator(mode="after")
+    def _keeps_what_must_be(self) -> Self:
+        for name in _REQUIRED_VALUES:
+            if name in self.model_fields_set and getattr(self, name) is None:
+                raise ValueError(msg("{field} cannot be null", field=name))
+        return self
+
+    def values(self) -> dict[str, Any]:
+        """The fields that the patch names."""
+        return self.model_dump(exclude_unset=True)
+
+
+def _split(value: object) -> object:
+    return value.split(",") if isinstance(value, str) else value
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), tzinfo=UTC)
+
+
+class TaskListQuery(PageQuery):
+    """Filters, order and page of a list of tasks. A date stands for the whole day in UTC."""
+
+    status: Annotated[tuple[Status, ...], BeforeValidator(_split)] | None = None
+    priority: Annotated[tuple[Priority, ...], BeforeValidator(_split)] | None = None
+    user_id: Identifier | None = None
+    assignee_id: Identifier | None = None
+    group_id: Identifier | None = None
+    city: City | None = None
+    q: (
+        Annotated[
+            str,
+            Field(
+                min_length=1,
+                max_length=200,
+                description="Words of the title or the description, from their beginning; quotes, OR and - work.",
+                examples=["gutters -roof"],
+            ),
+        ]
+        | None
+    ) = None
+    overdue: Annotated[bool, Field(description="Whether the deadline has passed and the task is not done.")] | None = (
+        None
+    )
+    created_from: Instant | Day | None = None
+    created_to: Instant | Day | None = None
+    due_from: Instant | Day | None = None
+    due_to: Instant | Day | None = None
+    sort: (
+        Annotated[
+            str,
+            Field(
+                description=f"Columns, separated by commas, `-` before one for descending: {', '.join(SORTABLE)}. "
+                "The newest first by default, and the most relevant with `q`; `relevance` takes `q`.",
+                examples=["-created_at,title"],
+            ),
+        ]
+        | None
+    ) = None
+    cursor: (
+        Annotated[
+            str,
+            Field(max_length=2000, description="The `next_cursor` of the page before; filters and order stay."),
+        ]
+        | None
+    ) = None
+
+    @field_validator("sort")
+    @classmethod
+    def _sorts_by_columns(cls, value: str) -> str:
+        _sort_keys(value)
+        return value
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        if self.cursor is not None and self.skip:
+            raise ValueError(msg("skip and cursor exclude each other"))
+        if self.q is None and any(key.name == "relevance" for key in self._keys()):
+            raise ValueError(msg("relevance takes q"))
+        return self
+
+    def _keys(self) -> tuple[SortKey, ...]:
+        return _sort_keys(self.sort or "") or (NEWEST_FIRST if self.q is None else BEST_FIRST)
+
+    def query(self) -> TaskQuery:
+        """The same in the domain's words."""
+        filters: dict[str, Any] = {
+            "status": None if self.status is None else list(self.status),
+            "priority": None if self.priority is None else list(self.priority),
+            "user_id": self.user_id,
+            "assignee_id": self.assignee_id,
+            "group_id": self.group_id,
+            "q": self.q,
+            "overdue": self.overdue or None,
+            "not_overdue": self.overdue is False or None,
+            "city_key": None if self.city is None else city_key(self.city),
+            "created_from": _beginning(self.created_from),
+            "created_before": _end(self.created_to),
+            "due_from": _beginning(self.due_from),
+            "due_before": _end(self.due_to),
+        }
+        given = {name: value for name, value in filters.items() if value is not None}
+        return TaskQuery(given, self._keys(), self.skip, self.limit, self.cursor)
+
+
+def _sort_keys(text: str) -> tuple[SortKey, ...]:
+    keys = tuple(SortKey(part.removeprefix("-"), descending=part.startswith("-")) for part in text.split(",") if part)
+    names = [key.name for key in keys]
+    if not set(names) <= set(SORTABLE):
+        raise ValueError(msg("can only name {columns}", columns=", ".join(SORTABLE)))
+    if len(set(names)) < len(names):
+        raise ValueError(msg("names a column twice"))
+    return keys
+
+
+def _beginning(value: datetime | date | None) -> datetime | None:
+    return value if value is None or isinstance(value, datetime) else _midnight(value)
+
+
+def _end(value: datetime | date | None) -> datetime | None:
+    """The first instant that is too late: bounds are inclusive, and PostgreSQL counts in microseconds."""
+    if value is None:
+        return None
+    if isinstance(value, datetime):
+        return value + timedelta(microseconds=1)
+    return _midnight(value) + timedelta(days=1)
+
+
+class Weather(BaseModel):
+    """The weather at a task's city when it was fetched: °C, %, m/s."""
+
+    model_config = ConfigDict(extra="allow")
+
+    temperature: float
+    condition: str
+    provider: str
+    fetched_at: Instant
+
+
+class TaskOut(BaseModel):
+    """A task."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": 7,
+                    "title": "Clean the gutters",
+                    "description": None,
+                    "status": "todo",
+                    "priority": "high",
+                    "due_at": None,
+                    "city": "London",
+                    "weather": {
+                        "temperature": 11.4,
+                        "condition": "light rain",
+                        "provider": "open-meteo",
+                        "fetched_at": "2026-05-01T09:00:01+00:00",
+                    },
+                    "weather_status": "ready",
+                    "user_id": 1,
+                    "assignee_id": None,
+                    "group_id": None,
+                    "completed": False,
+                    "completed_at": None,
+                    "created_at": "2026-05-01T09:00:00+00:00",
+                    "updated_at": "2026-05-01T09:00:01+00:00",
+                    "version": 2,
+                }
+            ]
+        }
+    )
+
+    id: int
+    title: str
+    description: str | None
+    status: Status
+    priority: Priority
+    due_at: Instant | None
+    city: str | None
+    weather: Weather | None
+    weather_status: Literal["pending", "ready", "unavailable"] | None
+    user_id: int
+    assignee_id: int | None
+    group_id: int | None
+    completed: bool
+    completed_at: Instant | None
+    created_at: Instant
+    updated_at: Instant
+    version: int
+
+
+class TaskList(BaseModel):
+    """A page of tasks. `total` counts all pages; `next_cursor` leads to the next one, and is null on the last."""
+
+    items: list[TaskOut]
+    total: int
+    skip: int
+    limit: int
+    next_cursor: str | None

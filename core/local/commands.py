@@ -1,0 +1,85 @@
+"""What an operator does from the command line, beside a running system or before it."""
+
+import getpass
+import sys
+from collections.abc import Mapping
+
+from core import db
+from core.config import ConfigurationError, Settings
+from core.errors import Rejected
+from core.local.embedded.environment import complete_environment
+from core.migrations import migrate as run_migrations
+from core.policy import Role
+from core.security import PASSWORD_MAX_LENGTH, PASSWORD_MIN_LENGTH, hash_password
+from core.services import accounts, analytics, mail
+
+_STATEMENT_SECONDS = 600.0
+
+
+def migrate(environ: Mapping[str, str]) -> None:
+    """Bring the schema up to date."""
+    with complete_environment(environ) as (environment, _):
+        settings = Settings.from_environ(environment)
+        done = run_migrations(settings.database_url.get_secret_value())
+    _say(f"migrated: {', '.join(done)}" if done else "nothing to migrate")
+
+
+def make_admin(environ: Mapping[str, str], email: str | None, *, promote: bool) -> None:
+    """Make an admin account, or, where `promote` is asked for, an admin of the account that is there.
+
+    Raises:
+        ConfigurationError: where there is no email, or no password that will do, or the account exists and nobody
+            asked to promote it: it may belong to somebody who registered under that email first.
+    """
+    with complete_environment(environ) as (environment, _):
+        settings = Settings.from_environ(environment)
+        _connect(settings)
+        email = email or settings.admin_email
+        if not email:
+            raise ConfigurationError("Whose account? Give --email, or set ADMIN_EMAIL.")
+        if promote:
+            if not accounts.promote(email, Role.ADMIN):
+                raise ConfigurationError(f"There is no account of {email}.")
+            _say(f"{email} is an admin now")
+            return
+        password = _ask_password(settings)
+        password_hash = hash_password(password, settings.bcrypt_rounds)
+        try:
+            accounts.register(username=email, email=email, full_name=None, password_hash=password_hash, role=Role.ADMIN)
+        except Rejected:
+            raise ConfigurationError(f"{email} has an account; --promote makes it an admin's.") from None
+        _say(f"{email} has an admin account now")
+
+
+def rebuild_analytics(environ: Mapping[str, str]) -> None:
+    """Count all tasks anew."""
+    with complete_environment(environ) as (environment, _):
+        _connect(Settings.from_environ(environment))
+        analytics.rebuild()
+    _say("the analytics are rebuilt")
+
+
+def revive_mails(environ: Mapping[str, str]) -> None:
+    """Try the mails that were given up once more."""
+    with complete_environment(environ) as (environment, _):
+        _connect(Settings.from_environ(environment))
+        revived = mail.revive_mails()
+    _say(f"{revived} mails will be tried again")
+
+
+def _connect(settings: Settings) -> None:
+    db.configure(settings.database_url.get_secret_value(), application="command", statement_seconds=_STATEMENT_SECONDS)
+
+
+def _ask_password(settings: Settings) -> str:
+    if settings.admin_password is not None:
+        password = settings.admin_password.get_secret_value()
+    else:
+        password = getpass.getpass("Password of the admin: ")
+    if not PASSWORD_MIN_LENGTH <= len(password) <= PASSWORD_MAX_LENGTH:
+        raise ConfigurationError(f"A password has {PASSWORD_MIN_LENGTH} to {PASSWORD_MAX_LENGTH} characters.")
+    return password
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")

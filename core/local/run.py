@@ -1,0 +1,164 @@
+"""The whole of Allweather on one machine: its servers where none are given, and the processes of the Procfile."""
+
+import http
+import http.client
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+import psycopg2
+
+from core.config import ConfigurationError, Settings
+from core.local.embedded.environment import complete_environment, refuse_second_run
+from core.local.embedded.process import EmbeddedError, EmbeddedServer
+from core.local.supervisor import NAME, Console, Supervisor, read_procfile
+from core.migrations import migrate
+
+_PROJECT: Final = Path(__file__).resolve().parents[2]
+_PORTS: Final = {"PORT": "8000", "FLOWER_PORT": "5555"}
+_LARGEST_PORT = 65535
+_CARE_SECONDS = 1.0
+_READINESS_SECONDS = 0.2
+_PROBE_SECONDS = 2.0
+
+_BANNER = """
+  Allweather is ready.
+
+    API         http://127.0.0.1:{PORT}/api/v1
+    Documents   http://127.0.0.1:{PORT}/docs and http://127.0.0.1:{PORT}/redoc
+    WebSocket   ws://127.0.0.1:{PORT}/ws
+    Flower      http://127.0.0.1:{FLOWER_PORT}
+
+  To try it, paste this into another terminal:
+
+    API=http://127.0.0.1:{PORT}/api/v1
+    JSON='Content-Type: application/json'
+    ACCOUNT='{{"email": "ada@example.com", "password": "correct horse battery"}}'
+    curl -s $API/auth/register -H "$JSON" -d "$ACCOUNT"
+    TOKEN=$(curl -s $API/auth/login -H "$JSON" -d "$ACCOUNT" | sed 's/.*"access_token" *: *"\\([^"]*\\)".*/\\1/')
+    curl -s $API/tasks -H "Authorization: Bearer $TOKEN" -H "$JSON" -d '{{"title": "Sail", "city": "Lisbon"}}'
+    sleep 2; curl -s $API/tasks -H "Authorization: Bearer $TOKEN"
+
+  Ctrl-C stops everything.
+
+"""
+
+
+def run(environ: Mapping[str, str]) -> None:
+    """Run everything until SIGINT, SIGTERM or SIGHUP asks to stop; at return no process is left.
+
+    Raises ConfigurationError for an environment that cannot work, EmbeddedError where a server of the own data
+    directory cannot run, and KeyboardInterrupt where the wish to stop came before everything was started.
+    """
+    _on_stop_signals(signal.default_int_handler)
+    refuse_second_run(environ)
+    ports = _free_ports(environ)
+    commands = read_procfile(_PROJECT / "Procfile")
+    with complete_environment(environ) as (environment, servers):
+        _migrate(Settings.from_environ(environment))
+        scripts = Path(sys.executable).parent
+        environment |= {
+            **ports,
+            "PUBLIC_URL": environ.get("PUBLIC_URL") or f"http://127.0.0.1:{ports['PORT']}",
+            "PATH": f"{scripts}{os.pathsep}{environ.get('PATH', os.defpath)}",
+            "PYTHONUNBUFFERED": "1",
+        }
+        console = Console(commands)
+        supervisor = Supervisor(commands, environment, _PROJECT, console)
+        _on_stop_signals(supervisor.on_signal)
+        with _beside(_care_for, servers, console), _beside(_announce, ports, console):
+            supervisor.run()
+
+
+def _on_stop_signals(handler: Callable[[int, FrameType | None], object]) -> None:
+    signal.signal(signal.SIGINT, handler)
+    signal.signal(signal.SIGTERM, handler)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup means what it says.
+        signal.signal(signal.SIGHUP, handler)
+
+
+def _free_ports(environ: Mapping[str, str]) -> dict[str, str]:
+    """Answer the ports to use by variable, all of them free at this moment."""
+    ports: dict[str, str] = {}
+    for variable, default in _PORTS.items():
+        port = environ.get(variable) or default
+        if not (port.isascii() and port.isdecimal()) or not 0 < int(port) <= _LARGEST_PORT:
+            raise ConfigurationError(f"{variable}: {port} is no port; it is a number from 1 to {_LARGEST_PORT}.")
+        if port in ports.values() or _is_busy(int(port)):
+            raise ConfigurationError(f"Port {port} is busy; set {variable} to another one.")
+        ports[variable] = port
+    return ports
+
+
+def _is_busy(port: int) -> bool:
+    with socket.socket() as probe:
+        # Connections of a process that has ended do not count, only one that listens, on whatever address.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("", port))
+        except PermissionError:
+            raise ConfigurationError(f"Port {port} needs special rights; choose one above 1023.") from None
+        except OSError:
+            return True
+    return False
+
+
+def _migrate(settings: Settings) -> None:
+    try:
+        done = migrate(settings.database_url.get_secret_value())
+    except psycopg2.OperationalError as error:
+        raise ConfigurationError(f"The database does not answer: {error}") from None
+    if done:
+        sys.stdout.write(f"migrated the database: {', '.join(done)}\n")
+
+
+@contextmanager
+def _beside(task: Callable[..., None], *arguments: object) -> Iterator[None]:
+    """Run `task` in a thread beside the block; its last argument is the event that is set when it must return."""
+    ending = threading.Event()
+    thread = threading.Thread(target=task, args=(*arguments, ending))
+    thread.start()
+    try:
+        yield
+    finally:
+        ending.set()
+        thread.join()
+
+
+def _care_for(servers: Sequence[EmbeddedServer], console: Console, ending: threading.Event) -> None:
+    """Start an embedded server again that has died."""
+    while not ending.wait(_CARE_SECONDS):
+        for server in servers:
+            if server.is_running():
+                continue
+            console.line(NAME, f"{server.title} has ended; starting it again")
+            try:
+                server.start()
+            except EmbeddedError as error:
+                console.line(NAME, str(error))
+
+
+def _announce(ports: Mapping[str, str], console: Console, ending: threading.Event) -> None:
+    """Print the addresses as soon as they answer."""
+    while not ending.wait(_READINESS_SECONDS):
+        if _is_ready(int(ports["PORT"])):
+            console.write(_BANNER.format_map(ports))
+            return
+
+
+def _is_ready(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_PROBE_SECONDS)
+    try:
+        connection.request("GET", "/health/ready")
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
