@@ -6,9 +6,12 @@ path stands in the variable with `_FILE` behind its name, as container platforms
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+
+API_PREFIX: Final = "/api/v1"
+"""Where the API is mounted below `PUBLIC_URL`: the server puts its routes there, and mails link to them."""
 
 MINIMUM_KEY_BYTES = 32
 _FILE_SUFFIX = "_FILE"

@@ -33,6 +33,13 @@ class Page:
     total: int
 
 
+@dataclass(frozen=True, slots=True)
+class CursorPage(Page):
+    """A page with the cursor of the next one, or None where it is the last."""
+
+    next_cursor: str | None
+
+
 def fetch_page(sql: str, parameters: dict[str, Any]) -> Page:
     """Run a query whose one row holds the items of a page and the total."""
     items, total = read(sql, parameters).fetch_exactly_one()

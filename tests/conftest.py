@@ -104,8 +104,8 @@ def enlist(name: str, role: Role = Role.USER) -> Actor:
     profile = accounts.register(
         username=name, email=f"{name}@example.com", full_name=name.title(), password_hash=_PASSWORD_HASH, role=role
     )
-    grant = sessions.open_session(profile["id"], Client("127.0.0.1", "tests"), timedelta(days=1))
-    return Actor(profile["id"], role, grant.session_id)
+    grant = sessions.open_session(profile.id, Client("127.0.0.1", "tests"), timedelta(days=1))
+    return Actor(profile.id, role, grant.session_id)
 
 
 @pytest.fixture

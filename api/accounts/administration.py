@@ -1,157 +1,101 @@
 """The administration of accounts, and what one may do with one's own."""
 
-import orjson
-from falcon.asgi import Request, Response
+from typing import Final
+
+from falcon.asgi import Response
 
 from api.accounts.administration_schemas import (
     AccountChange,
     AccountDeletion,
     AccountExport,
-    AccountList,
     AccountQuery,
-    AuditList,
+    AuditEntry,
     AuditQuery,
 )
-from api.accounts.resources import leave, require_current_password
+from api.accounts.logins import end_login
+from api.accounts.passwords import confirm_password
 from api.accounts.schemas import Profile
-from api.http.auth import Authenticator
-from api.http.operation import document
-from api.http.responses import answer_page
-from api.http.threads import Bridge
-from core.errors import Forbidden
-from core.messages import msg
-from core.policy import Actor, Scope, may_administer
+from api.http.fields import ListOf
+from api.http.operation import operation
+from api.http.resource import Resource
+from api.http.routing import versioned
+from core.policy import Actor, Scope
+from core.representations import Page, Representation
 from core.services import administration, audit
 
 
-def require_admin(req: Request) -> Actor:
-    """The caller, if it is an admin."""
-    actor: Actor = req.context.actor
-    if not may_administer(actor):
-        raise Forbidden(msg("This needs an admin."), code="admin_required")
-    return actor
-
-
-class AccountCollection:
+class AccountCollection(Resource):
     """All accounts, for admins."""
 
-    def __init__(self, bridge: Bridge) -> None:
-        self._bridge = bridge
-
-    @document(
-        summary="List accounts",
-        scope=Scope.ADMIN,
-        query=AccountQuery,
-        answer=(200, AccountList),
-        headers=("X-Total-Count",),
-        errors=(403,),
-        tag="administration",
-    )
-    async def on_get(self, req: Request, resp: Response) -> None:
-        """Answer a page of accounts."""
-        require_admin(req)
-        query: AccountQuery = req.context.query
-        page = await self._bridge.run(
+    @operation(200, ListOf[Profile], tag="administration", scope=Scope.ADMIN, admin=True, headers=("X-Total-Count",))
+    async def on_get(self, query: AccountQuery) -> Page:
+        """List accounts."""
+        return await self.bridge.run(
             administration.list_accounts, query.q, query.role, query.is_active, query.skip, query.limit
         )
-        answer_page(resp, page, query)
 
 
-class AccountItem:
+class AccountItem(Resource):
     """One account, for admins."""
 
-    def __init__(self, bridge: Bridge, authenticator: Authenticator) -> None:
-        self._bridge = bridge
-        self._authenticator = authenticator
+    @operation(200, Profile, tag="administration", scope=Scope.ADMIN, admin=True, errors=(404,))
+    async def on_get(self, user_id: int) -> Representation:
+        """Read an account."""
+        return await self.bridge.run(administration.read_account, user_id)
 
-    @document(
-        summary="Read an account", scope=Scope.ADMIN, answer=(200, Profile), errors=(403, 404), tag="administration"
-    )
-    async def on_get(self, req: Request, resp: Response, user_id: int) -> None:
-        """Answer an account."""
-        require_admin(req)
-        resp.data = orjson.dumps(await self._bridge.run(administration.read_account, user_id))
+    @operation(200, Profile, tag="administration", scope=Scope.ADMIN, admin=True, errors=(404, 409))
+    async def on_patch(self, actor: Actor, user_id: int, body: AccountChange) -> Representation:
+        """Change an account.
 
-    @document(
-        summary="Change an account",
-        scope=Scope.ADMIN,
-        description="Its role, and whether it is active. Either change ends the account's sessions.",
-        body=AccountChange,
-        answer=(200, Profile),
-        errors=(403, 404, 409),
-        tag="administration",
-    )
-    async def on_patch(self, req: Request, resp: Response, user_id: int) -> None:
-        """Change an account."""
-        actor = require_admin(req)
-        changes = req.context.json.columns()
-        profile, ended = await self._bridge.run(administration.change_account, actor, user_id, changes)
-        self._authenticator.forget(ended)
-        resp.data = orjson.dumps(profile)
+        Its role, and whether it is active. Either change ends the account's sessions.
+        """
+        profile, ended = await self.bridge.run(administration.change_account, actor, user_id, body.columns())
+        self.authenticator.forget(ended)
+        return profile
 
-    @document(
-        summary="Delete an account",
-        scope=Scope.ADMIN,
-        description="Its tasks are deleted with it; tasks of others that were assigned to it are assigned to nobody.",
-        answer=(204, None),
-        errors=(403, 404, 409),
-        tag="administration",
-    )
-    async def on_delete(self, req: Request, resp: Response, user_id: int) -> None:
-        """Delete an account."""
-        actor = require_admin(req)
-        self._authenticator.forget(await self._bridge.run(administration.delete_account, actor, user_id))
-        resp.status = 204
+    @operation(204, tag="administration", scope=Scope.ADMIN, admin=True, errors=(404, 409))
+    async def on_delete(self, actor: Actor, user_id: int) -> None:
+        """Delete an account.
+
+        Its tasks are deleted with it; tasks of others that were assigned to it are assigned to nobody.
+        """
+        self.authenticator.forget(await self.bridge.run(administration.delete_account, actor, user_id))
 
 
-class OwnAccount:
-    """What is kept about the caller, and the way out."""
+class OwnAccount(Resource):
+    """What is kept about the caller, and the deletion of it."""
 
-    def __init__(self, bridge: Bridge, authenticator: Authenticator) -> None:
-        self._bridge = bridge
-        self._authenticator = authenticator
-
-    @document(summary="Export one's data", answer=(200, AccountExport), tag="accounts")
-    async def on_get_export(self, req: Request, resp: Response) -> None:
-        """Answer all that is kept about the caller."""
+    @operation(200, AccountExport, tag="accounts")
+    async def on_get_export(self, resp: Response, actor: Actor) -> Representation:
+        """Export one's data."""
+        exported = await self.bridge.run(administration.export_account, actor)
         resp.set_header("Content-Disposition", 'attachment; filename="allweather-export.json"')
-        resp.data = await self._bridge.run(administration.export_account, req.context.actor)
+        return exported
 
-    @document(
-        summary="Delete one's account",
-        description="For good, with all tasks of one's own. The password is asked for once more.",
-        body=AccountDeletion,
-        answer=(204, None),
-        errors=(409,),
-        tag="accounts",
-    )
-    async def on_post_delete(self, req: Request, resp: Response) -> None:
-        """Delete the caller's account."""
-        actor: Actor = req.context.actor
-        body: AccountDeletion = req.context.json
-        await require_current_password(self._bridge, actor, body.current_password)
-        self._authenticator.forget(await self._bridge.run(administration.delete_account, actor, actor.user_id))
-        leave(resp)
+    @operation(204, tag="accounts", errors=(409,))
+    async def on_post_delete(self, resp: Response, actor: Actor, body: AccountDeletion) -> None:
+        """Delete one's account.
+
+        For good, with all tasks of one's own. The password is asked for once more.
+        """
+        await confirm_password(self.bridge, actor, body.current_password)
+        self.authenticator.forget(await self.bridge.run(administration.delete_account, actor, actor.user_id))
+        end_login(resp)
 
 
-class AuditLog:
+class AuditLog(Resource):
     """The audit log, for admins."""
 
-    def __init__(self, bridge: Bridge) -> None:
-        self._bridge = bridge
+    @operation(200, ListOf[AuditEntry], tag="administration", scope=Scope.ADMIN, admin=True, headers=("X-Total-Count",))
+    async def on_get(self, query: AuditQuery) -> Page:
+        """Read the audit log."""
+        return await self.bridge.run(audit.read_audit_log, query.user_id, query.skip, query.limit)
 
-    @document(
-        summary="Read the audit log",
-        scope=Scope.ADMIN,
-        query=AuditQuery,
-        answer=(200, AuditList),
-        headers=("X-Total-Count",),
-        errors=(403,),
-        tag="administration",
-    )
-    async def on_get(self, req: Request, resp: Response) -> None:
-        """Answer a page of the log."""
-        require_admin(req)
-        query: AuditQuery = req.context.query
-        page = await self._bridge.run(audit.read_audit_log, query.user_id, query.skip, query.limit)
-        answer_page(resp, page, query)
+
+ROUTES: Final = [
+    *versioned("/users/me/export", OwnAccount, "export"),
+    *versioned("/users/me/delete", OwnAccount, "delete"),
+    *versioned("/users", AccountCollection),
+    *versioned("/users/{user_id:id}", AccountItem),
+    *versioned("/audit", AuditLog),
+]

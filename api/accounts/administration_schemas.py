@@ -45,15 +45,6 @@ class AccountDeletion(Input):
     current_password: Password
 
 
-class AccountList(BaseModel):
-    """A page of accounts."""
-
-    items: list[Profile]
-    total: int
-    skip: int
-    limit: int
-
-
 class AuditQuery(PageQuery):
     """Whose entries to list; everybody's where it is left out."""
 
@@ -71,15 +62,6 @@ class AuditEntry(BaseModel):
     ip_address: str | None
     request_id: str | None
     details: dict[str, Any]
-
-
-class AuditList(BaseModel):
-    """A page of the audit log, the newest entry first."""
-
-    items: list[AuditEntry]
-    total: int
-    skip: int
-    limit: int
 
 
 class AccountExport(BaseModel):

@@ -1,67 +1,53 @@
 """Personal access tokens: made, listed and revoked by somebody who has logged in."""
 
 from datetime import timedelta
+from typing import Any, Final
 
 import orjson
-from falcon.asgi import Request, Response
+from falcon.asgi import Response
 
 from api.accounts.personal_token_schemas import NewToken, TokenInfo, TokenRequest
-from api.http.auth import Authenticator
-from api.http.idempotency import run_once
-from api.http.operation import document
-from api.http.threads import Bridge
-from core.errors import FieldError, Invalid
-from core.messages import msg
-from core.policy import Scope
-from core.security import TokenIssuer
+from api.http.idempotency import Repeatable
+from api.http.operation import operation
+from api.http.resource import Resource
+from api.http.routing import versioned
+from core.policy import Actor
+from core.representations import Listing
 from core.services import personal_tokens
 
 
-class PersonalTokenCollection:
+class PersonalTokenCollection(Resource):
     """The caller's tokens."""
 
-    def __init__(self, bridge: Bridge, issuer: TokenIssuer) -> None:
-        self._bridge = bridge
-        self._issuer = issuer
+    @operation(201, NewToken, tag="accounts")
+    async def on_post(self, resp: Response, actor: Actor, body: TokenRequest, request: Repeatable) -> dict[str, Any]:
+        """Make a personal access token.
 
-    @document(
-        summary="Make a personal access token",
-        description="For programs, with the scopes they need. It is shown this once, and used as a bearer token.",
-        body=TokenRequest,
-        answer=(201, NewToken),
-        idempotent=True,
-        tag="accounts",
-    )
-    async def on_post(self, req: Request, resp: Response) -> None:
-        """Make a token."""
-        actor = req.context.actor
-        body: TokenRequest = req.context.json
-        if Scope.ADMIN in body.scopes and not actor.is_admin:
-            raise Invalid([FieldError("scopes", msg("may hold admin only for an admin"))])
+        For programs, with the scopes they need. It is shown this once, and used as a bearer token.
+        """
         lifetime = timedelta(days=body.expires_in_days)
-        asked = (body.name, set(body.scopes), lifetime)
-        made = await run_once(self._bridge, req, resp, personal_tokens.create, actor, *asked)
-        resp.status = 201
+        made = await request.run_once(self.bridge, personal_tokens.create, actor, body.name, body.scopes, lifetime)
         resp.set_header("Cache-Control", "no-store")
-        token = {"token": self._issuer.personal_token(actor.user_id, made.id)}
-        resp.data = orjson.dumps(orjson.loads(made.json) | token)
+        described: dict[str, Any] = orjson.loads(made.json)
+        return described | {"token": self.issuer.personal_token(actor.user_id, made.id)}
 
-    @document(summary="List one's personal access tokens", answer=(200, list[TokenInfo]), tag="accounts")
-    async def on_get(self, req: Request, resp: Response) -> None:
-        """Answer the living tokens."""
-        resp.data = orjson.dumps(await self._bridge.run(personal_tokens.list_own, req.context.actor))
+    @operation(200, list[TokenInfo], tag="accounts")
+    async def on_get(self, actor: Actor) -> Listing:
+        """List one's personal access tokens."""
+        return await self.bridge.run(personal_tokens.list_own, actor)
 
 
-class PersonalTokenItem:
+class PersonalTokenItem(Resource):
     """One of the caller's tokens."""
 
-    def __init__(self, bridge: Bridge, authenticator: Authenticator) -> None:
-        self._bridge = bridge
-        self._authenticator = authenticator
+    @operation(204, tag="accounts", errors=(404,))
+    async def on_delete(self, actor: Actor, token_id: int) -> None:
+        """Revoke a personal access token."""
+        await self.bridge.run(personal_tokens.revoke_own, actor, token_id)
+        self.authenticator.forget([token_id])
 
-    @document(summary="Revoke a personal access token", answer=(204, None), errors=(404,), tag="accounts")
-    async def on_delete(self, req: Request, resp: Response, token_id: int) -> None:
-        """End a token."""
-        await self._bridge.run(personal_tokens.revoke_own, req.context.actor, token_id)
-        self._authenticator.forget([token_id])
-        resp.status = 204
+
+ROUTES: Final = [
+    *versioned("/auth/tokens", PersonalTokenCollection),
+    *versioned("/auth/tokens/{token_id:id}", PersonalTokenItem),
+]

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from api.http.fields import Input, Instant, Verbatim
+from api.http.fields import FormInput, Input, Instant, Verbatim
 from core.messages import msg
 from core.passwords import weakness
 from core.policy import Role
@@ -90,6 +90,11 @@ class Registration(Input):
         require_strength(self.password, self.username, self.email, self.full_name)
         return self
 
+    @property
+    def required_username(self) -> str:
+        """The username, or the email where there is none."""
+        return self.username or self.email or ""
+
 
 class Login(Input):
     """A login with an email or a username, either of which may stand in either field."""
@@ -114,7 +119,7 @@ class Login(Input):
         return self.username or self.email or ""
 
 
-class LoginForm(Input):
+class LoginForm(FormInput):
     """A login as the OAuth 2 password flow sends it. What else that flow may send is taken and not used."""
 
     username: Annotated[str, Field(max_length=254)]
@@ -215,10 +220,3 @@ class SessionInfo(BaseModel):
     last_used_at: Instant
     expires_at: Instant
     current: bool
-
-
-class SocketTicket(BaseModel):
-    """A single-use ticket for `/ws?ticket=…`, good for `expires_in` seconds."""
-
-    ticket: str
-    expires_in: int

@@ -1,34 +1,26 @@
 """The analytics."""
 
-from dataclasses import asdict
-
-import orjson
-from falcon.asgi import Request, Response
+from typing import Final
 
 from api.analytics.schemas import Analytics, AnalyticsQuery
-from api.http.operation import document
-from api.http.threads import Bridge
-from core.policy import Scope
+from api.http.operation import operation
+from api.http.resource import Resource
+from api.http.routing import both
+from core.policy import Actor, Scope
 from core.services import analytics
+from core.services.analytics import Figures
 
 
-class AnalyticsSummary:
+class AnalyticsSummary(Resource):
     """Figures of the caller's tasks; of everyone's for an admin."""
 
-    def __init__(self, bridge: Bridge) -> None:
-        self._bridge = bridge
+    @operation(200, Analytics, tag="analytics", scope=Scope.ANALYTICS_READ)
+    async def on_get(self, actor: Actor, query: AnalyticsQuery) -> Figures:
+        """Count tasks by status and by user.
 
-    @document(
-        summary="Count tasks by status and by user",
-        scope=Scope.ANALYTICS_READ,
-        description="Exact at the moment of the answer: rollups plus all that has changed since they were made.",
-        query=AnalyticsQuery,
-        answer=(200, Analytics),
-        tag="analytics",
-    )
-    async def on_get(self, req: Request, resp: Response) -> None:
-        """Answer the figures of a span of days."""
-        actor = req.context.actor
-        span: AnalyticsQuery = req.context.query
-        figures = await self._bridge.run(analytics.read_figures, actor, span.start_date, span.end_date)
-        resp.data = orjson.dumps(asdict(figures))
+        Exact at the moment of the answer: rollups plus all that has changed since they were made.
+        """
+        return await self.bridge.run(analytics.read_figures, actor, query.start_date, query.end_date)
+
+
+ROUTES: Final = both("/analytics", AnalyticsSummary)

@@ -33,12 +33,3 @@ class FeedbackOut(BaseModel):
     rating: Rating
     message: str | None
     created_at: Instant
-
-
-class FeedbackList(BaseModel):
-    """A page of feedback, the newest first."""
-
-    items: list[FeedbackOut]
-    total: int
-    skip: int
-    limit: int

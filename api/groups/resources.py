@@ -1,122 +1,79 @@
 """Groups and their members."""
 
-from falcon.asgi import Request, Response
+from typing import Final
 
-from api.groups.schemas import GroupInput, GroupList, GroupOut, MemberInput
-from api.http.fields import PageQuery
-from api.http.idempotency import create
-from api.http.operation import document
-from api.http.responses import answer_page
-from api.http.threads import Bridge
-from core.policy import Scope
+from api.groups.schemas import GroupInput, GroupOut, MemberInput
+from api.http.fields import ListOf, PageQuery
+from api.http.idempotency import Repeatable
+from api.http.operation import operation
+from api.http.resource import Resource
+from api.http.routing import versioned
+from core.policy import Actor, Scope
+from core.representations import Page, Representation
 from core.services import groups
 
 
-class GroupCollection:
+class GroupCollection(Resource):
     """The groups that the caller belongs to, or all for an admin."""
 
-    def __init__(self, bridge: Bridge) -> None:
-        self._bridge = bridge
+    @operation(201, GroupOut, tag="groups", scope=Scope.TASKS_WRITE, headers=("Location",), errors=(403,))
+    async def on_post(self, actor: Actor, body: GroupInput, request: Repeatable) -> Representation:
+        """Make a group.
 
-    @document(
-        summary="Make a group",
-        scope=Scope.TASKS_WRITE,
-        description="For managers and admins, who become its first manager.",
-        body=GroupInput,
-        answer=(201, GroupOut),
-        headers=("Location",),
-        errors=(403,),
-        idempotent=True,
-        tag="groups",
-    )
-    async def on_post(self, req: Request, resp: Response) -> None:
-        """Make a group."""
-        await create(self._bridge, req, resp, groups.create_group, req.context.actor, req.context.json.name)
+        For managers and admins, who become its first manager.
+        """
+        return await request.run_once(self.bridge, groups.create_group, actor, body.name)
 
-    @document(
-        summary="List groups",
-        scope=Scope.TASKS_READ,
-        query=PageQuery,
-        answer=(200, GroupList),
-        headers=("X-Total-Count",),
-        tag="groups",
-    )
-    async def on_get(self, req: Request, resp: Response) -> None:
-        """Answer a page of groups."""
-        query: PageQuery = req.context.query
-        page = await self._bridge.run(groups.list_groups, req.context.actor, query.skip, query.limit)
-        answer_page(resp, page, query)
+    @operation(200, ListOf[GroupOut], tag="groups", scope=Scope.TASKS_READ, headers=("X-Total-Count",))
+    async def on_get(self, actor: Actor, query: PageQuery) -> Page:
+        """List groups."""
+        return await self.bridge.run(groups.list_groups, actor, query.skip, query.limit)
 
 
-class GroupItem:
+class GroupItem(Resource):
     """One group."""
 
-    def __init__(self, bridge: Bridge) -> None:
-        self._bridge = bridge
+    @operation(200, GroupOut, tag="groups", scope=Scope.TASKS_READ, errors=(404,))
+    async def on_get(self, actor: Actor, group_id: int) -> Representation:
+        """Read a group."""
+        return await self.bridge.run(groups.read_group, actor, group_id)
 
-    @document(summary="Read a group", scope=Scope.TASKS_READ, answer=(200, GroupOut), errors=(404,), tag="groups")
-    async def on_get(self, req: Request, resp: Response, group_id: int) -> None:
-        """Answer a group."""
-        resp.data = (await self._bridge.run(groups.read_group, req.context.actor, group_id)).json.encode()
+    @operation(200, GroupOut, tag="groups", scope=Scope.TASKS_WRITE, errors=(403, 404))
+    async def on_patch(self, actor: Actor, group_id: int, body: GroupInput) -> Representation:
+        """Rename a group."""
+        return await self.bridge.run(groups.rename_group, actor, group_id, body.name)
 
-    @document(
-        summary="Rename a group",
-        scope=Scope.TASKS_WRITE,
-        body=GroupInput,
-        answer=(200, GroupOut),
-        errors=(403, 404),
-        tag="groups",
-    )
-    async def on_patch(self, req: Request, resp: Response, group_id: int) -> None:
-        """Give a group another name."""
-        actor, name = req.context.actor, req.context.json.name
-        resp.data = (await self._bridge.run(groups.rename_group, actor, group_id, name)).json.encode()
+    @operation(204, tag="groups", scope=Scope.TASKS_WRITE, errors=(403, 404))
+    async def on_delete(self, actor: Actor, group_id: int) -> None:
+        """Delete a group.
 
-    @document(
-        summary="Delete a group",
-        scope=Scope.TASKS_WRITE,
-        description="Its tasks stay with their owners and assignees.",
-        answer=(204, None),
-        errors=(403, 404),
-        tag="groups",
-    )
-    async def on_delete(self, req: Request, resp: Response, group_id: int) -> None:
-        """Delete a group."""
-        await self._bridge.run(groups.delete_group, req.context.actor, group_id)
-        resp.status = 204
+        Its tasks stay with their owners and assignees.
+        """
+        await self.bridge.run(groups.delete_group, actor, group_id)
 
 
-class GroupMemberItem:
-    """Somebody's place in a group."""
+class GroupMemberItem(Resource):
+    """Somebody's membership of a group."""
 
-    def __init__(self, bridge: Bridge) -> None:
-        self._bridge = bridge
+    @operation(200, GroupOut, tag="groups", scope=Scope.TASKS_WRITE, body_optional=True, errors=(403, 404))
+    async def on_put(self, actor: Actor, group_id: int, user_id: int, body: MemberInput) -> Representation:
+        """Put somebody into a group.
 
-    @document(
-        summary="Put somebody into a group",
-        scope=Scope.TASKS_WRITE,
-        description="Or change whether they manage it.",
-        body=MemberInput,
-        body_optional=True,
-        answer=(200, GroupOut),
-        errors=(403, 404),
-        tag="groups",
-    )
-    async def on_put(self, req: Request, resp: Response, group_id: int, user_id: int) -> None:
-        """Put somebody into a group."""
-        actor, is_manager = req.context.actor, req.context.json.is_manager
-        group = await self._bridge.run(groups.put_member, actor, group_id, user_id, is_manager=is_manager)
-        resp.data = group.json.encode()
+        Or change whether they manage it.
+        """
+        return await self.bridge.run(groups.put_member, actor, group_id, user_id, is_manager=body.is_manager)
 
-    @document(
-        summary="Take somebody out of a group",
-        scope=Scope.TASKS_WRITE,
-        description="Anybody may leave.",
-        answer=(204, None),
-        errors=(403, 404),
-        tag="groups",
-    )
-    async def on_delete(self, req: Request, resp: Response, group_id: int, user_id: int) -> None:
-        """Take somebody out of a group."""
-        await self._bridge.run(groups.remove_member, req.context.actor, group_id, user_id)
-        resp.status = 204
+    @operation(204, tag="groups", scope=Scope.TASKS_WRITE, errors=(403, 404))
+    async def on_delete(self, actor: Actor, group_id: int, user_id: int) -> None:
+        """Take somebody out of a group.
+
+        Anybody may leave.
+        """
+        await self.bridge.run(groups.remove_member, actor, group_id, user_id)
+
+
+ROUTES: Final = [
+    *versioned("/groups", GroupCollection),
+    *versioned("/groups/{group_id:id}", GroupItem),
+    *versioned("/groups/{group_id:id}/members/{user_id:id}", GroupMemberItem),
+]

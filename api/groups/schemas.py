@@ -40,12 +40,3 @@ class GroupOut(BaseModel):
     created_at: Instant
     updated_at: Instant
     members: list[Member]
-
-
-class GroupList(BaseModel):
-    """A page of groups, the oldest first."""
-
-    items: list[GroupOut]
-    total: int
-    skip: int
-    limit: int

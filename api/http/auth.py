@@ -15,7 +15,7 @@ from falcon.asgi import Request, Response, WebSocket
 from api.http.threads import Bridge
 from core.errors import Forbidden, Unauthenticated
 from core.messages import msg
-from core.policy import Actor, Scope, missing_scope
+from core.policy import Actor, Scope, may_administer, missing_scope
 from core.security import AccessClaims, TokenIssuer, is_personal
 from core.services import personal_tokens, sessions
 
@@ -135,7 +135,19 @@ async def require_actor(req: Request) -> Actor:
     if context.claims is None:
         raise context.claims_failure or Unauthenticated(msg("An access token is needed."), code="token_missing")
     actor: Actor = await context.authenticator.actor(context.claims)
+    # Failures are worded in the language of the caller's profile, so the request keeps the caller.
+    context.actor = actor
     return actor
+
+
+def require_admin(actor: Actor) -> None:
+    """Refuse whoever is no admin.
+
+    Raises:
+        Forbidden: with code `admin_required`.
+    """
+    if not may_administer(actor):
+        raise Forbidden(msg("This needs an admin."), code="admin_required")
 
 
 def require_scope(actor: Actor, scope: Scope | None) -> None:

@@ -1,9 +1,10 @@
-"""How a body is read: counted while it comes in, and refused where it is no JSON or no form at all.
+"""How a request's body is read: counted while it comes in, and refused where it is neither JSON nor a form.
 
-What comes of it is held against a schema by `api.http.validation`.
+`api.http.validation` holds the result against a schema.
 """
 
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import falcon
@@ -12,6 +13,7 @@ import orjson
 from falcon.asgi.multipart import MultipartForm
 from falcon.media import BaseHandler, Handlers, MultipartFormHandler
 from falcon.typing import AsyncReadableIO
+from pydantic import BaseModel
 
 from api.http.validation import JsonText, Pairs
 from core.messages import msg
@@ -24,15 +26,68 @@ JSON_LINES_ALIAS: Final = "application/jsonl"
 CSV: Final = "text/csv"
 MULTIPART: Final = falcon.MEDIA_MULTIPART
 
-# A form holds a name and a password; taking one apart costs far more for each byte than JSON does.
+# A form holds a name and a password, and parsing it costs far more for each byte than parsing JSON does.
 _MAX_FORM_BYTES: Final = 64 * 1024
 
-# What stands around a file in a form: boundaries and headers.
+# The boundaries and headers around a file in a form.
 _FRAME_BYTES: Final = 64 * 1024
 
 
+@dataclass(frozen=True, slots=True)
+class RawBody:
+    """Marks a `body` that the responder reads by itself, as in `Annotated[StreamedBody, RawBody(...)]`.
+
+    Args:
+        schemas: What the body is like, by media type. It is held against nothing but the media type.
+        read: Makes the argument out of the request.
+    """
+
+    schemas: Mapping[str, type[BaseModel]]
+    read: Callable[["falcon.asgi.Request"], Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamedBody:
+    """A body that is read while it comes in, with its media type in lower case."""
+
+    media_type: str
+    request: "falcon.asgi.Request"
+
+    @classmethod
+    async def of(cls, req: "falcon.asgi.Request") -> "StreamedBody":
+        """The body of a request, of which nothing has been read yet."""
+        return cls(str(req.content_type), req)
+
+    def chunks(self, max_bytes: int) -> AsyncIterator[bytes]:
+        """Read the body as `read_chunks()` does."""
+        return read_chunks(self.request, max_bytes)
+
+
+async def read_form(req: "falcon.asgi.Request") -> MultipartForm:
+    """The form with files that a request has, whose parts are still to be read."""
+    form: MultipartForm = await req.get_media()
+    return form
+
+
+def expect_media_type(req: "falcon.asgi.Request", known: Collection[str]) -> str:
+    """Return the media type of a request's body, in lower case; without one it counts as JSON.
+
+    Raises:
+        falcon.HTTPUnsupportedMediaType: where it is none of the `known` ones.
+    """
+    named, separator, parameters = (req.content_type or JSON).partition(";")
+    media_type = named.strip().lower()
+    if media_type not in known:
+        raise falcon.HTTPUnsupportedMediaType(
+            description=msg("The body must be one of: {types}.", types=", ".join(known))
+        )
+    # Falcon looks its handlers up by the exact text, while media types are the same in either case.
+    req.content_type = media_type + separator + parameters if media_type == MULTIPART else media_type
+    return media_type
+
+
 class JsonHandler(BaseHandler):
-    """Reads JSON of at most `max_bytes`; NaN, lone surrogates and bottomless nesting are no JSON."""
+    """Reads JSON of at most `max_bytes`; NaN, lone surrogates and too deep nesting are not JSON."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes

@@ -3,8 +3,9 @@
 `type` is a name, not an address: it says the same as `code`.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Annotated, Any, Final
 
 import falcon
 import falcon.asgi
@@ -14,6 +15,7 @@ from falcon.asgi import Request, Response, WebSocket
 from peewee import IntegrityError, InterfaceError, OperationalError
 from psycopg2.errors import ForeignKeyViolation
 
+from api.http.call import Call, FromRequest
 from api.http.languages import reader_language
 from core.errors import (
     Conflict,
@@ -114,11 +116,11 @@ def problem(
         "request_id": request_id,
     }
     if errors:
-        document["errors"] = say(errors, language)
+        document["errors"] = describe_fields(errors, language)
     return document
 
 
-def say(errors: Sequence[FieldError], language: str) -> list[dict[str, str]]:
+def describe_fields(errors: Sequence[FieldError], language: str) -> list[dict[str, str]]:
     """Tell in the reader's language what is wrong with which field."""
     return [{"field": error.field, "message": translate(error.message, language)} for error in errors]
 
@@ -138,6 +140,14 @@ def describe_failure(req: Request, failure: Failure) -> dict[str, Any]:
     errors = failure.errors if isinstance(failure, Invalid) else ()
     document = _describe(req, status, failure.stable_code, failure.detail, errors)
     return document if failure.at is None else document | {"operation": failure.at}
+
+
+def _describer(call: Call) -> Callable[[Failure], dict[str, Any]]:
+    return partial(describe_failure, call.request)
+
+
+FailureDescriber = Annotated[Callable[[Failure], dict[str, Any]], FromRequest(_describer)]
+"""Makes the problem document of a failure that is a part of a result instead of being the response."""
 
 
 async def _answer_failure(

@@ -6,7 +6,7 @@ so a type that takes text, such as a time or a whole number, says here which tex
 
 import re
 from datetime import UTC, date, datetime
-from typing import Annotated, Final
+from typing import Annotated, Final, Generic, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 
@@ -32,6 +32,10 @@ class Input(BaseModel):
     """What a client sends: nothing unknown in it, no space around its texts, and never shown in an error."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True, hide_input_in_errors=True, allow_inf_nan=False)
+
+
+class FormInput(Input):
+    """What a client sends as a URL-encoded form."""
 
 
 def _parse_instant(value: object) -> datetime:
@@ -90,7 +94,7 @@ Verbatim = StringConstraints(strip_whitespace=False)
 
 
 class PageQuery(Input):
-    """Which part of a list to answer."""
+    """Which part of a list to return."""
 
     skip: Annotated[
         int, Field(ge=0, le=_LARGEST_SKIP, description="How many items to leave out at the beginning."), AsciiDigits
@@ -98,6 +102,18 @@ class PageQuery(Input):
     limit: Annotated[
         int, Field(ge=1, le=_PAGE_LENGTH, description="How many items to answer at most."), AsciiDigits
     ] = _PAGE_LENGTH
+
+
+_Item = TypeVar("_Item")
+
+
+class ListOf(BaseModel, Generic[_Item]):
+    """A page of a list. `total` counts the items of all pages."""
+
+    items: list[_Item]
+    total: int
+    skip: int
+    limit: int
 
 
 class ProblemField(BaseModel):

@@ -1,75 +1,89 @@
-"""Requests that create something: their answer, and the key that makes them safe to repeat."""
+"""The `Idempotency-Key` of a request, under which it may be repeated and is carried out only once."""
 
 import hashlib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Annotated, Final, ParamSpec
 
-from falcon.asgi import Request, Response
+from falcon.asgi import Response
 
+from api.http.call import Call, FromRequest
 from api.http.threads import Bridge
+from core.config import API_PREFIX
 from core.errors import FieldError, Invalid
 from core.messages import msg
 from core.representations import Representation
 from core.services import idempotency
-from core.services.idempotency import Claim
+from core.services.idempotency import Claim, KeyReused
 
-VERSION_PREFIX: Final = "/api/v1"
+_Parameters = ParamSpec("_Parameters")
 
+_HEADER: Final = "Idempotency-Key"
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """One of several steps of a request whose body is streamed: where it begins, and the bytes that it is made of."""
+class IdempotentRequest:
+    """A request that may be repeated under its key. Without a key (None) it is carried out each time.
 
-    position: int
-    content: bytes
-
-
-async def create(
-    bridge: Bridge,
-    req: Request,
-    resp: Response,
-    function: Callable[..., Representation],
-    *args: Any,
-    part: Part | None = None,
-) -> Representation:
-    """Create what `function(*args)` does, once for an `Idempotency-Key`, and answer 201 with its address."""
-    document = await run_once(bridge, req, resp, function, *args, part=part)
-    resp.status = 201
-    resp.location = f"{req.path}/{document.id}"
-    resp.data = document.json.encode()
-    return document
-
-
-async def run_once(
-    bridge: Bridge,
-    req: Request,
-    resp: Response,
-    function: Callable[..., Representation],
-    *args: Any,
-    part: Part | None = None,
-) -> Representation:
-    """Run `function(*args)`, or where the request repeats one of the same key, answer what came of that one.
-
-    A request that takes several steps is repeated step by step: those that were done are not done again.
+    `content` is the digest of what it asks for; a repetition must ask for the same.
     """
-    key = req.get_header("Idempotency-Key")
-    if key is None:
-        return await bridge.run(function, *args)
-    if not _KEY.fullmatch(key):
-        raise Invalid([FieldError("Idempotency-Key", msg("must be 1 to 255 visible ASCII characters"))])
-    route = f"{req.method} {req.path.removeprefix(VERSION_PREFIX)}"
-    content = req.context.json.model_dump_json().encode() if part is None else part.content
-    claim = Claim(
-        user_id=req.context.actor.user_id,
-        route=route if part is None else f"{route} from {part.position}",
-        key=key,
-        fingerprint=hashlib.sha256(content).digest(),
-    )
-    outcome = await bridge.run(idempotency.once, claim, function, *args)
-    if outcome.is_replay:
-        resp.set_header("Idempotency-Replayed", "true")
-    return outcome.document
+
+    user_id: int
+    route: str
+    key: str | None
+    content: bytes
+    response: Response
+
+    def step(self, position: int, content: bytes) -> "IdempotentRequest":
+        """One of several steps of a request whose body is streamed: where it begins, and the bytes it is made of.
+
+        Steps are repeated one by one: those that were done are not done again.
+        """
+        return replace(self, route=f"{self.route} from {position}", content=_digest(content))
+
+    async def run_once(
+        self,
+        bridge: Bridge,
+        function: Callable[_Parameters, Representation],
+        *args: _Parameters.args,
+        **kwargs: _Parameters.kwargs,
+    ) -> Representation:
+        """Run a use case; where the request repeats one of the same key, return what that one returned.
+
+        Raises:
+            Invalid: with code `idempotency_key_reused` where the key came with another request before.
+            Conflict: with code `idempotency_key_in_use` while another request with this key is being served.
+        """
+        if self.key is None:
+            return await bridge.run(function, *args, **kwargs)
+        claim = Claim(self.user_id, self.route, self.key, self.content)
+        try:
+            outcome = await bridge.run(idempotency.once, claim, function, *args, **kwargs)
+        except KeyReused as failure:
+            raise Invalid([FieldError(_HEADER, failure.detail)], code=failure.stable_code) from None
+        if outcome.is_replay:
+            self.response.set_header("Idempotency-Replayed", "true")
+        return outcome.representation
+
+
+def _of_call(call: Call) -> IdempotentRequest:
+    if call.actor is None:
+        raise TypeError("Only an operation with a caller can be repeated under a key.")
+    request = call.request
+    key = request.get_header(_HEADER)
+    if key is not None and not _KEY.fullmatch(key):
+        raise Invalid([FieldError(_HEADER, msg("must be 1 to 255 visible ASCII characters"))])
+    # The digest is needed only where there is a key. A body that is read as a stream is compared step by step.
+    content = _digest(call.body.model_dump_json().encode()) if key and hasattr(call.body, "model_dump_json") else b""
+    route = f"{request.method} {request.path.removeprefix(API_PREFIX)}"
+    return IdempotentRequest(call.actor.user_id, route, key, content, call.response)
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.sha256(content).digest()
+
+
+Repeatable = Annotated[IdempotentRequest, FromRequest(_of_call, headers=(_HEADER,), errors=(409,))]
+"""The request, to be carried out once under its `Idempotency-Key`."""

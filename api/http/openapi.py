@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, made of what the responders say of themselves (`api.http.operation`)."""
+"""The OpenAPI 3.1 description of the API, made of the declarations of its operations (`api.http.operation`)."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -10,8 +10,8 @@ import falcon
 from api.http.errors import PROBLEM, problem
 from api.http.fields import LARGEST_ID, Problem
 from api.http.openapi_schemas import Json, Schemas
-from api.http.operation import Operation, is_unlisted, operation_of
-from api.http.routing import Responder, Route
+from api.http.operation import Operation, Responder, operation_of
+from api.http.routing import MappedPath
 from core import __version__
 
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -27,7 +27,6 @@ are the same resources, except that `GET /tasks` answers a bare array. Every GET
 slash never matters. Live events come over the WebSocket `/ws`.
 """
 
-_PRECONDITION_FAILED: Final = 412
 _IF_MATCH: Final[Json] = {
     "name": "If-Match",
     "in": "header",
@@ -73,7 +72,7 @@ HEADERS: Final[dict[str, Json]] = {
     },
     "X-Total-Count": {"description": "How many there are on all pages.", "schema": _COUNT, "example": 250},
 }
-_ON_EVERY_ANSWER: Final = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "X-Request-ID")
+_ON_EVERY_RESPONSE: Final = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "X-Request-ID")
 
 
 @dataclass(frozen=True)
@@ -112,22 +111,12 @@ def _security(operation: Operation) -> list[dict[str, list[str]]]:
     return [{"bearer": scopes}, {"password": []}]
 
 
-def undocumented(routes: Iterable[Route]) -> list[str]:
-    """The routes, as `GET /path`, that neither say what they do nor are left out of the document on purpose."""
-    return [
-        f"{method} {route.path}"
-        for route in routes
-        for method, responder in _responders(route)
-        if operation_of(responder) is None and not is_unlisted(responder)
-    ]
-
-
-def build_document(app_name: str, routes: Iterable[Route]) -> Json:
-    """Build the document of all routes that say what they do."""
+def build_description(app_name: str, mapped_paths: Iterable[MappedPath]) -> Json:
+    """Build the description of all operations under these paths."""
     operations = [
-        (route.path, method, operation)
-        for route in routes
-        for method, responder in _responders(route)
+        (mapped.path, method, operation)
+        for mapped in mapped_paths
+        for method, responder in _responders(mapped)
         if (operation := operation_of(responder)) is not None
     ]
     schemas = Schemas(operation for _, _, operation in operations)
@@ -155,8 +144,8 @@ def build_document(app_name: str, routes: Iterable[Route]) -> Json:
     }
 
 
-def _responders(route: Route) -> Iterator[tuple[str, Responder]]:
-    return ((method, route.responders[method]) for method in _METHODS if method in route.responders)
+def _responders(mapped: MappedPath) -> Iterator[tuple[str, Responder]]:
+    return ((method, mapped.responders[method]) for method in _METHODS if method in mapped.responders)
 
 
 def _describe(path: str, method: str, operation: Operation, schemas: Schemas) -> Json:
@@ -171,7 +160,7 @@ def _describe(path: str, method: str, operation: Operation, schemas: Schemas) ->
             *schemas.query_parameters(operation.query),
             *_header_parameters(operation),
         ],
-        "responses": {str(operation.status): _describe_answer(operation, schemas)}
+        "responses": {str(operation.status): _describe_success(operation, schemas)}
         | {str(status): {"$ref": f"#/components/responses/{_failure_name(status)}"} for status in _failures(operation)},
     }
     if operation.bodies:
@@ -189,32 +178,27 @@ def _path_parameters(path: str) -> Iterator[Json]:
 
 
 def _header_parameters(operation: Operation) -> Iterator[Json]:
-    if operation.idempotent:
-        yield _IDEMPOTENCY_KEY
-    if _PRECONDITION_FAILED in operation.errors:
-        yield _IF_MATCH
+    return (header for header in (_IDEMPOTENCY_KEY, _IF_MATCH) if header["name"] in operation.request_headers)
 
 
-def _describe_answer(operation: Operation, schemas: Schemas) -> Json:
-    answer: Json = {
+def _describe_success(operation: Operation, schemas: Schemas) -> Json:
+    success: Json = {
         "description": _phrase(operation.status),
-        "headers": _header_references((*operation.headers, *_ON_EVERY_ANSWER)),
+        "headers": _header_references((*operation.headers, *_ON_EVERY_RESPONSE)),
     }
-    if operation.answer is not None:
-        kinds = {operation.media_type: operation.answer, **operation.alternatives}
-        answer["content"] = {name: schemas.content(kind, "serialization") for name, kind in kinds.items()}
-    return answer
+    if operation.returns is not None:
+        kinds = {operation.media_type: operation.returns, **operation.alternatives}
+        success["content"] = {name: schemas.content(kind, "serialization") for name, kind in kinds.items()}
+    return success
 
 
 def _failures(operation: Operation) -> list[int]:
-    """The failures of an operation: its own, and those that follow from what else it says."""
+    """The failures of an operation: its own, and those that follow from the rest of its declaration."""
     implied = {422, 429, 503}
     if not operation.public:
         implied |= {401, 403}
     if operation.bodies:
         implied |= {400, 413, 415}
-    if operation.idempotent:
-        implied.add(409)
     return sorted(implied | set(operation.errors))
 
 
@@ -225,7 +209,7 @@ def _describe_failure(status: int, schemas: Schemas) -> Json:
         example["errors"] = [{"field": field, "message": message} for field, message in failure.errors]
     return {
         "description": _phrase(status),
-        "headers": _header_references((*failure.headers, *_ON_EVERY_ANSWER)),
+        "headers": _header_references((*failure.headers, *_ON_EVERY_RESPONSE)),
         "content": {PROBLEM: {"schema": schemas.reference(Problem, "serialization"), "example": example}},
     }
 

@@ -1,10 +1,11 @@
 """The JSON schemas in the API's document, with an example of each, made of the pydantic models."""
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from pydantic import BaseModel, TypeAdapter
-from pydantic.json_schema import JsonSchemaMode
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 
 from api.http.fields import Problem
 from api.http.operation import Operation
@@ -12,7 +13,16 @@ from api.http.operation import Operation
 Json = dict[str, Any]
 
 _SCHEMAS: Final = "#/components/schemas/"
+_LIST_OF: Final = re.compile(r"ListOf\[(\w+?)(?:Out|Entry)?\]")
 _SCALARS: Final = {"string": "…", "integer": 1, "number": 1.5, "boolean": True}
+
+
+class _SchemaGenerator(GenerateJsonSchema):
+    """Names the schema of a page after its items: `ListOf[CommentOut]` is `CommentList`."""
+
+    def normalize_name(self, name: str) -> str:
+        """Make the name of a component."""
+        return super().normalize_name(_LIST_OF.sub(r"\1List", name))
 
 
 class Schemas:
@@ -23,13 +33,15 @@ class Schemas:
         for operation in operations:
             for body in operation.bodies.values():
                 kinds[body, "validation"] = TypeAdapter(body)
-            if operation.answer is not None:
-                kinds[operation.answer, "serialization"] = TypeAdapter(operation.answer)
+            if operation.returns is not None:
+                kinds[operation.returns, "serialization"] = TypeAdapter(operation.returns)
             for alternative in operation.alternatives.values():
                 kinds[alternative, "serialization"] = TypeAdapter(alternative)
         # One call for all, so that types of the same name, or of two faces, get names that differ.
         self._references, shared = TypeAdapter.json_schemas(
-            [(kind, mode, adapter) for (kind, mode), adapter in kinds.items()], ref_template=_SCHEMAS + "{model}"
+            [(kind, mode, adapter) for (kind, mode), adapter in kinds.items()],
+            ref_template=_SCHEMAS + "{model}",
+            schema_generator=_SchemaGenerator,
         )
         self.definitions: Json = shared.get("$defs", {})
 

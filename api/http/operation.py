@@ -1,31 +1,67 @@
-"""What a responder says of itself, in one place: `@document(...)` describes an operation and enforces what it says.
+"""`@operation(...)` makes a method of a resource the responder of an HTTP operation: typed, enforced and documented.
 
-Before the responder runs, the caller is known (unless it is public), then query and body are held against their
-schemas; in that order, so that a stranger learns nothing about them. What is found stands in `req.context`: `actor`,
-`query`, `json` (the body, also where it came as a form), `form` (the parts of a multipart body, still to be read).
+The method states what it takes as typed parameters and returns its result:
+
+    @operation(200, TaskOut, tag="tasks", scope=Scope.TASKS_READ, headers=("ETag",), errors=(404,))
+    async def on_get(self, actor: Actor, task_id: int) -> Representation:
+        '''Read a task.'''
+
+- `actor: Actor` is the caller;
+- `body` and `query` are held against the schemas of their annotations, which are also what the API description says;
+- a parameter whose annotation holds a `FromRequest` is read as that says;
+- `req: Request` and `resp: Response` are Falcon's own, for responders that cannot do without them;
+- any other parameter is one of the path.
+
+The docstring's first paragraph is the operation's summary, the rest its description. Before the method runs, the caller
+is authenticated and authorized (unless the operation is public), then query and body are validated, in this order, so
+that a stranger learns nothing about them. `api.http.responses` turns the result into the response.
 """
 
 import functools
+import inspect
+import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from enum import Enum
+from operator import attrgetter
+from typing import Annotated, Any, Final, TypeVar, Union, get_args, get_origin, get_type_hints
 
-import falcon
 from falcon.asgi import Request, Response
 from pydantic import BaseModel, ConfigDict
 
-from api.http.auth import require_actor, require_scope
-from api.http.bodies import FORM, JSON, MERGE_PATCH, MULTIPART
+from api.http.auth import require_actor, require_admin, require_scope
+from api.http.bodies import FORM, JSON, MERGE_PATCH, RawBody, expect_media_type
+from api.http.call import Call, FromRequest
+from api.http.fields import FormInput
+from api.http.responses import write_result
 from api.http.validation import JsonText, Pairs, validate
-from core.messages import msg
-from core.policy import Scope
+from core.policy import Actor, Scope
 
 Schema = type[BaseModel]
 Responder = Callable[..., Any]
+_Marker = TypeVar("_Marker")
 
 _ATTRIBUTE: Final = "operation"
 _UNLISTED: Final = "unlisted"
+_OK: Final = 200
 _EMPTY: Final = JsonText(b"{}", {})
+_NAMED_READERS: Final[Mapping[str, Callable[[Call], Any]]] = {
+    "actor": attrgetter("actor"),
+    "query": attrgetter("query"),
+    "body": attrgetter("body"),
+}
+_TYPED_READERS: Final[Mapping[Any, Callable[[Call], Any]]] = {
+    Request: attrgetter("request"),
+    Response: attrgetter("response"),
+}
+
+
+class RateLimit(Enum):
+    """Which of the configured limits a request of an operation counts against."""
+
+    GENERAL = "general"
+    CREDENTIALS = "credentials"
+    HEALTH = "health"
 
 
 class NoQuery(BaseModel):
@@ -36,153 +72,216 @@ class NoQuery(BaseModel):
 
 @dataclass(frozen=True)
 class Operation:
-    """A responder as clients see it: `bodies` are schemas by media type, `answer` is a type or, for no body, None."""
+    """A responder as clients see it: what it takes, what it returns, and what calling it needs and costs.
+
+    `bodies` are the schemas of the request's body by media type; `returns` is the type of the response's body, or None.
+    """
 
     summary: str
     description: str
     tag: str
     public: bool
     scope: Scope | None
+    admin: bool
+    rate_limit: RateLimit
+    path_parameters: frozenset[str]
     query: Schema
     bodies: Mapping[str, Schema]
     body_optional: bool
-    streamed: bool
+    request_headers: tuple[str, ...]
     status: int
-    answer: Any
+    returns: Any
     media_type: str
     alternatives: Mapping[str, Schema]
     headers: tuple[str, ...]
-    idempotent: bool
     errors: tuple[int, ...]
 
 
+@dataclass(frozen=True)
+class _Signature:
+    """What a responder's parameters say: where each argument comes from, and what the request must hold for it."""
+
+    readers: tuple[tuple[str, Callable[[Call], Any]], ...]
+    markers: tuple[FromRequest, ...]
+    query: Schema
+    bodies: Mapping[str, Schema]
+    raw_body: RawBody | None
+    path: frozenset[str]
+
+
 def operation_of(responder: Responder) -> Operation | None:
-    """What a responder says of itself, where it does."""
+    """The declaration of a responder, where it has one."""
     return getattr(responder, _ATTRIBUTE, None)
 
 
 def unlisted(responder: Responder) -> Responder:
-    """Leave a responder out of the API's document: a page for people, say."""
+    """Mark a responder that is no operation of the API, such as a page for people; anybody may call it."""
     setattr(responder, _UNLISTED, True)
     return responder
 
 
 def is_unlisted(responder: Responder) -> bool:
-    """Whether a responder is left out of the API's document on purpose."""
+    """Whether a responder is left out of the API description on purpose."""
     return getattr(responder, _UNLISTED, False)
 
 
-def document(  # noqa: PLR0913 - each argument is one fact of the operation, and most have a default.
+def operation(  # noqa: PLR0913 - each argument is one fact of the operation, and most have a default.
+    status: int,
+    returns: Any = None,
     *,
-    summary: str,
-    answer: tuple[int, Any],
     tag: str,
-    description: str = "",
     public: bool = False,
     scope: Scope | None = None,
-    query: Schema = NoQuery,
-    body: Schema | None = None,
-    form: Schema | None = None,
-    multipart: Schema | None = None,
+    admin: bool = False,
+    rate_limit: RateLimit = RateLimit.GENERAL,
     body_optional: bool = False,
-    streamed: Mapping[str, Schema] | None = None,
     media_type: str = JSON,
     alternatives: Mapping[str, Schema] | None = None,
     headers: tuple[str, ...] = (),
-    idempotent: bool = False,
     errors: tuple[int, ...] = (),
 ) -> Callable[[Responder], Responder]:
-    """Describe a responder, and hold requests to the description.
+    """Declare an operation, and hold requests to the declaration.
 
     Args:
-        summary: What it does, in a few words.
-        answer: The status of success and the type of the answer's body, as in `(201, TaskOut)` or `(204, None)`.
-        tag: The heading it stands under.
-        description: What the summary cannot say.
+        status: The status of success.
+        returns: The type of the response's body; None where there is no body.
+        tag: The heading it stands under in the API description.
         public: Whether anybody may call it without a token.
-        scope: What a personal access token must be for; without it none will do.
-        query: The schema of the query; a query that is not in it is refused.
-        body: The schema of a JSON body; of a merge patch too, where the method is PATCH.
-        form: The schema of a body that comes as a URL-encoded form.
-        multipart: The schema of a body with files, for the document alone: the responder reads it part by part.
+        scope: What a personal access token must be for; without it only a login will do.
+        admin: Whether the caller must be an admin.
+        rate_limit: Which limit its requests count against.
         body_optional: Whether no body counts as `{}`.
-        streamed: A body that the responder reads from `req.stream` itself, held against nothing but its media type,
-            in lower case then in `req.content_type`: what it is like, by media type.
-        media_type: The type of the answer.
-        alternatives: What the answer may also be, by media type.
-        headers: The headers of the answer that are worth knowing, out of `api.http.openapi.HEADERS`.
-        idempotent: Whether it takes an `Idempotency-Key`.
-        errors: The failures of its own. Those that follow from the rest (401, 422, ...) need not be named.
+        media_type: The type of the response's body.
+        alternatives: Further types that the response's body may have, by media type.
+        headers: The response headers that clients should know of, out of `api.http.openapi.HEADERS`. Where `ETag`,
+            `Location`, `Link` or `X-Total-Count` is named here, it is set from the result.
+        errors: The statuses of its own failures. Those that follow from the rest (401, 422, ...) need not be named.
     """
 
     def decorate(responder: Responder) -> Responder:
-        bodies = {} if body is None else {JSON: body}
-        if body is not None and responder.__name__.startswith("on_patch"):
-            bodies[MERGE_PATCH] = body
-        if form is not None:
-            bodies[FORM] = form
-        bodies |= streamed or {}
-        if multipart is not None:
-            bodies[MULTIPART] = multipart
-        status, answer_type = answer
-        operation = Operation(
+        signature = _signature_of(responder)
+        if public and "actor" in dict(signature.readers):
+            raise TypeError(f"{responder.__qualname__} is public, so there is no caller that it could be given.")
+        summary, description = _texts_of(responder)
+        declared = Operation(
             summary=summary,
             description=description,
             tag=tag,
             public=public,
             scope=scope,
-            query=query,
-            bodies=bodies,
+            admin=admin,
+            rate_limit=rate_limit,
+            path_parameters=signature.path,
+            query=signature.query,
+            bodies=signature.bodies,
             body_optional=body_optional,
-            streamed=streamed is not None,
+            request_headers=tuple(name for marker in signature.markers for name in marker.headers),
             status=status,
-            answer=answer_type,
+            returns=returns,
             media_type=media_type,
             alternatives=alternatives or {},
             headers=headers,
-            idempotent=idempotent,
-            errors=errors,
+            errors=(*errors, *(error for marker in signature.markers for error in marker.errors)),
         )
-
-        @functools.wraps(responder)
-        async def enforced(resource: object, req: Request, resp: Response, **parameters: Any) -> None:
-            context: Any = req.context
-            if not public:
-                context.actor = await require_actor(req)
-                require_scope(context.actor, scope)
-            if req.params or query is not NoQuery:
-                context.query = validate(query, Pairs(req.params))
-            if operation.streamed:
-                _expect_media_type(req, operation)
-            elif bodies:
-                await _read_body(req, operation)
-            await responder(resource, req, resp, **parameters)
-
-        setattr(enforced, _ATTRIBUTE, operation)
+        enforced = _enforced(responder, declared, signature)
+        setattr(enforced, _ATTRIBUTE, declared)
         return enforced
 
     return decorate
 
 
-async def _read_body(req: Request, operation: Operation) -> None:
-    """Read the body and hold it against the schema of its media type; without a type it counts as JSON."""
-    schema = _expect_media_type(req, operation)
-    context: Any = req.context
-    if schema is operation.bodies.get(MULTIPART):
-        context.form = await req.get_media()
-        return
-    sent = await (req.get_media(default_when_empty=_EMPTY) if operation.body_optional else req.get_media())
-    context.json = validate(schema, sent)
+def _enforced(responder: Responder, declared: Operation, signature: _Signature) -> Responder:
+    """The responder as Falcon calls it."""
+    as_array = get_origin(declared.returns) is list
+
+    @functools.wraps(responder)
+    async def respond(resource: object, req: Request, resp: Response, **arguments: Any) -> None:
+        call = Call(req, resp)
+        if not declared.public:
+            call.actor = await _authorized(req, declared)
+        if req.params or declared.query is not NoQuery:
+            call.query = validate(declared.query, Pairs(req.params))
+        if declared.bodies:
+            call.body = await _read_body(req, declared, signature.raw_body)
+        for name, read in signature.readers:
+            arguments[name] = read(call)
+        if declared.status != _OK:
+            resp.status = declared.status
+        result = await responder(resource, **arguments)
+        if result is not None:
+            write_result(call, result, declared.headers, as_array=as_array)
+
+    return respond
 
 
-def _expect_media_type(req: Request, operation: Operation) -> Schema:
-    named, separator, parameters = (req.content_type or JSON).partition(";")
-    media_type = named.strip().lower()
-    schema = operation.bodies.get(media_type)
-    if schema is None:
-        raise falcon.HTTPUnsupportedMediaType(
-            description=msg("The body must be one of: {types}.", types=", ".join(operation.bodies))
-        )
-    # Falcon looks its handlers up letter by letter, while media types know no case.
-    req.content_type = media_type + separator + parameters if media_type == MULTIPART else media_type
-    return schema
+async def _authorized(req: Request, declared: Operation) -> Actor:
+    actor = await require_actor(req)
+    require_scope(actor, declared.scope)
+    if declared.admin:
+        require_admin(actor)
+    return actor
+
+
+async def _read_body(req: Request, declared: Operation, raw_body: RawBody | None) -> Any:
+    """Read the body and hold it against the schema of its media type."""
+    media_type = expect_media_type(req, declared.bodies)
+    if raw_body is not None:
+        return await raw_body.read(req)
+    sent = await (req.get_media(default_when_empty=_EMPTY) if declared.body_optional else req.get_media())
+    return validate(declared.bodies[media_type], sent)
+
+
+def _texts_of(responder: Responder) -> tuple[str, str]:
+    """The summary and the description of an operation, out of its docstring."""
+    first, _, rest = (inspect.getdoc(responder) or "").partition("\n\n")
+    if not first:
+        raise TypeError(f"{responder.__qualname__} needs a docstring, since the API description quotes it.")
+    return " ".join(first.split()).removesuffix("."), " ".join(rest.split())
+
+
+def _signature_of(responder: Responder) -> _Signature:
+    hints = get_type_hints(responder, include_extras=True)
+    readers: dict[str, Callable[[Call], Any]] = {}
+    markers: list[FromRequest] = []
+    for name in list(inspect.signature(responder).parameters)[1:]:
+        marker = _marker(hints[name], FromRequest)
+        if marker is not None:
+            markers.append(marker)
+            readers[name] = marker.read
+        elif name in _NAMED_READERS:
+            readers[name] = _NAMED_READERS[name]
+        elif hints[name] in _TYPED_READERS:
+            readers[name] = _TYPED_READERS[hints[name]]
+    if "actor" in readers and hints["actor"] is not Actor:
+        raise TypeError(f"The parameter actor of {responder.__qualname__} must be an Actor.")
+    return _Signature(
+        readers=tuple(readers.items()),
+        markers=tuple(markers),
+        query=hints.get("query", NoQuery),
+        bodies=_bodies(hints["body"], is_patch=responder.__name__.startswith("on_patch")) if "body" in hints else {},
+        raw_body=_marker(hints.get("body"), RawBody),
+        path=frozenset(hints.keys() - readers.keys() - {"return"}),
+    )
+
+
+def _marker(hint: Any, kind: type[_Marker]) -> _Marker | None:
+    """The marker of a kind in an `Annotated[...]`, or None."""
+    if get_origin(hint) is not Annotated:
+        return None
+    return next((marker for marker in get_args(hint) if isinstance(marker, kind)), None)
+
+
+def _bodies(hint: Any, *, is_patch: bool) -> Mapping[str, Schema]:
+    """The schemas of a body by media type; what is no form is JSON, and in a PATCH a merge patch too."""
+    raw_body = _marker(hint, RawBody)
+    if raw_body is not None:
+        return raw_body.schemas
+    schemas: dict[str, Schema] = {}
+    for schema in get_args(hint) if get_origin(hint) in {Union, types.UnionType} else (hint,):
+        if issubclass(schema, FormInput):
+            schemas[FORM] = schema
+        else:
+            schemas[JSON] = schema
+            if is_patch:
+                schemas[MERGE_PATCH] = schema
+    return schemas

@@ -19,15 +19,14 @@ from falcon_limiter import AsyncLimiter
 from limits import RateLimitItem, parse
 from redis.exceptions import RedisError
 
+from api.http.operation import RateLimit
+from api.http.routing import Router
 from core.config import Settings
 from core.errors import TooManyRequests
 from core.messages import msg
 
 log = structlog.get_logger()
 
-_CREDENTIAL_PATHS: Final = frozenset({"/auth/login", "/auth/register", "/login", "/user"})
-_HEALTH_PATHS: Final = frozenset({"/health", "/health/ready"})
-_VERSION_PREFIX: Final = "/api/v1"
 _KEY_PREFIX: Final = "allweather:limit"
 _REDIS_SECONDS: Final = 0.25
 # After a failure Redis is left alone for so long: a frozen one would otherwise hold up every single request.
@@ -110,16 +109,20 @@ class SharedCounter:
 
 
 class RateLimits:
-    """The middleware that counts every request and refuses those over the limit."""
+    """The middleware that counts every request and refuses those over the limit.
 
-    def __init__(self, settings: Settings) -> None:
+    What a request counts against is a fact of its operation's declaration; what leads nowhere counts as well.
+    """
+
+    def __init__(self, settings: Settings, router: Router) -> None:
+        self._router = router
         self._counter = SharedCounter(settings.redis_url.get_secret_value())
         self._general = parse(settings.rate_limit)
         self._credentials = parse(settings.rate_limit_credentials)
         self._health = parse(settings.rate_limit_health)
 
     async def process_request(self, req: Request, resp: Response) -> None:
-        """Count a request; its answer tells where the caller stands, whatever becomes of it."""
+        """Count a request; its response says how many are left, whatever else it is."""
         count = await self._count(req)
         resp.set_header("RateLimit-Limit", str(count.limit))
         resp.set_header("RateLimit-Remaining", str(count.remaining))
@@ -136,11 +139,11 @@ class RateLimits:
 
     async def _count(self, req: Request) -> Count:
         context: Any = req.context
-        # The router overlooks additional slashes in front, and whoever guesses passwords would find that out.
-        path = f"/{req.path.lstrip('/')}".removeprefix(_VERSION_PREFIX)
-        if path in _HEALTH_PATHS:
+        operation = self._router.operation(req)
+        limit = RateLimit.GENERAL if operation is None else operation.rate_limit
+        if limit is RateLimit.HEALTH:
             return await self._counter.count(self._health, "health", context.client_address)
-        if path in _CREDENTIAL_PATHS and req.method == "POST":
+        if limit is RateLimit.CREDENTIALS:
             return await self._counter.count(self._credentials, "credentials", context.client_address)
         if context.user_id is not None:
             return await self._counter.count(self._general, "user", str(context.user_id))

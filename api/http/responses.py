@@ -1,12 +1,87 @@
-"""Lists in their envelope."""
+"""From the result of an operation to its response: the one place that writes status, headers and body.
 
-from falcon.asgi import Response
+Which of the headers `ETag`, `Location`, `Link` and `X-Total-Count` are set is what the operation's declaration says.
+"""
 
+from collections.abc import Collection
+from typing import Any
+from urllib.parse import urlencode
+
+import orjson
+from falcon.asgi import Request, Response
+
+from api.http.call import Call
 from api.http.fields import PageQuery
-from core.representations import Page
+from api.http.preconditions import is_known, set_etag
+from core.representations import CursorPage, Listing, Page, Representation
 
 
-def answer_page(resp: Response, page: Page, query: PageQuery) -> None:
-    """Answer `{items, total, skip, limit}`, with the total in a header as well."""
-    resp.set_header("X-Total-Count", str(page.total))
-    resp.data = f'{{"items":{page.items},"total":{page.total},"skip":{query.skip},"limit":{query.limit}}}'.encode()
+def write_result(call: Call, result: Any, headers: Collection[str], *, as_array: bool) -> None:
+    """Write what a responder has returned.
+
+    Args:
+        call: The request and its response.
+        result: A `Representation`, `Listing` or `Page`, or plain data of which orjson makes the body.
+        headers: The headers that the operation declares.
+        as_array: Whether a page is written as a bare array, without its envelope.
+    """
+    match result:
+        case Representation():
+            _write_representation(call, result, headers)
+        case Page():
+            _write_page(call, result, headers, as_array=as_array)
+        case Listing():
+            call.response.data = result.items.encode()
+        case _:
+            call.response.data = orjson.dumps(result)
+
+
+def _write_representation(call: Call, representation: Representation, headers: Collection[str]) -> None:
+    req, resp = call.request, call.response
+    if "Location" in headers:
+        resp.location = f"{req.path}/{representation.id}"
+    if "ETag" in headers:
+        etag = set_etag(resp, representation)
+        if req.method in {"GET", "HEAD"} and is_known(req, etag):
+            resp.status = 304
+            return
+    resp.data = representation.json.encode()
+
+
+def _write_page(call: Call, page: Page, headers: Collection[str], *, as_array: bool) -> None:
+    resp = call.response
+    query = call.query
+    if not isinstance(query, PageQuery):
+        raise TypeError("An operation that returns a page needs a query that is a PageQuery.")
+    if "X-Total-Count" in headers:
+        resp.set_header("X-Total-Count", str(page.total))
+    if "Link" in headers:
+        _append_links(call.request, resp, query, page)
+    resp.data = (page.items if as_array else _envelope(page, query)).encode()
+
+
+def _envelope(page: Page, query: PageQuery) -> str:
+    envelope = f'"items":{page.items},"total":{page.total},"skip":{query.skip},"limit":{query.limit}'
+    if isinstance(page, CursorPage):
+        cursor = "null" if page.next_cursor is None else f'"{page.next_cursor}"'
+        envelope += f',"next_cursor":{cursor}'
+    return f"{{{envelope}}}"
+
+
+def _append_links(req: Request, resp: Response, query: PageQuery, page: Page) -> None:
+    """Link to the neighbouring pages (RFC 8288), with the caller's own filters."""
+    if "cursor" in req.params:
+        if isinstance(page, CursorPage) and page.next_cursor is not None:
+            _append_link(req, resp, "next", {"cursor": page.next_cursor})
+        return
+    pages = {"first": 0}
+    if query.skip > 0:
+        pages["prev"] = max(query.skip - query.limit, 0)
+    if query.skip + query.limit < page.total:
+        pages["next"] = query.skip + query.limit
+    for relation, skip in pages.items():
+        _append_link(req, resp, relation, {"skip": skip, "limit": query.limit})
+
+
+def _append_link(req: Request, resp: Response, relation: str, place: dict[str, Any]) -> None:
+    resp.append_link(f"{req.path}?{urlencode({**req.params, **place})}", relation)

@@ -1,28 +1,28 @@
-"""Notifications: what one is told, what one has read, and what one wants by mail."""
+"""Notifications: the list of one's own, which are read, and which kinds come by mail."""
 
 import base64
 import hashlib
 import html
 from typing import Final
 
-import orjson
 from falcon.asgi import Request, Response
 
-from api.http.languages import reader_language
-from api.http.operation import document, unlisted
-from api.http.responses import answer_page
-from api.http.threads import Bridge
+from api.http.fields import ListOf
+from api.http.languages import ReaderLanguage, reader_language
+from api.http.operation import operation, unlisted
+from api.http.resource import Resource
+from api.http.routing import versioned
 from api.notifications.schemas import (
     MailKinds,
     MailPreferences,
-    NotificationList,
+    Notification,
     NotificationQuery,
     UnreadCount,
     UnsubscribeQuery,
 )
 from core.messages import msg, translate
-from core.policy import Scope
-from core.security import TokenIssuer
+from core.policy import Actor, Scope
+from core.representations import Page
 from core.services import notifications
 from core.services.notifications import KINDS
 
@@ -66,112 +66,75 @@ _PAGE: Final = """\
 """
 
 
-class NotificationCollection:
+class NotificationCollection(Resource):
     """The caller's notifications."""
 
-    def __init__(self, bridge: Bridge) -> None:
-        self._bridge = bridge
+    @operation(200, ListOf[Notification], tag="notifications", scope=Scope.TASKS_READ, headers=("X-Total-Count",))
+    async def on_get(self, resp: Response, actor: Actor, query: NotificationQuery, language: ReaderLanguage) -> Page:
+        """List notifications.
 
-    @document(
-        summary="List notifications",
-        description="The newest first; with `unread=true` those that have not been read.",
-        scope=Scope.TASKS_READ,
-        query=NotificationQuery,
-        answer=(200, NotificationList),
-        headers=("X-Total-Count",),
-        tag="notifications",
-    )
-    async def on_get(self, req: Request, resp: Response) -> None:
-        """Answer a page of notifications."""
-        query: NotificationQuery = req.context.query
-        find = notifications.list_notifications
-        page = await self._bridge.run(find, req.context.actor, query.unread, query.skip, query.limit)
-        language = reader_language(req)
+        The newest first; with `unread=true` those that have not been read.
+        """
+        page = await self.bridge.run(notifications.list_notifications, actor, query.unread, query.skip, query.limit)
         resp.set_header("Content-Language", language)
-        answer_page(resp, notifications.in_language(page, language), query)
+        return notifications.in_language(page, language)
 
-    @document(
-        summary="Count unread notifications", scope=Scope.TASKS_READ, answer=(200, UnreadCount), tag="notifications"
-    )
-    async def on_get_unread(self, req: Request, resp: Response) -> None:
-        """Answer how many have not been read."""
-        unread = await self._bridge.run(notifications.count_unread, req.context.actor)
-        resp.data = orjson.dumps({"unread": unread})
+    @operation(200, UnreadCount, tag="notifications", scope=Scope.TASKS_READ)
+    async def on_get_unread(self, actor: Actor) -> dict[str, int]:
+        """Count unread notifications."""
+        return {"unread": await self.bridge.run(notifications.count_unread, actor)}
 
-    @document(summary="Mark all as read", scope=Scope.TASKS_WRITE, answer=(204, None), tag="notifications")
-    async def on_post_read_all(self, req: Request, resp: Response) -> None:
-        """Note that all have been read."""
-        await self._bridge.run(notifications.mark_all_read, req.context.actor)
-        resp.status = 204
+    @operation(204, tag="notifications", scope=Scope.TASKS_WRITE)
+    async def on_post_read_all(self, actor: Actor) -> None:
+        """Mark all as read."""
+        await self.bridge.run(notifications.mark_all_read, actor)
 
 
-class NotificationItem:
+class NotificationItem(Resource):
     """One notification."""
 
-    def __init__(self, bridge: Bridge) -> None:
-        self._bridge = bridge
-
-    @document(
-        summary="Mark one as read", scope=Scope.TASKS_WRITE, answer=(204, None), errors=(404,), tag="notifications"
-    )
-    async def on_post_read(self, req: Request, resp: Response, notification_id: int) -> None:
-        """Note that it has been read."""
-        await self._bridge.run(notifications.mark_read, req.context.actor, notification_id)
-        resp.status = 204
+    @operation(204, tag="notifications", scope=Scope.TASKS_WRITE, errors=(404,))
+    async def on_post_read(self, actor: Actor, notification_id: int) -> None:
+        """Mark one as read."""
+        await self.bridge.run(notifications.mark_read, actor, notification_id)
 
 
-class MailPreferenceItem:
+class MailPreferenceItem(Resource):
     """What the caller wants by mail."""
 
-    def __init__(self, bridge: Bridge) -> None:
-        self._bridge = bridge
+    @operation(200, MailPreferences, tag="notifications")
+    async def on_get(self, actor: Actor) -> dict[str, bool]:
+        """Read what comes by mail."""
+        return await self.bridge.run(notifications.mail_preferences, actor.user_id)
 
-    @document(summary="Read what comes by mail", answer=(200, MailPreferences), tag="notifications")
-    async def on_get(self, req: Request, resp: Response) -> None:
-        """Answer it for each kind."""
-        preferences = await self._bridge.run(notifications.mail_preferences, req.context.actor.user_id)
-        resp.data = orjson.dumps(preferences)
-
-    @document(summary="Say what comes by mail", body=MailKinds, answer=(200, MailPreferences), tag="notifications")
-    async def on_patch(self, req: Request, resp: Response) -> None:
-        """Change it for the kinds that the body names."""
-        body: MailKinds = req.context.json
-        change = notifications.change_mail_preferences
-        resp.data = orjson.dumps(await self._bridge.run(change, req.context.actor.user_id, body.changes()))
+    @operation(200, MailPreferences, tag="notifications")
+    async def on_patch(self, actor: Actor, body: MailKinds) -> dict[str, bool]:
+        """Say what comes by mail."""
+        return await self.bridge.run(notifications.change_mail_preferences, actor.user_id, body.changes())
 
 
-class Unsubscription:
+class Unsubscription(Resource):
     """The link at the end of every mail: a page for people, and one click for their mail programs (RFC 8058)."""
-
-    def __init__(self, bridge: Bridge, issuer: TokenIssuer) -> None:
-        self._bridge = bridge
-        self._issuer = issuer
 
     @unlisted
     async def on_get(self, req: Request, resp: Response) -> None:
-        """Ask: programs that look into mails follow links, and must not change anything by that."""
-        _answer_page(req, resp, _QUESTION, _FORM)
+        """Ask first: programs that scan mails follow links, and that must change nothing."""
+        _write_page(req, resp, _QUESTION, _FORM)
 
-    @document(
-        summary="Want no more mails of a kind",
-        description="With the token of a mail's `List-Unsubscribe`; no login, and the body does not matter.",
-        query=UnsubscribeQuery,
-        answer=(204, None),
-        errors=(401,),
-        public=True,
-        tag="notifications",
-    )
-    async def on_post(self, req: Request, resp: Response) -> None:
-        """End one kind of mail."""
-        user_id, kind = self._issuer.read_unsubscribe_token(req.context.query.token)
-        await self._bridge.run(notifications.change_mail_preferences, user_id, {KINDS[kind]: False})
+    @operation(204, tag="notifications", public=True, errors=(401,))
+    async def on_post(self, req: Request, resp: Response, query: UnsubscribeQuery) -> None:
+        """Want no more mails of a kind.
+
+        With the token of a mail's `List-Unsubscribe`; no login, and the body does not matter.
+        """
+        user_id, kind = self.issuer.read_unsubscribe_token(query.token)
+        await self.bridge.run(notifications.change_mail_preferences, user_id, {KINDS[kind]: False})
         if "text/html" in req.accept:
-            _answer_page(req, resp, _DONE, "")
-        else:
-            resp.status = 204
+            resp.status = 200
+            _write_page(req, resp, _DONE, "")
 
 
-def _answer_page(req: Request, resp: Response, text: str, form: str) -> None:
+def _write_page(req: Request, resp: Response, text: str, form: str) -> None:
     language = reader_language(req)
     said = {"title": _TITLE, "text": text, "button": _BUTTON}
     translated = {name: html.escape(translate(value, language)) for name, value in said.items()}
@@ -179,3 +142,13 @@ def _answer_page(req: Request, resp: Response, text: str, form: str) -> None:
     resp.set_header("Content-Security-Policy", _PAGE_POLICY)
     resp.set_header("Content-Language", language)
     resp.text = _PAGE.format(language=language, style=_STYLE, form=form.format(**translated), **translated)
+
+
+ROUTES: Final = [
+    *versioned("/notifications", NotificationCollection),
+    *versioned("/notifications/unread", NotificationCollection, "unread"),
+    *versioned("/notifications/read_all", NotificationCollection, "read_all"),
+    *versioned("/notifications/{notification_id:id}/read", NotificationItem, "read"),
+    *versioned("/notifications/preferences", MailPreferenceItem),
+    *versioned("/notifications/unsubscribe", Unsubscription),
+]

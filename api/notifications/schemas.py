@@ -1,12 +1,21 @@
-"""Queries, bodies and answers of notifications."""
+"""Queries and bodies of notifications.
 
-from typing import Literal
+The kinds of notifications are declared in `core.services.notifications`; the fields for each kind derive from there.
+"""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, WithJsonSchema, create_model
 
 from api.http.fields import Input, Instant, PageQuery
+from core.services.notifications import KINDS
 
-Kind = Literal["assigned", "delegated", "commented", "reminder", "overdue"]
+Kind = Annotated[str, WithJsonSchema({"type": "string", "enum": list(KINDS)})]
+
+_OPTIONAL: dict[str, Any] = dict.fromkeys(KINDS, (bool | None, None))
+_REQUIRED: dict[str, Any] = dict.fromkeys(KINDS, (bool, ...))
+_ChangedKinds = create_model("_ChangedKinds", __base__=Input, **_OPTIONAL)
+_AllKinds = create_model("_AllKinds", **_REQUIRED)
 
 
 class NotificationQuery(PageQuery):
@@ -37,45 +46,24 @@ class Notification(BaseModel):
     read_at: Instant | None
 
 
-class NotificationList(BaseModel):
-    """A page of notifications, the newest first."""
-
-    items: list[Notification]
-    total: int
-    skip: int
-    limit: int
-
-
 class UnreadCount(BaseModel):
     """How many notifications have not been read."""
 
     unread: int
 
 
-class MailKinds(Input):
+class MailKinds(_ChangedKinds):
     """For each kind of notification, whether it also comes by mail; what is left out stays as it is."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"commented": False}]})
-
-    assigned: bool | None = None
-    delegated: bool | None = None
-    commented: bool | None = None
-    reminder: bool | None = None
-    overdue: bool | None = None
 
     def changes(self) -> dict[str, bool]:
         """The kinds that were named."""
         return {kind: wanted for kind, wanted in self.model_dump().items() if wanted is not None}
 
 
-class MailPreferences(BaseModel):
+class MailPreferences(_AllKinds):
     """For each kind of notification, whether it also comes by mail."""
-
-    assigned: bool
-    delegated: bool
-    commented: bool
-    reminder: bool
-    overdue: bool
 
 
 class UnsubscribeQuery(Input):

@@ -1,4 +1,4 @@
-"""The API's document and two pages that show it; neither asks a third party for anything."""
+"""The API description and two pages that show it; none of them loads anything from another host."""
 
 import hashlib
 from importlib.resources import files
@@ -9,6 +9,8 @@ import orjson
 from falcon.asgi import Request, Response
 
 from api.http.operation import unlisted
+from api.http.resource import Services
+from api.http.routing import Route, both, unversioned
 
 # Both pages bring their styles along in elements they make, and Redoc searches in a worker that it makes out of a blob.
 # Redoc would also show its maker's logo from its maker's server; the policy keeps it from asking there.
@@ -56,7 +58,7 @@ init("/openapi.json", {disableTelemetry: true}, document.getElementById("page"))
 
 
 class Static:
-    """One document that is the same for everybody until the next release."""
+    """A file that is the same for everybody until the next release."""
 
     def __init__(self, content: bytes, content_type: str, cache: str, policy: str | None = None) -> None:
         self._content = content
@@ -65,13 +67,17 @@ class Static:
         self._policy = policy
         self._etag = falcon.ETag(hashlib.sha256(content).hexdigest()[:32])
 
+    def as_resource(self, _services: Services) -> "Static":
+        """Itself, as what a route is made of."""
+        return self
+
     @unlisted
     async def on_get(self, req: Request, resp: Response) -> None:
-        """Answer the document, or 304 where the caller has it already."""
+        """Send the document, or 304 where the caller has it already."""
         self.send(req, resp)
 
     def send(self, req: Request, resp: Response) -> None:
-        """Answer with the document."""
+        """Write the response."""
         resp.etag = self._etag
         resp.set_header("Cache-Control", self._cache)
         if self._policy is not None:
@@ -86,7 +92,7 @@ class Static:
 class Assets:
     """The scripts and styles of the pages."""
 
-    def __init__(self) -> None:
+    def __init__(self, _services: Services) -> None:
         package = files("offapi")
         self._assets = {
             "swagger.js": Static((package / "swagger_bundle.js").read_bytes(), _SCRIPT, _A_DAY),
@@ -98,17 +104,19 @@ class Assets:
 
     @unlisted
     async def on_get(self, req: Request, resp: Response, name: str) -> None:
-        """Answer one of them."""
+        """Send one of them."""
         asset = self._assets.get(name)
         if asset is None:
             raise falcon.HTTPNotFound
         asset.send(req, resp)
 
 
-def pages(document: dict[str, Any]) -> dict[str, Static]:
-    """The document and its pages, by their path."""
-    return {
-        "/openapi.json": Static(orjson.dumps(document), falcon.MEDIA_JSON, _REVALIDATE),
+def routes(description: dict[str, Any]) -> list[Route]:
+    """The routes of the API description and its pages."""
+    pages = {
+        "/openapi.json": Static(orjson.dumps(description), falcon.MEDIA_JSON, _REVALIDATE),
         "/docs": Static(_SWAGGER.encode(), _HTML, _REVALIDATE, _PAGE_POLICY),
         "/redoc": Static(_REDOC.encode(), _HTML, _REVALIDATE, _PAGE_POLICY),
     }
+    shown = [route for path, page in pages.items() for route in both(path, page.as_resource)]
+    return [*shown, *unversioned("/docs/assets/{name}", Assets)]

@@ -1,25 +1,25 @@
 """The WebSocket of live events, and the tickets that open it."""
 
 from datetime import timedelta
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
-import orjson
 import structlog
 from falcon.asgi import Request, Response, WebSocket
 from peewee import PeeweeException
 
-from api.http.auth import Authenticator, require_actor, require_scope
-from api.http.operation import document
+from api.http.auth import require_actor, require_scope
+from api.http.operation import operation
 from api.http.origins import is_allowed_origin
-from api.http.threads import Bridge
+from api.http.resource import Resource, Services
+from api.http.routing import Route, unversioned, versioned
 from api.realtime.hub import CloseCode, NotAdmitted
 from api.realtime.relay import Relay
 from api.realtime.schemas import TicketGrant
 from api.realtime.sockets import Caller, Socket, close, first_message_caller
-from core.config import Settings
 from core.errors import Failure, FieldError, Forbidden, Invalid, Unavailable
 from core.messages import msg
-from core.policy import Scope
+from core.policy import Actor, Scope
 from core.services import sessions
 
 log = structlog.get_logger()
@@ -29,30 +29,22 @@ FIRST_MESSAGE_SECONDS = 5.0
 _BIGINT_DIGITS: Final = 19
 
 
-class Tickets:
+class Tickets(Resource):
     """Where clients that cannot set a header on a WebSocket get what opens one."""
 
-    def __init__(self, bridge: Bridge, settings: Settings) -> None:
-        self._bridge = bridge
-        self._seconds = settings.ws_ticket_seconds
+    @operation(201, TicketGrant, tag="realtime", scope=Scope.EVENTS_READ)
+    async def on_post(self, resp: Response, actor: Actor) -> dict[str, Any]:
+        """Issue a ticket for one WebSocket.
 
-    @document(
-        summary="Issue a ticket for one WebSocket",
-        scope=Scope.EVENTS_READ,
-        description="For browsers, which cannot send a header with the handshake: `/ws?ticket=…` works once, and soon.",
-        answer=(201, TicketGrant),
-        tag="realtime",
-    )
-    async def on_post(self, req: Request, resp: Response) -> None:
-        """Make a ticket for the caller's session."""
-        lifetime = timedelta(seconds=self._seconds)
-        ticket = await self._bridge.run(sessions.issue_ticket, req.context.actor, lifetime)
-        resp.status = 201
+        For browsers, which cannot send a header with the handshake: `/ws?ticket=…` works once, and soon.
+        """
+        seconds = self.settings.ws_ticket_seconds
+        ticket = await self.bridge.run(sessions.issue_ticket, actor, timedelta(seconds=seconds))
         resp.set_header("Cache-Control", "no-store")
-        resp.data = orjson.dumps({"ticket": ticket, "expires_in": self._seconds})
+        return {"ticket": ticket, "expires_in": seconds}
 
 
-class Sockets:
+class Sockets(Resource):
     """Where live events are heard.
 
     Whoever comes with a bad token, ticket, `since` or origin is refused before the socket is accepted, and sees a bare
@@ -67,17 +59,9 @@ class Sockets:
     - 1012 when the server goes down. After this one, 4408 and any loss of the connection, come back with `since`.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        bridge: Bridge,
-        authenticator: Authenticator,
-        relay: Relay,
-    ) -> None:
-        self._allowed_origins = {origin.lower().rstrip("/") for origin in settings.allowed_origins}
-        self._queue_frames = settings.socket_queue_frames
-        self._bridge = bridge
-        self._authenticator = authenticator
+    def __init__(self, services: Services, relay: Relay) -> None:
+        super().__init__(services)
+        self._allowed_origins = {origin.lower().rstrip("/") for origin in self.settings.allowed_origins}
         self._relay = relay
 
     async def on_websocket(self, req: Request, ws: WebSocket, client_id: str = "") -> None:  # noqa: ARG002 - ancestors' clients name themselves in the path; who they are, the token says.
@@ -97,8 +81,8 @@ class Sockets:
         await ws.accept()
         try:
             if caller is None:
-                caller = await first_message_caller(ws, self._authenticator, FIRST_MESSAGE_SECONDS)
-            await Socket(ws, self._relay, caller, since=since, queue_frames=self._queue_frames).run()
+                caller = await first_message_caller(ws, self.authenticator, FIRST_MESSAGE_SECONDS)
+            await Socket(ws, self._relay, caller, since=since, queue_frames=self.settings.socket_queue_frames).run()
         except NotAdmitted as refusal:
             log.info("socket_refused", reason=refusal.code.name.lower())
             await close(ws, refusal.code)
@@ -116,7 +100,7 @@ class Sockets:
             return Caller(actor, req.context.claims.expires_at)
         ticket = req.get_param("ticket")
         if ticket is not None:
-            return Caller(await self._bridge.run(sessions.redeem_ticket, ticket), None)
+            return Caller(await self.bridge.run(sessions.redeem_ticket, ticket), None)
         return None
 
 
@@ -127,3 +111,13 @@ def _since(req: Request) -> int | None:
     if not (value.isascii() and value.isdigit() and len(value) < _BIGINT_DIGITS):
         raise Invalid([FieldError("since", msg("must be the number of an event"))])
     return int(value)
+
+
+def routes(relay: Relay) -> list[Route]:
+    """The routes of live events."""
+    sockets = partial(Sockets, relay=relay)
+    return [
+        *versioned("/ws/tickets", Tickets),
+        *unversioned("/ws", sockets),
+        *unversioned("/ws/tasks/{client_id}", sockets),
+    ]

@@ -46,12 +46,3 @@ class AttachmentOut(BaseModel):
     size: int
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     created_at: Instant
-
-
-class AttachmentList(BaseModel):
-    """A page of a task's attachments, the oldest first."""
-
-    items: list[AttachmentOut]
-    total: int
-    skip: int
-    limit: int

@@ -1,17 +1,16 @@
-"""What people do around a task: delegate it, comment on it, be reminded of it, look back."""
+"""What people do around a task: delegate it, comment on it, set reminders, read its history."""
 
-from falcon.asgi import Request, Response
+from typing import Final
 
-from api.http.fields import PageQuery
-from api.http.idempotency import create
-from api.http.operation import document
-from api.http.preconditions import answer_version, expected_versions
-from api.http.responses import answer_page
-from api.http.threads import Bridge
+from api.http.fields import ListOf, PageQuery
+from api.http.idempotency import Repeatable
+from api.http.operation import operation
+from api.http.preconditions import ExpectedVersions
+from api.http.resource import Resource
+from api.http.routing import both
 from api.tasks.collaboration_schemas import (
-    ActivityList,
+    ActivityEntry,
     CommentInput,
-    CommentList,
     CommentOut,
     DelegationInput,
     DelegationOut,
@@ -19,180 +18,117 @@ from api.tasks.collaboration_schemas import (
     ReminderOut,
 )
 from api.tasks.schemas import TaskOut
-from core.policy import Scope
+from core.policy import Actor, Scope
+from core.representations import Listing, Page, Representation
 from core.services import activity, comments, delegation, reminders
 
 
-class Delegations:
-    """The way of a task from one to the next."""
+class Delegations(Resource):
+    """Who passed a task on to whom."""
 
-    def __init__(self, bridge: Bridge) -> None:
-        self._bridge = bridge
+    @operation(200, TaskOut, tag="tasks", scope=Scope.TASKS_WRITE, headers=("ETag",), errors=(403, 404))
+    async def on_post_delegate(
+        self, actor: Actor, task_id: int, body: DelegationInput, expected: ExpectedVersions
+    ) -> Representation:
+        """Pass a task on.
 
-    @document(
-        summary="Pass a task on",
-        scope=Scope.TASKS_WRITE,
-        description="For its assignee, and for who may assign it.",
-        body=DelegationInput,
-        answer=(200, TaskOut),
-        headers=("ETag",),
-        errors=(403, 404, 412),
-        tag="tasks",
-    )
-    async def on_post_delegate(self, req: Request, resp: Response, task_id: int) -> None:
-        """Pass a task on."""
-        body: DelegationInput = req.context.json
-        passed_on = await self._bridge.run(
-            delegation.delegate_task, req.context.actor, task_id, body.assignee_id, body.note, expected_versions(req)
-        )
-        answer_version(req, resp, passed_on)
+        For its assignee, and for who may assign it.
+        """
+        return await self.bridge.run(delegation.delegate_task, actor, task_id, body.assignee_id, body.note, expected)
 
-    @document(
-        summary="List a task's delegations",
-        scope=Scope.TASKS_READ,
-        answer=(200, list[DelegationOut]),
-        errors=(403, 404),
-        tag="tasks",
-    )
-    async def on_get(self, req: Request, resp: Response, task_id: int) -> None:
-        """Answer the trail."""
-        resp.data = (await self._bridge.run(delegation.list_delegations, req.context.actor, task_id)).encode()
+    @operation(200, list[DelegationOut], tag="tasks", scope=Scope.TASKS_READ, errors=(403, 404))
+    async def on_get(self, actor: Actor, task_id: int) -> Listing:
+        """List a task's delegations."""
+        return await self.bridge.run(delegation.list_delegations, actor, task_id)
 
 
-class CommentCollection:
+class CommentCollection(Resource):
     """The comments on a task."""
 
-    def __init__(self, bridge: Bridge) -> None:
-        self._bridge = bridge
+    @operation(201, CommentOut, tag="comments", scope=Scope.TASKS_WRITE, headers=("Location",), errors=(403, 404))
+    async def on_post(self, actor: Actor, task_id: int, body: CommentInput, request: Repeatable) -> Representation:
+        """Comment on a task."""
+        return await request.run_once(self.bridge, comments.create_comment, actor, task_id, body.body)
 
-    @document(
-        summary="Comment on a task",
-        scope=Scope.TASKS_WRITE,
-        body=CommentInput,
-        answer=(201, CommentOut),
-        headers=("Location",),
-        errors=(403, 404),
-        idempotent=True,
+    @operation(
+        200,
+        ListOf[CommentOut],
         tag="comments",
-    )
-    async def on_post(self, req: Request, resp: Response, task_id: int) -> None:
-        """Say something."""
-        await create(
-            self._bridge, req, resp, comments.create_comment, req.context.actor, task_id, req.context.json.body
-        )
-
-    @document(
-        summary="List a task's comments",
         scope=Scope.TASKS_READ,
-        query=PageQuery,
-        answer=(200, CommentList),
         headers=("X-Total-Count",),
         errors=(403, 404),
-        tag="comments",
     )
-    async def on_get(self, req: Request, resp: Response, task_id: int) -> None:
-        """Answer a page of comments."""
-        query: PageQuery = req.context.query
-        page = await self._bridge.run(comments.list_comments, req.context.actor, task_id, query.skip, query.limit)
-        answer_page(resp, page, query)
+    async def on_get(self, actor: Actor, task_id: int, query: PageQuery) -> Page:
+        """List a task's comments."""
+        return await self.bridge.run(comments.list_comments, actor, task_id, query.skip, query.limit)
 
 
-class CommentItem:
+class CommentItem(Resource):
     """One comment."""
 
-    def __init__(self, bridge: Bridge) -> None:
-        self._bridge = bridge
+    @operation(200, CommentOut, tag="comments", scope=Scope.TASKS_WRITE, errors=(403, 404))
+    async def on_patch(self, actor: Actor, task_id: int, comment_id: int, body: CommentInput) -> Representation:
+        """Change a comment."""
+        return await self.bridge.run(comments.change_comment, actor, task_id, comment_id, body.body)
 
-    @document(
-        summary="Change a comment",
-        scope=Scope.TASKS_WRITE,
-        body=CommentInput,
-        answer=(200, CommentOut),
-        errors=(403, 404),
-        tag="comments",
-    )
-    async def on_patch(self, req: Request, resp: Response, task_id: int, comment_id: int) -> None:
-        """Say it in other words."""
-        actor, body = req.context.actor, req.context.json.body
-        changed = await self._bridge.run(comments.change_comment, actor, task_id, comment_id, body)
-        resp.data = changed.json.encode()
-
-    @document(
-        summary="Delete a comment", scope=Scope.TASKS_WRITE, answer=(204, None), errors=(403, 404), tag="comments"
-    )
-    async def on_delete(self, req: Request, resp: Response, task_id: int, comment_id: int) -> None:
-        """Take a comment away."""
-        await self._bridge.run(comments.delete_comment, req.context.actor, task_id, comment_id)
-        resp.status = 204
+    @operation(204, tag="comments", scope=Scope.TASKS_WRITE, errors=(403, 404))
+    async def on_delete(self, actor: Actor, task_id: int, comment_id: int) -> None:
+        """Delete a comment."""
+        await self.bridge.run(comments.delete_comment, actor, task_id, comment_id)
 
 
-class ReminderCollection:
+class ReminderCollection(Resource):
     """The reminders of a task."""
 
-    def __init__(self, bridge: Bridge) -> None:
-        self._bridge = bridge
+    @operation(201, ReminderOut, tag="reminders", scope=Scope.TASKS_WRITE, headers=("Location",), errors=(403, 404))
+    async def on_post(self, actor: Actor, task_id: int, body: ReminderInput, request: Repeatable) -> Representation:
+        """Set a reminder.
 
-    @document(
-        summary="Set a reminder",
-        scope=Scope.TASKS_WRITE,
-        description="For all who own or have the task: at a time, or before the deadline, wherever that moves.",
-        body=ReminderInput,
-        answer=(201, ReminderOut),
-        headers=("Location",),
-        errors=(403, 404),
-        idempotent=True,
-        tag="reminders",
-    )
-    async def on_post(self, req: Request, resp: Response, task_id: int) -> None:
-        """Set a reminder."""
-        body: ReminderInput = req.context.json
-        when = (body.remind_at, body.seconds_before_due)
-        await create(self._bridge, req, resp, reminders.create_reminder, req.context.actor, task_id, *when)
+        For all who own or have the task: at a time, or before the deadline, wherever that moves.
+        """
+        return await request.run_once(
+            self.bridge, reminders.create_reminder, actor, task_id, body.remind_at, body.seconds_before_due
+        )
 
-    @document(
-        summary="List a task's reminders",
-        scope=Scope.TASKS_READ,
-        answer=(200, list[ReminderOut]),
-        errors=(403, 404),
-        tag="reminders",
-    )
-    async def on_get(self, req: Request, resp: Response, task_id: int) -> None:
-        """Answer the reminders, the next one first."""
-        resp.data = (await self._bridge.run(reminders.list_reminders, req.context.actor, task_id)).encode()
+    @operation(200, list[ReminderOut], tag="reminders", scope=Scope.TASKS_READ, errors=(403, 404))
+    async def on_get(self, actor: Actor, task_id: int) -> Listing:
+        """List a task's reminders."""
+        return await self.bridge.run(reminders.list_reminders, actor, task_id)
 
 
-class ReminderItem:
+class ReminderItem(Resource):
     """One reminder."""
 
-    def __init__(self, bridge: Bridge) -> None:
-        self._bridge = bridge
-
-    @document(
-        summary="Take a reminder back", scope=Scope.TASKS_WRITE, answer=(204, None), errors=(403, 404), tag="reminders"
-    )
-    async def on_delete(self, req: Request, resp: Response, task_id: int, reminder_id: int) -> None:
+    @operation(204, tag="reminders", scope=Scope.TASKS_WRITE, errors=(403, 404))
+    async def on_delete(self, actor: Actor, task_id: int, reminder_id: int) -> None:
         """Take a reminder back."""
-        await self._bridge.run(reminders.delete_reminder, req.context.actor, task_id, reminder_id)
-        resp.status = 204
+        await self.bridge.run(reminders.delete_reminder, actor, task_id, reminder_id)
 
 
-class Activity:
+class Activity(Resource):
     """The history of a task."""
 
-    def __init__(self, bridge: Bridge) -> None:
-        self._bridge = bridge
-
-    @document(
-        summary="Read a task's history",
+    @operation(
+        200,
+        ListOf[ActivityEntry],
+        tag="tasks",
         scope=Scope.TASKS_READ,
-        query=PageQuery,
-        answer=(200, ActivityList),
         headers=("X-Total-Count",),
         errors=(403, 404),
-        tag="tasks",
     )
-    async def on_get(self, req: Request, resp: Response, task_id: int) -> None:
-        """Answer a page of the history, the newest entry first."""
-        query: PageQuery = req.context.query
-        page = await self._bridge.run(activity.read_activity, req.context.actor, task_id, query.skip, query.limit)
-        answer_page(resp, page, query)
+    async def on_get(self, actor: Actor, task_id: int, query: PageQuery) -> Page:
+        """Read a task's history."""
+        return await self.bridge.run(activity.read_activity, actor, task_id, query.skip, query.limit)
+
+
+_TASK: Final = "/tasks/{task_id:id}"
+
+ROUTES: Final = [
+    *both(f"{_TASK}/delegate", Delegations, "delegate"),
+    *both(f"{_TASK}/delegations", Delegations),
+    *both(f"{_TASK}/comments", CommentCollection),
+    *both(f"{_TASK}/comments/{{comment_id:id}}", CommentItem),
+    *both(f"{_TASK}/reminders", ReminderCollection),
+    *both(f"{_TASK}/reminders/{{reminder_id:id}}", ReminderItem),
+    *both(f"{_TASK}/activity", Activity),
+]

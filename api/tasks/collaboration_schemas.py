@@ -49,15 +49,6 @@ class CommentOut(BaseModel):
     updated_at: Instant
 
 
-class CommentList(BaseModel):
-    """A page of comments, the oldest first."""
-
-    items: list[CommentOut]
-    total: int
-    skip: int
-    limit: int
-
-
 class ReminderInput(Input):
     """When to remind: at a time, or so many seconds before the deadline."""
 
@@ -94,12 +85,3 @@ class ActivityEntry(BaseModel):
     type: str
     actor_id: int | None
     changes: dict[str, dict[str, Any]]
-
-
-class ActivityList(BaseModel):
-    """A page of a task's history, the newest entry first."""
-
-    items: list[ActivityEntry]
-    total: int
-    skip: int
-    limit: int

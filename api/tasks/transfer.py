@@ -2,17 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Annotated, Any, Final
 
 import orjson
-from falcon.asgi import Request, Response
+from falcon.asgi import Response
 
-from api.http.bodies import CSV, JSON_LINES, JSON_LINES_ALIAS, read_chunks
-from api.http.errors import say
-from api.http.idempotency import Part, run_once
-from api.http.languages import reader_language
-from api.http.operation import document
-from api.http.threads import Bridge
+from api.http.bodies import CSV, JSON_LINES, JSON_LINES_ALIAS, RawBody, StreamedBody
+from api.http.errors import describe_fields
+from api.http.idempotency import Repeatable
+from api.http.languages import ReaderLanguage
+from api.http.operation import operation
+from api.http.resource import Resource
+from api.http.routing import versioned
 from api.tasks.lines import READERS, WRITERS, LineReader, Writer
 from api.tasks.transfer_schemas import ExportQuery, ImportReport, TaskLines, TaskTable
 from core.errors import TooLarge
@@ -21,32 +22,30 @@ from core.policy import Actor, Scope
 from core.services import transfer
 from core.services.transfer import BATCH_LENGTH, START, Cursor, Line, Refusal
 
-_REFUSALS_TOLD = 100
+_REFUSALS_REPORTED = 100
 _MOST_LINES = 10_000
 
+TaskFile = Annotated[
+    StreamedBody,
+    RawBody({JSON_LINES: TaskLines, JSON_LINES_ALIAS: TaskLines, CSV: TaskTable}, StreamedBody.of),
+]
+"""A file of tasks, read while it comes in."""
 
-class TaskExport:
+
+class TaskExport(Resource):
     """The tasks that the caller owns, as a file."""
 
-    def __init__(self, bridge: Bridge) -> None:
-        self._bridge = bridge
-
-    @document(
-        summary="Export one's tasks",
-        scope=Scope.TASKS_READ,
-        description="The tasks that one owns, the oldest first, as JSON lines or as CSV.",
-        query=ExportQuery,
-        answer=(200, TaskLines),
-        media_type=JSON_LINES,
-        alternatives={CSV: TaskTable},
-        tag="tasks",
+    @operation(
+        200, TaskLines, tag="tasks", scope=Scope.TASKS_READ, media_type=JSON_LINES, alternatives={CSV: TaskTable}
     )
-    async def on_get(self, req: Request, resp: Response) -> None:
-        """Answer the file, of which no more than a page is in memory at a time."""
-        query: ExportQuery = req.context.query
-        actor, writer = req.context.actor, WRITERS[query.format]
-        # The first page is read before the answer begins: if there is no database, the status can still say so.
-        first, end = await self._bridge.run(_write_page, actor, START, writer)
+    async def on_get(self, resp: Response, actor: Actor, query: ExportQuery) -> None:
+        """Export one's tasks.
+
+        The tasks that one owns, the oldest first, as JSON lines or as CSV.
+        """
+        writer = WRITERS[query.format]
+        # The first page is read before the response begins: if there is no database, the status can still say so.
+        first, end = await self.bridge.run(_write_page, actor, START, writer)
         resp.content_type = writer.media_type
         resp.set_header("Content-Disposition", f'attachment; filename="allweather-tasks.{query.format}"')
         resp.stream = self._pages(actor, writer, writer.head + first, end)
@@ -54,46 +53,36 @@ class TaskExport:
     async def _pages(self, actor: Actor, writer: Writer, page: bytes, end: Cursor | None) -> AsyncIterator[bytes]:
         yield page
         while end is not None:
-            page, end = await self._bridge.run(_write_page, actor, end, writer)
+            page, end = await self.bridge.run(_write_page, actor, end, writer)
             yield page
 
 
-class TaskImport:
+class TaskImport(Resource):
     """New tasks of the caller, from a file."""
 
-    def __init__(self, bridge: Bridge, max_bytes: int) -> None:
-        self._bridge = bridge
-        self._max_bytes = max_bytes
+    @operation(200, ImportReport, tag="tasks", scope=Scope.TASKS_WRITE)
+    async def on_post(
+        self, resp: Response, actor: Actor, body: TaskFile, request: Repeatable, language: ReaderLanguage
+    ) -> dict[str, Any]:
+        """Import tasks.
 
-    @document(
-        summary="Import tasks",
-        scope=Scope.TASKS_WRITE,
-        description="Each line makes a task of the caller; one that does not is reported and skipped.",
-        streamed={JSON_LINES: TaskLines, JSON_LINES_ALIAS: TaskLines, CSV: TaskTable},
-        answer=(200, ImportReport),
-        idempotent=True,
-        tag="tasks",
-    )
-    async def on_post(self, req: Request, resp: Response) -> None:
-        """Create tasks while the file comes in."""
-        reader = READERS[str(req.content_type)]()
-        language = reader_language(req)
+        Each line makes a task of the caller; one that does not is reported and skipped.
+        """
+        reader = READERS[body.media_type]()
 
         def describe(refusal: Refusal) -> dict[str, Any]:
-            return {"line": refusal.line, "errors": say(refusal.errors, language)}
+            return {"line": refusal.line, "errors": describe_fields(refusal.errors, language)}
 
         read, refusals = 0, list[dict[str, Any]]()
-        async for batch in _batches(_lines(read_chunks(req, self._max_bytes), reader)):
+        async for batch in _batches(_lines(body.chunks(self.settings.import_max_bytes), reader)):
             if read + len(batch) > _MOST_LINES:
                 raise TooLarge(msg("A file may hold at most {limit} tasks.", limit=_MOST_LINES), code="body_too_large")
-            part = Part(read, b"\n".join(line.text for line in batch))
-            step = (transfer.import_batch, req.context.actor, batch, reader.read, describe)
-            refusals += orjson.loads((await run_once(self._bridge, req, resp, *step, part=part)).json)
+            step = request.step(read, b"\n".join(line.text for line in batch))
+            refused = await step.run_once(self.bridge, transfer.import_batch, actor, batch, reader.read, describe)
+            refusals += orjson.loads(refused.json)
             read += len(batch)
         resp.set_header("Content-Language", language)
-        resp.data = orjson.dumps(
-            {"created": read - len(refusals), "failed": len(refusals), "errors": refusals[:_REFUSALS_TOLD]}
-        )
+        return {"created": read - len(refusals), "failed": len(refusals), "errors": refusals[:_REFUSALS_REPORTED]}
 
 
 def _write_page(actor: Actor, after: Cursor, writer: Writer) -> tuple[bytes, Cursor | None]:
@@ -119,3 +108,9 @@ async def _batches(lines: AsyncIterator[Line]) -> AsyncIterator[list[Line]]:
             batch = []
     if batch:
         yield batch
+
+
+ROUTES: Final = [
+    *versioned("/tasks/export", TaskExport),
+    *versioned("/tasks/import", TaskImport),
+]

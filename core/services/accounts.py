@@ -1,39 +1,34 @@
-"""Accounts: register, find what a login is checked against, read and change one's profile.
+"""Accounts: register, read and change one's profile, become an admin.
 
-Hashing a password takes a quarter of a second, so no function here does it: callers bring hashes, and compare
-passwords, outside any transaction.
+Hashing a password takes a quarter of a second, so nothing here does it inside a transaction: callers bring hashes, and
+compare passwords before they call. What needs the caller's own password goes in two steps around that comparison, as a
+login does: `own_password_hash()` returns what to compare with, and the next step is told whether it matched.
 """
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import orjson
 from peewee import IntegrityError
 
 from core.db import connected, read, unit_of_work
 from core.errors import FieldError, Invalid, NotFound, Rejected
 from core.messages import msg
 from core.models import Task, User
+from core.passwords import weakness
 from core.policy import Actor, Role, may_see_account, may_see_email
+from core.representations import Representation
+from core.security import hash_password
 from core.services import audit
 from core.services.sessions import revoke_sessions
 
 _HOLD_ACTIVE = "SELECT FROM users WHERE id = %(user_id)s AND is_active FOR KEY SHARE"
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """What is needed to check a password."""
-
-    user_id: int
-    password_hash: str
-    is_active: bool
-
-
 def register(
     *, username: str, email: str | None, full_name: str | None, password_hash: str, role: Role = Role.USER
-) -> dict[str, Any]:
-    """Create an account and answer its profile.
+) -> Representation:
+    """Create an account and return its profile.
 
     Raises:
         Rejected: with code `account_taken` where the email or the username belongs to someone already.
@@ -44,41 +39,67 @@ def register(
                 username=username, email=email, full_name=full_name, password_hash=password_hash, role=role
             )
             audit.record(audit.REGISTERED, user_id=user.id, role=role)
-            return User.get_by_id(user.id).profile()
+            return represent_profile(User.get_by_id(user.id))
     except IntegrityError:
         raise _taken() from None
 
 
-def find_credentials(identifier: str) -> Credentials | None:
-    """Find what an email or a username logs in with."""
+def register_admin(email: str, password: str, bcrypt_rounds: int) -> None:
+    """Create an admin account; hashes the password, so it takes a quarter of a second.
+
+    Raises:
+        Rejected: with code `account_taken` where the email belongs to someone already.
+    """
+    if _is_taken(email):
+        raise _taken()
+    password_hash = hash_password(password, bcrypt_rounds)
+    register(username=email, email=email, full_name=None, password_hash=password_hash, role=Role.ADMIN)
+
+
+def represent_profile(user: User) -> Representation:
+    """An account as its owner and admins see it."""
+    return Representation(user.id, orjson.dumps(user.profile()).decode())
+
+
+def own_password_hash(actor: Actor) -> str:
+    """The hash that the caller's password is to be compared with."""
     with connected():
-        return _credentials(User.named(identifier))
+        return str(User.get_by_id(actor.user_id).password_hash)
 
 
-def note_failed_login(user_id: int | None) -> None:
-    """Put a failed login into the audit log; of names that belong to nobody there is only the place it came from."""
-    with unit_of_work():
-        audit.record(audit.LOGIN_FAILED, user_id=user_id)
+def require_own_password(*, matches: bool) -> None:
+    """Make sure that it is the account's owner who asks, and not somebody else at an open session.
+
+    Raises:
+        Invalid: where the password that was given did not match.
+    """
+    if not matches:
+        raise Invalid([FieldError("current_password", msg("is wrong"))])
 
 
-def own_credentials(actor: Actor) -> Credentials:
-    """What the caller logs in with."""
+def require_strong_password(actor: Actor, password: str, changes: dict[str, Any]) -> None:
+    """Refuse a new password of the caller that is easily guessed, given what the account is called after `changes`.
+
+    Raises:
+        Invalid: where it is too weak.
+    """
     with connected():
-        user = User.get_by_id(actor.user_id)
-    return Credentials(user.id, user.password_hash, user.is_active)
+        profile = User.get_by_id(actor.user_id).profile() | changes
+    if (problem := weakness(password, (profile["username"], profile["email"], profile["full_name"]))) is not None:
+        raise Invalid([FieldError("password", problem)])
 
 
-def read_profile(actor: Actor) -> dict[str, Any]:
+def read_profile(actor: Actor) -> Representation:
     """The caller's profile."""
     with connected():
-        return User.get_by_id(actor.user_id).profile()
+        return represent_profile(User.get_by_id(actor.user_id))
 
 
 def read_known_profile(actor: Actor, user_id: int) -> dict[str, Any]:
-    """The profile of an account that the caller may see.
+    """What the caller may know of an account: id, username, email and full name.
 
     Raises:
-        NotFound: where there is none; what a stranger is called, and whether there is one, is not told.
+        NotFound: where the caller may know nothing of it, not even whether it exists.
     """
     shared = ((Task.user_id == actor.user_id) & (Task.assignee_id == user_id)) | (
         (Task.user_id == user_id) & (Task.assignee_id == actor.user_id)
@@ -87,15 +108,15 @@ def read_known_profile(actor: Actor, user_id: int) -> dict[str, Any]:
         user: User | None = User.get_or_none(User.id == user_id)
         if user is None or not may_see_account(actor, user_id, shares_task=Task.select().where(shared).exists()):
             raise NotFound(msg("There is no such account."), code="account_not_found")
-    profile = user.profile()
+    known = {"id": user.id, "username": user.username, "email": user.email, "full_name": user.full_name}
     if not may_see_email(actor, user_id):
         # A username may be the email as well.
-        return profile | {"email": None, "username": user.username.partition("@")[0]}
-    return profile
+        return known | {"email": None, "username": user.username.partition("@")[0]}
+    return known
 
 
-def update_profile(actor: Actor, changes: dict[str, Any]) -> dict[str, Any]:
-    """Change columns of the caller's account and answer the profile. A new password ends all other sessions.
+def update_profile(actor: Actor, changes: dict[str, Any]) -> Representation:
+    """Change columns of the caller's account and return the profile. A new password ends all other sessions.
 
     Raises:
         Rejected: with code `account_taken` where the new email or username belongs to someone already.
@@ -104,7 +125,7 @@ def update_profile(actor: Actor, changes: dict[str, Any]) -> dict[str, Any]:
         with unit_of_work():
             user: User = User.select().where(User.id == actor.user_id).for_update().get()
             if "email" in changes and user.username == user.email:
-                # Who is called by their email stays so; otherwise the old address would go on as a username.
+                # A username that is the email changes with it; otherwise the old address would remain as a username.
                 changes = {"username": changes["email"]} | changes
             _require_own_name(user, changes)
             audit.record(
@@ -115,13 +136,13 @@ def update_profile(actor: Actor, changes: dict[str, Any]) -> dict[str, Any]:
             User.update(changes | {"updated_at": datetime.now(UTC)}).where(User.id == user.id).execute()
             if "password_hash" in changes:
                 revoke_sessions(user.id, but=actor.session_id)
-            return User.get_by_id(user.id).profile()
+            return represent_profile(User.get_by_id(user.id))
     except IntegrityError:
         raise _taken() from None
 
 
 def promote(identifier: str, role: Role) -> bool:
-    """Give the account of this email or username a role, which ends its sessions; answers whether there is one."""
+    """Give the account of this email or username a role, which ends its sessions; returns whether there is one."""
     with unit_of_work():
         user = User.named(identifier)
         if user is not None:
@@ -143,8 +164,9 @@ def _require_own_name(user: User, changes: dict[str, Any]) -> None:
         raise Invalid([FieldError("username", msg("may hold an @ only where it is the account's own email"))])
 
 
-def _credentials(user: User | None) -> Credentials | None:
-    return None if user is None else Credentials(user.id, user.password_hash, user.is_active)
+def _is_taken(email: str) -> bool:
+    with connected():
+        return User.named(email) is not None
 
 
 def _taken() -> Rejected:

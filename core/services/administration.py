@@ -1,4 +1,4 @@
-"""What admins do with accounts, and what anybody may do with their own: take the data along, and leave."""
+"""What admins do with accounts, and what anybody may do with their own: export its data, and delete it."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -13,8 +13,9 @@ from core.messages import msg
 from core.models import Session, Task, User
 from core.models.task import TASK_JSON
 from core.policy import Actor, Role
-from core.representations import Page
+from core.representations import Page, Representation
 from core.services import attachments, audit, feedback
+from core.services.accounts import represent_profile
 from core.services.sessions import revoke_sessions
 from core.services.tasks import save
 
@@ -63,17 +64,17 @@ def list_accounts(search: str | None, role: Role | None, is_active: bool | None,
         return Page(orjson.dumps([user.profile() for user in page]).decode(), query.count())
 
 
-def read_account(user_id: int) -> dict[str, Any]:
+def read_account(user_id: int) -> Representation:
     """The profile of any account."""
     with connected():
         user: User | None = User.get_or_none(User.id == user_id)
     if user is None:
         raise _not_found()
-    return user.profile()
+    return represent_profile(user)
 
 
-def change_account(admin: Actor, user_id: int, changes: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
-    """Change an account's role or whether it is active; answers the profile and the sessions that this has ended.
+def change_account(admin: Actor, user_id: int, changes: dict[str, Any]) -> tuple[Representation, list[int]]:
+    """Change an account's role or whether it is active, and return the profile and the sessions that this has ended.
 
     Every change ends the account's sessions: what they may do was decided when they began.
 
@@ -85,19 +86,19 @@ def change_account(admin: Actor, user_id: int, changes: dict[str, Any]) -> tuple
         user = _locked(user_id)
         changes = {name: value for name, value in changes.items() if getattr(user, name) != value}
         if not changes:
-            return user.profile(), []
+            return represent_profile(user), []
         if changes.get("role", user.role) != Role.ADMIN or not changes.get("is_active", user.is_active):
             _require_another_admin(user)
         User.update(changes | {"updated_at": datetime.now(UTC)}).where(User.id == user_id).execute()
         audit.record(audit.ACCOUNT_CHANGED, actor_id=admin.user_id, user_id=user_id, **changes)
         ended = revoke_sessions(user_id)
-        return User.get_by_id(user_id).profile(), ended
+        return represent_profile(User.get_by_id(user_id)), ended
 
 
 def delete_account(actor: Actor, user_id: int) -> list[int]:
-    """Delete an account with all that it owns; answers the sessions that this has ended.
+    """Delete an account with all that it owns, and return the sessions that this has ended.
 
-    Its tasks are deleted, each with its event; tasks of others that it was working on are nobody's work again.
+    Its tasks are deleted, each with its event; tasks of others that were assigned to it have no assignee then.
 
     Raises:
         NotFound: where there is no such account.
@@ -119,8 +120,8 @@ def delete_account(actor: Actor, user_id: int) -> list[int]:
         return ended
 
 
-def export_account(actor: Actor) -> bytes:
-    """All that is kept about the caller, as JSON."""
+def export_account(actor: Actor) -> Representation:
+    """All that is kept about the caller."""
     with connected():
         profile = User.get_by_id(actor.user_id).profile()
         open_sessions = list(
@@ -132,7 +133,7 @@ def export_account(actor: Actor) -> bytes:
     own_tasks = read(_OWN_TASKS, {"user_id": actor.user_id}).fetch_value()
     teamwork = map(orjson.Fragment, read(_OWN_TEAMWORK, {"user_id": actor.user_id}).fetch_exactly_one())
     log = audit.read_audit_log(actor.user_id, 0, 10_000)
-    return orjson.dumps(
+    content = orjson.dumps(
         {
             "profile": profile,
             "sessions": open_sessions,
@@ -143,6 +144,7 @@ def export_account(actor: Actor) -> bytes:
             "audit": orjson.Fragment(log.items),
         }
     )
+    return Representation(actor.user_id, content.decode())
 
 
 def _locked(user_id: int) -> User:

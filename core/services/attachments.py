@@ -115,9 +115,10 @@ def list_own_attachments(actor: Actor) -> list[dict[str, Any]]:
         return [attachment.describe() for attachment in own]
 
 
-def read_attachment(actor: Actor, task_id: int, attachment_id: int) -> dict[str, Any]:
+def read_attachment(actor: Actor, task_id: int, attachment_id: int) -> Representation:
     """An attachment without its bytes."""
-    return _readable(actor, task_id, attachment_id).describe()
+    described = _readable(actor, task_id, attachment_id).describe()
+    return Representation(attachment_id, orjson.dumps(described).decode())
 
 
 def content_of(actor: Actor, task_id: int, attachment_id: int) -> Content:

@@ -14,7 +14,8 @@ from core.services import tasks
 
 _LOCK_IN_ORDER = "SELECT id FROM tasks WHERE id = ANY(%(task_ids)s) ORDER BY id FOR UPDATE"
 
-Describe = Callable[[Failure], dict[str, Any]]
+Describe = Callable[["Operation", Representation | Failure], dict[str, Any]]
+"""Makes a result for the client out of what an operation returned or raised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +29,9 @@ class Operation:
 
 
 def change_tasks(actor: Actor, operations: Sequence[Operation], atomic: bool, describe: Describe) -> Representation:
-    """Carry out operations in their order and answer `{"results": [...]}`, one for each.
+    """Carry out operations in their order and return `{"results": [...]}`, with what `describe` makes of each.
 
-    A failure undoes its own operation and is told by `describe`; where all are `atomic` it undoes them all.
+    A failure undoes its own operation; where all are `atomic` it undoes them all and is raised.
 
     Raises:
         Failure: the first one, with `at` the number of its operation, if all are `atomic`.
@@ -41,15 +42,13 @@ def change_tasks(actor: Actor, operations: Sequence[Operation], atomic: bool, de
         read(_LOCK_IN_ORDER, {"task_ids": [operation.task_id for operation in operations if operation.task_id]})
         for number, operation in enumerate(operations):
             try:
-                document = _carry_out(actor, operation)
+                outcome: Representation | Failure = _carry_out(actor, operation)
             except Failure as failure:
                 if atomic:
                     failure.at = number
                     raise
-                results.append(describe(failure))
-            else:
-                status = 201 if operation.kind == "create" else 200
-                results.append({"status": status, "task": orjson.Fragment(document.json)})
+                outcome = failure
+            results.append(describe(operation, outcome))
     return Representation(0, orjson.dumps({"results": results}).decode())
 
 

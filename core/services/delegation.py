@@ -7,7 +7,7 @@ from core.db import read, unit_of_work, write
 from core.errors import FieldError, Forbidden, Invalid
 from core.messages import msg
 from core.policy import Actor, may_delegate_task
-from core.representations import Representation
+from core.representations import Listing, Representation
 from core.services.notifications import DELEGATED, notify
 from core.services.task_access import lock_task, require_readable
 from core.services.tasks import require_assignee, save
@@ -53,11 +53,11 @@ def delegate_task(
     return updated
 
 
-def list_delegations(actor: Actor, task_id: int) -> str:
+def list_delegations(actor: Actor, task_id: int) -> Listing:
     """The trail of a task, the oldest step first, as a JSON array.
 
     Raises:
         NotFound, Forbidden: as `require_readable()` does.
     """
     require_readable(actor, task_id)
-    return str(read(_TRAIL, {"task_id": task_id}).fetch_value())
+    return Listing(read(_TRAIL, {"task_id": task_id}).fetch_value())

@@ -1,15 +1,15 @@
 """Create a thing once, however often its request is repeated under the same key.
 
-The answer is kept in the transaction that creates the thing, so there is never one without the other: not after a
-crash, and not without Redis.
+What was created is kept under the key in the transaction that creates it, so there is never one without the other: not
+after a crash, and not without Redis.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import ParamSpec
 
 from core.db import read, unit_of_work, write
-from core.errors import Conflict, FieldError, Invalid
+from core.errors import Conflict, Failure
 from core.messages import msg
 from core.representations import Representation
 
@@ -28,9 +28,18 @@ ON CONFLICT (user_id, route, key) DO UPDATE SET fingerprint = excluded.fingerpri
 """
 
 
+_Parameters = ParamSpec("_Parameters")
+
+
+class KeyReused(Failure):
+    """A key came with another request before."""
+
+    code = "idempotency_key_reused"
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Whose request this is, where to, under which key, and a digest of what it asks for."""
+    """Whose request this is, for which route, under which key, and a digest of what it asks for."""
 
     user_id: int
     route: str
@@ -40,20 +49,26 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a claim has come to; `is_replay` where it was created by an earlier request."""
+    """What was created under a claim; `is_replay` where an earlier request created it."""
 
-    document: Representation
+    representation: Representation
     is_replay: bool
 
 
-def once(claim: Claim, create: Callable[..., Representation], *args: Any) -> Outcome:
-    """Create what `create(*args)` does, or answer what it was when the claim was first made, for 24 hours.
+def once(
+    claim: Claim,
+    create: Callable[_Parameters, Representation],
+    /,
+    *args: _Parameters.args,
+    **kwargs: _Parameters.kwargs,
+) -> Outcome:
+    """Call `create` with the other arguments, or return what it returned when the claim was first made, for 24 hours.
 
-    A creation that fails leaves no trace, and may be tried again under the same key.
+    A call that fails leaves no trace, and may be tried again under the same key.
 
     Raises:
-        Conflict: with code `idempotency_key_in_use`, while another request with this key is at it.
-        Invalid: with code `idempotency_key_reused`, where the key came with something else before.
+        Conflict: with code `idempotency_key_in_use`, while another request with this key is being served.
+        KeyReused: where the key came with another request before.
     """
     where = {"user_id": claim.user_id, "route": claim.route, "key": claim.key}
     with unit_of_work():
@@ -64,12 +79,9 @@ def once(claim: Claim, create: Callable[..., Representation], *args: Any) -> Out
         if kept is not None:
             created_id, version, document, fingerprint = kept
             if bytes(fingerprint) != claim.fingerprint:
-                raise Invalid(
-                    [FieldError("Idempotency-Key", msg("came with another request before"))],
-                    code="idempotency_key_reused",
-                )
+                raise KeyReused(msg("came with another request before"))
             return Outcome(Representation(created_id, document, version), is_replay=True)
-        made = create(*args)
+        made = create(*args, **kwargs)
         values = {"fingerprint": claim.fingerprint, "created_id": made.id, "version": made.version}
         write(_KEEP, where | values | {"document": made.json})
     return Outcome(made, is_replay=False)

@@ -4,37 +4,43 @@ A token stands for a session with scopes, so all that ends sessions ends tokens,
 way. The token itself is made from the session's number and is kept nowhere.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
 
 from core.db import connected, unit_of_work
-from core.errors import NotFound
+from core.errors import FieldError, Invalid, NotFound
 from core.messages import msg
 from core.models import Session
-from core.policy import Actor, Scope
-from core.representations import Representation
+from core.policy import Actor, Scope, may_administer
+from core.representations import Listing, Representation
 from core.services import audit
 from core.services.sessions import living, revoke
 
 
-def create(actor: Actor, name: str, scopes: Iterable[Scope], lifetime: timedelta) -> Representation:
-    """Make a token for the caller and answer what is known of it; the token itself is not in it."""
+def create(actor: Actor, name: str, scopes: Collection[Scope], lifetime: timedelta) -> Representation:
+    """Make a token for the caller and return what is known of it; the token itself is not in it.
+
+    Raises:
+        Invalid: where a caller who is no admin asks for the scope `admin`.
+    """
+    if Scope.ADMIN in scopes and not may_administer(actor):
+        raise Invalid([FieldError("scopes", msg("may hold admin only for an admin"))])
     with unit_of_work():
         session = Session.create(
-            user_id=actor.user_id, name=name, scopes=sorted(scopes), expires_at=datetime.now(UTC) + lifetime
+            user_id=actor.user_id, name=name, scopes=sorted(set(scopes)), expires_at=datetime.now(UTC) + lifetime
         )
         audit.record(audit.TOKEN_CREATED, user_id=actor.user_id, session_id=session.id, scopes=session.scopes)
         return Representation(session.id, orjson.dumps(_describe(Session.get_by_id(session.id))).decode())
 
 
-def list_own(actor: Actor) -> list[dict[str, Any]]:
+def list_own(actor: Actor) -> Listing:
     """The caller's living tokens, the newest first."""
     with connected():
         found = living(actor.user_id).where(Session.scopes.is_null(False)).order_by(Session.id.desc())
-        return [_describe(session) for session in found]
+        return Listing(orjson.dumps([_describe(session) for session in found]).decode())
 
 
 def revoke_own(actor: Actor, token_id: int) -> None:

@@ -12,7 +12,7 @@ from core.db import read, unit_of_work, write
 from core.errors import NotFound
 from core.messages import msg
 from core.policy import Actor
-from core.representations import Representation
+from core.representations import Listing, Representation
 from core.services.notifications import OVERDUE, REMINDER, notify
 from core.services.task_access import lock_task, require_readable
 
@@ -69,14 +69,14 @@ def create_reminder(
     return Representation(*created)
 
 
-def list_reminders(actor: Actor, task_id: int) -> str:
+def list_reminders(actor: Actor, task_id: int) -> Listing:
     """The reminders of a task, the next one first, as a JSON array.
 
     Raises:
         NotFound, Forbidden: as `require_readable()` does.
     """
     require_readable(actor, task_id)
-    return str(read(_LIST, {"task_id": task_id}).fetch_value())
+    return Listing(read(_LIST, {"task_id": task_id}).fetch_value())
 
 
 def delete_reminder(actor: Actor, task_id: int, reminder_id: int) -> None:

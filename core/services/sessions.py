@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+import orjson
 from peewee import fn
 
 from core import events
@@ -17,10 +18,11 @@ from core.errors import NotFound, Unauthenticated
 from core.messages import msg
 from core.models import Session, Ticket, User
 from core.policy import Actor, Role
+from core.representations import Listing
 from core.security import random_token, token_hash
 from core.services import audit
 
-# So long the previous refresh token gives the same successor again: a client whose answer got lost is no thief.
+# For so long the previous refresh token gives the same successor again: its response may have been lost on the way.
 _ROTATION_GRACE: Final = timedelta(seconds=10)
 
 _SESSION_STATES = """
@@ -37,18 +39,19 @@ DELETE FROM ws_tickets WHERE ticket_hash = %(ticket_hash)s RETURNING session_id,
 class Client:
     """Where a login comes from, as shown in the list of sessions."""
 
-    ip_address: str | None
+    ip_address: str
     user_agent: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A session that may have tokens now: the number of its next refresh token, and the profile of its account."""
+    """A session that gets tokens: its account, the number of the next refresh token, and the profile as JSON."""
 
+    user_id: int
     session_id: int
     refresh_counter: int
     expires_at: datetime
-    profile: dict[str, Any]
+    profile: bytes
 
 
 def open_session(user_id: int, client: Client, lifetime: timedelta) -> Grant:
@@ -61,13 +64,13 @@ def open_session(user_id: int, client: Client, lifetime: timedelta) -> Grant:
             expires_at=datetime.now(UTC) + lifetime,
         )
         audit.record(audit.LOGGED_IN, user_id=user_id, session_id=session.id)
-        return Grant(session.id, 0, session.expires_at, User.get_by_id(user_id).profile())
+        return _grant(session, User.get_by_id(user_id))
 
 
 def rotate(session_id: int, counter: int) -> Grant:
-    """Use up refresh token number `counter` of a session and answer what its successor is made of.
+    """Use up refresh token number `counter` of a session and return what its successor is made of.
 
-    However many requests bring the same token at once, all get the same successor. An older token betrays that
+    However many requests use the same token at once, all get the same successor. The use of an older token means that
     somebody else holds a copy: the session ends.
 
     Raises:
@@ -93,7 +96,12 @@ def rotate(session_id: int, counter: int) -> Grant:
         raise Unauthenticated(
             msg("This refresh token was used before; the session is ended."), code="refresh_token_reused"
         )
-    return Grant(session.id, session.refresh_counter, session.expires_at, user.profile())
+    return _grant(session, user)
+
+
+def _grant(session: Session, user: User) -> Grant:
+    profile = orjson.dumps(user.profile())
+    return Grant(user.id, session.id, session.refresh_counter, session.expires_at, profile)
 
 
 def session_actor(session_id: int) -> Actor:
@@ -117,7 +125,7 @@ def session_actors(session_ids: Iterable[int]) -> dict[int, Actor]:
     }
 
 
-def list_sessions(actor: Actor) -> list[dict[str, Any]]:
+def list_sessions(actor: Actor) -> Listing:
     """The caller's living sessions, the latest used first."""
     with connected():
         found = (
@@ -125,7 +133,7 @@ def list_sessions(actor: Actor) -> list[dict[str, Any]]:
             .where(Session.scopes.is_null())
             .order_by(Session.last_used_at.desc(), Session.id.desc())
         )
-        return [
+        described = [
             {
                 "id": session.id,
                 "ip_address": session.ip_address,
@@ -137,6 +145,7 @@ def list_sessions(actor: Actor) -> list[dict[str, Any]]:
             }
             for session in found
         ]
+    return Listing(orjson.dumps(described).decode())
 
 
 def revoke_session(actor: Actor, session_id: int) -> None:
@@ -149,7 +158,7 @@ def revoke_session(actor: Actor, session_id: int) -> None:
 
 
 def revoke_sessions(user_id: int, *, but: int | None = None) -> list[int]:
-    """End all sessions of an account, but one if so wished; answers which. Joins the running unit of work.
+    """End all sessions of an account, except the one that `but` names, in the running unit of work; return which.
 
     Personal access tokens end with them, since they stand for sessions, too.
     """
@@ -159,7 +168,7 @@ def revoke_sessions(user_id: int, *, but: int | None = None) -> list[int]:
 
 
 def logout_everywhere(actor: Actor) -> list[int]:
-    """End all sessions of the caller and answer which."""
+    """End all sessions of the caller and return which."""
     with unit_of_work():
         ended = revoke_sessions(actor.user_id)
         audit.record(audit.SESSIONS_ENDED, user_id=actor.user_id, session_ids=ended)
@@ -176,7 +185,7 @@ def issue_ticket(actor: Actor, lifetime: timedelta) -> str:
 
 
 def redeem_ticket(ticket: str) -> Actor:
-    """Use a ticket up and tell who comes with it.
+    """Use a ticket up and return whose it is.
 
     Raises:
         Unauthenticated: where the ticket is unknown, used or too old, or its session has ended.
@@ -196,7 +205,7 @@ def living(user_id: int) -> Any:
 
 
 def revoke(user_id: int, session_ids: Iterable[int]) -> None:
-    """End sessions and tell every process; joins the running unit of work."""
+    """End sessions and record the event by which every process learns of it; joins the running unit of work."""
     ids = list(session_ids)
     if ids:
         Session.update(revoked_at=datetime.now(UTC)).where(Session.id.in_(ids)).execute()

@@ -20,6 +20,7 @@ from core.messages import msg
 from core.models import Task
 from core.models.task import PRIORITIES, STATUSES, TASK_JSON
 from core.policy import Actor
+from core.representations import CursorPage
 
 # Words are matched from their beginning, so that `gutter` finds `gutters` in any language; quotes, OR and - work as
 # search engines have them. The dictionary `simple` gives a query's words as 'word', and a quote cannot be within one.
@@ -156,23 +157,14 @@ class TaskQuery:
         return (*self.sort, SortKey("id", descending=self.sort[-1].descending))
 
 
-@dataclass(frozen=True, slots=True)
-class TaskPage:
-    """One page: the JSON array of its tasks, how many there are on all pages, and the cursor of the next page."""
-
-    items: str
-    total: int
-    next_cursor: str | None
-
-
-def list_tasks(actor: Actor, query: TaskQuery) -> TaskPage:
+def list_tasks(actor: Actor, query: TaskQuery) -> CursorPage:
     """Answer a page of the tasks that the caller may read, with the total, in one round trip.
 
     Raises:
         Invalid: where the cursor is none of ours, or belongs to another order.
     """
     items, total, last = read(*statement(actor, query)).fetch_exactly_one()
-    return TaskPage(items, total, None if last is None else _cursor(query, last))
+    return CursorPage(items, total, None if last is None else _cursor(query, last))
 
 
 def statement(actor: Actor, query: TaskQuery) -> tuple[str, dict[str, Any]]:

@@ -1,0 +1,17 @@
+"""The caller's own password, asked for once more."""
+
+from api.http.threads import Bridge
+from core import security
+from core.policy import Actor
+from core.services import accounts
+
+
+async def confirm_password(bridge: Bridge, actor: Actor, password: str) -> None:
+    """Make sure that it is the account's owner who asks.
+
+    Raises:
+        Invalid: where this is not the caller's password.
+    """
+    password_hash = await bridge.run(accounts.own_password_hash, actor)
+    matches = await bridge.run_bcrypt(security.verify_password, password, password_hash)
+    accounts.require_own_password(matches=matches)

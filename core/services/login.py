@@ -1,0 +1,66 @@
+"""Logging in, in two steps around the comparison of the password.
+
+Hashing takes a quarter of a second and so happens outside any transaction, between the steps and in threads of its own:
+`begin_login()` counts the attempt and returns the hash to compare with, `finish_login()` is told whether it matched.
+An unknown name goes the same way with a hash that no password has, so neither the response nor its time says which
+names exist.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
+
+from core.db import connected, unit_of_work
+from core.errors import Unauthenticated
+from core.messages import msg
+from core.models import User
+from core.security import hash_password, random_token
+from core.services import audit, login_throttle
+from core.services.sessions import Client, Grant, open_session
+
+
+@dataclass(frozen=True, slots=True)
+class LoginAttempt:
+    """A login that waits for the comparison of the password with `password_hash`."""
+
+    identifier: str
+    address: str
+    password_hash: str
+    user_id: int | None
+    may_log_in: bool
+
+
+@cache
+def hash_of_nobody(bcrypt_rounds: int) -> str:
+    """A hash that no password has, made once a process; comparing with it takes as long as with any other."""
+    return hash_password(random_token(), bcrypt_rounds)
+
+
+def begin_login(identifier: str, address: str, bcrypt_rounds: int) -> LoginAttempt:
+    """Count an attempt to log in under an email or a username, and find what its password is to be compared with.
+
+    Raises:
+        TooManyRequests: with code `login_delayed`, where too many attempts have failed lately.
+    """
+    with connected():
+        user = User.named(identifier)
+    user_id = None if user is None else user.id
+    login_throttle.count_attempt(identifier, address, user_id)
+    if user is None:
+        return LoginAttempt(identifier, address, hash_of_nobody(bcrypt_rounds), None, may_log_in=False)
+    return LoginAttempt(identifier, address, user.password_hash, user.id, may_log_in=user.is_active)
+
+
+def finish_login(attempt: LoginAttempt, client: Client, lifetime: timedelta, *, matches: bool) -> Grant:
+    """Begin a session, if the password has matched.
+
+    Raises:
+        Unauthenticated: with code `invalid_credentials`, where it has not, or the account is unknown or disabled.
+    """
+    if attempt.user_id is None or not (matches and attempt.may_log_in):
+        with unit_of_work():
+            audit.record(audit.LOGIN_FAILED, user_id=attempt.user_id)
+        raise Unauthenticated(msg("The name or the password is wrong."), code="invalid_credentials")
+    with unit_of_work():
+        login_throttle.forgive(attempt.identifier, attempt.address, attempt.user_id)
+        return open_session(attempt.user_id, client, lifetime)
