@@ -69,7 +69,7 @@ class Schemas:
             yield parameter | {"schema": given}
 
     def _example(self, schema: Json, *, complete: bool) -> Any:
-        """Make up what fits a schema: every field of an answer, of a body those that it needs."""
+        """Make up what fits a schema: every field of a response, of a request's body those that it needs."""
         if "$ref" in schema:
             return self._example(self.definitions[schema["$ref"].removeprefix(_SCHEMAS)], complete=complete)
         if "anyOf" in schema:
@@ -79,17 +79,21 @@ class Schemas:
             *schema.get("enum", ()),
             *([schema["const"]] if "const" in schema else ()),
         ]
-        if given:
-            return given[0]
         match schema.get("type"):
             case "object":
-                fields = schema.get("properties", {})
-                names = fields if complete else schema.get("required", ())
-                return {name: self._example(fields[name], complete=complete) for name in names}
+                return self._example_of_object(schema, given[0] if given else {}, complete=complete)
+            case _ if given:
+                return given[0]
             case "array":
                 return [self._example(schema["items"], complete=complete)]
             case scalar:
                 return _SCALARS.get(str(scalar))
+
+    def _example_of_object(self, schema: Json, given: Json, *, complete: bool) -> Json:
+        """Complete the example that a schema gives with the fields that it leaves out."""
+        fields = schema.get("properties", {})
+        names = fields if complete else schema.get("required", ())
+        return given | {name: self._example(fields[name], complete=complete) for name in names if name not in given}
 
 
 def _never_null(field: Json) -> Json:

@@ -18,6 +18,7 @@ import orjson
 
 from api.http.bodies import CSV, JSON_LINES, JSON_LINES_ALIAS
 from api.http.validation import JsonText, Pairs, Sent, validate
+from api.tasks.schemas import TaskOut
 from api.tasks.transfer_schemas import READ_ONLY, TaskLine
 from core.errors import FieldError, Invalid
 from core.messages import msg
@@ -25,20 +26,9 @@ from core.services.transfer import Line
 
 MAX_LINE_BYTES: Final = 1024 * 1024
 
-_COLUMNS: Final = (
-    "id",
-    "title",
-    "description",
-    "status",
-    "priority",
-    "due_at",
-    "city",
-    "assignee_id",
-    "group_id",
-    "completed_at",
-    "created_at",
-    "updated_at",
-)
+# A table leaves out what is no text in a cell, or follows from another column.
+_NOT_IN_TABLE: Final = frozenset({"weather", "weather_status", "user_id", "completed", "version"})
+_COLUMNS: Final = tuple(name for name in TaskOut.model_fields if name not in _NOT_IN_TABLE)
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _FORMULA: Final = re.compile(r"'*[=+\-@\t\r]")
 _GUARDED: Final = re.compile(r"'+[=+\-@\t\r]")

@@ -18,7 +18,17 @@ City = Annotated[str, Field(min_length=1, max_length=120, examples=["London"])]
 _REQUIRED_VALUES = ("title", "status", "priority")
 
 
-class TaskInput(Input):
+class TaskFields(Input):
+    """The fields of a task that its people may write and leave empty."""
+
+    description: Description | None = None
+    due_at: Instant | None = None
+    city: City | None = None
+    assignee_id: Identifier | None = None
+    group_id: Identifier | None = None
+
+
+class TaskInput(TaskFields):
     """The fields of a task that its people write; as a PUT body it replaces them all."""
 
     model_config = ConfigDict(
@@ -26,32 +36,22 @@ class TaskInput(Input):
     )
 
     title: Title
-    description: Description | None = None
     status: Status = "todo"
     priority: Priority = "medium"
-    due_at: Instant | None = None
-    city: City | None = None
-    assignee_id: Identifier | None = None
-    group_id: Identifier | None = None
 
     def values(self) -> dict[str, Any]:
         """Every writable field."""
         return self.model_dump()
 
 
-class TaskPatch(Input):
+class TaskPatch(TaskFields):
     """A JSON merge patch: what is named changes, and null clears it."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"status": "done"}]})
 
     title: Title | None = None
-    description: Description | None = None
     status: Status | None = None
     priority: Priority | None = None
-    due_at: Instant | None = None
-    city: City | None = None
-    assignee_id: Identifier | None = None
-    group_id: Identifier | None = None
 
     @model_validator(mode="after")
     def _keeps_what_must_be(self) -> Self:
