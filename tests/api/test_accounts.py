@@ -9,8 +9,8 @@ import requests
 
 from core.policy import Actor
 from core.security import TokenIssuer
-from tests.api.conftest import Caller, LiveServer, assert_problem
-from tests.conftest import PASSWORD
+from tests.api.callers import Caller, LiveServer, assert_problem
+from tests.builders import PASSWORD
 
 PROFILE_FIELDS = "id username email full_name role is_active locale timezone created_at updated_at".split()
 ALICE = {"email": "alice@example.com", "password": PASSWORD}

@@ -8,8 +8,8 @@ import requests
 
 from core.models import User
 from core.policy import Actor, Role
-from tests.api.conftest import Caller, LiveServer, assert_problem
-from tests.conftest import PASSWORD, enlist
+from tests.api.callers import Caller, LiveServer, assert_problem
+from tests.builders import PASSWORD, create_actor
 from tests.sql import execute
 
 
@@ -124,7 +124,7 @@ class TestLastAdmin:
         assert_problem(response, 409, "last_admin")
 
     def test_of_two_who_demote_each_other_one_stays(self, as_ada: Caller, ada: Actor, caller_for: Any) -> None:
-        eve = enlist("eve", Role.ADMIN)
+        eve = create_actor("eve", Role.ADMIN)
         as_eve = caller_for(eve)
 
         def demote(task: tuple[Caller, int]) -> int:

@@ -14,8 +14,8 @@ from core.config import Settings
 from core.policy import Actor
 from core.security import TokenIssuer
 from core.services import publication, sessions
-from tests.api.conftest import Caller, LiveServer
-from tests.conftest import PASSWORD
+from tests.api.callers import Caller, LiveServer
+from tests.builders import PASSWORD
 from tests.polling import wait_until
 
 

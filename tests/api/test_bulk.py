@@ -8,17 +8,8 @@ import requests
 
 from core.db import unit_of_work
 from core.policy import Actor
-from tests.api.conftest import Caller, assert_problem
+from tests.api.callers import TASKS, Caller, assert_problem, create_task
 from tests.sql import execute
-
-TASKS = "/api/v1/tasks"
-
-
-def create(caller: Caller, **fields: Any) -> dict[str, Any]:
-    response = caller.post(TASKS, json={"title": "Clean the gutters"} | fields)
-    assert response.status_code == 201, response.text
-    task: dict[str, Any] = response.json()
-    return task
 
 
 class TestEntityTags:
@@ -36,7 +27,7 @@ class TestEntityTags:
         ("tag", "status"), [('"1"', 304), ('W/"1"', 304), ("*", 304), ('"7", "1"', 304), ('"2"', 200), ("1x", 200)]
     )
     def test_what_the_client_has_is_not_sent_again(self, tag: str, status: int, as_alice: Caller) -> None:
-        path = f"{TASKS}/{create(as_alice)['id']}"
+        path = f"{TASKS}/{create_task(as_alice)['id']}"
 
         response = as_alice.get(path, headers={"If-None-Match": tag})
 
@@ -47,7 +38,7 @@ class TestEntityTags:
     @pytest.mark.parametrize("tag", ['"1"', '"3"', 'W/"2"', "nonsense", '"x"', '""', '"' + "9" * 5000 + '"'])
     @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
     def test_who_has_seen_another_version_changes_nothing(self, method: str, tag: str, as_alice: Caller) -> None:
-        path = f"{TASKS}/{create(as_alice)['id']}"
+        path = f"{TASKS}/{create_task(as_alice)['id']}"
         as_alice.patch(path, json={"title": "the second"})
         body = {} if method == "DELETE" else {"json": {"title": "lost update"}}
 
@@ -57,14 +48,14 @@ class TestEntityTags:
 
     @pytest.mark.parametrize("tag", ['"2"', "*", '"1", "2"'])
     def test_who_has_seen_this_version_changes_it(self, tag: str, as_alice: Caller) -> None:
-        path = f"{TASKS}/{create(as_alice)['id']}"
+        path = f"{TASKS}/{create_task(as_alice)['id']}"
         as_alice.patch(path, json={"title": "the second"})
 
         assert as_alice.patch(path, json={"title": "the third"}, headers={"If-Match": tag}).status_code == 200
         assert as_alice.delete(path, headers={"If-Match": '"3"'}).status_code == 204
 
     def test_of_two_who_saw_the_same_version_one_wins(self, as_alice: Caller, as_ada: Caller) -> None:
-        path = f"{TASKS}/{create(as_alice)['id']}"
+        path = f"{TASKS}/{create_task(as_alice)['id']}"
 
         with ThreadPoolExecutor(2) as pool:
             answers = list(
@@ -157,7 +148,7 @@ class TestRepetition:
 
 class TestBulk:
     def test_each_operation_has_a_result_of_its_own(self, as_alice: Caller, as_mallory: Caller) -> None:
-        mine, other, foreign = create(as_alice), create(as_alice), create(as_mallory)
+        mine, other, foreign = create_task(as_alice), create_task(as_alice), create_task(as_mallory)
 
         answer = as_alice.post(
             f"{TASKS}/bulk",
@@ -185,7 +176,7 @@ class TestBulk:
         assert as_alice.get(TASKS).json()["total"] == 2
 
     def test_atomic_means_all_or_none(self, as_alice: Caller) -> None:
-        task = create(as_alice)
+        task = create_task(as_alice)
         operations = [
             {"op": "update", "id": task["id"], "task": {"title": "changed"}},
             {"op": "create", "task": {"title": "new"}},
@@ -229,7 +220,7 @@ class TestBulk:
     def test_two_that_change_the_same_tasks_in_opposite_orders_do_not_lock_each_other_out(
         self, as_alice: Caller, as_ada: Caller
     ) -> None:
-        ids = [create(as_alice)["id"] for _ in range(20)]
+        ids = [create_task(as_alice)["id"] for _ in range(20)]
 
         def rename(caller: Caller, order: list[int], title: str) -> requests.Response:
             operations = [{"op": "update", "id": task_id, "task": {"title": title}} for task_id in order]
@@ -244,7 +235,7 @@ class TestBulk:
 
 class TestPages:
     def test_a_cursor_leads_through_all_pages(self, as_alice: Caller) -> None:
-        ids = [create(as_alice)["id"] for _ in range(5)]
+        ids = [create_task(as_alice)["id"] for _ in range(5)]
         seen: list[int] = []
         cursor: str | None = None
         while True:
@@ -260,7 +251,7 @@ class TestPages:
 
     def test_the_link_of_a_page_by_cursor_leads_to_the_next(self, as_alice: Caller) -> None:
         for _ in range(5):
-            create(as_alice)
+            create_task(as_alice)
         first = as_alice.get(TASKS, params={"limit": "2"}).json()
 
         second = as_alice.get(TASKS, params={"limit": "2", "cursor": first["next_cursor"]})
@@ -285,9 +276,9 @@ class TestPages:
         assert [error["field"] for error in problem["errors"]] == [field]
 
     def test_search_and_overdue(self, as_alice: Caller) -> None:
-        create(as_alice, title="Paint the fence", due_at="2026-01-01T00:00:00Z")
-        create(as_alice, title="Paint", due_at="2096-01-01T00:00:00Z")
-        create(as_alice, title="Fence off the fence", status="done", due_at="2026-01-01T00:00:00Z")
+        create_task(as_alice, title="Paint the fence", due_at="2026-01-01T00:00:00Z")
+        create_task(as_alice, title="Paint", due_at="2096-01-01T00:00:00Z")
+        create_task(as_alice, title="Fence off the fence", status="done", due_at="2026-01-01T00:00:00Z")
 
         def titles(query: str) -> list[str]:
             return [task["title"] for task in as_alice.get(f"{TASKS}?{query}").json()["items"]]

@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-import requests
 from redis import Redis
 
 from core import events
@@ -15,35 +14,19 @@ from core.policy import Actor
 from core.services import groups, publication, retention
 from core.services.weather import WeatherService
 from core.weather import provider_for
-from tests.api.conftest import Caller, assert_problem
-from tests.conftest import enlist
+from tests.api.callers import TASKS, Caller, assert_problem, create_task_at, id_in, invalid_fields
+from tests.builders import create_actor, create_group
 from tests.doubles.weather import WeatherServer
 from tests.sql import execute
 
-TASKS = "/api/v1/tasks"
 DUE = "2030-05-01T09:00:00+00:00"
-
-
-def create(caller: Caller, **fields: Any) -> str:
-    """Create a task and answer its path."""
-    response = caller.post(TASKS, json={"title": "The roof"} | fields)
-    assert response.status_code == 201, response.text
-    return f"{TASKS}/{response.json()['id']}"
-
-
-def number_of(path: str) -> int:
-    return int(path.rsplit("/", 1)[1])
-
-
-def fields_of(response: requests.Response) -> list[str]:
-    return [error["field"] for error in assert_problem(response, 422, "invalid")["errors"]]
 
 
 def recorded(path: str, kind: str) -> list[tuple[Any, ...]]:
     """Who did, who hears and what is told, of all events of a kind."""
     rows: list[tuple[Any, ...]] = execute(
         "SELECT actor_id, audience, data FROM events WHERE task_id = %s AND type = %s ORDER BY id",
-        (number_of(path), kind),
+        (id_in(path), kind),
     ).fetchall()
     return rows
 
@@ -51,13 +34,13 @@ def recorded(path: str, kind: str) -> list[tuple[Any, ...]]:
 @pytest.fixture
 def task(as_alice: Caller, bob: Actor) -> str:
     """Alice's task, which Bob is to do."""
-    return create(as_alice, assignee_id=bob.user_id)
+    return create_task_at(as_alice, assignee_id=bob.user_id)
 
 
 @pytest.fixture
 def dora(database: None) -> Actor:
     """Somebody else who may be asked."""
-    return enlist("dora")
+    return create_actor("dora")
 
 
 @pytest.mark.parametrize(
@@ -78,7 +61,7 @@ def dora(database: None) -> Actor:
 def test_strangers_are_told_403_and_of_what_is_not_there_404(
     method: str, part: str, body: dict[str, Any] | None, task: str, as_mallory: Caller, as_ada: Caller, anybody: Caller
 ) -> None:
-    missing = f"{TASKS}/{number_of(task) + 1000}/{part}"
+    missing = f"{TASKS}/{id_in(task) + 1000}/{part}"
 
     assert_problem(anybody(method, f"{task}/{part}", json=body), 401, "token_missing")
     assert_problem(as_mallory(method, f"{task}/{part}", json=body), 403, "task_forbidden")
@@ -100,9 +83,9 @@ class TestDelegation:
         assert_problem(as_bob.post(f"{task}/delegate", json={"assignee_id": bob.user_id}), 403, "task_forbidden")
 
     def test_an_assignee_of_the_tasks_group_stays_in_reach(self, as_bob: Caller, bob: Actor, ada: Actor) -> None:
-        group_id = groups.create_group(ada, "Roofers").id
+        group_id = create_group(ada)
         groups.put_member(ada, group_id, bob.user_id, is_manager=False)
-        task = create(as_bob, group_id=group_id, assignee_id=bob.user_id)
+        task = create_task_at(as_bob, group_id=group_id, assignee_id=bob.user_id)
 
         assert as_bob.post(f"{task}/delegate", json={"assignee_id": ada.user_id}).status_code == 200
         assert as_bob.get(task).status_code == 200
@@ -145,9 +128,9 @@ class TestDelegation:
             execute("UPDATE users SET is_active = false WHERE id = %s", (dora.user_id,))
 
         for assignee in (dora.user_id, bob.user_id, dora.user_id + 1000, None, "1"):
-            assert fields_of(as_bob.post(f"{task}/delegate", json={"assignee_id": assignee})) == ["assignee_id"]
+            assert invalid_fields(as_bob.post(f"{task}/delegate", json={"assignee_id": assignee})) == ["assignee_id"]
         too_long = {"assignee_id": dora.user_id, "note": "x" * 1001}
-        assert fields_of(as_bob.post(f"{task}/delegate", json=too_long)) == ["note"]
+        assert invalid_fields(as_bob.post(f"{task}/delegate", json=too_long)) == ["note"]
         assert as_alice.get(task).json()["version"] == 1
         assert as_alice.get(f"{task}/delegations").json() == []
 
@@ -162,7 +145,7 @@ class TestDelegation:
     def test_who_passes_it_on_at_once_with_others_does_it_alone(
         self, task: str, caller_for: Callable[[Actor], Caller], bob: Actor, as_alice: Caller
     ) -> None:
-        others = [enlist(f"other{number}") for number in range(4)]
+        others = [create_actor(f"other{number}") for number in range(4)]
         callers = [caller_for(bob) for _ in others]
 
         with ThreadPoolExecutor(4) as pool:
@@ -191,7 +174,7 @@ class TestComments:
         assert response.status_code == 201
         assert response.headers["Location"].endswith(f"{task}/comments/{comment['id']}")
         assert list(comment) == "id task_id user_id body created_at updated_at".split()
-        assert (comment["task_id"], comment["user_id"]) == (number_of(task), bob.user_id)
+        assert (comment["task_id"], comment["user_id"]) == (id_in(task), bob.user_id)
         assert comment["body"] == "Лестница 🪜 im Schuppen"
         assert as_bob.get(f"{task}/comments").json()["items"] == [comment]
 
@@ -199,28 +182,28 @@ class TestComments:
     def test_a_bad_text_is_refused(self, body: object, task: str, as_bob: Caller) -> None:
         comment = self.say(as_bob, task, "x" * 5000)
 
-        assert fields_of(as_bob.post(f"{task}/comments", json={"body": body})) == ["body"]
-        assert fields_of(as_bob.patch(comment, json={"body": body})) == ["body"]
+        assert invalid_fields(as_bob.post(f"{task}/comments", json={"body": body})) == ["body"]
+        assert invalid_fields(as_bob.patch(comment, json={"body": body})) == ["body"]
 
     def test_it_is_told_with_the_task(self, task: str, as_bob: Caller, alice: Actor, bob: Actor) -> None:
         comment = self.say(as_bob, task, 'He said: "tomorrow", \\o/')
 
         ((actor_id, audience, data),) = recorded(task, events.TASK_COMMENTED)
         assert (actor_id, audience) == (bob.user_id, [alice.user_id, bob.user_id])
-        said = {"id": number_of(comment), "user_id": bob.user_id, "body": 'He said: "tomorrow", \\o/'}
+        said = {"id": id_in(comment), "user_id": bob.user_id, "body": 'He said: "tomorrow", \\o/'}
         assert data == as_bob.get(task).json() | {"comment": said}
 
     def test_pages_are_the_oldest_first(self, task: str, as_alice: Caller, as_bob: Caller) -> None:
         for number in range(5):
             self.say((as_alice, as_bob)[number % 2], task, str(number))
-        self.say(as_alice, create(as_alice), "elsewhere")
+        self.say(as_alice, create_task_at(as_alice), "elsewhere")
 
         pages = [as_bob.get(f"{task}/comments?skip={skip}&limit=2") for skip in (0, 2, 4, 6)]
 
         bodies = [[comment["body"] for comment in page.json()["items"]] for page in pages]
         assert bodies == [["0", "1"], ["2", "3"], ["4"], []]
         assert {(page.json()["total"], page.headers["X-Total-Count"]) for page in pages} == {(5, "5")}
-        assert fields_of(as_bob.get(f"{task}/comments?limit=0")) == ["limit"]
+        assert invalid_fields(as_bob.get(f"{task}/comments?limit=0")) == ["limit"]
 
     def test_only_its_author_changes_it(self, task: str, as_bob: Caller, as_alice: Caller, as_ada: Caller) -> None:
         comment = self.say(as_bob, task, "Tomorrow")
@@ -256,7 +239,7 @@ class TestComments:
 
     def test_a_comment_belongs_to_its_task(self, task: str, as_alice: Caller) -> None:
         comment = self.say(as_alice, task)
-        elsewhere = f"{create(as_alice)}/comments/{number_of(comment)}"
+        elsewhere = f"{create_task_at(as_alice)}/comments/{id_in(comment)}"
 
         assert_problem(as_alice.patch(elsewhere, json={"body": "x"}), 404, "comment_not_found")
         assert_problem(as_alice.delete(elsewhere), 404, "comment_not_found")
@@ -282,9 +265,9 @@ class TestActivity:
     def test_it_tells_who_changed_what_from_what_to_what_the_newest_first(
         self, as_alice: Caller, as_bob: Caller, alice: Actor, bob: Actor
     ) -> None:
-        task = create(as_alice)
+        task = create_task_at(as_alice)
         as_alice.patch(task, json={"assignee_id": bob.user_id, "due_at": DUE})
-        as_bob.patch(task, json={"status": "done", "title": "The roof"})
+        as_bob.patch(task, json={"status": "done", "title": "Clean the gutters"})
         as_bob.post(f"{task}/comments", json={"body": "Done"})
 
         entries = self.history(as_alice, task)
@@ -305,7 +288,7 @@ class TestActivity:
         assert times == sorted(times, reverse=True)
 
     def test_pages_neither_skip_nor_repeat(self, as_alice: Caller) -> None:
-        task = create(as_alice)
+        task = create_task_at(as_alice)
         for number in range(4):
             as_alice.patch(task, json={"title": f"title {number}"})
         whole = self.history(as_alice, task)
@@ -337,7 +320,7 @@ class TestActivity:
         assert self.history(as_alice, task) == before
 
     def test_the_weather_is_nobodys_doing(self, as_alice: Caller, settings: Settings, redis: Redis) -> None:
-        task = create(as_alice, city="London")
+        task = create_task_at(as_alice, city="London")
         with WeatherServer() as weather:
             urls = {"open_meteo_url": weather.url, "open_meteo_geocoding_url": weather.url}
             patient = settings.model_copy(update=urls)
@@ -357,7 +340,7 @@ class TestReminders:
         assert response.status_code == 201
         assert response.headers["Location"].endswith(f"{task}/reminders/{reminder['id']}")
         assert list(reminder) == self.FIELDS
-        assert (reminder["task_id"], reminder["user_id"]) == (number_of(task), bob.user_id)
+        assert (reminder["task_id"], reminder["user_id"]) == (id_in(task), bob.user_id)
         assert reminder["fires_at"] == reminder["remind_at"] == DUE
         assert (reminder["seconds_before_due"], reminder["fired_at"]) == (None, None)
         assert as_bob.get(f"{task}/reminders").json() == [reminder]
@@ -398,11 +381,11 @@ class TestReminders:
         ],
     )
     def test_what_is_no_time_is_refused(self, body: dict[str, Any], field: str, task: str, as_bob: Caller) -> None:
-        assert fields_of(as_bob.post(f"{task}/reminders", json=body)) == [field]
+        assert invalid_fields(as_bob.post(f"{task}/reminders", json=body)) == [field]
         assert as_bob.get(f"{task}/reminders").json() == []
 
     def test_the_longest_lead_before_the_earliest_deadline_can_be(self, as_alice: Caller) -> None:
-        task = create(as_alice, due_at="1900-01-01T00:00:00Z")
+        task = create_task_at(as_alice, due_at="1900-01-01T00:00:00Z")
         response = as_alice.post(f"{task}/reminders", json={"seconds_before_due": 366 * 24 * 3600})
 
         assert response.json()["fires_at"] == "1898-12-31T00:00:00+00:00"
@@ -427,7 +410,7 @@ class TestReminders:
         self, task: str, as_bob: Caller, as_alice: Caller, as_mallory: Caller
     ) -> None:
         reminder = f"{task}/reminders/{as_alice.post(f'{task}/reminders', json={'remind_at': DUE}).json()['id']}"
-        elsewhere = f"{create(as_alice)}/reminders/{number_of(reminder)}"
+        elsewhere = f"{create_task_at(as_alice)}/reminders/{id_in(reminder)}"
 
         assert_problem(as_mallory.delete(reminder), 403, "task_forbidden")
         assert_problem(as_alice.delete(elsewhere), 404, "reminder_not_found")

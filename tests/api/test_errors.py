@@ -21,7 +21,7 @@ from core import errors as failures
 from core.db import unit_of_work
 from core.errors import Failure, FieldError
 from core.policy import Actor
-from tests.api.conftest import LiveServer
+from tests.api.callers import LiveServer
 from tests.sql import execute
 
 LIMIT = 256 * 1024

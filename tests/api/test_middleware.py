@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from api.app import create_app
 from core.config import Settings
 from core.policy import Actor
-from tests.api.conftest import Caller, LiveServer
+from tests.api.callers import Caller, LiveServer
 from tests.polling import wait_until
 
 ORIGIN = "https://app.example.com"

@@ -9,16 +9,13 @@ from websockets.sync.client import connect
 from core.policy import Actor
 from core.security import TokenIssuer
 from core.services import publication
-from tests.api.conftest import Caller, LiveServer, assert_problem
+from tests.api.callers import Caller, LiveServer, assert_problem, create_task
 
 NOTIFICATIONS = "/api/v1/notifications"
 
 
 def assign(caller: Caller, actor: Actor, title: str = "Clean the gutters") -> dict[str, Any]:
-    response = caller.post("/api/v1/tasks", json={"title": title, "assignee_id": actor.user_id})
-    assert response.status_code == 201
-    task: dict[str, Any] = response.json()
-    return task
+    return create_task(caller, title=title, assignee_id=actor.user_id)
 
 
 def test_they_are_listed_counted_and_marked(as_alice: Caller, as_bob: Caller, bob: Actor) -> None:

@@ -13,8 +13,8 @@ from api.http.openapi import undocumented
 from core.config import Settings
 from core.policy import Actor
 from core.security import TokenIssuer
-from tests.api.conftest import Caller
-from tests.conftest import PASSWORD
+from tests.api.callers import Caller
+from tests.builders import PASSWORD
 
 PUBLIC = {
     "/auth/register", "/auth/login", "/auth/refresh", "/health", "/health/ready", "/user", "/login",

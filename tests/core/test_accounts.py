@@ -10,7 +10,7 @@ from core.errors import Rejected, Unauthenticated
 from core.models import User
 from core.policy import Actor, Role
 from core.services import accounts, sessions
-from tests.conftest import enlist
+from tests.builders import create_actor
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -101,7 +101,7 @@ def test_a_new_password_ends_the_other_sessions(alice: Actor) -> None:
 
 
 def test_promoting_names_one_account() -> None:
-    enlist("carol")
+    create_actor("carol")
 
     assert accounts.promote("carol@example.com", Role.ADMIN)
     assert not accounts.promote("nobody@example.com", Role.ADMIN)

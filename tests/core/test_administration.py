@@ -13,18 +13,9 @@ from core.errors import Forbidden, Invalid, NotFound
 from core.policy import Actor
 from core.services import activity, administration, comments, delegation, groups, reminders, tasks
 from core.services.reminders import fire_reminders
-from tests.conftest import enlist
+from tests.builders import create_actor, create_group, create_task, read_task
 from tests.polling import wait_until
 from tests.sql import execute
-
-
-def create(actor: Actor, **fields: Any) -> int:
-    return tasks.create_task(actor, {"title": "a task"} | fields).id
-
-
-def read(actor: Actor, task_id: int) -> dict[str, Any]:
-    task: dict[str, Any] = orjson.loads(tasks.read_task(actor, task_id).json)
-    return task
 
 
 @pytest.fixture
@@ -50,8 +41,8 @@ class TestMeetings:
     def test_a_task_is_not_given_to_a_group_that_is_being_deleted(
         self, ada: Actor, meanwhile: Callable[..., Future[Any]]
     ) -> None:
-        group_id = groups.create_group(ada, "Roofers").id
-        task_id = create(ada)
+        group_id = create_group(ada)
+        task_id = create_task(ada)
 
         with unit_of_work():
             groups.delete_group(ada, group_id)
@@ -59,25 +50,25 @@ class TestMeetings:
 
         with pytest.raises(Invalid):
             given.result()
-        assert read(ada, task_id)["version"] == 1
+        assert read_task(ada, task_id)["version"] == 1
 
     def test_a_group_that_is_deleted_lets_go_of_what_is_being_given_to_it(
         self, ada: Actor, meanwhile: Callable[..., Future[Any]]
     ) -> None:
-        group_id = groups.create_group(ada, "Roofers").id
-        task_id = create(ada)
+        group_id = create_group(ada)
+        task_id = create_task(ada)
 
         with unit_of_work():
             tasks.update_task(ada, task_id, {"group_id": group_id})
             deleted = meanwhile(groups.delete_group, ada, group_id)
         deleted.result()
 
-        assert (read(ada, task_id)["group_id"], read(ada, task_id)["version"]) == (None, 3)
+        assert (read_task(ada, task_id)["group_id"], read_task(ada, task_id)["version"]) == (None, 3)
 
     def test_nobody_joins_a_group_that_is_being_deleted(
         self, ada: Actor, bob: Actor, meanwhile: Callable[..., Future[Any]]
     ) -> None:
-        group_id = groups.create_group(ada, "Roofers").id
+        group_id = create_group(ada)
 
         with unit_of_work():
             groups.delete_group(ada, group_id)
@@ -89,7 +80,7 @@ class TestMeetings:
     def test_who_is_just_taken_out_of_a_group_manages_it_no_more(
         self, ada: Actor, bob: Actor, meanwhile: Callable[..., Future[Any]]
     ) -> None:
-        group_id = groups.create_group(ada, "Roofers").id
+        group_id = create_group(ada)
         groups.put_member(ada, group_id, bob.user_id, is_manager=True)
 
         with unit_of_work():
@@ -102,7 +93,7 @@ class TestMeetings:
     def test_nobody_comments_on_what_is_being_deleted(
         self, alice: Actor, ada: Actor, meanwhile: Callable[..., Future[Any]]
     ) -> None:
-        task_id = create(alice)
+        task_id = create_task(alice)
 
         with unit_of_work():
             tasks.delete_task(alice, task_id)
@@ -114,7 +105,7 @@ class TestMeetings:
     def test_nobody_comments_on_what_is_being_taken_from_them(
         self, alice: Actor, bob: Actor, meanwhile: Callable[..., Future[Any]]
     ) -> None:
-        task_id = create(alice, assignee_id=bob.user_id)
+        task_id = create_task(alice, assignee_id=bob.user_id)
 
         with unit_of_work():
             tasks.update_task(alice, task_id, {"assignee_id": None})
@@ -126,7 +117,7 @@ class TestMeetings:
     def test_a_comment_that_is_being_deleted_is_not_changed(
         self, alice: Actor, meanwhile: Callable[..., Future[Any]]
     ) -> None:
-        task_id = create(alice)
+        task_id = create_task(alice)
         comment_id = comments.create_comment(alice, task_id, "Hello").id
 
         with unit_of_work():
@@ -140,8 +131,8 @@ class TestMeetings:
     def test_nothing_is_given_to_an_account_that_is_being_deleted(
         self, how: str, alice: Actor, bob: Actor, ada: Actor, meanwhile: Callable[..., Future[Any]]
     ) -> None:
-        task_id = create(alice)
-        group_id = groups.create_group(ada, "Roofers").id
+        task_id = create_task(alice)
+        group_id = create_group(ada)
 
         with unit_of_work():
             administration.delete_account(ada, bob.user_id)
@@ -154,12 +145,12 @@ class TestMeetings:
 
         with pytest.raises(Invalid):
             given.result()
-        assert read(alice, task_id)["version"] == 1
+        assert read_task(alice, task_id)["version"] == 1
 
     def test_passing_on_and_taking_away_at_once_keep_the_trail_true(
         self, alice: Actor, bob: Actor, ada: Actor, meanwhile: Callable[..., Future[Any]]
     ) -> None:
-        task_id = create(alice, assignee_id=bob.user_id)
+        task_id = create_task(alice, assignee_id=bob.user_id)
 
         with unit_of_work():
             tasks.update_task(alice, task_id, {"assignee_id": None})
@@ -174,10 +165,10 @@ class TestAccountsThatGo:
     @pytest.fixture
     def task(self, alice: Actor, bob: Actor, ada: Actor) -> int:
         """Alice's task in a group that Bob manages, which he passed on and got back, spoke about and is reminded of."""
-        group_id = groups.create_group(ada, "Roofers").id
+        group_id = create_group(ada)
         groups.put_member(ada, group_id, bob.user_id, is_manager=True)
         groups.put_member(ada, group_id, alice.user_id, is_manager=False)
-        task_id = create(alice, assignee_id=bob.user_id, group_id=group_id)
+        task_id = create_task(alice, assignee_id=bob.user_id, group_id=group_id)
         delegation.delegate_task(bob, task_id, ada.user_id, "You do it.")
         delegation.delegate_task(ada, task_id, bob.user_id, "No, you.")
         comments.create_comment(bob, task_id, "Well.")
@@ -185,12 +176,12 @@ class TestAccountsThatGo:
         return task_id
 
     def test_what_they_did_stays_and_names_nobody(self, task: int, alice: Actor, bob: Actor, ada: Actor) -> None:
-        before = read(alice, task)
+        before = read_task(alice, task)
         trail = orjson.loads(delegation.list_delegations(alice, task))
 
         administration.delete_account(ada, bob.user_id)
 
-        after = read(alice, task)
+        after = read_task(alice, task)
         assert after == before | {
             "assignee_id": None,
             "version": before["version"] + 1,
@@ -214,7 +205,7 @@ class TestAccountsThatGo:
         assert (newest["type"], newest["actor_id"]) == (events.TASK_UPDATED, ada.user_id)
         assert newest["changes"] == {"assignee_id": {"from": bob.user_id, "to": None}}
         recorded = execute("SELECT type, data FROM events ORDER BY id DESC LIMIT 1").fetchone()
-        assert recorded == (events.TASK_UPDATED, read(alice, task))
+        assert recorded == (events.TASK_UPDATED, read_task(alice, task))
 
     def test_their_reminders_still_remind_the_others(self, task: int, alice: Actor, bob: Actor, ada: Actor) -> None:
         administration.delete_account(ada, bob.user_id)
@@ -229,8 +220,8 @@ class TestAccountsThatGo:
         self, task: int, alice: Actor, bob: Actor, ada: Actor
     ) -> None:
         comment = orjson.loads(comments.list_comments(alice, task, 0, 1).items)[0]
-        eve = enlist("eve")
-        groups.put_member(ada, read(alice, task)["group_id"], eve.user_id, is_manager=True)
+        eve = create_actor("eve")
+        groups.put_member(ada, read_task(alice, task)["group_id"], eve.user_id, is_manager=True)
         administration.delete_account(ada, bob.user_id)
 
         for actor in (alice, ada, eve):
@@ -243,7 +234,7 @@ class TestAccountsThatGo:
     def test_an_owner_takes_their_tasks_along_with_all_about_them(
         self, task: int, alice: Actor, bob: Actor, ada: Actor
     ) -> None:
-        kept = create(bob, title="Bob's own")
+        kept = create_task(bob, title="Bob's own")
 
         administration.delete_account(ada, alice.user_id)
 
@@ -256,16 +247,16 @@ class TestAccountsThatGo:
             events.TASK_DELETED,
             {alice.user_id, bob.user_id, ada.user_id},
         )
-        assert read(bob, kept)["version"] == 1
+        assert read_task(bob, kept)["version"] == 1
 
     def test_a_group_outlives_all_of_its_members(self, alice: Actor, bob: Actor, ada: Actor) -> None:
-        group_id = groups.create_group(ada, "Roofers").id
+        group_id = create_group(ada)
         groups.remove_member(ada, group_id, ada.user_id)
         groups.put_member(ada, group_id, bob.user_id, is_manager=True)
-        task_id = create(ada)
+        task_id = create_task(ada)
         tasks.update_task(ada, task_id, {"group_id": group_id})
 
         administration.delete_account(ada, bob.user_id)
 
         assert orjson.loads(groups.read_group(ada, group_id).json)["members"] == []
-        assert read(ada, task_id)["group_id"] == group_id
+        assert read_task(ada, task_id)["group_id"] == group_id

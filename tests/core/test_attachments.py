@@ -18,6 +18,7 @@ from core.models import Attachment, StoredFile
 from core.policy import Actor
 from core.services import administration, attachments, tasks
 from core.storage import LocalStorage
+from tests.builders import create_task
 from tests.sql import execute
 
 QUOTA = 100
@@ -35,7 +36,7 @@ def storage(tmp_path: Path) -> LocalStorage:
 @pytest.fixture
 def task_id(alice: Actor, bob: Actor) -> int:
     """A task of Alice's, assigned to Bob."""
-    return tasks.create_task(alice, {"title": "x", "assignee_id": bob.user_id}).id
+    return create_task(alice, assignee_id=bob.user_id)
 
 
 def add(actor: Actor, task_id: int, storage: LocalStorage, size: int = 1) -> dict[str, Any]:
@@ -71,7 +72,7 @@ def test_a_refused_file_is_no_event(mallory: Actor, alice: Actor, task_id: int, 
 
 
 def test_the_quota_is_a_users_over_all_tasks(alice: Actor, bob: Actor, task_id: int, storage: LocalStorage) -> None:
-    other = tasks.create_task(alice, {"title": "y"}).id
+    other = create_task(alice, title="y")
     add(alice, task_id, storage, 60)
     with pytest.raises(TooLarge) as refused:
         attachments.announce(alice, 41, QUOTA)
@@ -148,7 +149,7 @@ def test_what_somebody_uploaded_is_in_their_export(
 
 
 def test_an_attachment_is_its_own_tasks_alone(alice: Actor, task_id: int, storage: LocalStorage) -> None:
-    other = tasks.create_task(alice, {"title": "y"}).id
+    other = create_task(alice, title="y")
     attachment_id = add(alice, task_id, storage)["id"]
 
     for reach in (attachments.read_attachment, attachments.content_of, attachments.delete_attachment):
@@ -159,7 +160,7 @@ def test_an_attachment_is_its_own_tasks_alone(alice: Actor, task_id: int, storag
 def test_the_sweep_takes_the_files_of_what_was_deleted(
     alice: Actor, task_id: int, storage: LocalStorage, tmp_path: Path
 ) -> None:
-    doomed = tasks.create_task(alice, {"title": "doomed"}).id
+    doomed = create_task(alice, title="doomed")
     add(alice, doomed, storage)
     attachments.delete_attachment(alice, task_id, add(alice, task_id, storage)["id"])
     kept = attachments.content_of(alice, task_id, add(alice, task_id, storage)["id"]).key

@@ -13,6 +13,7 @@ from core.db import unit_of_work
 from core.policy import Actor
 from core.services import reminders, tasks
 from core.services.reminders import fire_reminders, tell_overdue
+from tests.builders import create_task, read_task
 from tests.sql import execute
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -20,10 +21,6 @@ pytestmark = pytest.mark.usefixtures("database")
 NOW = datetime.now(UTC)
 LONG_AGO, LATELY, SOON = NOW - timedelta(days=30), NOW - timedelta(minutes=1), NOW + timedelta(days=1)
 MORE_THAN_A_BATCH = 230
-
-
-def create(actor: Actor, **fields: Any) -> int:
-    return tasks.create_task(actor, {"title": "a task"} | fields).id
 
 
 def remind(actor: Actor, task_id: int, at: datetime | None = None, before_due: int | None = None) -> int:
@@ -65,14 +62,14 @@ def let_pass(task_id: int, **moments: datetime) -> None:
 
 class TestReminders:
     def test_one_is_told_to_the_tasks_people_once(self, alice: Actor, bob: Actor, mallory: Actor) -> None:
-        task_id = create(alice, assignee_id=bob.user_id)
+        task_id = create_task(alice, assignee_id=bob.user_id)
         reminder_id = remind(bob, task_id, LATELY)
-        create(mallory)
+        create_task(mallory)
 
         assert [fire_reminders(), fire_reminders()] == [1, 0]
 
         recorded = execute("SELECT task_id, actor_id, audience, data FROM events WHERE type = 'task.reminder'")
-        task = orjson.loads(tasks.read_task(alice, task_id).json)
+        task = read_task(alice, task_id)
         (row,) = recorded.fetchall()
         assert row[:3] == (task_id, None, [alice.user_id, bob.user_id])
         assert row[3] == task | {"reminder": {"id": reminder_id}}
@@ -80,24 +77,24 @@ class TestReminders:
         assert only_reminder(alice, task_id)["fired_at"] is not None
 
     def test_one_whose_time_has_not_come_waits(self, alice: Actor) -> None:
-        task_id = create(alice, due_at=SOON)
+        task_id = create_task(alice, due_at=SOON)
         remind(alice, task_id, SOON)
         remind(alice, task_id, before_due=60)
-        without_deadline = create(alice)
+        without_deadline = create_task(alice)
         remind(alice, without_deadline, before_due=60)
 
         assert fire_reminders() == 0
         assert told(events.TASK_REMINDER) == []
 
     def test_one_that_was_missed_is_told_late(self, alice: Actor) -> None:
-        task_id = create(alice, due_at=LONG_AGO)
+        task_id = create_task(alice, due_at=LONG_AGO)
         remind(alice, task_id, before_due=3600)
 
         assert fire_reminders() == 1
         assert told(events.TASK_REMINDER) == [task_id]
 
     def test_each_of_a_task_is_told(self, alice: Actor) -> None:
-        task_id = create(alice)
+        task_id = create_task(alice)
         remind(alice, task_id, LATELY)
         remind(alice, task_id, LONG_AGO)
 
@@ -105,7 +102,7 @@ class TestReminders:
         assert told(events.TASK_REMINDER) == [task_id, task_id]
 
     def test_who_has_done_it_needs_no_reminding_and_gets_none_later(self, alice: Actor) -> None:
-        task_id = create(alice, status="done")
+        task_id = create_task(alice, status="done")
         remind(alice, task_id, LATELY)
 
         fire_reminders()
@@ -115,13 +112,13 @@ class TestReminders:
         assert told(events.TASK_REMINDER) == []
 
     def test_one_that_was_taken_back_is_not_told(self, alice: Actor) -> None:
-        task_id = create(alice)
+        task_id = create_task(alice)
         reminders.delete_reminder(alice, task_id, remind(alice, task_id, LATELY))
 
         assert fire_reminders() == 0
 
     def test_however_many_look_at_once_each_is_told_once(self, alice: Actor) -> None:
-        ids = [create(alice) for _ in range(40)]
+        ids = [create_task(alice) for _ in range(40)]
         for task_id in ids:
             remind(alice, task_id, LATELY)
 
@@ -129,7 +126,7 @@ class TestReminders:
         assert sorted(told(events.TASK_REMINDER)) == ids
 
     def test_more_than_one_batch_is_told(self, alice: Actor) -> None:
-        task_id = create(alice)
+        task_id = create_task(alice)
         with unit_of_work():
             execute(
                 "INSERT INTO reminders (task_id, user_id, remind_at, fires_at)"
@@ -141,7 +138,7 @@ class TestReminders:
         assert len(told(events.TASK_REMINDER)) == MORE_THAN_A_BATCH
 
     def test_what_a_worker_does_not_finish_is_told_by_the_next(self, alice: Actor) -> None:
-        task_id = create(alice)
+        task_id = create_task(alice)
         remind(alice, task_id, LATELY)
 
         def die_before_the_commit() -> None:
@@ -160,7 +157,7 @@ class TestMovingDeadlines:
     @pytest.fixture
     def fired(self, alice: Actor) -> int:
         """A task whose reminder, an hour before the deadline, has fired."""
-        task_id = create(alice, due_at=LATELY)
+        task_id = create_task(alice, due_at=LATELY)
         remind(alice, task_id, before_due=3600)
         assert fire_reminders() == 1
         return task_id
@@ -196,14 +193,14 @@ class TestMovingDeadlines:
         assert only_reminder(alice, fired)["fired_at"] is None
 
     def test_one_that_waits_is_told_where_the_deadline_comes_nearer(self, alice: Actor) -> None:
-        task_id = create(alice, due_at=SOON)
+        task_id = create_task(alice, due_at=SOON)
         remind(alice, task_id, before_due=3600)
         tasks.update_task(alice, task_id, {"due_at": NOW + timedelta(minutes=30)})
 
         assert fire_reminders() == 1
 
     def test_other_tasks_and_times_of_their_own_stay(self, alice: Actor) -> None:
-        moved, other = (create(alice, due_at=SOON) for _ in range(2))
+        moved, other = (create_task(alice, due_at=SOON) for _ in range(2))
         remind(alice, moved, SOON)
         remind(alice, other, before_due=3600)
         before = [only_reminder(alice, task_id) for task_id in (moved, other)]
@@ -213,7 +210,7 @@ class TestMovingDeadlines:
         assert [only_reminder(alice, task_id) for task_id in (moved, other)] == before
 
     def test_firing_stays_out_of_the_way_of_who_is_changing_the_task(self, alice: Actor) -> None:
-        task_id, other = create(alice, due_at=LATELY), create(alice)
+        task_id, other = create_task(alice, due_at=LATELY), create_task(alice)
         remind(alice, task_id, before_due=60)
         remind(alice, other, LATELY)
 
@@ -227,7 +224,7 @@ class TestMovingDeadlines:
         assert fire_reminders() == 0
 
     def test_deadlines_that_move_while_reminders_fire_lose_none(self, alice: Actor) -> None:
-        ids = [create(alice, due_at=LATELY) for _ in range(20)]
+        ids = [create_task(alice, due_at=LATELY) for _ in range(20)]
         for task_id in ids:
             remind(alice, task_id, before_due=60)
 
@@ -249,19 +246,19 @@ class TestMovingDeadlines:
 
 class TestMissedDeadlines:
     def test_one_is_told_to_the_tasks_people_once(self, alice: Actor, bob: Actor) -> None:
-        task_id = create(alice, due_at=LATELY, assignee_id=bob.user_id)
-        create(alice, due_at=SOON)
-        create(alice)
+        task_id = create_task(alice, due_at=LATELY, assignee_id=bob.user_id)
+        create_task(alice, due_at=SOON)
+        create_task(alice)
 
         assert [tell_overdue(), tell_overdue()] == [1, 0]
 
         recorded = execute("SELECT task_id, actor_id, audience, data FROM events WHERE type = 'task.overdue'")
-        task = orjson.loads(tasks.read_task(alice, task_id).json)
+        task = read_task(alice, task_id)
         assert recorded.fetchall() == [(task_id, None, [alice.user_id, bob.user_id], task)]
         assert task["version"] == 1
 
     def test_it_is_told_when_its_time_comes(self, alice: Actor) -> None:
-        task_id = create(alice, due_at=SOON)
+        task_id = create_task(alice, due_at=SOON)
         assert tell_overdue() == 0
 
         let_pass(task_id, due_at=LATELY)
@@ -269,7 +266,7 @@ class TestMissedDeadlines:
         assert tell_overdue() == 1
 
     def test_what_is_done_is_not_missed_unless_it_is_reopened(self, alice: Actor) -> None:
-        task_id = create(alice, due_at=LATELY, status="done")
+        task_id = create_task(alice, due_at=LATELY, status="done")
         assert tell_overdue() == 0
 
         tasks.update_task(alice, task_id, {"status": "todo"})
@@ -277,7 +274,7 @@ class TestMissedDeadlines:
         assert tell_overdue() == 1
 
     def test_it_is_told_again_when_the_task_was_done_and_reopened(self, alice: Actor) -> None:
-        task_id = create(alice, due_at=LATELY)
+        task_id = create_task(alice, due_at=LATELY)
         tell_overdue()
 
         tasks.update_task(alice, task_id, {"status": "done"})
@@ -287,7 +284,7 @@ class TestMissedDeadlines:
         assert [tell_overdue(), tell_overdue()] == [1, 0]
 
     def test_it_is_told_again_when_another_deadline_is_missed(self, alice: Actor) -> None:
-        task_id = create(alice, due_at=LATELY)
+        task_id = create_task(alice, due_at=LATELY)
         tell_overdue()
 
         tasks.update_task(alice, task_id, {"due_at": SOON})
@@ -299,7 +296,7 @@ class TestMissedDeadlines:
 
     @pytest.mark.parametrize("changes", [{"status": "in_progress"}, {"title": "late"}, {"due_at": LATELY}])
     def test_it_is_not_told_again_for_any_other_change(self, changes: dict[str, Any], alice: Actor) -> None:
-        task_id = create(alice, due_at=LATELY)
+        task_id = create_task(alice, due_at=LATELY)
         tell_overdue()
 
         tasks.update_task(alice, task_id, changes)
@@ -307,7 +304,7 @@ class TestMissedDeadlines:
         assert tell_overdue() == 0
 
     def test_however_many_look_at_once_each_is_told_once(self, alice: Actor) -> None:
-        ids = [create(alice, due_at=LATELY) for _ in range(40)]
+        ids = [create_task(alice, due_at=LATELY) for _ in range(40)]
 
         assert at_once(tell_overdue) == 40
         assert sorted(told(events.TASK_OVERDUE)) == ids

@@ -9,8 +9,9 @@ from core import db
 from core.__main__ import main
 from core.models import User
 from core.policy import Actor
-from core.services import accounts, analytics, tasks
+from core.services import accounts, analytics
 from core.services.analytics import read_figures
+from tests.builders import create_task
 from tests.sql import execute
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -88,7 +89,7 @@ def test_an_account_is_promoted_only_when_that_is_asked_for(command: Command, al
 
 
 def test_analytics_are_rebuilt_after_somebody_has_meddled(command: Command, alice: Actor) -> None:
-    tasks.create_task(alice, {"title": "x"})
+    create_task(alice)
     analytics.fold()
     with db.unit_of_work():
         execute("UPDATE analytics_rollups SET tasks = 99")
