@@ -1,8 +1,6 @@
 """PostgreSQL and Redis of the run's own, and the cast: Alice owns, Bob shares, Mallory is a stranger, Ada an admin."""
 
-import socket
 from collections.abc import Iterator
-from contextlib import closing
 
 import pytest
 from redis import Redis
@@ -13,6 +11,7 @@ from core.local.embedded.servers import EmbeddedPostgres, EmbeddedRedis
 from core.migrations import migrate
 from core.policy import Actor, Role
 from tests.builders import BCRYPT_ROUNDS, create_actor
+from tests.processes import free_port
 from tests.s3 import s3_server
 from tests.sql import execute
 
@@ -127,7 +126,4 @@ def s3_url() -> Iterator[str]:
 @pytest.fixture
 def unused_tcp_port() -> int:
     """A port of this machine on which nobody listens."""
-    with closing(socket.socket()) as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+    return free_port()

@@ -215,10 +215,3 @@ class SessionInfo(BaseModel):
     last_used_at: Instant
     expires_at: Instant
     current: bool
-
-
-class SocketTicket(BaseModel):
-    """A single-use ticket for `/ws?ticket=…`, good for `expires_in` seconds."""
-
-    ticket: str
-    expires_in: int

@@ -8,7 +8,7 @@ from api.app import create_app
 from core.config import Settings
 from core.policy import Actor
 from core.security import TokenIssuer
-from tests.api.callers import Caller, LiveServer
+from tests.api.callers import Caller, LiveServer, create_task_at
 
 
 @pytest.fixture(autouse=True)
@@ -57,3 +57,9 @@ def as_mallory(caller_for: Callable[[Actor], Caller], mallory: Actor) -> Caller:
 @pytest.fixture
 def as_ada(caller_for: Callable[[Actor], Caller], ada: Actor) -> Caller:
     return caller_for(ada)
+
+
+@pytest.fixture
+def task(as_alice: Caller, bob: Actor) -> str:
+    """The path of a task of Alice's that is assigned to Bob."""
+    return create_task_at(as_alice, assignee_id=bob.user_id)

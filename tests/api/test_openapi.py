@@ -1,4 +1,4 @@
-"""The API document of the real app: complete, and true to what the API answers."""
+"""The OpenAPI document of the real app: complete, and true to the responses of the API."""
 
 import re
 from collections.abc import Callable

@@ -13,7 +13,7 @@ from api.realtime.publisher_wakeup import PublisherWakeup, celery_sender
 from core import db, jobs
 from core.policy import Actor
 from tests.builders import create_task
-from tests.worker.conftest import names
+from tests.worker.broker import job_names
 
 
 def run_with(send: Callable[[], object], scenario: Callable[[], object], until: Callable[[], bool]) -> None:
@@ -51,7 +51,7 @@ def test_the_message_is_the_publishers_job(alice: Actor, redis: Redis, environ: 
     run_with(
         celery_sender(),
         lambda: create_task(alice),
-        lambda: jobs.EVENTS_PUBLISH in names(redis, jobs.QUEUE_EVENTS),
+        lambda: jobs.EVENTS_PUBLISH in job_names(redis, jobs.QUEUE_EVENTS),
     )
 
 

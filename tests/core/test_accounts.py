@@ -1,16 +1,15 @@
 """Accounts: who is who, and what changing one's profile does."""
 
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 
-from core import db
 from core.errors import Rejected, Unauthenticated
 from core.models import User
 from core.policy import Actor, Role
 from core.services import accounts, sessions
 from tests.builders import create_actor
+from tests.threads import at_once
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -51,14 +50,9 @@ def test_of_many_registrations_that_meet_one_wins() -> None:
             register("alice", "alice@example.com")
         except Rejected:
             return False
-        finally:
-            db.disconnect()
         return True
 
-    with ThreadPoolExecutor(8) as pool:
-        outcomes = list(pool.map(attempt, range(8)))
-
-    assert outcomes.count(True) == 1
+    assert at_once(attempt, 8).count(True) == 1
     assert User.select().count() == 1
 
 

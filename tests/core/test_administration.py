@@ -1,164 +1,41 @@
-"""Where changes of a team meet, and what an account that goes leaves behind."""
+"""What the deletion of an account leaves behind, and what happens to changes that meet it."""
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any
 
 import orjson
 import pytest
 
-from core import db, events
+from core import events
 from core.db import unit_of_work
 from core.errors import Forbidden, Invalid, NotFound
 from core.policy import Actor
 from core.services import activity, administration, comments, delegation, groups, reminders, tasks
 from core.services.reminders import fire_reminders
 from tests.builders import create_actor, create_group, create_task, read_task
-from tests.polling import wait_until
 from tests.sql import execute
 
 
-@pytest.fixture
-def meanwhile(database: None) -> Iterator[Callable[..., Future[Any]]]:
-    """Begins a call in another thread, and lets this one go on when that one waits for a lock."""
+@pytest.mark.parametrize("how", ["assigned", "delegated", "joined"])
+def test_nothing_is_given_to_an_account_that_is_being_deleted(
+    how: str, alice: Actor, bob: Actor, ada: Actor, meanwhile: Callable[..., Future[Any]]
+) -> None:
+    task_id = create_task(alice)
+    group_id = create_group(ada)
 
-    def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        try:
-            return function(*args, **kwargs)
-        finally:
-            db.disconnect()
+    with unit_of_work():
+        administration.delete_account(ada, bob.user_id)
+        if how == "assigned":
+            given = meanwhile(tasks.update_task, alice, task_id, {"assignee_id": bob.user_id})
+        elif how == "delegated":
+            given = meanwhile(delegation.delegate_task, alice, task_id, bob.user_id, None)
+        else:
+            given = meanwhile(groups.put_member, ada, group_id, bob.user_id, is_manager=False)
 
-    def begin(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Future[Any]:
-        begun = pool.submit(call, function, *args, **kwargs)
-        wait_until(lambda: execute("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)").fetchone()[0])
-        return begun
-
-    with ThreadPoolExecutor(1) as pool:
-        yield begin
-
-
-class TestMeetings:
-    def test_a_task_is_not_given_to_a_group_that_is_being_deleted(
-        self, ada: Actor, meanwhile: Callable[..., Future[Any]]
-    ) -> None:
-        group_id = create_group(ada)
-        task_id = create_task(ada)
-
-        with unit_of_work():
-            groups.delete_group(ada, group_id)
-            given = meanwhile(tasks.update_task, ada, task_id, {"group_id": group_id})
-
-        with pytest.raises(Invalid):
-            given.result()
-        assert read_task(ada, task_id)["version"] == 1
-
-    def test_a_group_that_is_deleted_lets_go_of_what_is_being_given_to_it(
-        self, ada: Actor, meanwhile: Callable[..., Future[Any]]
-    ) -> None:
-        group_id = create_group(ada)
-        task_id = create_task(ada)
-
-        with unit_of_work():
-            tasks.update_task(ada, task_id, {"group_id": group_id})
-            deleted = meanwhile(groups.delete_group, ada, group_id)
-        deleted.result()
-
-        assert (read_task(ada, task_id)["group_id"], read_task(ada, task_id)["version"]) == (None, 3)
-
-    def test_nobody_joins_a_group_that_is_being_deleted(
-        self, ada: Actor, bob: Actor, meanwhile: Callable[..., Future[Any]]
-    ) -> None:
-        group_id = create_group(ada)
-
-        with unit_of_work():
-            groups.delete_group(ada, group_id)
-            joined = meanwhile(groups.put_member, ada, group_id, bob.user_id, is_manager=False)
-
-        with pytest.raises(NotFound):
-            joined.result()
-
-    def test_who_is_just_taken_out_of_a_group_manages_it_no_more(
-        self, ada: Actor, bob: Actor, meanwhile: Callable[..., Future[Any]]
-    ) -> None:
-        group_id = create_group(ada)
-        groups.put_member(ada, group_id, bob.user_id, is_manager=True)
-
-        with unit_of_work():
-            groups.remove_member(ada, group_id, bob.user_id)
-            renamed = meanwhile(groups.rename_group, bob, group_id, "Bob's")
-
-        with pytest.raises(NotFound):
-            renamed.result()
-
-    def test_nobody_comments_on_what_is_being_deleted(
-        self, alice: Actor, ada: Actor, meanwhile: Callable[..., Future[Any]]
-    ) -> None:
-        task_id = create_task(alice)
-
-        with unit_of_work():
-            tasks.delete_task(alice, task_id)
-            said = meanwhile(comments.create_comment, ada, task_id, "Wait!")
-
-        with pytest.raises(NotFound):
-            said.result()
-
-    def test_nobody_comments_on_what_is_being_taken_from_them(
-        self, alice: Actor, bob: Actor, meanwhile: Callable[..., Future[Any]]
-    ) -> None:
-        task_id = create_task(alice, assignee_id=bob.user_id)
-
-        with unit_of_work():
-            tasks.update_task(alice, task_id, {"assignee_id": None})
-            said = meanwhile(comments.create_comment, bob, task_id, "Mine!")
-
-        with pytest.raises(Forbidden):
-            said.result()
-
-    def test_a_comment_that_is_being_deleted_is_not_changed(
-        self, alice: Actor, meanwhile: Callable[..., Future[Any]]
-    ) -> None:
-        task_id = create_task(alice)
-        comment_id = comments.create_comment(alice, task_id, "Hello").id
-
-        with unit_of_work():
-            comments.delete_comment(alice, task_id, comment_id)
-            changed = meanwhile(comments.change_comment, alice, task_id, comment_id, "Hi")
-
-        with pytest.raises(NotFound):
-            changed.result()
-
-    @pytest.mark.parametrize("how", ["assigned", "delegated", "joined"])
-    def test_nothing_is_given_to_an_account_that_is_being_deleted(
-        self, how: str, alice: Actor, bob: Actor, ada: Actor, meanwhile: Callable[..., Future[Any]]
-    ) -> None:
-        task_id = create_task(alice)
-        group_id = create_group(ada)
-
-        with unit_of_work():
-            administration.delete_account(ada, bob.user_id)
-            if how == "assigned":
-                given = meanwhile(tasks.update_task, alice, task_id, {"assignee_id": bob.user_id})
-            elif how == "delegated":
-                given = meanwhile(delegation.delegate_task, alice, task_id, bob.user_id, None)
-            else:
-                given = meanwhile(groups.put_member, ada, group_id, bob.user_id, is_manager=False)
-
-        with pytest.raises(Invalid):
-            given.result()
-        assert read_task(alice, task_id)["version"] == 1
-
-    def test_passing_on_and_taking_away_at_once_keep_the_trail_true(
-        self, alice: Actor, bob: Actor, ada: Actor, meanwhile: Callable[..., Future[Any]]
-    ) -> None:
-        task_id = create_task(alice, assignee_id=bob.user_id)
-
-        with unit_of_work():
-            tasks.update_task(alice, task_id, {"assignee_id": None})
-            passed_on = meanwhile(delegation.delegate_task, ada, task_id, ada.user_id, None)
-        passed_on.result()
-
-        (step,) = orjson.loads(delegation.list_delegations(alice, task_id))
-        assert (step["from_id"], step["to_id"]) == (None, ada.user_id)
+    with pytest.raises(Invalid):
+        given.result()
+    assert read_task(alice, task_id)["version"] == 1
 
 
 class TestAccountsThatGo:

@@ -19,6 +19,7 @@ from core.policy import Actor
 from core.services import administration, attachments, tasks
 from core.storage import LocalStorage
 from tests.builders import create_task
+from tests.recorded import recorded_types
 from tests.sql import execute
 
 QUOTA = 100
@@ -50,15 +51,11 @@ def grow_old() -> None:
         execute("UPDATE stored_files SET created_at = now() - interval '61 minutes'")
 
 
-def recorded_kinds() -> list[str]:
-    return [kind for (kind,) in execute("SELECT type FROM events WHERE task_id IS NOT NULL ORDER BY id").fetchall()][2:]
-
-
 def test_adding_and_deleting_are_events_of_the_task(alice: Actor, task_id: int, storage: LocalStorage) -> None:
     added = add(alice, task_id, storage)
     attachments.delete_attachment(alice, task_id, added["id"])
 
-    assert recorded_kinds() == ["task.attached", "task.detached"]
+    assert recorded_types(task_id)[2:] == ["task.attached", "task.detached"]
     assert Attachment.select().count() == 0
 
 
@@ -68,7 +65,7 @@ def test_a_refused_file_is_no_event(mallory: Actor, alice: Actor, task_id: int, 
     with pytest.raises(NotFound):
         add(alice, task_id + 1, storage)
 
-    assert recorded_kinds() == []
+    assert recorded_types(task_id)[2:] == []
 
 
 def test_the_quota_is_a_users_over_all_tasks(alice: Actor, bob: Actor, task_id: int, storage: LocalStorage) -> None:
@@ -215,4 +212,4 @@ def test_what_the_sweep_may_have_is_not_attached_any_more(alice: Actor, task_id:
 
     with pytest.raises(Conflict):
         attachments.attach(alice, task_id, key, facts(), QUOTA)
-    assert recorded_kinds() == []
+    assert recorded_types(task_id)[2:] == []

@@ -1,6 +1,5 @@
 """Reminders and missed deadlines: told once each, late rather than never, and in nobody's way."""
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,13 +7,14 @@ from typing import Any
 import orjson
 import pytest
 
-from core import db, events
+from core import events
 from core.db import unit_of_work
 from core.policy import Actor
 from core.services import reminders, tasks
 from core.services.reminders import fire_reminders, tell_overdue
 from tests.builders import create_task, read_task
 from tests.sql import execute
+from tests.threads import at_once, disconnecting
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -36,19 +36,6 @@ def only_reminder(actor: Actor, task_id: int) -> dict[str, Any]:
 def told(kind: str) -> list[int]:
     """The tasks of which something was told, each as often as it was."""
     return [task for (task,) in execute("SELECT task_id FROM events WHERE type = %s ORDER BY id", (kind,)).fetchall()]
-
-
-def at_once(function: Callable[[], int], times: int = 8) -> int:
-    """Call a function in as many threads, and answer the sum."""
-
-    def call(_: int) -> int:
-        try:
-            return function()
-        finally:
-            db.disconnect()
-
-    with ThreadPoolExecutor(times) as pool:
-        return sum(pool.map(call, range(times)))
 
 
 def let_pass(task_id: int, **moments: datetime) -> None:
@@ -122,7 +109,7 @@ class TestReminders:
         for task_id in ids:
             remind(alice, task_id, LATELY)
 
-        assert at_once(fire_reminders) == 40
+        assert sum(at_once(lambda _: fire_reminders(), 8)) == 40
         assert sorted(told(events.TASK_REMINDER)) == ids
 
     def test_more_than_one_batch_is_told(self, alice: Actor) -> None:
@@ -217,7 +204,7 @@ class TestMovingDeadlines:
         with unit_of_work():
             tasks.update_task(alice, task_id, {"title": "about to be moved"})
             # Whoever fires neither waits for this, nor holds what the next change needs.
-            assert at_once(fire_reminders, times=1) == 1
+            assert at_once(lambda _: fire_reminders(), 1) == [1]
             tasks.update_task(alice, task_id, {"due_at": SOON})
 
         assert told(events.TASK_REMINDER) == [other]
@@ -229,14 +216,11 @@ class TestMovingDeadlines:
             remind(alice, task_id, before_due=60)
 
         def move(task_id: int) -> None:
-            try:
-                tasks.update_task(alice, task_id, {"due_at": LONG_AGO})
-            finally:
-                db.disconnect()
+            tasks.update_task(alice, task_id, {"due_at": LONG_AGO})
 
         with ThreadPoolExecutor(4) as pool:
-            moving = [pool.submit(move, task_id) for task_id in ids]
-            at_once(fire_reminders, times=4)
+            moving = [pool.submit(disconnecting(move), task_id) for task_id in ids]
+            at_once(lambda _: fire_reminders(), 4)
             for move_made in moving:
                 move_made.result()
         fire_reminders()
@@ -306,7 +290,7 @@ class TestMissedDeadlines:
     def test_however_many_look_at_once_each_is_told_once(self, alice: Actor) -> None:
         ids = [create_task(alice, due_at=LATELY) for _ in range(40)]
 
-        assert at_once(tell_overdue) == 40
+        assert sum(at_once(lambda _: tell_overdue(), 8)) == 40
         assert sorted(told(events.TASK_OVERDUE)) == ids
 
     def test_more_than_one_batch_is_told(self, alice: Actor) -> None:

@@ -1,26 +1,17 @@
 """Tasks: who may do what, what each change leaves behind, and what happens when two changes meet."""
 
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
-
 import orjson
 import pytest
 from structlog.contextvars import bound_contextvars
 
-from core import db
 from core.db import unit_of_work
 from core.errors import Forbidden, Invalid, NotFound
 from core.policy import Actor
 from core.services import tasks
 from tests.builders import create_task, read_task, update_task
+from tests.recorded import recorded_events, recorded_types
 from tests.sql import execute
-
-
-def recorded(task_id: int) -> list[tuple[Any, ...]]:
-    rows: list[tuple[Any, ...]] = execute(
-        "SELECT type, actor_id, audience, data FROM events WHERE task_id = %s ORDER BY id", (task_id,)
-    ).fetchall()
-    return rows
+from tests.threads import at_once
 
 
 class TestPermission:
@@ -88,7 +79,7 @@ class TestChanges:
         deleted = tasks.delete_task(alice, task_id)
 
         both = [alice.user_id, bob.user_id]
-        assert recorded(task_id) == [
+        assert recorded_events(task_id) == [
             ("task.created", alice.user_id, [alice.user_id], orjson.loads(created.json)),
             ("task.updated", alice.user_id, both, orjson.loads(updated.json)),
             ("task.assigned", alice.user_id, both, orjson.loads(updated.json)),
@@ -99,7 +90,7 @@ class TestChanges:
     def test_a_task_that_is_assigned_at_once_says_so(self, alice: Actor, bob: Actor) -> None:
         task_id = create_task(alice, assignee_id=bob.user_id)
 
-        assert [kind for kind, *_ in recorded(task_id)] == ["task.created", "task.assigned"]
+        assert recorded_types(task_id) == ["task.created", "task.assigned"]
 
     def test_the_event_knows_the_request_it_came_from(self, alice: Actor) -> None:
         with bound_contextvars(request_id="the-request"):
@@ -112,7 +103,7 @@ class TestChanges:
         before = read_task(alice, task_id)
 
         assert update_task(alice, task_id, title="Clean the gutters", city="London", status="todo") == before
-        assert len(recorded(task_id)) == 1
+        assert len(recorded_events(task_id)) == 1
 
     def test_a_refused_change_leaves_nothing(self, alice: Actor) -> None:
         task_id = create_task(alice)
@@ -121,7 +112,7 @@ class TestChanges:
             update_task(alice, task_id, title="new", assignee_id=10**9)
 
         assert read_task(alice, task_id)["title"] == "Clean the gutters"
-        assert len(recorded(task_id)) == 1
+        assert len(recorded_events(task_id)) == 1
 
     def test_a_task_is_completed_and_reopened(self, alice: Actor) -> None:
         task_id = create_task(alice, status="done")
@@ -139,12 +130,10 @@ class TestChanges:
         def rename(number: int) -> None:
             update_task(alice, task_id, title=f"title {number}")
 
-        with ThreadPoolExecutor(8) as pool:
-            list(pool.map(rename, range(24)))
-            list(pool.map(lambda _: db.disconnect(), range(8)))
+        at_once(rename, 24)
 
         assert read_task(alice, task_id)["version"] == 25
-        assert [data["version"] for *_, data in recorded(task_id)] == list(range(1, 26))
+        assert [event.data["version"] for event in recorded_events(task_id)] == list(range(1, 26))
 
     def test_of_two_deletions_that_meet_one_finds_nothing(self, alice: Actor) -> None:
         task_id = create_task(alice)
@@ -156,12 +145,8 @@ class TestChanges:
                 return False
             return True
 
-        with ThreadPoolExecutor(4) as pool:
-            outcomes = list(pool.map(delete, range(4)))
-            list(pool.map(lambda _: db.disconnect(), range(4)))
-
-        assert sorted(outcomes) == [False, False, False, True]
-        assert [kind for kind, *_ in recorded(task_id)] == ["task.created", "task.deleted"]
+        assert sorted(at_once(delete, 4)) == [False, False, False, True]
+        assert recorded_types(task_id) == ["task.created", "task.deleted"]
 
 
 class TestCities:

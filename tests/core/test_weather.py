@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -17,7 +16,9 @@ from core.services.weather import WeatherService, overdue_cities
 from core.weather import provider_for
 from tests.builders import create_task, read_task
 from tests.doubles.weather import Handler, WeatherServer
+from tests.recorded import recorded_types
 from tests.sql import execute
+from tests.threads import at_once
 
 ATTEMPTS = 3
 
@@ -54,12 +55,6 @@ def make_due() -> None:
         execute("UPDATE tasks SET weather_next_attempt_at = now() - interval '10 s' WHERE weather_status = 'pending'")
 
 
-def kinds_of_events(task_id: int) -> list[str]:
-    return [
-        kind for (kind,) in execute("SELECT type FROM events WHERE task_id = %s ORDER BY id", (task_id,)).fetchall()
-    ]
-
-
 def test_weather_comes_with_its_event_in_the_same_form(alice: Actor, service: WeatherService) -> None:
     task_id = create_task(alice, city="London")
 
@@ -77,9 +72,7 @@ def test_one_flight_serves_all_tasks_of_a_city_however_many_ask(
     ids = [create_task(alice, city=city) for city in ("London", "london", "LONDON") for _ in range(10)]
     weather.delay = 0.1
 
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(service.enrich, ["london"] * 16))
-        list(pool.map(lambda _: db.disconnect(), range(8)))
+    at_once(lambda _: service.enrich("london"), 16)
 
     assert {read_task(alice, task_id)["weather_status"] for task_id in ids} == {"ready"}
     assert searches(weather) == 1
@@ -111,7 +104,7 @@ def test_an_unknown_city_is_unavailable_at_once_and_remembered(
         service.enrich("atlantis")
 
     assert [read_task(alice, task_id)["weather_status"] for task_id in ids] == ["unavailable", "unavailable"]
-    assert kinds_of_events(ids[0]) == ["task.created", "task.updated"]
+    assert recorded_types(ids[0]) == ["task.created", "task.updated"]
     assert searches(weather) == 1
 
 
@@ -199,7 +192,7 @@ def test_a_city_whose_every_start_takes_its_process_along_is_given_up(
 
     assert len(starts) == ATTEMPTS
     assert read_task(alice, task_id)["weather_status"] == "unavailable"
-    assert kinds_of_events(task_id) == ["task.created", "task.updated"]
+    assert recorded_types(task_id) == ["task.created", "task.updated"]
 
 
 def test_who_begins_to_wait_for_a_city_that_others_have_given_up_gets_all_attempts(

@@ -1,31 +1,20 @@
-"""The API's document says all that a client needs, and its pages show it without asking anybody else."""
+"""The OpenAPI document that is built from declared routes says all that a client needs."""
 
 import re
-from collections.abc import Iterator
-from html.parser import HTMLParser
 from typing import Any, Literal
 
-import falcon.asgi
 import pytest
 from falcon.asgi import Request, Response
-from falcon.testing import TestClient
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from pydantic import BaseModel, RootModel
 
-from api.http import bodies, errors
 from api.http.bodies import FORM, JSON, MERGE_PATCH
 from api.http.fields import Identifier, Input, Instant, PageQuery
 from api.http.openapi import build_document, undocumented
 from api.http.operation import document
 from api.http.routing import Router
-from api.ops import documents
 
 PROBLEM = "application/problem+json"
-
-
-@pytest.fixture(autouse=True)
-def _clean() -> None:
-    """Nothing here touches a database."""
 
 
 class NoteInput(Input):
@@ -138,17 +127,6 @@ def router() -> Router:
 @pytest.fixture
 def described(router: Router) -> dict[str, Any]:
     return build_document("Notes", router.routes)
-
-
-@pytest.fixture
-def client(router: Router, described: dict[str, Any]) -> TestClient:
-    app: Any = falcon.asgi.App(router=router)
-    bodies.install(app, 1024, 1024)
-    errors.install(app)
-    for path, page in documents.pages(described).items():
-        app.add_route(path, page)
-    app.add_route("/docs/assets/{name}", documents.Assets())
-    return TestClient(app)
 
 
 def operations(described: dict[str, Any]) -> list[dict[str, Any]]:
@@ -265,68 +243,9 @@ class TestDocument:
         assert set(note) == set(NoteOut.model_fields)
 
 
-def test_a_route_that_says_nothing_is_found(router: Router, client: TestClient) -> None:
+def test_a_route_that_says_nothing_is_found(router: Router) -> None:
     assert undocumented(router.routes) == []
 
-    client.app.add_route("/forgotten", Forgotten())
+    router.add_route("/forgotten", Forgotten(), _asgi=True)
 
     assert undocumented(router.routes) == ["GET /forgotten"]
-
-
-class Links(HTMLParser):
-    """Collects what a page makes the browser fetch."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found += [value or "" for name, value in attrs if name in {"src", "href"}]
-        assert tag != "script" or "src" in dict(attrs), "the policy forbids scripts in the page"
-
-
-class TestPages:
-    def test_the_document_is_served_as_it_was_built(self, client: TestClient, described: dict[str, Any]) -> None:
-        response = client.simulate_get("/openapi.json")
-
-        assert response.headers["content-type"] == "application/json"
-        assert response.json == described
-
-    @pytest.mark.parametrize("path", ["/docs", "/redoc"])
-    def test_a_page_fetches_from_here_alone(self, path: str, client: TestClient) -> None:
-        response = client.simulate_get(path)
-        links = Links()
-        links.feed(response.text)
-
-        assert response.headers["content-type"].startswith("text/html")
-        assert set(sources(response.headers["content-security-policy"])) <= {
-            "'none'", "'self'", "'unsafe-inline'", "data:", "blob:",
-        }  # fmt: skip
-        for link in links.found:
-            assert link.startswith(("/docs/assets/", "data:"))
-            assert link.startswith("data:") or client.simulate_get(link).status_code == 200
-
-    @pytest.mark.parametrize("name", ["swagger.js", "swagger.css", "start-swagger.js", "redoc.js", "start-redoc.js"])
-    def test_what_a_browser_has_is_not_sent_again(self, name: str, client: TestClient) -> None:
-        first = client.simulate_get(f"/docs/assets/{name}")
-
-        again = client.simulate_get(
-            f"/docs/assets/{name}", headers={"If-None-Match": f'"other", W/{first.headers["etag"]}'}
-        )
-        other = client.simulate_get(f"/docs/assets/{name}", headers={"If-None-Match": '"other"'})
-
-        assert (first.status_code, again.status_code, other.status_code) == (200, 304, 200)
-        assert first.content
-        assert again.content == b""
-        assert first.headers["cache-control"] == again.headers["cache-control"] == "public, max-age=86400"
-
-    @pytest.mark.parametrize("name", ["scalar.js", "templates.py", "..", "%2e%2e%2fapp.py", "swagger_bundle.js"])
-    def test_nothing_else_of_the_package_is_served(self, name: str, client: TestClient) -> None:
-        response = client.simulate_get(f"/docs/assets/{name}")
-
-        assert (response.status_code, response.headers["content-type"]) == (404, PROBLEM)
-
-
-def sources(policy: str) -> Iterator[str]:
-    for directive in policy.split(";"):
-        yield from directive.split()[1:]

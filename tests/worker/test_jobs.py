@@ -19,7 +19,7 @@ from core.services import reminders
 from tests.builders import create_task
 from tests.doubles.smtp import MailServer
 from tests.sql import execute
-from tests.worker.conftest import NO_PATIENCE, messages, names
+from tests.worker.broker import NO_PATIENCE, job_names, messages
 
 
 @pytest.fixture
@@ -56,14 +56,14 @@ def test_a_job_that_changes_something_wakes_the_publisher(alice: Actor, worker: 
 
     worker.weather.enrich("london")
 
-    assert names(redis, jobs.QUEUE_EVENTS) == [jobs.EVENTS_PUBLISH]
+    assert job_names(redis, jobs.QUEUE_EVENTS) == [jobs.EVENTS_PUBLISH]
 
 
 def test_a_job_that_changes_nothing_wakes_nobody(worker: Any, redis: Redis) -> None:
     worker.weather.enrich("nowhere")
     worker.analytics.fold()
 
-    assert names(redis, jobs.QUEUE_EVENTS) == []
+    assert job_names(redis, jobs.QUEUE_EVENTS) == []
 
 
 def test_the_sweep_sends_lost_jobs_again_but_not_into_a_long_queue(
@@ -78,7 +78,7 @@ def test_the_sweep_sends_lost_jobs_again_but_not_into_a_long_queue(
     worker.weather.sweep()
     worker.weather.sweep()
 
-    assert names(redis, jobs.QUEUE_WEATHER) == [jobs.WEATHER_ENRICH] * 2
+    assert job_names(redis, jobs.QUEUE_WEATHER) == [jobs.WEATHER_ENRICH] * 2
 
 
 def test_folding_and_purging_do_their_work(alice: Actor, worker: Any) -> None:
@@ -212,7 +212,7 @@ def test_the_sweep_finds_mails_whose_job_was_lost_and_forgets_them_without_a_ser
     with monkeypatch.context() as patch:
         patch.setattr(worker.mail, "_mailer", Mailer(settings.model_copy(update={"smtp_host": "127.0.0.1"})))
         worker.mail.sweep()
-    assert names(redis, jobs.QUEUE_MAIL) == [jobs.MAIL_SEND]
+    assert job_names(redis, jobs.QUEUE_MAIL) == [jobs.MAIL_SEND]
 
     worker.mail.sweep()
     assert execute("SELECT mail_status FROM notifications").fetchall() == [(None,)]
