@@ -11,6 +11,7 @@ from core.local.embedded.servers import EmbeddedPostgres, EmbeddedRedis
 from core.migrations import migrate
 from core.policy import Actor, Role
 from tests.builders import BCRYPT_ROUNDS, create_actor
+from tests.doubles.weather import WeatherServer
 from tests.processes import free_port
 from tests.s3 import s3_server
 from tests.sql import execute
@@ -121,6 +122,13 @@ def s3_url() -> Iterator[str]:
     """A real S3 server on loopback, with a bucket."""
     with s3_server() as url:
         yield url
+
+
+@pytest.fixture
+def weather() -> Iterator[WeatherServer]:
+    """A weather provider on loopback, which a test can make fail."""
+    with WeatherServer() as server:
+        yield server
 
 
 @pytest.fixture

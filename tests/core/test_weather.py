@@ -1,7 +1,6 @@
 """The weather's way to the tasks: one flight a city, an hour in the cache, patience with outages, nothing lost."""
 
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -21,12 +20,6 @@ from tests.sql import execute
 from tests.threads import at_once
 
 ATTEMPTS = 3
-
-
-@pytest.fixture
-def weather() -> Iterator[WeatherServer]:
-    with WeatherServer() as server:
-        yield server
 
 
 @pytest.fixture

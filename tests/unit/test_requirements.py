@@ -1,4 +1,4 @@
-"""Whatever the code imports directly is declared, so that it does not vanish when another package no longer needs it."""
+"""Whatever is imported directly is declared, so that it stays installed when no other package needs it any more."""
 
 import ast
 import re
@@ -30,12 +30,9 @@ def normalized(distribution: str) -> str:
 
 
 def imported_distributions(paths: Iterable[str]) -> set[str]:
-    """Return the distributions from which the files and directories import; one that is not installed by its module."""
-    files = [
-        file
-        for path in paths
-        for file in ([PROJECT / path] if path.endswith(".py") else (PROJECT / path).rglob("*.py"))
-    ]
+    """Return the distributions that the files and directories import; a module that is not installed counts as one."""
+    roots = [PROJECT / path for path in paths]
+    files = [file for root in roots for file in (root, *root.rglob("*.py")) if file.is_file()]
     modules = {module for file in files for module in imported_modules(file.read_text(encoding="utf-8"))}
     providers = packages_distributions()
     return {

@@ -24,12 +24,6 @@ ATTEMPTS = 3
 
 
 @pytest.fixture
-def weather() -> Iterator[WeatherServer]:
-    with WeatherServer() as server:
-        yield server
-
-
-@pytest.fixture
 def log_file(tmp_path: Path) -> Path:
     return tmp_path / "app.log"
 
