@@ -66,8 +66,8 @@ def _seed(database_url: str) -> tuple[Actor, int]:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     db.configure(database_url, application="bench", statement_seconds=30)
     profile = accounts.register(username="bench", email=None, full_name=None, password_hash="-")  # noqa: S106 - none.
-    session = sessions.open_session(profile["id"], Client(None, None), timedelta(days=1))
-    actor = Actor(profile["id"], Role.USER, session.session_id)
+    session = sessions.open_session(profile.id, Client("127.0.0.1", None), timedelta(days=1))
+    actor = Actor(profile.id, Role.USER, session.session_id)
     task_id = 0
     for number in range(TASKS):
         task_id = tasks.create_task(actor, {"title": f"Task {number}", "description": "Before the rain comes."}).id

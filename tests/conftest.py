@@ -1,9 +1,6 @@
 """PostgreSQL and Redis of the run's own, and the cast: Alice owns, Bob shares, Mallory is a stranger, Ada an admin."""
 
-import socket
 from collections.abc import Iterator
-from contextlib import closing
-from datetime import timedelta
 
 import pytest
 from redis import Redis
@@ -13,15 +10,12 @@ from core.config import Settings
 from core.local.embedded.servers import EmbeddedPostgres, EmbeddedRedis
 from core.migrations import migrate
 from core.policy import Actor, Role
-from core.security import hash_password
-from core.services import accounts, sessions
-from core.services.sessions import Client
+from tests.builders import BCRYPT_ROUNDS, create_actor
+from tests.doubles.weather import WeatherServer
+from tests.processes import free_port
 from tests.s3 import s3_server
 from tests.sql import execute
 
-PASSWORD = "correct horse battery"
-BCRYPT_ROUNDS = 4
-_PASSWORD_HASH = hash_password(PASSWORD, BCRYPT_ROUNDS)
 _STATEMENT_SECONDS = 10.0
 # Deleting the few rows of a test is faster than truncating all tables with their indexes. As a replica the server lets
 # foreign keys and triggers rest meanwhile.
@@ -99,37 +93,28 @@ def redis(redis_url: str) -> Iterator["Redis[bytes]"]:
         yield client
 
 
-def enlist(name: str, role: Role = Role.USER) -> Actor:
-    """Make an account with an open session."""
-    profile = accounts.register(
-        username=name, email=f"{name}@example.com", full_name=name.title(), password_hash=_PASSWORD_HASH, role=role
-    )
-    grant = sessions.open_session(profile.id, Client("127.0.0.1", "tests"), timedelta(days=1))
-    return Actor(profile.id, role, grant.session_id)
-
-
 @pytest.fixture
 def alice(database: None) -> Actor:
     """Owns what the tests are about."""
-    return enlist("alice")
+    return create_actor("alice")
 
 
 @pytest.fixture
 def bob(database: None) -> Actor:
     """Shares: Alice assigns tasks to him."""
-    return enlist("bob")
+    return create_actor("bob")
 
 
 @pytest.fixture
 def mallory(database: None) -> Actor:
     """A stranger."""
-    return enlist("mallory")
+    return create_actor("mallory")
 
 
 @pytest.fixture
 def ada(database: None) -> Actor:
     """An admin."""
-    return enlist("ada", Role.ADMIN)
+    return create_actor("ada", Role.ADMIN)
 
 
 @pytest.fixture(scope="session")
@@ -140,9 +125,13 @@ def s3_url() -> Iterator[str]:
 
 
 @pytest.fixture
+def weather() -> Iterator[WeatherServer]:
+    """A weather provider on loopback, which a test can make fail."""
+    with WeatherServer() as server:
+        yield server
+
+
+@pytest.fixture
 def unused_tcp_port() -> int:
     """A port of this machine on which nobody listens."""
-    with closing(socket.socket()) as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+    return free_port()

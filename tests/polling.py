@@ -9,7 +9,7 @@ _STEP_SECONDS = 0.01
 
 
 def wait_until(condition: Callable[[], _Found], seconds: float = 15.0) -> _Found:
-    """Ask again and again until the answer is true, and answer it; fail after `seconds`."""
+    """Call the condition until it returns something true, and return that; fail after `seconds`."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):
         if time.monotonic() > deadline:

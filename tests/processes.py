@@ -1,7 +1,9 @@
 """What tests of real processes share."""
 
+import socket
 import time
 from collections.abc import Callable
+from contextlib import closing
 
 import psutil  # type: ignore[import-untyped]  # - the package ships no types
 
@@ -22,3 +24,11 @@ def is_alive(process: int) -> bool:
         return bool(psutil.Process(process).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
+
+
+def free_port() -> int:
+    """Return a port of this machine on which nobody listens."""
+    with closing(socket.socket()) as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port

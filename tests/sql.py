@@ -1,4 +1,4 @@
-"""The tests' own hand on the database: it may write at any time, also what no use case would."""
+"""SQL of the tests. It may write outside of a unit of work, and also what no use case would write."""
 
 from typing import Any
 

@@ -10,7 +10,7 @@ from core.errors import Rejected
 from core.local.embedded.environment import complete_environment
 from core.migrations import migrate as run_migrations
 from core.policy import Role
-from core.security import PASSWORD_MAX_LENGTH, PASSWORD_MIN_LENGTH, hash_password
+from core.security import PASSWORD_MAX_LENGTH, PASSWORD_MIN_LENGTH
 from core.services import accounts, analytics, mail
 
 _STATEMENT_SECONDS = 600.0
@@ -43,9 +43,8 @@ def make_admin(environ: Mapping[str, str], email: str | None, *, promote: bool) 
             _say(f"{email} is an admin now")
             return
         password = _ask_password(settings)
-        password_hash = hash_password(password, settings.bcrypt_rounds)
         try:
-            accounts.register(username=email, email=email, full_name=None, password_hash=password_hash, role=Role.ADMIN)
+            accounts.register_admin(email, password, settings.bcrypt_rounds)
         except Rejected:
             raise ConfigurationError(f"{email} has an account; --promote makes it an admin's.") from None
         _say(f"{email} has an admin account now")

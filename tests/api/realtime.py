@@ -12,14 +12,16 @@ from typing import Any, Self
 import falcon.asgi
 import uvicorn
 from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from api.http import errors
 from api.http.auth import AuthenticationMiddleware, Authenticator
+from api.http.resource import Services
 from api.http.threads import Bridge
 from api.realtime.relay import Relay
-from api.realtime.resources import Sockets, Tickets
+from api.realtime.resources import routes
 from api.server import SERVER_OPTIONS
 from core import db, events
 from core.config import Settings
@@ -27,6 +29,7 @@ from core.local.embedded.servers import EmbeddedRedis
 from core.policy import Actor
 from core.security import TokenIssuer
 from core.services import publication
+from core.storage import storage_for
 from tests.polling import wait_until
 
 HEARING_SECONDS = 15.0
@@ -48,13 +51,14 @@ class RealtimeServer:
         )
         authenticator = Authenticator(self.issuer, self.bridge, settings.session_cache_seconds)
         self.relay = Relay(settings, self.bridge, authenticator)
+        services = Services(
+            settings, self.bridge, authenticator, self.issuer, storage_for(settings), AsyncRedis.from_url("redis://")
+        )
         middleware: Any = [AuthenticationMiddleware(authenticator), self]
         app: Any = falcon.asgi.App(middleware=middleware)
         errors.install(app)
-        sockets = Sockets(settings, self.bridge, authenticator, self.relay)
-        app.add_route("/api/v1/ws/tickets", Tickets(self.bridge, settings))
-        app.add_route("/ws", sockets)
-        app.add_route("/ws/tasks/{client_id}", sockets)
+        for route in routes(self.relay):
+            app.add_route(route.path, route.resource(services))
         self._server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, **SERVER_OPTIONS))
         self._thread = threading.Thread(target=self._server.run, name="realtime-server")
 

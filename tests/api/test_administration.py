@@ -4,22 +4,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-import requests
 
 from core.models import User
 from core.policy import Actor, Role
-from tests.api.conftest import Caller, LiveServer, assert_problem
-from tests.conftest import PASSWORD, enlist
+from tests.api.callers import Caller, assert_problem
+from tests.builders import PASSWORD, create_actor
 from tests.sql import execute
-
-
-def entries(as_ada: Caller, user_id: int) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = as_ada.get(f"/api/v1/audit?user_id={user_id}").json()["items"]
-    return found
-
-
-def actions(as_ada: Caller, user_id: int) -> list[str]:
-    return [entry["action"] for entry in entries(as_ada, user_id)]
 
 
 class TestPermission:
@@ -124,7 +114,7 @@ class TestLastAdmin:
         assert_problem(response, 409, "last_admin")
 
     def test_of_two_who_demote_each_other_one_stays(self, as_ada: Caller, ada: Actor, caller_for: Any) -> None:
-        eve = enlist("eve", Role.ADMIN)
+        eve = create_actor("eve", Role.ADMIN)
         as_eve = caller_for(eve)
 
         def demote(task: tuple[Caller, int]) -> int:
@@ -193,50 +183,3 @@ class TestOwnAccount:
         problem = assert_problem(response, 422, "invalid")
         assert [error["field"] for error in problem["errors"]] == ["password"]
         assert weak not in response.text
-
-
-class TestAudit:
-    def test_knows_who_did_what_to_whom_from_where(
-        self, as_ada: Caller, ada: Actor, alice: Actor, as_alice: Caller, anybody: Caller
-    ) -> None:
-        anybody.post("/auth/login", json={"username": "alice", "password": "wrong"}, headers={"X-Request-ID": "r-1"})
-        as_alice.patch("/auth/me", json={"full_name": "A."})
-        as_ada.patch(f"/api/v1/users/{alice.user_id}", json={"role": "manager"})
-
-        changed, profile, failed, *_ = entries(as_ada, alice.user_id)
-
-        assert (changed["action"], changed["actor_id"]) == ("account.changed", ada.user_id)
-        assert changed["details"] == {"role": "manager"}
-        assert (profile["action"], profile["details"]) == ("profile.changed", {"fields": ["full_name"]})
-        assert (failed["action"], failed["ip_address"], failed["request_id"]) == ("login.failed", "127.0.0.1", "r-1")
-
-    def test_outlives_the_account(self, as_ada: Caller, alice: Actor, as_alice: Caller) -> None:
-        as_alice.post("/api/v1/users/me/delete", json={"current_password": PASSWORD})
-
-        assert actions(as_ada, alice.user_id)[0] == "account.deleted"
-
-    def test_sessions_and_passwords_leave_their_marks(self, as_ada: Caller, alice: Actor, as_alice: Caller) -> None:
-        as_alice.patch("/auth/me", json={"password": "an even better one", "current_password": PASSWORD})
-        as_alice.post("/auth/logout_all")
-
-        assert actions(as_ada, alice.user_id)[:2] == ["sessions.ended", "password.changed"]
-        assert "better" not in as_ada.get("/api/v1/audit").text
-
-    def test_names_that_belong_to_nobody_are_not_kept(self, as_ada: Caller, anybody: Caller) -> None:
-        anybody.post("/auth/login", json={"username": "my-password-typed-here", "password": "x"})
-
-        response = as_ada.get("/api/v1/audit")
-
-        assert response.json()["items"][0]["user_id"] is None
-        assert "typed-here" not in response.text
-
-
-def test_guessing_is_delayed_over_http(anybody: Caller, alice: Actor, live_server: LiveServer) -> None:
-    guess = {"username": "alice", "password": "a wrong guess"}
-
-    answers: list[requests.Response] = [anybody.post("/auth/login", json=guess) for _ in range(8)]
-
-    assert [answer.status_code for answer in answers[:6]] == [401] * 6
-    problem = answers[-1]
-    assert_problem(problem, 429, "login_delayed")
-    assert int(problem.headers["Retry-After"]) >= 1

@@ -1,22 +1,16 @@
 """The analytics over HTTP."""
 
-from typing import Any
-
 import pytest
 
-from tests.api.conftest import Caller, assert_problem
+from tests.api.callers import Caller, assert_problem, create_task
 
 PATHS = ["/api/v1/analytics", "/analytics"]
 
 
-def create(caller: Caller, **fields: Any) -> None:
-    assert caller.post("/tasks", json={"title": "x"} | fields).status_code == 201
-
-
 @pytest.mark.parametrize("path", PATHS)
 def test_one_sees_ones_own_figures(path: str, as_alice: Caller, as_mallory: Caller) -> None:
-    create(as_alice)
-    create(as_alice, status="done")
+    create_task(as_alice)
+    create_task(as_alice, status="done")
 
     answer = as_alice.get(path).json()
 
@@ -27,14 +21,14 @@ def test_one_sees_ones_own_figures(path: str, as_alice: Caller, as_mallory: Call
 
 
 def test_an_admin_sees_everyones(as_alice: Caller, as_bob: Caller, as_ada: Caller) -> None:
-    create(as_alice)
-    create(as_bob)
+    create_task(as_alice)
+    create_task(as_bob)
 
     assert as_ada.get("/analytics").json()["by_user"] == {"alice": 1, "bob": 1}
 
 
 def test_a_span_of_days_bounds_the_figures(as_alice: Caller) -> None:
-    create(as_alice)
+    create_task(as_alice)
 
     assert as_alice.get("/analytics?start_date=2020-01-01").json()["by_user"] == {"alice": 1}
     assert as_alice.get("/analytics?end_date=2020-01-01").json()["by_user"] == {}

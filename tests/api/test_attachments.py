@@ -16,9 +16,9 @@ from api.app import create_app
 from core.config import Settings
 from core.policy import Actor
 from core.security import TokenIssuer
-from core.services import tasks
 from core.storage import CHUNK_BYTES
-from tests.api.conftest import Caller, LiveServer, assert_problem
+from tests.api.callers import Caller, LiveServer, assert_problem
+from tests.builders import create_task
 from tests.polling import wait_until
 from tests.s3 import s3_settings
 from tests.sql import execute
@@ -33,7 +33,7 @@ MULTIPART = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
 @pytest.fixture
 def task(alice: Actor, bob: Actor) -> int:
     """A task of Alice's, assigned to Bob."""
-    return tasks.create_task(alice, {"title": "x", "assignee_id": bob.user_id}).id
+    return create_task(alice, assignee_id=bob.user_id)
 
 
 @pytest.fixture

@@ -15,13 +15,13 @@ from falcon.testing import ASGIConductor, Result, TestClient
 
 from api.http import bodies, errors
 from api.http.fields import Input
-from api.http.operation import document
+from api.http.operation import operation, unlisted
 from api.http.routing import Router
 from core import errors as failures
 from core.db import unit_of_work
 from core.errors import Failure, FieldError
 from core.policy import Actor
-from tests.api.conftest import LiveServer
+from tests.api.callers import LiveServer
 from tests.sql import execute
 
 LIMIT = 256 * 1024
@@ -43,6 +43,7 @@ class Failing:
 
     error: Exception = Exception()
 
+    @unlisted
     async def on_get(self, _req: Request, _resp: Response) -> None:
         raise self.error
 
@@ -56,9 +57,10 @@ class Note(Input):
 
 
 class Notes:
-    @document(summary="Write", body=Note, answer=(200, Note), tag="notes", public=True)
-    async def on_post(self, _req: Request, resp: Response) -> None:
-        resp.data = b"{}"
+    @operation(200, Note, tag="notes", public=True)
+    async def on_post(self, body: Note) -> dict[str, str]:
+        """Write."""
+        return body.model_dump()
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from core.policy import Actor
-from tests.api.conftest import Caller, assert_problem
-from tests.conftest import PASSWORD
+from tests.api.callers import Caller, assert_problem
+from tests.builders import PASSWORD
 
 PATH = "/api/v1/feedback"
 

@@ -6,7 +6,7 @@ import pytest
 
 from core.messages import LANGUAGES, msg, translate
 from core.policy import Actor
-from tests.api.conftest import Caller, assert_problem
+from tests.api.callers import Caller, assert_problem
 
 NOWHERE = "/api/v1/tasks/4611686018427387904"
 NO_SUCH_TASK = msg("There is no such task.")

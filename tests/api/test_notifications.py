@@ -8,17 +8,14 @@ from websockets.sync.client import connect
 
 from core.policy import Actor
 from core.security import TokenIssuer
-from core.services import publication
-from tests.api.conftest import Caller, LiveServer, assert_problem
+from tests.api.callers import Caller, LiveServer, assert_problem, create_task
+from tests.api.realtime import publish
 
 NOTIFICATIONS = "/api/v1/notifications"
 
 
 def assign(caller: Caller, actor: Actor, title: str = "Clean the gutters") -> dict[str, Any]:
-    response = caller.post("/api/v1/tasks", json={"title": title, "assignee_id": actor.user_id})
-    assert response.status_code == 201
-    task: dict[str, Any] = response.json()
-    return task
+    return create_task(caller, title=title, assignee_id=actor.user_id)
 
 
 def test_they_are_listed_counted_and_marked(as_alice: Caller, as_bob: Caller, bob: Actor) -> None:
@@ -62,7 +59,7 @@ def test_their_reader_hears_them_and_an_admin_does_not(
             assert '"ready"' in str(socket.recv(timeout=10))
         assign(as_alice, bob)
         as_alice.post("/api/v1/tasks", json={"title": "The last"})
-        publication.publish(redis, 10_000, lambda _job: None)
+        publish(redis)
 
         heard_by_ada = [str(adas.recv(timeout=10)) for _ in range(3)]
         heard_by_bob = [str(bobs.recv(timeout=10)) for _ in range(3)]

@@ -10,9 +10,9 @@ import requests
 from core.db import unit_of_work
 from core.policy import Actor, Role
 from core.security import TokenIssuer
-from core.services import groups, tasks
-from tests.api.conftest import Caller
-from tests.conftest import PASSWORD, enlist
+from core.services import groups
+from tests.api.callers import Caller
+from tests.builders import PASSWORD, create_actor, create_group, create_task
 from tests.sql import execute
 from tests.tables import cells_of
 
@@ -44,12 +44,12 @@ class Scene:
 
 @pytest.fixture
 def scene(alice: Actor, bob: Actor, ada: Actor, caller_for: Callable[[Actor], Caller], issuer: TokenIssuer) -> Scene:
-    member, head, stranger = enlist("carol"), enlist("dave"), enlist("mallory", Role.MANAGER)
-    group_id = groups.create_group(ada, "Roofers").id
+    member, head, stranger = create_actor("carol"), create_actor("dave"), create_actor("mallory", Role.MANAGER)
+    group_id = create_group(ada)
     for actor, is_manager in ((alice, False), (member, False), (head, True)):
         groups.put_member(ada, group_id, actor.user_id, is_manager=is_manager)
     groups.remove_member(ada, group_id, ada.user_id)
-    task_id = tasks.create_task(alice, {"title": "x", "assignee_id": bob.user_id, "group_id": group_id}).id
+    task_id = create_task(alice, assignee_id=bob.user_id, group_id=group_id)
     actors = {
         "owner": alice,
         "assignee": bob,
@@ -69,7 +69,7 @@ def scene(alice: Actor, bob: Actor, ada: Actor, caller_for: Callable[[Actor], Ca
     comment_id = owner.post(f"{task}/comments", json={"body": "x"}).json()["id"]
     reminder_id = owner.post(f"{task}/reminders", json={"remind_at": "2096-01-01T00:00:00Z"}).json()["id"]
     attachment_id = owner.post(f"{task}/attachments", files={"file": ("x.txt", b"x")}).json()["id"]
-    other = enlist("somebody else")
+    other = create_actor("somebody else")
     with unit_of_work():
         execute("UPDATE comments SET user_id = %s", (other.user_id,))
         execute("UPDATE attachments SET user_id = %s", (other.user_id,))
@@ -208,7 +208,7 @@ def test_what_one_may_do_besides(action: str, who: str, said: str, scene: Scene,
 
 
 def share_a_task(scene: Scene, who: str) -> None:
-    tasks.create_task(scene.actors["owner"], {"title": "shared", "assignee_id": scene.actors[who].user_id})
+    create_task(scene.actors["owner"], title="shared", assignee_id=scene.actors[who].user_id)
 
 
 def meaning_of(response: Any) -> str:

@@ -7,8 +7,8 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from core.policy import Actor, Scope
-from tests.api.conftest import Caller, LiveServer, assert_problem
-from tests.conftest import PASSWORD
+from tests.api.callers import Caller, LiveServer, assert_problem
+from tests.builders import PASSWORD
 from tests.sql import execute
 
 ALL_BUT_ADMIN = [scope.value for scope in Scope if scope is not Scope.ADMIN]

@@ -32,6 +32,7 @@ from tests.api.realtime import (
     publish,
     remind,
 )
+from tests.builders import create_task
 from tests.polling import wait_until
 from tests.sql import execute
 
@@ -109,7 +110,7 @@ def test_event_reaches_those_who_may_read_the_task(
         as_alice, as_bob, as_mallory, as_ada = (
             stack.enter_context(server.listening(actor)) for actor in (alice, bob, mallory, ada)
         )
-        task_id = tasks.create_task(alice, {"title": "Sail"}).id
+        task_id = create_task(alice, title="Sail")
         created = publish(redis)
         tasks.update_task(alice, task_id, {"assignee_id": bob.user_id})
         remind(mallory)
@@ -390,7 +391,7 @@ class Writer:
 
     def _write(self) -> None:
         for number in range(_TASKS):
-            task_id = tasks.create_task(self._alice, {"title": f"Task {number}"}).id
+            task_id = create_task(self._alice, title=f"Task {number}")
             tasks.update_task(self._alice, task_id, {"assignee_id": self._bob.user_id})
         # The last event is for everybody, so that everybody knows that it is the last.
         remind(self._alice, self._bob)

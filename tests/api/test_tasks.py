@@ -1,24 +1,15 @@
 """Tasks over HTTP: the contract's statuses, bodies and headers, for each of the cast."""
 
-from typing import Any
-
 import pytest
 
 from core.policy import Actor
-from tests.api.conftest import Caller, assert_problem
+from tests.api.callers import Caller, assert_problem, create_task
 
 PATHS = ["/api/v1/tasks", "/tasks"]
 TASK_FIELDS = (
     "id title description status priority due_at city weather weather_status user_id assignee_id group_id completed "
     "completed_at created_at updated_at version"
 ).split()
-
-
-def create(caller: Caller, **fields: Any) -> dict[str, Any]:
-    response = caller.post("/api/v1/tasks", json={"title": "Clean the gutters"} | fields)
-    assert response.status_code == 201, response.text
-    task: dict[str, Any] = response.json()
-    return task
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -44,7 +35,7 @@ def test_a_trailing_slash_never_matters(path: str, as_alice: Caller) -> None:
 
 
 def test_put_replaces_the_writable_fields_and_patch_changes_those_it_names(as_alice: Caller) -> None:
-    task = create(as_alice, description="Before the rain", priority="high", city="London")
+    task = create_task(as_alice, description="Before the rain", priority="high", city="London")
     path = f"/api/v1/tasks/{task['id']}"
 
     patched = as_alice.patch(path, json={"status": "done", "city": None}).json()
@@ -59,7 +50,7 @@ def test_put_replaces_the_writable_fields_and_patch_changes_those_it_names(as_al
 
 
 def test_patch_also_takes_the_merge_patch_media_type(as_alice: Caller) -> None:
-    task = create(as_alice)
+    task = create_task(as_alice)
 
     response = as_alice.patch(
         f"/api/v1/tasks/{task['id']}",
@@ -71,7 +62,7 @@ def test_patch_also_takes_the_merge_patch_media_type(as_alice: Caller) -> None:
 
 
 def test_a_deleted_task_is_gone(as_alice: Caller) -> None:
-    path = f"/api/v1/tasks/{create(as_alice)['id']}"
+    path = f"/api/v1/tasks/{create_task(as_alice)['id']}"
 
     response = as_alice.delete(path)
 
@@ -84,7 +75,7 @@ def test_a_deleted_task_is_gone(as_alice: Caller) -> None:
 def test_a_stranger_is_told_403_for_what_exists_and_404_for_what_does_not(
     method: str, path: str, as_alice: Caller, as_mallory: Caller
 ) -> None:
-    task = create(as_alice)
+    task = create_task(as_alice)
     body = {"json": {"title": "mine now"}} if method in {"PUT", "PATCH"} else {}
 
     assert_problem(as_mallory(method, f"{path}/{task['id']}", **body), 403, "task_forbidden")
@@ -95,7 +86,7 @@ def test_a_stranger_is_told_403_for_what_exists_and_404_for_what_does_not(
 def test_bob_works_on_what_alice_assigns_to_him_but_may_not_give_it_away(
     as_alice: Caller, as_bob: Caller, bob: Actor, alice: Actor
 ) -> None:
-    path = f"/api/v1/tasks/{create(as_alice, assignee_id=bob.user_id)['id']}"
+    path = f"/api/v1/tasks/{create_task(as_alice, assignee_id=bob.user_id)['id']}"
 
     assert as_bob.get(path).status_code == 200
     assert as_bob.patch(path, json={"status": "done"}).json()["completed"] is True
@@ -104,7 +95,7 @@ def test_bob_works_on_what_alice_assigns_to_him_but_may_not_give_it_away(
 
 
 def test_an_admin_sees_and_manages_all_tasks(as_alice: Caller, as_ada: Caller) -> None:
-    task = create(as_alice)
+    task = create_task(as_alice)
 
     assert [item["id"] for item in as_ada.get("/api/v1/tasks").json()["items"]] == [task["id"]]
     assert as_ada.delete(f"/api/v1/tasks/{task['id']}").status_code == 204
@@ -154,93 +145,3 @@ def test_a_bad_value_is_named(field: str, value: object, as_alice: Caller) -> No
 @pytest.mark.parametrize("identifier", ["0", "-1", "+5", "1_0", "१२", "9223372036854775808", "1.0", "abc", "%00"])
 def test_what_is_no_id_is_not_found(identifier: str, as_alice: Caller) -> None:
     assert as_alice.get(f"/api/v1/tasks/{identifier}").status_code == 404
-
-
-class TestLists:
-    def test_the_envelope_and_the_array_hold_the_same_newest_first(self, as_alice: Caller) -> None:
-        ids = [create(as_alice, title=title)["id"] for title in ("first", "second", "third")]
-
-        envelope = as_alice.get("/api/v1/tasks")
-        array = as_alice.get("/tasks")
-
-        assert [task["id"] for task in envelope.json()["items"]] == ids[::-1]
-        assert envelope.json() | {"items": None} == {
-            "items": None,
-            "total": 3,
-            "skip": 0,
-            "limit": 100,
-            "next_cursor": None,
-        }
-        assert array.json() == envelope.json()["items"]
-        assert array.headers["X-Total-Count"] == envelope.headers["X-Total-Count"] == "3"
-
-    def test_pages_link_to_their_neighbours(self, as_alice: Caller) -> None:
-        for number in range(5):
-            create(as_alice, title=f"task {number}")
-
-        page = as_alice.get("/api/v1/tasks?skip=2&limit=2&status=todo,done&sort=title")
-        links = page.links
-
-        assert [task["title"] for task in page.json()["items"]] == ["task 2", "task 3"]
-        assert set(links) == {"first", "prev", "next"}
-        following = as_alice.get(
-            "/" + links["next"]["url"].split("/", 3)[3] if "://" in links["next"]["url"] else links["next"]["url"]
-        )
-        assert [task["title"] for task in following.json()["items"]] == ["task 4"]
-        assert "next" not in following.links
-
-    def test_a_page_beyond_the_end_is_empty(self, as_alice: Caller) -> None:
-        create(as_alice)
-
-        assert as_alice.get("/api/v1/tasks?skip=5000").json()["items"] == []
-
-    def test_one_sees_ones_own_and_what_one_is_assigned(
-        self, as_alice: Caller, as_bob: Caller, as_mallory: Caller, bob: Actor
-    ) -> None:
-        create(as_alice, title="private")
-        create(as_alice, title="shared", assignee_id=bob.user_id)
-
-        assert [task["title"] for task in as_bob.get("/tasks").json()] == ["shared"]
-        assert as_mallory.get("/tasks").json() == []
-
-    @pytest.mark.parametrize(
-        ("query", "titles"),
-        [
-            ("status=done", ["b"]),
-            ("status=todo,done&sort=title", ["a", "b"]),
-            ("priority=urgent", ["c"]),
-            ("city=lOnDoN", ["a"]),
-            ("sort=-priority", ["c", "b", "a"]),
-            ("sort=status,-title", ["a", "c", "b"]),
-            ("created_from=2020-01-01&created_to=2020-12-31", []),
-            ("created_from=2020-01-01T00:00:00Z&sort=title", ["a", "b", "c"]),
-        ],
-    )
-    def test_filters_and_sorts(self, query: str, titles: list[str], as_alice: Caller) -> None:
-        create(as_alice, title="a", priority="low", city="London")
-        create(as_alice, title="b", status="done")
-        create(as_alice, title="c", status="in_progress", priority="urgent")
-
-        assert [task["title"] for task in as_alice.get(f"/tasks?{query}").json()] == titles
-
-    @pytest.mark.parametrize(
-        ("query", "field"),
-        [
-            ("skip=-1", "skip"),
-            ("limit=0", "limit"),
-            ("limit=101", "limit"),
-            ("limit=1_0", "limit"),
-            ("skip=99999999999999999999", "skip"),
-            ("sort=password_hash", "sort"),
-            ("sort=title,-title", "sort"),
-            ("status=later", "status.0"),
-            ("created_from=2026-05-01T00:00:00", "created_from"),
-            ("user_id=-1", "user_id"),
-            ("colour=red", "colour"),
-            ("limit=1&limit=2", "limit"),
-        ],
-    )
-    def test_a_bad_query_is_named(self, query: str, field: str, as_alice: Caller) -> None:
-        problem = assert_problem(as_alice.get(f"/api/v1/tasks?{query}"), 422, "invalid")
-
-        assert [error["field"] for error in problem["errors"]] == [field]

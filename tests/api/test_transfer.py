@@ -14,7 +14,7 @@ from core import messages
 from core.config import Settings
 from core.policy import Actor
 from core.services.transfer import PAGE_LENGTH
-from tests.api.conftest import Caller, assert_problem
+from tests.api.callers import Caller, assert_problem
 from tests.sql import execute
 
 EXPORT = "/api/v1/tasks/export"

@@ -13,8 +13,8 @@ import psutil
 import requests
 from websockets.exceptions import WebSocketException
 
-from tests.e2e.conftest import System
 from tests.e2e.people import Person
+from tests.e2e.system import System
 from tests.polling import wait_until
 
 _CITIES: Final = ["London", "Paris", "Berlin", "Oslo", "Madrid"]

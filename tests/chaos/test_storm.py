@@ -5,7 +5,7 @@ import random
 import pytest
 
 from tests.chaos.storm import weather_the_storm
-from tests.e2e.conftest import System
+from tests.e2e.system import System
 
 BLOWS = 30
 

@@ -10,8 +10,9 @@ from core import db
 from core.db import unit_of_work
 from core.models.task import STATUSES
 from core.policy import Actor
-from core.services import analytics, tasks
+from core.services import analytics
 from core.services.analytics import read_figures
+from tests.builders import create_task
 from tests.sql import execute
 
 
@@ -28,7 +29,7 @@ def rollups() -> list[tuple[object, ...]]:
 
 
 def create_on(actor: Actor, created_at: datetime) -> int:
-    task_id = tasks.create_task(actor, {"title": "dated"}).id
+    task_id = create_task(actor, title="dated")
     with unit_of_work():
         execute("UPDATE tasks SET created_at = %s WHERE id = %s", (created_at, task_id))
     return task_id
@@ -36,7 +37,7 @@ def create_on(actor: Actor, created_at: datetime) -> int:
 
 def test_figures_are_exact_before_and_after_the_fold(alice: Actor) -> None:
     for status in ("todo", "todo", "done"):
-        tasks.create_task(alice, {"title": "x", "status": status})
+        create_task(alice, status=status)
 
     before = read_figures(alice)
     folded = analytics.fold()
@@ -56,8 +57,8 @@ def test_without_tasks_all_figures_are_zero(alice: Actor) -> None:
 
 
 def test_one_sees_ones_own_figures_and_an_admin_everyones(alice: Actor, bob: Actor, ada: Actor) -> None:
-    tasks.create_task(alice, {"title": "x", "assignee_id": bob.user_id})
-    tasks.create_task(bob, {"title": "x"})
+    create_task(alice, assignee_id=bob.user_id)
+    create_task(bob)
 
     assert read_figures(bob).by_user == {"bob": 1}
     assert read_figures(ada).by_user == {"alice": 1, "bob": 1}
@@ -85,7 +86,7 @@ def test_both_ends_of_a_span_are_included_in_utc(fold_first: bool, alice: Actor)
 
 
 def test_deleting_an_account_takes_its_figures_along(alice: Actor, ada: Actor) -> None:
-    tasks.create_task(alice, {"title": "x"})
+    create_task(alice)
     analytics.fold()
     with unit_of_work():
         execute("DELETE FROM users WHERE id = %s", (alice.user_id,))

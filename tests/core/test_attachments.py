@@ -18,6 +18,8 @@ from core.models import Attachment, StoredFile
 from core.policy import Actor
 from core.services import administration, attachments, tasks
 from core.storage import LocalStorage
+from tests.builders import create_task
+from tests.recorded import recorded_types
 from tests.sql import execute
 
 QUOTA = 100
@@ -35,7 +37,7 @@ def storage(tmp_path: Path) -> LocalStorage:
 @pytest.fixture
 def task_id(alice: Actor, bob: Actor) -> int:
     """A task of Alice's, assigned to Bob."""
-    return tasks.create_task(alice, {"title": "x", "assignee_id": bob.user_id}).id
+    return create_task(alice, assignee_id=bob.user_id)
 
 
 def add(actor: Actor, task_id: int, storage: LocalStorage, size: int = 1) -> dict[str, Any]:
@@ -49,15 +51,11 @@ def grow_old() -> None:
         execute("UPDATE stored_files SET created_at = now() - interval '61 minutes'")
 
 
-def recorded_kinds() -> list[str]:
-    return [kind for (kind,) in execute("SELECT type FROM events WHERE task_id IS NOT NULL ORDER BY id").fetchall()][2:]
-
-
 def test_adding_and_deleting_are_events_of_the_task(alice: Actor, task_id: int, storage: LocalStorage) -> None:
     added = add(alice, task_id, storage)
     attachments.delete_attachment(alice, task_id, added["id"])
 
-    assert recorded_kinds() == ["task.attached", "task.detached"]
+    assert recorded_types(task_id)[2:] == ["task.attached", "task.detached"]
     assert Attachment.select().count() == 0
 
 
@@ -67,11 +65,11 @@ def test_a_refused_file_is_no_event(mallory: Actor, alice: Actor, task_id: int, 
     with pytest.raises(NotFound):
         add(alice, task_id + 1, storage)
 
-    assert recorded_kinds() == []
+    assert recorded_types(task_id)[2:] == []
 
 
 def test_the_quota_is_a_users_over_all_tasks(alice: Actor, bob: Actor, task_id: int, storage: LocalStorage) -> None:
-    other = tasks.create_task(alice, {"title": "y"}).id
+    other = create_task(alice, title="y")
     add(alice, task_id, storage, 60)
     with pytest.raises(TooLarge) as refused:
         attachments.announce(alice, 41, QUOTA)
@@ -148,7 +146,7 @@ def test_what_somebody_uploaded_is_in_their_export(
 
 
 def test_an_attachment_is_its_own_tasks_alone(alice: Actor, task_id: int, storage: LocalStorage) -> None:
-    other = tasks.create_task(alice, {"title": "y"}).id
+    other = create_task(alice, title="y")
     attachment_id = add(alice, task_id, storage)["id"]
 
     for reach in (attachments.read_attachment, attachments.content_of, attachments.delete_attachment):
@@ -159,7 +157,7 @@ def test_an_attachment_is_its_own_tasks_alone(alice: Actor, task_id: int, storag
 def test_the_sweep_takes_the_files_of_what_was_deleted(
     alice: Actor, task_id: int, storage: LocalStorage, tmp_path: Path
 ) -> None:
-    doomed = tasks.create_task(alice, {"title": "doomed"}).id
+    doomed = create_task(alice, title="doomed")
     add(alice, doomed, storage)
     attachments.delete_attachment(alice, task_id, add(alice, task_id, storage)["id"])
     kept = attachments.content_of(alice, task_id, add(alice, task_id, storage)["id"]).key
@@ -214,4 +212,4 @@ def test_what_the_sweep_may_have_is_not_attached_any_more(alice: Actor, task_id:
 
     with pytest.raises(Conflict):
         attachments.attach(alice, task_id, key, facts(), QUOTA)
-    assert recorded_kinds() == []
+    assert recorded_types(task_id)[2:] == []

@@ -6,7 +6,8 @@ import pytest
 
 from core.db import unit_of_work
 from core.policy import Actor
-from core.services import analytics, retention, tasks, weather
+from core.services import analytics, retention, weather
+from tests.builders import create_task
 from tests.sql import execute
 
 # Without these the planner is left with a loop that looks for the rows of a batch anew for each candidate; it also
@@ -26,7 +27,7 @@ def badly_planned(database: None) -> Iterator[None]:
 @pytest.mark.usefixtures("badly_planned")
 def test_deltas_are_folded_by_the_batch(alice: Actor) -> None:
     for _ in range(5):
-        tasks.create_task(alice, {"title": "x"})
+        create_task(alice)
 
     assert [analytics.fold(2) for _ in range(3)] == [2, 2, 1]
 
@@ -70,7 +71,7 @@ def test_what_is_old_is_removed_by_the_batch(statement: str, table: str, alice: 
 @pytest.mark.usefixtures("badly_planned")
 def test_weather_is_settled_by_the_batch(alice: Actor) -> None:
     for _ in range(5):
-        tasks.create_task(alice, {"title": "x", "city": "London"})
+        create_task(alice, city="London")
     parameters = {"city_key": "london", "attempts": 0, "limit": 2, "weather": None, "status": "unavailable"}
 
     settled = []

@@ -11,6 +11,7 @@ from core.errors import Invalid
 from core.models import Task
 from core.policy import Actor
 from core.services import tasks
+from tests.builders import create_task
 from tests.sql import execute
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -71,7 +72,7 @@ def test_wake_ups_come_after_the_commit_and_once(alice: Actor) -> None:
 
     stop = events.on_recorded(count_in_another_connection)
     try:
-        tasks.create_task(alice, {"title": "seen", "assignee_id": alice.user_id})
+        create_task(alice, title="seen", assignee_id=alice.user_id)
     finally:
         stop()
 

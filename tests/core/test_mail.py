@@ -2,13 +2,11 @@
 
 import re
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
-from core import db
 from core.config import Settings
 from core.db import unit_of_work
 from core.mail import Mailer
@@ -17,6 +15,7 @@ from core.security import TokenIssuer
 from core.services import mail, notifications, tasks
 from tests.doubles.smtp import MailServer
 from tests.sql import execute
+from tests.threads import at_once
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -104,9 +103,7 @@ def test_the_deadline_is_told_in_the_readers_language_and_zone(
 
 
 def test_however_many_try_it_is_sent_once(waiting: int, mailer: Mailer, server: MailServer) -> None:
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda _: send(mailer, waiting), range(24)))
-        list(pool.map(lambda _: db.disconnect(), range(8)))
+    at_once(lambda _: send(mailer, waiting), 24)
 
     assert len(server.mails) == 1
     assert status() == ("sent", 1)

@@ -11,7 +11,7 @@ from core.errors import NotFound
 from core.policy import Actor
 from core.services import comments, delegation, groups, notifications, publication, reminders, tasks
 from core.services.notifications import KINDS
-from tests.conftest import enlist
+from tests.builders import create_actor, create_group, create_task
 from tests.sql import execute
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -23,10 +23,6 @@ def told(actor: Actor, *, unread: bool = False) -> list[tuple[str, int | None]]:
     return [(item["kind"], item["actor_id"]) for item in reversed(orjson.loads(page.items))]
 
 
-def create(actor: Actor, **fields: Any) -> int:
-    return tasks.create_task(actor, {"title": "Clean the gutters"} | fields).id
-
-
 def make_due(table: str, column: str, task_id: int) -> None:
     key = "id" if table == "tasks" else "task_id"
     with unit_of_work():
@@ -36,7 +32,7 @@ def make_due(table: str, column: str, task_id: int) -> None:
 @pytest.fixture
 def group(ada: Actor, alice: Actor, bob: Actor) -> int:
     """Alice and Bob."""
-    group_id = groups.create_group(ada, "Roofers").id
+    group_id = create_group(ada)
     for member in (alice, bob):
         groups.put_member(ada, group_id, member.user_id, is_manager=False)
     groups.remove_member(ada, group_id, ada.user_id)
@@ -45,7 +41,7 @@ def group(ada: Actor, alice: Actor, bob: Actor) -> int:
 
 class TestWhoIsTold:
     def test_of_an_assignment_who_got_the_task(self, alice: Actor, bob: Actor, mallory: Actor) -> None:
-        task_id = create(alice, assignee_id=bob.user_id)
+        task_id = create_task(alice, assignee_id=bob.user_id)
         tasks.update_task(alice, task_id, {"title": "x"})
         tasks.update_task(alice, task_id, {"assignee_id": mallory.user_id})
         tasks.update_task(alice, task_id, {"assignee_id": None})
@@ -55,17 +51,17 @@ class TestWhoIsTold:
         assert told(alice) == []
 
     def test_of_a_task_for_a_group_its_members(self, alice: Actor, bob: Actor, mallory: Actor, group: int) -> None:
-        create(alice, group_id=group)
+        create_task(alice, group_id=group)
 
         assert (told(bob), told(alice), told(mallory)) == ([("assigned", alice.user_id)], [], [])
 
     def test_nobody_of_what_they_give_themselves(self, alice: Actor) -> None:
-        create(alice, assignee_id=alice.user_id)
+        create_task(alice, assignee_id=alice.user_id)
 
         assert told(alice) == []
 
     def test_of_a_delegation_who_got_the_task(self, alice: Actor, bob: Actor, mallory: Actor) -> None:
-        task_id = create(alice, assignee_id=bob.user_id)
+        task_id = create_task(alice, assignee_id=bob.user_id)
         delegation.delegate_task(bob, task_id, mallory.user_id, "You know the roof.")
 
         assert told(mallory) == [("delegated", bob.user_id)]
@@ -77,7 +73,7 @@ class TestWhoIsTold:
         )
 
     def test_of_a_comment_those_who_have_the_task(self, alice: Actor, bob: Actor, ada: Actor) -> None:
-        task_id = create(alice, assignee_id=bob.user_id)
+        task_id = create_task(alice, assignee_id=bob.user_id)
         comments.create_comment(bob, task_id, "Done soon.")
         comments.create_comment(ada, task_id, "Good.")
 
@@ -88,7 +84,7 @@ class TestWhoIsTold:
     def test_of_a_comment_those_of_the_group_who_have_commented(
         self, alice: Actor, bob: Actor, mallory: Actor, group: int
     ) -> None:
-        task_id = create(alice, group_id=group, assignee_id=alice.user_id)
+        task_id = create_task(alice, group_id=group, assignee_id=alice.user_id)
         comments.create_comment(alice, task_id, "Who helps?")
         silent = told(bob)
         comments.create_comment(bob, task_id, "I do.")
@@ -99,7 +95,7 @@ class TestWhoIsTold:
         assert told(mallory) == []
 
     def test_of_a_reminder_and_a_missed_deadline_those_who_have_the_task(self, alice: Actor, bob: Actor) -> None:
-        task_id = create(alice, assignee_id=bob.user_id)
+        task_id = create_task(alice, assignee_id=bob.user_id)
         reminders.create_reminder(alice, task_id, None, 60)
         make_due("reminders", "fires_at", task_id)
         make_due("tasks", "due_at", task_id)
@@ -112,7 +108,7 @@ class TestWhoIsTold:
         assert told(bob) == [("assigned", alice.user_id), ("reminder", None), ("overdue", None)]
 
     def test_of_a_task_of_nobody_in_particular_the_whole_group(self, alice: Actor, bob: Actor, group: int) -> None:
-        task_id = create(alice, group_id=group)
+        task_id = create_task(alice, group_id=group)
         make_due("tasks", "due_at", task_id)
         reminders.tell_overdue()
 
@@ -120,7 +116,7 @@ class TestWhoIsTold:
         assert told(alice) == [("overdue", None)]
 
     def test_nobody_whose_account_is_disabled(self, alice: Actor, bob: Actor) -> None:
-        task_id = create(alice, assignee_id=bob.user_id)
+        task_id = create_task(alice, assignee_id=bob.user_id)
         with unit_of_work():
             execute("UPDATE users SET is_active = false WHERE id = %s", (bob.user_id,))
         comments.create_comment(alice, task_id, "x")
@@ -130,7 +126,7 @@ class TestWhoIsTold:
 
 class TestEvents:
     def test_each_is_an_event_for_its_reader_alone_in_their_language(self, alice: Actor, bob: Actor) -> None:
-        create(alice, title="Braces { } and {actor}", assignee_id=bob.user_id)
+        create_task(alice, title="Braces { } and {actor}", assignee_id=bob.user_id)
 
         (audience, actor_id, data) = execute(
             "SELECT audience, actor_id, data FROM events WHERE type = 'notification.created'"
@@ -142,7 +138,7 @@ class TestEvents:
     def test_who_wants_it_by_mail_gets_a_job(self, alice: Actor, bob: Actor, redis: Any) -> None:
         sent: list[publication.Job] = []
         notifications.change_mail_preferences(bob.user_id, {"commented": False})
-        task_id = create(alice, assignee_id=bob.user_id)
+        task_id = create_task(alice, assignee_id=bob.user_id)
         comments.create_comment(alice, task_id, "x")
 
         publication.publish(redis, 1000, sent.append)
@@ -153,25 +149,25 @@ class TestEvents:
     def test_who_has_no_email_gets_no_mail(self, alice: Actor, bob: Actor) -> None:
         with unit_of_work():
             execute("UPDATE users SET email = NULL WHERE id = %s", (bob.user_id,))
-        create(alice, assignee_id=bob.user_id)
+        create_task(alice, assignee_id=bob.user_id)
 
         assert execute("SELECT mail_status FROM notifications").fetchall() == [(None,)]
 
     def test_nobody_fills_a_mailbox(self, alice: Actor, bob: Actor) -> None:
         for _ in range(35):
-            create(alice, assignee_id=bob.user_id)
+            create_task(alice, assignee_id=bob.user_id)
 
         mailed = "SELECT count(*), count(mail_status) FROM notifications"
         assert execute(mailed).fetchone() == (35, 30)
         with unit_of_work():
             execute("UPDATE notifications SET created_at = created_at - interval '1 hour'")
-        create(alice, assignee_id=bob.user_id)
+        create_task(alice, assignee_id=bob.user_id)
         assert execute(mailed).fetchone() == (36, 31)
 
     def test_what_is_undone_tells_nobody(self, alice: Actor, bob: Actor) -> None:
         def fail_after_assigning() -> None:
             with unit_of_work():
-                create(alice, assignee_id=bob.user_id)
+                create_task(alice, assignee_id=bob.user_id)
                 raise LookupError
 
         pytest.raises(LookupError, fail_after_assigning)
@@ -182,7 +178,7 @@ class TestEvents:
 class TestReading:
     def test_one_and_all_are_marked(self, alice: Actor, bob: Actor) -> None:
         for _ in range(3):
-            create(alice, assignee_id=bob.user_id)
+            create_task(alice, assignee_id=bob.user_id)
         (first,) = execute("SELECT min(id) FROM notifications").fetchone()
 
         notifications.mark_read(bob, first)
@@ -191,7 +187,7 @@ class TestReading:
         assert (notifications.count_unread(bob), len(told(bob))) == (0, 3)
 
     def test_nobody_reads_or_marks_those_of_others(self, alice: Actor, bob: Actor, ada: Actor) -> None:
-        create(alice, assignee_id=bob.user_id)
+        create_task(alice, assignee_id=bob.user_id)
         (first,) = execute("SELECT id FROM notifications").fetchone()
 
         with pytest.raises(NotFound):
@@ -200,8 +196,8 @@ class TestReading:
         assert (told(ada), notifications.count_unread(bob)) == ([], 1)
 
     def test_they_go_with_their_task_and_outlive_who_caused_them(self, alice: Actor, bob: Actor) -> None:
-        carol = enlist("carol")
-        own = create(alice, assignee_id=bob.user_id)
+        carol = create_actor("carol")
+        own = create_task(alice, assignee_id=bob.user_id)
         comments.create_comment(bob, own, "x")
         with unit_of_work():
             execute("DELETE FROM users WHERE id = %s", (carol.user_id,))

@@ -16,8 +16,9 @@ from core.db import exclusive, unit_of_work
 from core.events import STREAM_KEY, bounds
 from core.jobs import WEATHER_ENRICH
 from core.policy import Actor
-from core.services import publication, tasks
+from core.services import publication
 from core.services.publication import Job, event_from_entry
+from tests.builders import create_task, read_task
 from tests.sql import execute
 
 STREAM_LENGTH = 10_000
@@ -38,15 +39,11 @@ def stream(redis: Redis) -> list[events.Event]:
     return [event_from_entry(entry_id, fields) for entry_id, fields in entries]
 
 
-def create(actor: Actor, title: str = "a task", **fields: object) -> int:
-    return tasks.create_task(actor, {"title": title, **fields}).id
-
-
 def test_events_are_numbered_in_order_without_gaps_and_appended(
     alice: Actor, redis: Redis, publish: Callable[[], int]
 ) -> None:
     before = bounds().last
-    created = [create(alice) for _ in range(3)]
+    created = [create_task(alice) for _ in range(3)]
 
     assert publish() == 3
 
@@ -71,7 +68,7 @@ def test_a_lower_id_that_commits_late_is_numbered_late_and_not_skipped(
     slow = threading.Thread(target=commit_late)
     slow.start()
     assert inserted.wait(10)
-    create(alice)
+    create_task(alice)
     publish()
     may_commit.set()
     slow.join()
@@ -86,7 +83,7 @@ def test_many_writers_and_many_publishers_leave_no_gap_and_no_double(
     before = bounds().last
 
     def write_and_publish(number: int) -> int:
-        task_id = create(alice, f"task {number}")
+        task_id = create_task(alice, title=f"task {number}")
         publish()
         return task_id
 
@@ -104,7 +101,7 @@ def test_who_finds_a_publisher_at_work_leaves_and_the_other_sees_its_events(
     alice: Actor, redis: Redis, dispatched: list[Job]
 ) -> None:
     """What commits while somebody publishes is published by them, since they look again after letting go."""
-    create(alice, city="London")
+    create_task(alice, city="London")
     late: list[int] = []
 
     def commit_and_be_turned_away(job: Job) -> None:
@@ -116,7 +113,7 @@ def test_who_finds_a_publisher_at_work_leaves_and_the_other_sees_its_events(
             thread.join()
 
     def from_elsewhere() -> None:
-        create(alice, "late")
+        create_task(alice, title="late")
         late.append(publication.publish(redis, STREAM_LENGTH, dispatched.append))
         db.disconnect()
 
@@ -130,7 +127,7 @@ def test_who_finds_a_publisher_at_work_leaves_and_the_other_sees_its_events(
 def test_a_crash_between_the_steps_costs_nothing_but_a_repetition(
     broken: str, alice: Actor, redis: Redis, dispatched: list[Job], publish: Callable[[], int]
 ) -> None:
-    create(alice, city="London")
+    create_task(alice, city="London")
 
     class Broken:
         """A Redis that fails on the way to the stream."""
@@ -155,10 +152,10 @@ def test_a_crash_between_the_steps_costs_nothing_but_a_repetition(
 
 
 def test_a_redis_that_lost_its_memory_is_refilled(alice: Actor, redis: Redis, publish: Callable[[], int]) -> None:
-    create(alice)
+    create_task(alice)
     publish()
     redis.flushall()
-    create(alice)
+    create_task(alice)
 
     publish()
 
@@ -171,7 +168,7 @@ def test_a_stream_of_another_history_is_renewed(
 ) -> None:
     restored = bounds().last
     redis.xadd(STREAM_KEY, {"type": "from before the backup"}, id=f"{restored + ahead}-0")
-    created = [create(alice) for _ in range(3)]
+    created = [create_task(alice) for _ in range(3)]
 
     publish()
 
@@ -182,7 +179,7 @@ def test_a_stream_of_another_history_is_renewed(
 
 def test_the_stream_is_no_longer_than_it_may_be_after_a_refill(alice: Actor, redis: Redis) -> None:
     for _ in range(5):
-        create(alice)
+        create_task(alice)
 
     publication.publish(redis, 2, lambda _job: None)
 
@@ -194,8 +191,8 @@ def test_one_job_a_city_with_the_request_it_came_from(
 ) -> None:
     with bound_contextvars(request_id="the-request"):
         for city in ("London", "LONDON ", "Paris"):
-            create(alice, city=city)
-    create(alice)
+            create_task(alice, city=city)
+    create_task(alice)
 
     publish()
 
@@ -206,19 +203,19 @@ def test_one_job_a_city_with_the_request_it_came_from(
 
 
 def test_a_frame_holds_the_task_as_it_was_recorded(alice: Actor, redis: Redis, publish: Callable[[], int]) -> None:
-    task_id = create(alice, 'quotes " and ünïcödé ☔')
+    task_id = create_task(alice, title='quotes " and ünïcödé ☔')
     publish()
 
     (event,) = stream(redis)
     frame = orjson.loads(event.frame())
 
     assert list(frame) == ["seq", "type", "task_id", "actor_id", "at", "data"]
-    assert frame["data"] == orjson.loads(tasks.read_task(alice, task_id).json)
+    assert frame["data"] == read_task(alice, task_id)
     assert event.audience == (alice.user_id,)
 
 
 def test_nothing_happens_while_another_process_holds_the_lock(alice: Actor, redis: Redis) -> None:
-    create(alice)
+    create_task(alice)
     outcome: list[int] = []
 
     def from_elsewhere() -> None:

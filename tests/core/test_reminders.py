@@ -1,6 +1,5 @@
 """Reminders and missed deadlines: told once each, late rather than never, and in nobody's way."""
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,22 +7,20 @@ from typing import Any
 import orjson
 import pytest
 
-from core import db, events
+from core import events
 from core.db import unit_of_work
 from core.policy import Actor
 from core.services import reminders, tasks
 from core.services.reminders import fire_reminders, tell_overdue
+from tests.builders import create_task, read_task
 from tests.sql import execute
+from tests.threads import at_once, disconnecting
 
 pytestmark = pytest.mark.usefixtures("database")
 
 NOW = datetime.now(UTC)
 LONG_AGO, LATELY, SOON = NOW - timedelta(days=30), NOW - timedelta(minutes=1), NOW + timedelta(days=1)
 MORE_THAN_A_BATCH = 230
-
-
-def create(actor: Actor, **fields: Any) -> int:
-    return tasks.create_task(actor, {"title": "a task"} | fields).id
 
 
 def remind(actor: Actor, task_id: int, at: datetime | None = None, before_due: int | None = None) -> int:
@@ -41,19 +38,6 @@ def told(kind: str) -> list[int]:
     return [task for (task,) in execute("SELECT task_id FROM events WHERE type = %s ORDER BY id", (kind,)).fetchall()]
 
 
-def at_once(function: Callable[[], int], times: int = 8) -> int:
-    """Call a function in as many threads, and answer the sum."""
-
-    def call(_: int) -> int:
-        try:
-            return function()
-        finally:
-            db.disconnect()
-
-    with ThreadPoolExecutor(times) as pool:
-        return sum(pool.map(call, range(times)))
-
-
 def let_pass(task_id: int, **moments: datetime) -> None:
     """Move times of a task, as if the clock had gone on."""
     columns = ", ".join(f"{name} = %({name})s" for name in moments)
@@ -65,14 +49,14 @@ def let_pass(task_id: int, **moments: datetime) -> None:
 
 class TestReminders:
     def test_one_is_told_to_the_tasks_people_once(self, alice: Actor, bob: Actor, mallory: Actor) -> None:
-        task_id = create(alice, assignee_id=bob.user_id)
+        task_id = create_task(alice, assignee_id=bob.user_id)
         reminder_id = remind(bob, task_id, LATELY)
-        create(mallory)
+        create_task(mallory)
 
         assert [fire_reminders(), fire_reminders()] == [1, 0]
 
         recorded = execute("SELECT task_id, actor_id, audience, data FROM events WHERE type = 'task.reminder'")
-        task = orjson.loads(tasks.read_task(alice, task_id).json)
+        task = read_task(alice, task_id)
         (row,) = recorded.fetchall()
         assert row[:3] == (task_id, None, [alice.user_id, bob.user_id])
         assert row[3] == task | {"reminder": {"id": reminder_id}}
@@ -80,24 +64,24 @@ class TestReminders:
         assert only_reminder(alice, task_id)["fired_at"] is not None
 
     def test_one_whose_time_has_not_come_waits(self, alice: Actor) -> None:
-        task_id = create(alice, due_at=SOON)
+        task_id = create_task(alice, due_at=SOON)
         remind(alice, task_id, SOON)
         remind(alice, task_id, before_due=60)
-        without_deadline = create(alice)
+        without_deadline = create_task(alice)
         remind(alice, without_deadline, before_due=60)
 
         assert fire_reminders() == 0
         assert told(events.TASK_REMINDER) == []
 
     def test_one_that_was_missed_is_told_late(self, alice: Actor) -> None:
-        task_id = create(alice, due_at=LONG_AGO)
+        task_id = create_task(alice, due_at=LONG_AGO)
         remind(alice, task_id, before_due=3600)
 
         assert fire_reminders() == 1
         assert told(events.TASK_REMINDER) == [task_id]
 
     def test_each_of_a_task_is_told(self, alice: Actor) -> None:
-        task_id = create(alice)
+        task_id = create_task(alice)
         remind(alice, task_id, LATELY)
         remind(alice, task_id, LONG_AGO)
 
@@ -105,7 +89,7 @@ class TestReminders:
         assert told(events.TASK_REMINDER) == [task_id, task_id]
 
     def test_who_has_done_it_needs_no_reminding_and_gets_none_later(self, alice: Actor) -> None:
-        task_id = create(alice, status="done")
+        task_id = create_task(alice, status="done")
         remind(alice, task_id, LATELY)
 
         fire_reminders()
@@ -115,21 +99,21 @@ class TestReminders:
         assert told(events.TASK_REMINDER) == []
 
     def test_one_that_was_taken_back_is_not_told(self, alice: Actor) -> None:
-        task_id = create(alice)
+        task_id = create_task(alice)
         reminders.delete_reminder(alice, task_id, remind(alice, task_id, LATELY))
 
         assert fire_reminders() == 0
 
     def test_however_many_look_at_once_each_is_told_once(self, alice: Actor) -> None:
-        ids = [create(alice) for _ in range(40)]
+        ids = [create_task(alice) for _ in range(40)]
         for task_id in ids:
             remind(alice, task_id, LATELY)
 
-        assert at_once(fire_reminders) == 40
+        assert sum(at_once(lambda _: fire_reminders(), 8)) == 40
         assert sorted(told(events.TASK_REMINDER)) == ids
 
     def test_more_than_one_batch_is_told(self, alice: Actor) -> None:
-        task_id = create(alice)
+        task_id = create_task(alice)
         with unit_of_work():
             execute(
                 "INSERT INTO reminders (task_id, user_id, remind_at, fires_at)"
@@ -141,7 +125,7 @@ class TestReminders:
         assert len(told(events.TASK_REMINDER)) == MORE_THAN_A_BATCH
 
     def test_what_a_worker_does_not_finish_is_told_by_the_next(self, alice: Actor) -> None:
-        task_id = create(alice)
+        task_id = create_task(alice)
         remind(alice, task_id, LATELY)
 
         def die_before_the_commit() -> None:
@@ -160,7 +144,7 @@ class TestMovingDeadlines:
     @pytest.fixture
     def fired(self, alice: Actor) -> int:
         """A task whose reminder, an hour before the deadline, has fired."""
-        task_id = create(alice, due_at=LATELY)
+        task_id = create_task(alice, due_at=LATELY)
         remind(alice, task_id, before_due=3600)
         assert fire_reminders() == 1
         return task_id
@@ -196,14 +180,14 @@ class TestMovingDeadlines:
         assert only_reminder(alice, fired)["fired_at"] is None
 
     def test_one_that_waits_is_told_where_the_deadline_comes_nearer(self, alice: Actor) -> None:
-        task_id = create(alice, due_at=SOON)
+        task_id = create_task(alice, due_at=SOON)
         remind(alice, task_id, before_due=3600)
         tasks.update_task(alice, task_id, {"due_at": NOW + timedelta(minutes=30)})
 
         assert fire_reminders() == 1
 
     def test_other_tasks_and_times_of_their_own_stay(self, alice: Actor) -> None:
-        moved, other = (create(alice, due_at=SOON) for _ in range(2))
+        moved, other = (create_task(alice, due_at=SOON) for _ in range(2))
         remind(alice, moved, SOON)
         remind(alice, other, before_due=3600)
         before = [only_reminder(alice, task_id) for task_id in (moved, other)]
@@ -213,33 +197,30 @@ class TestMovingDeadlines:
         assert [only_reminder(alice, task_id) for task_id in (moved, other)] == before
 
     def test_firing_stays_out_of_the_way_of_who_is_changing_the_task(self, alice: Actor) -> None:
-        task_id, other = create(alice, due_at=LATELY), create(alice)
+        task_id, other = create_task(alice, due_at=LATELY), create_task(alice)
         remind(alice, task_id, before_due=60)
         remind(alice, other, LATELY)
 
         with unit_of_work():
             tasks.update_task(alice, task_id, {"title": "about to be moved"})
             # Whoever fires neither waits for this, nor holds what the next change needs.
-            assert at_once(fire_reminders, times=1) == 1
+            assert at_once(lambda _: fire_reminders(), 1) == [1]
             tasks.update_task(alice, task_id, {"due_at": SOON})
 
         assert told(events.TASK_REMINDER) == [other]
         assert fire_reminders() == 0
 
     def test_deadlines_that_move_while_reminders_fire_lose_none(self, alice: Actor) -> None:
-        ids = [create(alice, due_at=LATELY) for _ in range(20)]
+        ids = [create_task(alice, due_at=LATELY) for _ in range(20)]
         for task_id in ids:
             remind(alice, task_id, before_due=60)
 
         def move(task_id: int) -> None:
-            try:
-                tasks.update_task(alice, task_id, {"due_at": LONG_AGO})
-            finally:
-                db.disconnect()
+            tasks.update_task(alice, task_id, {"due_at": LONG_AGO})
 
         with ThreadPoolExecutor(4) as pool:
-            moving = [pool.submit(move, task_id) for task_id in ids]
-            at_once(fire_reminders, times=4)
+            moving = [pool.submit(disconnecting(move), task_id) for task_id in ids]
+            at_once(lambda _: fire_reminders(), 4)
             for move_made in moving:
                 move_made.result()
         fire_reminders()
@@ -249,19 +230,19 @@ class TestMovingDeadlines:
 
 class TestMissedDeadlines:
     def test_one_is_told_to_the_tasks_people_once(self, alice: Actor, bob: Actor) -> None:
-        task_id = create(alice, due_at=LATELY, assignee_id=bob.user_id)
-        create(alice, due_at=SOON)
-        create(alice)
+        task_id = create_task(alice, due_at=LATELY, assignee_id=bob.user_id)
+        create_task(alice, due_at=SOON)
+        create_task(alice)
 
         assert [tell_overdue(), tell_overdue()] == [1, 0]
 
         recorded = execute("SELECT task_id, actor_id, audience, data FROM events WHERE type = 'task.overdue'")
-        task = orjson.loads(tasks.read_task(alice, task_id).json)
+        task = read_task(alice, task_id)
         assert recorded.fetchall() == [(task_id, None, [alice.user_id, bob.user_id], task)]
         assert task["version"] == 1
 
     def test_it_is_told_when_its_time_comes(self, alice: Actor) -> None:
-        task_id = create(alice, due_at=SOON)
+        task_id = create_task(alice, due_at=SOON)
         assert tell_overdue() == 0
 
         let_pass(task_id, due_at=LATELY)
@@ -269,7 +250,7 @@ class TestMissedDeadlines:
         assert tell_overdue() == 1
 
     def test_what_is_done_is_not_missed_unless_it_is_reopened(self, alice: Actor) -> None:
-        task_id = create(alice, due_at=LATELY, status="done")
+        task_id = create_task(alice, due_at=LATELY, status="done")
         assert tell_overdue() == 0
 
         tasks.update_task(alice, task_id, {"status": "todo"})
@@ -277,7 +258,7 @@ class TestMissedDeadlines:
         assert tell_overdue() == 1
 
     def test_it_is_told_again_when_the_task_was_done_and_reopened(self, alice: Actor) -> None:
-        task_id = create(alice, due_at=LATELY)
+        task_id = create_task(alice, due_at=LATELY)
         tell_overdue()
 
         tasks.update_task(alice, task_id, {"status": "done"})
@@ -287,7 +268,7 @@ class TestMissedDeadlines:
         assert [tell_overdue(), tell_overdue()] == [1, 0]
 
     def test_it_is_told_again_when_another_deadline_is_missed(self, alice: Actor) -> None:
-        task_id = create(alice, due_at=LATELY)
+        task_id = create_task(alice, due_at=LATELY)
         tell_overdue()
 
         tasks.update_task(alice, task_id, {"due_at": SOON})
@@ -299,7 +280,7 @@ class TestMissedDeadlines:
 
     @pytest.mark.parametrize("changes", [{"status": "in_progress"}, {"title": "late"}, {"due_at": LATELY}])
     def test_it_is_not_told_again_for_any_other_change(self, changes: dict[str, Any], alice: Actor) -> None:
-        task_id = create(alice, due_at=LATELY)
+        task_id = create_task(alice, due_at=LATELY)
         tell_overdue()
 
         tasks.update_task(alice, task_id, changes)
@@ -307,9 +288,9 @@ class TestMissedDeadlines:
         assert tell_overdue() == 0
 
     def test_however_many_look_at_once_each_is_told_once(self, alice: Actor) -> None:
-        ids = [create(alice, due_at=LATELY) for _ in range(40)]
+        ids = [create_task(alice, due_at=LATELY) for _ in range(40)]
 
-        assert at_once(tell_overdue) == 40
+        assert sum(at_once(lambda _: tell_overdue(), 8)) == 40
         assert sorted(told(events.TASK_OVERDUE)) == ids
 
     def test_more_than_one_batch_is_told(self, alice: Actor) -> None:

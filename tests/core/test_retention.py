@@ -10,7 +10,7 @@ from core.models import Session, Ticket
 from core.policy import Actor
 from core.services import idempotency, retention, sessions, tasks
 from core.services.idempotency import Claim
-from tests.conftest import enlist
+from tests.builders import create_actor, create_task
 from tests.sql import execute
 
 
@@ -20,7 +20,11 @@ def scalar(sql: str) -> int:
 
 
 def test_sessions_go_when_they_have_expired_or_were_revoked_long_ago(alice: Actor) -> None:
-    expired, revoked_lately, revoked_long_ago = enlist("expired"), enlist("lately"), enlist("long-ago")
+    expired, revoked_lately, revoked_long_ago = (
+        create_actor("expired"),
+        create_actor("lately"),
+        create_actor("long-ago"),
+    )
     with unit_of_work():
         execute("UPDATE sessions SET expires_at = now() - interval '1 s' WHERE id = %s", (expired.session_id,))
         execute("UPDATE sessions SET revoked_at = now() WHERE id = %s", (revoked_lately.session_id,))
@@ -50,7 +54,7 @@ def test_tickets_go_when_they_have_expired(alice: Actor) -> None:
 def old_events(alice: Actor) -> int:
     """Events of eight days ago: published and turned into jobs, published only, and not even that."""
     for _ in range(3):
-        tasks.create_task(alice, {"title": "old"})
+        create_task(alice, title="old")
     with unit_of_work():
         execute("UPDATE events SET at = now() - interval '8 days'")
         execute("UPDATE event_log_state SET last_seq = last_seq + 2, jobs_seq = last_seq + 1")
@@ -75,7 +79,7 @@ def test_only_events_that_have_been_worked_off_go(old_events: int) -> None:
 def test_what_is_kept_has_no_holes_though_numbers_do_not_follow_the_clock(alice: Actor) -> None:
     """An event is dated when it is recorded and numbered when it is committed, so an older one may come after."""
     for _ in range(4):
-        tasks.create_task(alice, {"title": "x"})
+        create_task(alice)
     with unit_of_work():
         execute(
             "UPDATE events e SET seq = state.last_seq + n.position, at = now() - make_interval(days => n.age)"
@@ -118,7 +122,7 @@ def test_keys_of_repeated_requests_go_after_a_day(alice: Actor) -> None:
 
 def test_notifications_go_when_they_are_old_unless_their_mail_still_waits(alice: Actor, bob: Actor) -> None:
     for title in ("old and sent", "old and waiting", "new"):
-        tasks.create_task(alice, {"title": title, "assignee_id": bob.user_id})
+        create_task(alice, title=title, assignee_id=bob.user_id)
     with unit_of_work():
         execute("UPDATE notifications SET mail_status = 'sent' WHERE details->>'title' <> 'old and waiting'")
         execute("UPDATE notifications SET created_at = now() - interval '91 days' WHERE details->>'title' <> 'new'")

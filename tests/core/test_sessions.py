@@ -1,19 +1,19 @@
 """Sessions: rotation, replay, revocation and tickets, also when many come at once."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from core import db
 from core.db import unit_of_work
 from core.errors import NotFound, Unauthenticated
 from core.policy import Actor
 from core.services import sessions
 from core.services.sessions import Client, Grant
+from tests.recorded import recorded_events
 from tests.sql import execute
+from tests.threads import at_once
 
 
 def refused(attempt: Callable[[], object]) -> str:
@@ -28,19 +28,7 @@ def let_the_grace_pass() -> None:
 
 
 def revocations() -> list[Any]:
-    rows = execute("SELECT data FROM events WHERE type = 'sessions.revoked' ORDER BY id").fetchall()
-    return [data for (data,) in rows]
-
-
-def at_once(function: Callable[[int], Any], times: int) -> list[Any]:
-    def isolated(number: int) -> Any:
-        try:
-            return function(number)
-        finally:
-            db.disconnect()
-
-    with ThreadPoolExecutor(times) as pool:
-        return list(pool.map(isolated, range(times)))
+    return [event.data for event in recorded_events(kind="sessions.revoked")]
 
 
 class TestRotation:
@@ -114,7 +102,7 @@ class TestRevocation:
         assert sessions.session_actor(alice.session_id) == alice
 
     def test_logging_out_everywhere_ends_all_in_one_event(self, alice: Actor, bob: Actor) -> None:
-        other = sessions.open_session(alice.user_id, Client(None, None), timedelta(days=1))
+        other = sessions.open_session(alice.user_id, Client("127.0.0.1", None), timedelta(days=1))
 
         ended = sessions.logout_everywhere(alice)
 

@@ -15,15 +15,12 @@ from core.policy import Actor, may_read_task
 from core.services import groups, task_lists, tasks
 from core.services.task_access import ACCESS_COLUMNS, task_access
 from core.services.task_lists import BEST_FIRST, NEWEST_FIRST, SORTABLE, SortKey, TaskQuery
+from tests.builders import create_group, create_task
 from tests.sql import execute
 
 pytestmark = pytest.mark.usefixtures("database")
 
 PLAIN_COLUMNS = [name for name in SORTABLE if name != "relevance"]
-
-
-def create(actor: Actor, **fields: Any) -> int:
-    return tasks.create_task(actor, {"title": "a task"} | fields).id
 
 
 def ids_of(page: task_lists.TaskPage) -> list[int]:
@@ -41,14 +38,14 @@ class TestLists:
         self, alice: Actor, bob: Actor, mallory: Actor, ada: Actor
     ) -> None:
         cast = (alice, bob, mallory, ada)
-        shared = groups.create_group(ada, "shared").id
+        shared = create_group(ada, "shared")
         groups.put_member(ada, shared, bob.user_id, is_manager=False)
-        left_again = groups.create_group(ada, "left again").id
+        left_again = create_group(ada, "left again")
         groups.put_member(ada, left_again, mallory.user_id, is_manager=True)
         for owner in cast:
             for assignee in (None, *cast):
                 assignee_id = None if assignee is None else assignee.user_id
-                given_to_groups = [create(owner, assignee_id=assignee_id) for _ in range(3)][1:]
+                given_to_groups = [create_task(owner, assignee_id=assignee_id) for _ in range(3)][1:]
                 for task_id, group_id in zip(given_to_groups, (shared, left_again), strict=True):
                     tasks.update_task(ada, task_id, {"group_id": group_id})
         groups.remove_member(mallory, left_again, mallory.user_id)
@@ -61,11 +58,11 @@ class TestLists:
 
     def test_each_filter(self, alice: Actor, bob: Actor, ada: Actor) -> None:
         day = datetime(2026, 5, 1, tzinfo=UTC)
-        create(alice, title="a", status="done", city="London", due_at=day)
-        create(alice, title="b", priority="urgent", assignee_id=bob.user_id)
-        create(bob, title="c")
-        group_id = groups.create_group(ada, "roofers").id
-        create(ada, title="d", group_id=group_id)
+        create_task(alice, title="a", status="done", city="London", due_at=day)
+        create_task(alice, title="b", priority="urgent", assignee_id=bob.user_id)
+        create_task(bob, title="c")
+        group_id = create_group(ada, "roofers")
+        create_task(ada, title="d", group_id=group_id)
         with unit_of_work():
             execute("UPDATE tasks SET created_at = %s WHERE title = 'a'", (day,))
 
@@ -86,7 +83,7 @@ class TestLists:
     @pytest.mark.parametrize("name", PLAIN_COLUMNS)
     def test_each_sort_has_a_direction_and_a_tie_break(self, name: str, alice: Actor) -> None:
         for number, due_at in enumerate((None, datetime(2026, 5, 1, tzinfo=UTC), datetime(2026, 5, 2, tzinfo=UTC))):
-            create(
+            create_task(
                 alice,
                 title=f"task {number}",
                 status=("todo", "in_progress", "done")[number],
@@ -105,7 +102,7 @@ class TestLists:
 
     def test_pages_neither_skip_nor_repeat(self, alice: Actor) -> None:
         for _ in range(7):
-            create(alice, title="the same")
+            create_task(alice, title="the same")
         pages = [task_lists.list_tasks(alice, TaskQuery(skip=skip, limit=3)) for skip in (0, 3, 6, 9)]
 
         ids = [task["id"] for page in pages for task in orjson.loads(page.items)]
@@ -120,9 +117,9 @@ class TestSearch:
         return [task["title"] for task in orjson.loads(page.items)]
 
     def test_words_are_found_from_their_beginning_in_title_and_description(self, alice: Actor) -> None:
-        create(alice, title="Clean the gutters")
-        create(alice, title="Убрать снег", description="на крыше")
-        create(alice, title="Rest", description="The roof is clean but the gutters are not.")
+        create_task(alice, title="Clean the gutters")
+        create_task(alice, title="Убрать снег", description="на крыше")
+        create_task(alice, title="Rest", description="The roof is clean but the gutters are not.")
 
         assert self.titles(alice, "gutter") == ["Clean the gutters", "Rest"]
         assert self.titles(alice, "крыш снег") == ["Убрать снег"]
@@ -132,19 +129,19 @@ class TestSearch:
         assert self.titles(alice, "utters") == []
 
     def test_the_title_weighs_more_than_the_description(self, alice: Actor) -> None:
-        create(alice, title="Anything", description="ladder")
-        create(alice, title="ladder")
+        create_task(alice, title="Anything", description="ladder")
+        create_task(alice, title="ladder")
 
         assert self.titles(alice, "ladder") == ["ladder", "Anything"]
 
     def test_nobody_finds_what_they_may_not_read(self, alice: Actor, mallory: Actor) -> None:
-        create(alice, title="A secret ladder")
+        create_task(alice, title="A secret ladder")
 
         assert self.titles(mallory, "ladder") == []
 
     @pytest.mark.parametrize("q", ["!!!", "'", "a'b", ":*", "& | ! ( )", "\\", "-", '"', "a <-> b", "%s", "x':*|'y"])
     def test_no_text_is_taken_for_a_query_of_the_database(self, q: str, alice: Actor) -> None:
-        create(alice, title="ladder")
+        create_task(alice, title="ladder")
 
         assert self.titles(alice, q) == []
 
@@ -173,7 +170,7 @@ class TestCursors:
         chance = random.Random(7)  # noqa: S311 - the same tasks in every run.
         day = datetime(2026, 5, 1, 12, 0, 0, 123456, tzinfo=UTC)
         for _ in range(30):
-            create(
+            create_task(
                 alice,
                 title=chance.choice("aBcÄ\"'"),
                 status=chance.choice(["todo", "in_progress", "done"]),
@@ -189,7 +186,7 @@ class TestCursors:
 
     def test_a_search_can_be_walked(self, alice: Actor) -> None:
         for number in range(9):
-            create(alice, title="ladder " * (number % 3 + 1), description="ladder")
+            create_task(alice, title="ladder " * (number % 3 + 1), description="ladder")
 
         pages = list(self.walk(alice, TaskQuery({"q": "ladder"}, BEST_FIRST, limit=2)))
 
@@ -197,13 +194,13 @@ class TestCursors:
         assert sum(map(len, pages)) == 9
 
     def test_what_others_write_meanwhile_neither_shifts_nor_repeats_a_page(self, alice: Actor, bob: Actor) -> None:
-        there_all_the_time = [create(alice) for _ in range(20)]
+        there_all_the_time = [create_task(alice) for _ in range(20)]
         deleted = there_all_the_time.pop(5)
         seen: list[int] = []
 
         for number, page in enumerate(self.walk(alice, TaskQuery(limit=4))):
             seen += page
-            create(bob, assignee_id=alice.user_id)
+            create_task(bob, assignee_id=alice.user_id)
             if number == 1:
                 tasks.delete_task(alice, deleted)
 
@@ -211,7 +208,7 @@ class TestCursors:
 
     def test_the_last_page_has_no_successor_even_if_it_is_full(self, alice: Actor) -> None:
         for _ in range(4):
-            create(alice)
+            create_task(alice)
 
         assert [len(page) for page in self.walk(alice, TaskQuery(limit=2))] == [2, 2]
 
@@ -250,7 +247,7 @@ class TestCursors:
 
     def test_a_cursor_belongs_to_its_order(self, alice: Actor) -> None:
         for _ in range(3):
-            create(alice)
+            create_task(alice)
         cursor = task_lists.list_tasks(alice, TaskQuery(limit=1)).next_cursor
 
         with pytest.raises(Invalid, match="not valid"):

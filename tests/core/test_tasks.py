@@ -1,51 +1,29 @@
 """Tasks: who may do what, what each change leaves behind, and what happens when two changes meet."""
 
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
-
 import orjson
 import pytest
 from structlog.contextvars import bound_contextvars
 
-from core import db
 from core.db import unit_of_work
 from core.errors import Forbidden, Invalid, NotFound
 from core.policy import Actor
 from core.services import tasks
+from tests.builders import create_task, read_task, update_task
+from tests.recorded import recorded_events, recorded_types
 from tests.sql import execute
-
-
-def create(actor: Actor, **fields: Any) -> int:
-    return tasks.create_task(actor, {"title": "a task"} | fields).id
-
-
-def read(actor: Actor, task_id: int) -> dict[str, Any]:
-    task: dict[str, Any] = orjson.loads(tasks.read_task(actor, task_id).json)
-    return task
-
-
-def update(actor: Actor, task_id: int, **changes: Any) -> dict[str, Any]:
-    task: dict[str, Any] = orjson.loads(tasks.update_task(actor, task_id, changes).json)
-    return task
-
-
-def recorded(task_id: int) -> list[tuple[Any, ...]]:
-    rows: list[tuple[Any, ...]] = execute(
-        "SELECT type, actor_id, audience, data FROM events WHERE task_id = %s ORDER BY id", (task_id,)
-    ).fetchall()
-    return rows
+from tests.threads import at_once
 
 
 class TestPermission:
     @pytest.fixture
     def shared(self, alice: Actor, bob: Actor) -> int:
-        return create(alice, assignee_id=bob.user_id)
+        return create_task(alice, assignee_id=bob.user_id)
 
     def test_owner_assignee_and_admin_read_and_work_on_a_task(
         self, shared: int, alice: Actor, bob: Actor, ada: Actor
     ) -> None:
         for version, actor in enumerate((alice, bob, ada), start=2):
-            assert update(actor, shared, title=f"by {actor.user_id}")["version"] == version
+            assert update_task(actor, shared, title=f"by {actor.user_id}")["version"] == version
 
     def test_a_stranger_may_do_nothing_with_it(self, shared: int, mallory: Actor) -> None:
         for attempt in (
@@ -73,7 +51,7 @@ class TestPermission:
         assert orjson.loads(tasks.delete_task(ada, shared).json)["id"] == shared
 
     def test_what_is_no_longer_assigned_is_out_of_reach(self, shared: int, alice: Actor, bob: Actor) -> None:
-        update(alice, shared, assignee_id=None)
+        update_task(alice, shared, assignee_id=None)
 
         with pytest.raises(Forbidden):
             tasks.read_task(bob, shared)
@@ -88,7 +66,7 @@ class TestPermission:
                 execute("UPDATE users SET is_active = false WHERE id = %s", (assignee,))
 
         with pytest.raises(Invalid):
-            create(alice, assignee_id=assignee)
+            create_task(alice, assignee_id=assignee)
         assert execute("SELECT count(*) FROM tasks").fetchone() == (0,)
 
 
@@ -101,7 +79,7 @@ class TestChanges:
         deleted = tasks.delete_task(alice, task_id)
 
         both = [alice.user_id, bob.user_id]
-        assert recorded(task_id) == [
+        assert recorded_events(task_id) == [
             ("task.created", alice.user_id, [alice.user_id], orjson.loads(created.json)),
             ("task.updated", alice.user_id, both, orjson.loads(updated.json)),
             ("task.assigned", alice.user_id, both, orjson.loads(updated.json)),
@@ -110,57 +88,55 @@ class TestChanges:
         ]
 
     def test_a_task_that_is_assigned_at_once_says_so(self, alice: Actor, bob: Actor) -> None:
-        task_id = create(alice, assignee_id=bob.user_id)
+        task_id = create_task(alice, assignee_id=bob.user_id)
 
-        assert [kind for kind, *_ in recorded(task_id)] == ["task.created", "task.assigned"]
+        assert recorded_types(task_id) == ["task.created", "task.assigned"]
 
     def test_the_event_knows_the_request_it_came_from(self, alice: Actor) -> None:
         with bound_contextvars(request_id="the-request"):
-            create(alice)
+            create_task(alice)
 
         assert execute("SELECT request_id FROM events").fetchone() == ("the-request",)
 
     def test_what_changes_nothing_leaves_nothing(self, alice: Actor) -> None:
-        task_id = create(alice, city="London")
-        before = read(alice, task_id)
+        task_id = create_task(alice, city="London")
+        before = read_task(alice, task_id)
 
-        assert update(alice, task_id, title="a task", city="London", status="todo") == before
-        assert len(recorded(task_id)) == 1
+        assert update_task(alice, task_id, title="Clean the gutters", city="London", status="todo") == before
+        assert len(recorded_events(task_id)) == 1
 
     def test_a_refused_change_leaves_nothing(self, alice: Actor) -> None:
-        task_id = create(alice)
+        task_id = create_task(alice)
 
         with pytest.raises(Invalid):
-            update(alice, task_id, title="new", assignee_id=10**9)
+            update_task(alice, task_id, title="new", assignee_id=10**9)
 
-        assert read(alice, task_id)["title"] == "a task"
-        assert len(recorded(task_id)) == 1
+        assert read_task(alice, task_id)["title"] == "Clean the gutters"
+        assert len(recorded_events(task_id)) == 1
 
     def test_a_task_is_completed_and_reopened(self, alice: Actor) -> None:
-        task_id = create(alice, status="done")
-        first = read(alice, task_id)
-        still = update(alice, task_id, title="still done")
-        reopened = update(alice, task_id, status="in_progress")
+        task_id = create_task(alice, status="done")
+        first = read_task(alice, task_id)
+        still = update_task(alice, task_id, title="still done")
+        reopened = update_task(alice, task_id, status="in_progress")
 
         assert first["completed"]
         assert first["completed_at"] == still["completed_at"] is not None
         assert (reopened["completed"], reopened["completed_at"]) == (False, None)
 
     def test_changes_that_meet_are_all_made(self, alice: Actor) -> None:
-        task_id = create(alice)
+        task_id = create_task(alice)
 
         def rename(number: int) -> None:
-            update(alice, task_id, title=f"title {number}")
+            update_task(alice, task_id, title=f"title {number}")
 
-        with ThreadPoolExecutor(8) as pool:
-            list(pool.map(rename, range(24)))
-            list(pool.map(lambda _: db.disconnect(), range(8)))
+        at_once(rename, 24)
 
-        assert read(alice, task_id)["version"] == 25
-        assert [data["version"] for *_, data in recorded(task_id)] == list(range(1, 26))
+        assert read_task(alice, task_id)["version"] == 25
+        assert [event.data["version"] for event in recorded_events(task_id)] == list(range(1, 26))
 
     def test_of_two_deletions_that_meet_one_finds_nothing(self, alice: Actor) -> None:
-        task_id = create(alice)
+        task_id = create_task(alice)
 
         def delete(_: int) -> bool:
             try:
@@ -169,33 +145,29 @@ class TestChanges:
                 return False
             return True
 
-        with ThreadPoolExecutor(4) as pool:
-            outcomes = list(pool.map(delete, range(4)))
-            list(pool.map(lambda _: db.disconnect(), range(4)))
-
-        assert sorted(outcomes) == [False, False, False, True]
-        assert [kind for kind, *_ in recorded(task_id)] == ["task.created", "task.deleted"]
+        assert sorted(at_once(delete, 4)) == [False, False, False, True]
+        assert recorded_types(task_id) == ["task.created", "task.deleted"]
 
 
 class TestCities:
     @pytest.fixture
     def enriched(self, alice: Actor) -> int:
-        task_id = create(alice, city="London")
+        task_id = create_task(alice, city="London")
         with unit_of_work():
             execute("""UPDATE tasks SET weather_status = 'ready', weather = '{"temperature": 11.4}'""")
         return task_id
 
     def test_another_city_waits_for_its_own_weather(self, enriched: int, alice: Actor) -> None:
-        task = update(alice, enriched, city="Oslo")
+        task = update_task(alice, enriched, city="Oslo")
 
         assert (task["city"], task["weather"], task["weather_status"]) == ("Oslo", None, "pending")
 
     def test_another_spelling_keeps_the_weather(self, enriched: int, alice: Actor) -> None:
-        task = update(alice, enriched, city="LONDON")
+        task = update_task(alice, enriched, city="LONDON")
 
         assert (task["city"], task["weather_status"], task["weather"]["temperature"]) == ("LONDON", "ready", 11.4)
 
     def test_no_city_has_no_weather(self, enriched: int, alice: Actor) -> None:
-        task = update(alice, enriched, city=None)
+        task = update_task(alice, enriched, city=None)
 
         assert (task["city"], task["weather"], task["weather_status"]) == (None, None, None)

@@ -6,7 +6,7 @@ from uuid import uuid4
 import requests
 from websockets.sync.client import ClientConnection, connect
 
-from tests.e2e.conftest import System
+from tests.e2e.system import System
 
 PASSWORD = "correct horse battery"
 

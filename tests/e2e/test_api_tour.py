@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.e2e.conftest import ADMIN, PROJECT, System
+from tests.e2e.system import ADMIN, PROJECT, System
 
 TOUR: Final = PROJECT / "docs" / "api-tour.md"
 _BLOCK: Final = re.compile(r"^```(bash|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

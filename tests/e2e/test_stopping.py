@@ -6,8 +6,8 @@ from pathlib import Path
 import psutil
 
 from tests.doubles.weather import WeatherServer
-from tests.e2e.conftest import System
 from tests.e2e.people import Person
+from tests.e2e.system import System
 
 
 def test_all_processes_end_and_the_data_stay(tmp_path: Path, weather: WeatherServer) -> None:

@@ -11,8 +11,8 @@ from websockets.sync.client import ClientConnection
 
 from tests.chaos.storm import parts_of, weather_the_storm
 from tests.doubles.smtp import MailServer
-from tests.e2e.conftest import ADMIN, System
 from tests.e2e.people import Person
+from tests.e2e.system import ADMIN, System
 from tests.polling import wait_until
 
 

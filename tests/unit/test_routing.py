@@ -5,18 +5,22 @@ import pytest
 from falcon.asgi import Request, Response
 from falcon.testing import TestClient
 
+from api.http.operation import operation, unlisted
 from api.http.routing import Router
 
 
 class Item:
+    @unlisted
     async def on_get(self, _req: Request, resp: Response, item_id: int) -> None:
         resp.media = {"id": item_id}
 
+    @unlisted
     async def on_delete(self, _req: Request, resp: Response, item_id: int) -> None:
         resp.media = {"deleted": item_id}
 
 
 class Box:
+    @unlisted
     async def on_post(self, _req: Request, resp: Response) -> None:
         resp.status = 201
 
@@ -93,8 +97,29 @@ def test_options_tells_the_methods(client: TestClient) -> None:
     assert set(response.headers["allow"].split(", ")) == {"GET", "HEAD", "DELETE"}
 
 
-def test_the_router_remembers_its_routes(client: TestClient, router: Router) -> None:
-    assert [(route.path, sorted(route.responders)) for route in router.routes] == [
+def test_the_router_keeps_a_list_of_its_paths(client: TestClient, router: Router) -> None:
+    assert [(mapped.path, sorted(mapped.responders)) for mapped in router.paths] == [
         ("/items/{item_id:id}", ["DELETE", "GET", "HEAD"]),
         ("/items", ["POST"]),
     ]
+
+
+class Undeclared:
+    async def on_get(self, _req: Request, resp: Response) -> None:
+        resp.media = "open to everybody"
+
+
+class OfAnotherPath:
+    @operation(204, tag="items")
+    async def on_delete(self, thing_id: int) -> None:
+        """Delete a thing."""
+
+
+def test_a_responder_without_a_declaration_is_refused(router: Router) -> None:
+    with pytest.raises(TypeError, match="GET /forgotten has a responder without a declaration"):
+        router.add_route("/forgotten", Undeclared(), _asgi=True)
+
+
+def test_a_responder_takes_the_parameters_of_its_path(router: Router) -> None:
+    with pytest.raises(TypeError, match="other parameters than the path has"):
+        router.add_route("/items/{item_id:id}", OfAnotherPath(), _asgi=True)

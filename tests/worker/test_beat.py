@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from core import jobs
 from tests.sql import execute
-from tests.worker.conftest import NO_PATIENCE, names
+from tests.worker.broker import NO_PATIENCE, job_names
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def tick_all_due(scheduler: Any) -> None:
 
 
 def sent(redis: Redis) -> list[str]:
-    return sorted(name for queue in (jobs.QUEUE_EVENTS, jobs.QUEUE_MAINTENANCE) for name in names(redis, queue))
+    return sorted(name for queue in (jobs.QUEUE_EVENTS, jobs.QUEUE_MAINTENANCE) for name in job_names(redis, queue))
 
 
 EVERY_JOB_ONCE = sorted(

@@ -15,10 +15,11 @@ from core.config import Settings
 from core.db import unit_of_work
 from core.mail import Mailer
 from core.policy import Actor
-from core.services import reminders, tasks
+from core.services import reminders
+from tests.builders import create_task
 from tests.doubles.smtp import MailServer
 from tests.sql import execute
-from tests.worker.conftest import NO_PATIENCE, messages, names
+from tests.worker.broker import NO_PATIENCE, job_names, messages
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def test_publishing_sends_a_job_for_each_waiting_city_with_the_requests_id(
     alice: Actor, worker: Any, redis: Redis
 ) -> None:
     with bound_contextvars(request_id="the-request"):
-        tasks.create_task(alice, {"title": "x", "city": "London"})
+        create_task(alice, city="London")
 
     assert worker.events.publish() == 1
 
@@ -50,19 +51,19 @@ def test_publishing_sends_a_job_for_each_waiting_city_with_the_requests_id(
 
 
 def test_a_job_that_changes_something_wakes_the_publisher(alice: Actor, worker: Any, redis: Redis) -> None:
-    tasks.create_task(alice, {"title": "x", "city": "London"})
+    create_task(alice, city="London")
     redis.set("allweather:weather:open-meteo:london", b"null")
 
     worker.weather.enrich("london")
 
-    assert names(redis, jobs.QUEUE_EVENTS) == [jobs.EVENTS_PUBLISH]
+    assert job_names(redis, jobs.QUEUE_EVENTS) == [jobs.EVENTS_PUBLISH]
 
 
 def test_a_job_that_changes_nothing_wakes_nobody(worker: Any, redis: Redis) -> None:
     worker.weather.enrich("nowhere")
     worker.analytics.fold()
 
-    assert names(redis, jobs.QUEUE_EVENTS) == []
+    assert job_names(redis, jobs.QUEUE_EVENTS) == []
 
 
 def test_the_sweep_sends_lost_jobs_again_but_not_into_a_long_queue(
@@ -70,18 +71,18 @@ def test_the_sweep_sends_lost_jobs_again_but_not_into_a_long_queue(
 ) -> None:
     monkeypatch.setattr("worker.app._BACKLOG", 2)
     for city in ("London", "Paris", "Oslo"):
-        tasks.create_task(alice, {"title": "x", "city": city})
+        create_task(alice, city=city)
     with unit_of_work():
         execute("UPDATE tasks SET weather_next_attempt_at = now() - interval '1 minute'")
 
     worker.weather.sweep()
     worker.weather.sweep()
 
-    assert names(redis, jobs.QUEUE_WEATHER) == [jobs.WEATHER_ENRICH] * 2
+    assert job_names(redis, jobs.QUEUE_WEATHER) == [jobs.WEATHER_ENRICH] * 2
 
 
 def test_folding_and_purging_do_their_work(alice: Actor, worker: Any) -> None:
-    tasks.create_task(alice, {"title": "x"})
+    create_task(alice)
     with unit_of_work():
         execute("UPDATE sessions SET expires_at = now() - interval '1 s'")
 
@@ -98,7 +99,7 @@ def test_a_long_backlog_of_deltas_is_folded_in_bounded_runs(
     monkeypatch.setattr("worker.analytics._BATCH", 2)
     monkeypatch.setattr("worker.analytics._BATCHES", 2)
     for _ in range(5):
-        tasks.create_task(alice, {"title": "x"})
+        create_task(alice)
 
     worker.analytics.fold()
 
@@ -117,7 +118,7 @@ def test_each_job_writes_one_line(worker: Any) -> None:
 def test_a_sweep_that_found_nothing_is_told_to_debuggers_only(alice: Actor, worker: Any) -> None:
     with capture_logs() as lines:
         worker.events.publish()
-        tasks.create_task(alice, {"title": "x"})
+        create_task(alice)
         worker.events.publish()
 
     assert [line["log_level"] for line in lines if line["event"] == "job"] == ["debug", "info"]
@@ -148,7 +149,7 @@ def no_broker(worker: Any, monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int
 
 @pytest.mark.usefixtures("no_broker")
 def test_a_broker_that_is_down_is_a_short_line_too(alice: Actor, worker: Any) -> None:
-    tasks.create_task(alice, {"title": "x", "city": "London"})
+    create_task(alice, city="London")
 
     with capture_logs() as lines:
         assert worker.events.publish() is None
@@ -159,7 +160,7 @@ def test_a_broker_that_is_down_is_a_short_line_too(alice: Actor, worker: Any) ->
 
 @pytest.mark.usefixtures("no_broker")
 def test_a_job_is_done_though_the_publisher_cannot_be_woken(alice: Actor, worker: Any, redis: Redis) -> None:
-    tasks.create_task(alice, {"title": "x", "city": "London"})
+    create_task(alice, city="London")
     redis.set("allweather:weather:open-meteo:london", b"null")
 
     with capture_logs() as lines:
@@ -184,7 +185,7 @@ def test_a_mistake_is_not_hidden(worker: Any, monkeypatch: pytest.MonkeyPatch) -
 def test_reminders_are_fired_and_their_mails_sent_by_jobs(
     alice: Actor, worker: Any, redis: Redis, monkeypatch: pytest.MonkeyPatch, settings: Settings, unused_tcp_port: int
 ) -> None:
-    task_id = tasks.create_task(alice, {"title": "x"}).id
+    task_id = create_task(alice)
     reminders.create_reminder(alice, task_id, datetime(2026, 1, 1, tzinfo=UTC), None)
 
     assert worker.reminders.fire() == 1
@@ -198,20 +199,20 @@ def test_reminders_are_fired_and_their_mails_sent_by_jobs(
         monkeypatch.setattr(worker.mail, "_mailer", Mailer(settings.model_copy(update=configured)))
         worker.mail.send(notification_id)
         worker.mail.send(notification_id)
-    assert [mail["Subject"] for mail in server.mails] == ["A reminder of the task “x”."]
+    assert [mail["Subject"] for mail in server.mails] == ["A reminder of the task “Clean the gutters”."]
 
 
 def test_the_sweep_finds_mails_whose_job_was_lost_and_forgets_them_without_a_server(
     alice: Actor, bob: Actor, worker: Any, redis: Redis, monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:
-    tasks.create_task(alice, {"title": "x", "assignee_id": bob.user_id})
+    create_task(alice, assignee_id=bob.user_id)
     with unit_of_work():
         execute("UPDATE notifications SET mail_next_attempt_at = now() - interval '1 minute'")
 
     with monkeypatch.context() as patch:
         patch.setattr(worker.mail, "_mailer", Mailer(settings.model_copy(update={"smtp_host": "127.0.0.1"})))
         worker.mail.sweep()
-    assert names(redis, jobs.QUEUE_MAIL) == [jobs.MAIL_SEND]
+    assert job_names(redis, jobs.QUEUE_MAIL) == [jobs.MAIL_SEND]
 
     worker.mail.sweep()
     assert execute("SELECT mail_status FROM notifications").fetchall() == [(None,)]

@@ -14,19 +14,13 @@ from structlog.contextvars import bound_contextvars
 
 from core import jobs
 from core.policy import Actor
-from core.services import tasks
+from tests.builders import create_task
 from tests.doubles.weather import Handler, WeatherServer
 from tests.polling import wait_until
 from tests.sql import execute
 
 PROJECT = Path(__file__).resolve().parents[2]
 ATTEMPTS = 3
-
-
-@pytest.fixture
-def weather() -> Iterator[WeatherServer]:
-    with WeatherServer() as server:
-        yield server
 
 
 @pytest.fixture
@@ -84,7 +78,7 @@ def test_a_job_whose_process_is_killed_is_done_by_the_next(
 
     weather.misbehave = kill_once
     with bound_contextvars(request_id="the-request"):
-        task_id = tasks.create_task(alice, {"title": "x", "city": "London"}).id
+        task_id = create_task(alice, city="London")
     ask_to_publish()
     wait_until(lambda: weather.misbehave is None, 30)
     wait_until(lambda: weather_status(task_id) == "ready", 30)
@@ -105,7 +99,7 @@ def test_a_job_that_kills_every_process_ends(alice: Actor, running: psutil.Proce
         kill_child_of(running)
 
     weather.misbehave = kill
-    task_id = tasks.create_task(alice, {"title": "x", "city": "London"}).id
+    task_id = create_task(alice, city="London")
     ask_to_publish()
     wait_until(lambda: weather_status(task_id) == "unavailable", 60)
     assert len(kills) == ATTEMPTS

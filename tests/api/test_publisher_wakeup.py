@@ -12,11 +12,11 @@ from structlog.testing import capture_logs
 from api.realtime.publisher_wakeup import PublisherWakeup, celery_sender
 from core import db, jobs
 from core.policy import Actor
-from core.services import tasks
-from tests.worker.conftest import names
+from tests.builders import create_task
+from tests.worker.broker import job_names
 
 
-def run_with(send: Callable[[], object], scenario: Callable[[], None], until: Callable[[], bool]) -> None:
+def run_with(send: Callable[[], object], scenario: Callable[[], object], until: Callable[[], bool]) -> None:
     """Run a wake-up in an event loop while a scenario runs in a thread, and until something is true."""
 
     def in_thread() -> None:
@@ -40,7 +40,7 @@ def test_many_changes_send_few_messages(alice: Actor) -> None:
 
     def change() -> None:
         for _ in range(100):
-            tasks.create_task(alice, {"title": "x"})
+            create_task(alice)
 
     run_with(lambda: sent.append(1), change, lambda: bool(sent))
 
@@ -50,8 +50,8 @@ def test_many_changes_send_few_messages(alice: Actor) -> None:
 def test_the_message_is_the_publishers_job(alice: Actor, redis: Redis, environ: dict[str, str]) -> None:
     run_with(
         celery_sender(),
-        lambda: tasks.create_task(alice, {"title": "x"}) and None,
-        lambda: jobs.EVENTS_PUBLISH in names(redis, jobs.QUEUE_EVENTS),
+        lambda: create_task(alice),
+        lambda: jobs.EVENTS_PUBLISH in job_names(redis, jobs.QUEUE_EVENTS),
     )
 
 
@@ -68,7 +68,7 @@ def test_a_broker_that_is_down_is_noted_once_and_its_return_too(alice: Actor, mo
 
     def change_until_sent() -> None:
         for _ in range(3):
-            tasks.create_task(alice, {"title": "x"})
+            create_task(alice)
             assert tried.acquire(timeout=10)
 
     with capture_logs() as lines:

@@ -17,7 +17,7 @@ from core.config import Settings
 from core.local.embedded.servers import EmbeddedRedis
 from core.policy import Actor
 from core.security import TokenIssuer
-from tests.api.conftest import Caller, LiveServer, assert_problem
+from tests.api.callers import Caller, LiveServer, assert_problem
 
 LIMIT = 5
 LIMITS = {"rate_limit": f"{LIMIT}/hour", "rate_limit_credentials": "2/hour", "rate_limit_health": "50/hour"}

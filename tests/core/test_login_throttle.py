@@ -1,16 +1,15 @@
 """Guessing passwords is slow, for whoever guesses, and not for the account's owner."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from core import db
 from core.db import unit_of_work
 from core.errors import TooManyRequests
 from core.policy import Actor
 from core.services import login_throttle
 from tests.sql import execute
+from tests.threads import at_once
 
 pytestmark = pytest.mark.usefixtures("database")
 HERE, ELSEWHERE = "203.0.113.9", "198.51.100.1"
@@ -91,14 +90,7 @@ def test_the_right_password_takes_the_failures_back(alice: Actor) -> None:
 
 
 def test_attempts_that_come_at_once_count_as_well() -> None:
-    def attempt(_: int) -> int:
-        try:
-            return delay()
-        finally:
-            db.disconnect()
-
-    with ThreadPoolExecutor(20) as pool:
-        waits = list(pool.map(attempt, range(20)))
+    waits = at_once(lambda _: delay(), 20)
 
     assert waits.count(0) == 6
 

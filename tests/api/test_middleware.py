@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from api.app import create_app
 from core.config import Settings
 from core.policy import Actor
-from tests.api.conftest import Caller, LiveServer
+from tests.api.callers import Caller, LiveServer
 from tests.polling import wait_until
 
 ORIGIN = "https://app.example.com"
@@ -103,24 +103,3 @@ def test_another_origin_may_not(origin: str, production: LiveServer) -> None:
         headers = {"Origin": origin, "Access-Control-Request-Method": "POST"}
         response = Caller(production.url)(method, "/health", headers=headers)
         assert not [name for name in response.headers if name.startswith("Access-Control")]
-
-
-class TestHealth:
-    def test_liveness_asks_nobody(self, anybody: Caller) -> None:
-        answer = anybody.get("/health").json()
-
-        assert (answer["status"], answer["app_name"]) == ("ok", "Allweather")
-        assert answer["version"]
-
-    def test_readiness_names_each_dependency(self, anybody: Caller) -> None:
-        answer = anybody.get("/health/ready").json()
-
-        assert (answer["status"], answer["dependencies"]) == ("ok", {"postgresql": "ok", "redis": "ok"})
-
-    def test_without_redis_it_is_degraded_but_ready(self, settings: Settings, unused_tcp_port: int) -> None:
-        url = SecretStr(f"redis://127.0.0.1:{unused_tcp_port}/0")
-        with LiveServer(create_app(settings.model_copy(update={"redis_url": url}))) as server:
-            response = Caller(server.url).get("/health/ready")
-
-        assert (response.status_code, response.json()["status"]) == (200, "degraded")
-        assert response.json()["dependencies"] == {"postgresql": "ok", "redis": "unavailable"}

@@ -15,7 +15,7 @@ import pytest
 
 from core.local.embedded.environment import complete_environment
 from core.local.embedded.servers import EmbeddedPostgres, EmbeddedRedis
-from tests.processes import DEADLINE_SECONDS, eventually, is_alive
+from tests.processes import DEADLINE_SECONDS, eventually, free_port, is_alive
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -29,12 +29,6 @@ json.dump(dict(os.environ), open("environment.new", "w"))
 os.rename("environment.new", "environment")
 http.server.HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
 """
-
-
-def free_port() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
 
 
 @pytest.fixture
@@ -54,7 +48,7 @@ def start(project: Path) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
     kept = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG", "TMPDIR"}}
 
     def run(**environment: str) -> "subprocess.Popen[str]":
-        ports = {"PORT": free_port(), "FLOWER_PORT": free_port()}
+        ports = {"PORT": str(free_port()), "FLOWER_PORT": str(free_port())}
         with (project / "output").open("w") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", "core", "run"],

@@ -1,11 +1,8 @@
 """The weather's way to the tasks: one flight a city, an hour in the cache, patience with outages, nothing lost."""
 
 import threading
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import orjson
 import pytest
 from redis import Redis
 
@@ -16,16 +13,13 @@ from core.policy import Actor
 from core.services import tasks
 from core.services.weather import WeatherService, overdue_cities
 from core.weather import provider_for
+from tests.builders import create_task, read_task
 from tests.doubles.weather import Handler, WeatherServer
+from tests.recorded import recorded_types
 from tests.sql import execute
+from tests.threads import at_once
 
 ATTEMPTS = 3
-
-
-@pytest.fixture
-def weather() -> Iterator[WeatherServer]:
-    with WeatherServer() as server:
-        yield server
 
 
 @pytest.fixture
@@ -45,15 +39,6 @@ def service(patient: Settings, redis: Redis) -> WeatherService:
     return WeatherService(patient, provider_for(patient), redis)
 
 
-def create(actor: Actor, city: str) -> int:
-    return tasks.create_task(actor, {"title": "a task", "city": city}).id
-
-
-def read(actor: Actor, task_id: int) -> dict[str, Any]:
-    task: dict[str, Any] = orjson.loads(tasks.read_task(actor, task_id).json)
-    return task
-
-
 def searches(weather: WeatherServer) -> int:
     return sum(count for (path, _), count in weather.requests.items() if path == "/v1/search")
 
@@ -63,18 +48,12 @@ def make_due() -> None:
         execute("UPDATE tasks SET weather_next_attempt_at = now() - interval '10 s' WHERE weather_status = 'pending'")
 
 
-def kinds_of_events(task_id: int) -> list[str]:
-    return [
-        kind for (kind,) in execute("SELECT type FROM events WHERE task_id = %s ORDER BY id", (task_id,)).fetchall()
-    ]
-
-
 def test_weather_comes_with_its_event_in_the_same_form(alice: Actor, service: WeatherService) -> None:
-    task_id = create(alice, "London")
+    task_id = create_task(alice, city="London")
 
     service.enrich("london")
 
-    task = read(alice, task_id)
+    task = read_task(alice, task_id)
     assert (task["weather_status"], task["weather"]["temperature"], task["version"]) == ("ready", 11.4, 2)
     recorded = execute("SELECT data FROM events WHERE type = 'task.enriched'").fetchone()
     assert recorded == (task,)
@@ -83,14 +62,12 @@ def test_weather_comes_with_its_event_in_the_same_form(alice: Actor, service: We
 def test_one_flight_serves_all_tasks_of_a_city_however_many_ask(
     alice: Actor, service: WeatherService, weather: WeatherServer
 ) -> None:
-    ids = [create(alice, city) for city in ("London", "london", "LONDON") for _ in range(10)]
+    ids = [create_task(alice, city=city) for city in ("London", "london", "LONDON") for _ in range(10)]
     weather.delay = 0.1
 
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(service.enrich, ["london"] * 16))
-        list(pool.map(lambda _: db.disconnect(), range(8)))
+    at_once(lambda _: service.enrich("london"), 16)
 
-    assert {read(alice, task_id)["weather_status"] for task_id in ids} == {"ready"}
+    assert {read_task(alice, task_id)["weather_status"] for task_id in ids} == {"ready"}
     assert searches(weather) == 1
     assert execute("SELECT count(*) FROM events WHERE type = 'task.enriched'").fetchone() == (30,)
 
@@ -99,12 +76,12 @@ def test_the_next_hour_is_served_from_the_cache_and_the_one_after_it_is_not(
     alice: Actor, service: WeatherService, weather: WeatherServer, redis: Redis
 ) -> None:
     for _ in range(2):
-        create(alice, "Paris")
+        create_task(alice, city="Paris")
         service.enrich("paris")
     (key,) = redis.keys("allweather:weather:*")
     remaining = redis.ttl(key)
     redis.delete(key)
-    create(alice, "Paris")
+    create_task(alice, city="Paris")
     service.enrich("paris")
 
     assert 3500 < remaining <= 3600
@@ -116,31 +93,31 @@ def test_an_unknown_city_is_unavailable_at_once_and_remembered(
 ) -> None:
     ids = []
     for _ in range(2):
-        ids.append(create(alice, "Atlantis"))
+        ids.append(create_task(alice, city="Atlantis"))
         service.enrich("atlantis")
 
-    assert [read(alice, task_id)["weather_status"] for task_id in ids] == ["unavailable", "unavailable"]
-    assert kinds_of_events(ids[0]) == ["task.created", "task.updated"]
+    assert [read_task(alice, task_id)["weather_status"] for task_id in ids] == ["unavailable", "unavailable"]
+    assert recorded_types(ids[0]) == ["task.created", "task.updated"]
     assert searches(weather) == 1
 
 
 def test_an_outage_is_waited_out(alice: Actor, service: WeatherService, weather: WeatherServer) -> None:
-    task_id = create(alice, "Oslo")
+    task_id = create_task(alice, city="Oslo")
     weather.down = True
     service.enrich("oslo")
-    waiting = read(alice, task_id)["weather_status"]
+    waiting = read_task(alice, task_id)["weather_status"]
     weather.down = False
     make_due()
 
     service.enrich("oslo")
 
-    assert (waiting, read(alice, task_id)["weather_status"]) == ("pending", "ready")
+    assert (waiting, read_task(alice, task_id)["weather_status"]) == ("pending", "ready")
 
 
 def test_while_its_time_has_not_come_a_task_is_not_tried_again(
     alice: Actor, service: WeatherService, weather: WeatherServer
 ) -> None:
-    create(alice, "Oslo")
+    create_task(alice, city="Oslo")
     weather.down = True
 
     for _ in range(5):
@@ -152,7 +129,7 @@ def test_while_its_time_has_not_come_a_task_is_not_tried_again(
 def test_the_waits_grow_and_after_the_last_attempt_the_weather_is_unavailable(
     alice: Actor, service: WeatherService, weather: WeatherServer
 ) -> None:
-    task_id = create(alice, "Oslo")
+    task_id = create_task(alice, city="Oslo")
     weather.down = True
     waits = []
     for _ in range(ATTEMPTS):
@@ -165,7 +142,7 @@ def test_the_waits_grow_and_after_the_last_attempt_the_weather_is_unavailable(
 
     assert 25 < waits[0] <= 60 < waits[1] <= 120
     assert waits[2] is None
-    assert read(alice, task_id)["weather_status"] == "unavailable"
+    assert read_task(alice, task_id)["weather_status"] == "unavailable"
     assert searches(weather) == ATTEMPTS
 
 
@@ -178,7 +155,7 @@ def test_an_attempt_counts_even_if_its_process_does_not_survive_it(
         def current(self, city: str) -> Any:
             raise SystemExit(city)
 
-    task_id = create(alice, "Berlin")
+    task_id = create_task(alice, city="Berlin")
     with pytest.raises(SystemExit):
         WeatherService(patient, Deadly(), redis).enrich("berlin")
 
@@ -198,7 +175,7 @@ def test_a_city_whose_every_start_takes_its_process_along_is_given_up(
             starts.append(city)
             raise SystemExit(city)
 
-    task_id = create(alice, "Berlin")
+    task_id = create_task(alice, city="Berlin")
     service = WeatherService(patient, Deadly(), redis)
     for _ in range(ATTEMPTS):
         pytest.raises(SystemExit, service.enrich, "berlin")
@@ -207,27 +184,27 @@ def test_a_city_whose_every_start_takes_its_process_along_is_given_up(
     service.enrich("berlin")
 
     assert len(starts) == ATTEMPTS
-    assert read(alice, task_id)["weather_status"] == "unavailable"
-    assert kinds_of_events(task_id) == ["task.created", "task.updated"]
+    assert read_task(alice, task_id)["weather_status"] == "unavailable"
+    assert recorded_types(task_id) == ["task.created", "task.updated"]
 
 
 def test_who_begins_to_wait_for_a_city_that_others_have_given_up_gets_all_attempts(
     alice: Actor, service: WeatherService
 ) -> None:
-    exhausted = create(alice, "London")
+    exhausted = create_task(alice, city="London")
     with unit_of_work():
         execute("UPDATE tasks SET weather_attempts = %s WHERE id = %s", (ATTEMPTS, exhausted))
-    fresh = create(alice, "London")
+    fresh = create_task(alice, city="London")
 
     service.enrich("london")
 
-    assert [read(alice, task_id)["weather_status"] for task_id in (exhausted, fresh)] == ["unavailable", "ready"]
+    assert [read_task(alice, task_id)["weather_status"] for task_id in (exhausted, fresh)] == ["unavailable", "ready"]
 
 
 def test_a_city_that_changes_during_the_flight_keeps_its_own_weather(
     alice: Actor, service: WeatherService, weather: WeatherServer
 ) -> None:
-    task_id = create(alice, "London")
+    task_id = create_task(alice, city="London")
 
     def change_city(handler: Handler) -> None:
         weather.misbehave = None
@@ -238,24 +215,24 @@ def test_a_city_that_changes_during_the_flight_keeps_its_own_weather(
 
     weather.misbehave = change_city
     service.enrich("london")
-    still_waiting = read(alice, task_id)
+    still_waiting = read_task(alice, task_id)
     service.enrich("oslo")
 
     assert (still_waiting["city"], still_waiting["weather_status"]) == ("Oslo", "pending")
-    assert read(alice, task_id)["weather"]["temperature"] == -3.2
+    assert read_task(alice, task_id)["weather"]["temperature"] == -3.2
 
 
 def test_who_begins_to_wait_during_the_flight_is_served_by_it(
     alice: Actor, service: WeatherService, weather: WeatherServer
 ) -> None:
-    create(alice, "London")
+    create_task(alice, city="London")
     late: list[int] = []
 
     def add_another(handler: Handler) -> None:
         weather.misbehave = None
 
         def from_elsewhere() -> None:
-            late.append(create(alice, "London"))
+            late.append(create_task(alice, city="London"))
             service.enrich("london")
             db.disconnect()
 
@@ -267,22 +244,22 @@ def test_who_begins_to_wait_during_the_flight_is_served_by_it(
     weather.misbehave = add_another
     service.enrich("london")
 
-    assert read(alice, late[0])["weather_status"] == "ready"
+    assert read_task(alice, late[0])["weather_status"] == "ready"
     assert searches(weather) == 1 + 1  # The one that was held up counted itself twice.
 
 
 def test_without_redis_the_weather_still_comes(alice: Actor, patient: Settings) -> None:
     nowhere = Redis.from_url("redis://127.0.0.1:1/0")
-    task_id = create(alice, "Madrid")
+    task_id = create_task(alice, city="Madrid")
 
     WeatherService(patient, provider_for(patient), nowhere).enrich("madrid")
 
-    assert read(alice, task_id)["weather"]["condition"] == "clear sky"
+    assert read_task(alice, task_id)["weather"]["condition"] == "clear sky"
 
 
 def test_cities_whose_job_was_lost_are_found_again(alice: Actor) -> None:
     for city in ("London", "London", "Oslo"):
-        create(alice, city)
+        create_task(alice, city=city)
     fresh = overdue_cities(10)
     make_due()
 
@@ -295,17 +272,17 @@ def test_more_tasks_than_a_batch_holds_are_all_served(
     alice: Actor, service: WeatherService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("core.services.weather._BATCH", 4)
-    ids = [create(alice, "London") for _ in range(10)]
+    ids = [create_task(alice, city="London") for _ in range(10)]
 
     service.enrich("london")
 
-    assert {read(alice, task_id)["weather_status"] for task_id in ids} == {"ready"}
+    assert {read_task(alice, task_id)["weather_status"] for task_id in ids} == {"ready"}
 
 
 def test_an_event_that_cannot_be_recorded_leaves_the_task_waiting(
     alice: Actor, service: WeatherService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    task_id = create(alice, "London")
+    task_id = create_task(alice, city="London")
 
     def fail(*_: object, **__: object) -> str:
         raise LookupError
@@ -314,4 +291,4 @@ def test_an_event_that_cannot_be_recorded_leaves_the_task_waiting(
     with pytest.raises(LookupError):
         service.enrich("london")
 
-    assert read(alice, task_id)["weather_status"] == "pending"
+    assert read_task(alice, task_id)["weather_status"] == "pending"

@@ -20,9 +20,9 @@ from api.app import create_app
 from core.config import Settings
 from core.policy import Actor
 from core.security import TokenIssuer
-from tests.api.conftest import Caller, LiveServer, assert_problem
+from tests.api.callers import Caller, LiveServer, assert_problem
 from tests.api.realtime import hear, publish
-from tests.conftest import PASSWORD
+from tests.builders import PASSWORD
 from tests.polling import wait_until
 
 PROJECT = Path(__file__).resolve().parents[2]

@@ -2,19 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Annotated, Any
 
 import falcon.asgi
 import orjson
 import pytest
-from falcon.asgi import Request, Response
 from falcon.testing import Result, TestClient, create_scope
 from pydantic import RootModel
 
 from api.http import bodies, errors
-from api.http.bodies import CSV, FORM, JSON, MERGE_PATCH
-from api.http.fields import Input
-from api.http.operation import document
+from api.http.bodies import CSV, FORM, JSON, MERGE_PATCH, RawBody, StreamedBody
+from api.http.fields import FormInput, Input
+from api.http.operation import operation
 
 LIMIT = 100 * 1024
 
@@ -27,28 +26,36 @@ class Draft(Input):
     text: str = "nothing"
 
 
-class Notes:
-    @document(summary="Write", body=Note, form=Note, answer=(200, Note), tag="notes", public=True)
-    async def on_post(self, req: Request, resp: Response) -> None:
-        resp.data = req.context.json.model_dump_json().encode()
-
-    @document(summary="Rewrite", body=Note, answer=(200, Note), tag="notes", public=True)
-    async def on_put(self, req: Request, resp: Response) -> None:
-        resp.data = req.context.json.model_dump_json().encode()
-
-    @document(summary="Change", body=Draft, body_optional=True, answer=(200, Draft), tag="notes", public=True)
-    async def on_patch(self, req: Request, resp: Response) -> None:
-        resp.data = req.context.json.model_dump_json().encode()
+class NoteForm(FormInput):
+    text: str
 
 
 class NoteTable(RootModel[str]):
     """Notes as a table."""
 
 
+class Notes:
+    @operation(200, Note, tag="notes", public=True)
+    async def on_post(self, body: Note | NoteForm) -> dict[str, str]:
+        """Write."""
+        return body.model_dump()
+
+    @operation(200, Note, tag="notes", public=True)
+    async def on_put(self, body: Note) -> dict[str, str]:
+        """Rewrite."""
+        return body.model_dump()
+
+    @operation(200, Draft, tag="notes", public=True, body_optional=True)
+    async def on_patch(self, body: Draft) -> dict[str, str]:
+        """Change."""
+        return body.model_dump()
+
+
 class Files:
-    @document(summary="Send", streamed={CSV: NoteTable}, answer=(200, int), tag="notes", public=True)
-    async def on_post(self, req: Request, resp: Response) -> None:
-        resp.media = sum([len(chunk) async for chunk in bodies.read_chunks(req, LIMIT)])
+    @operation(200, int, tag="notes", public=True)
+    async def on_post(self, body: Annotated[StreamedBody, RawBody({CSV: NoteTable}, StreamedBody.of)]) -> int:
+        """Send."""
+        return sum([len(chunk) async for chunk in body.chunks(LIMIT)])
 
 
 @pytest.fixture

@@ -1,21 +1,22 @@
-"""A session that ends in one process is dead in all of them, and nobody learns from the time a login takes."""
+"""Access tokens: what is none is refused, and those of a session that ended in one process are dead in all of them."""
 
 from collections.abc import Iterator
 from datetime import timedelta
 
+import jwt
 import pytest
 from redis import Redis
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from api.app import create_app
-from core import security
 from core.config import Settings
 from core.policy import Actor
 from core.security import TokenIssuer
-from core.services import publication, sessions
-from tests.api.conftest import Caller, LiveServer
-from tests.conftest import PASSWORD
+from core.services import sessions
+from tests.api.callers import Caller, LiveServer, assert_problem
+from tests.api.realtime import publish
+from tests.builders import PASSWORD
 from tests.polling import wait_until
 
 
@@ -26,15 +27,43 @@ def elsewhere(settings: Settings) -> Iterator[LiveServer]:
         yield server
 
 
-def publish(redis: Redis) -> None:
-    publication.publish(redis, 10_000, lambda _job: None)
+@pytest.mark.parametrize("forged", ["garbage", "a.b.c", ""])
+def test_garbage_is_no_token(forged: str, anybody: Caller) -> None:
+    response = anybody.get("/auth/me", headers={"Authorization": f"Bearer {forged}"})
+
+    assert response.status_code == 401
+
+
+def test_an_unsigned_token_is_refused(anybody: Caller, alice: Actor, issuer: TokenIssuer) -> None:
+    claims = jwt.decode(issuer.access_token(alice.user_id, alice.session_id), options={"verify_signature": False})
+    unsigned = jwt.encode(claims, None, algorithm="none")
+
+    response = anybody.get("/auth/me", headers={"Authorization": f"Bearer {unsigned}"})
+
+    assert_problem(response, 401, "token_invalid")
+
+
+def test_a_refresh_token_is_no_access_token(anybody: Caller, alice: Actor, issuer: TokenIssuer) -> None:
+    token = issuer.refresh_token(alice.session_id, 0)
+
+    response = anybody.get("/auth/me", headers={"Authorization": f"Bearer {token}"})
+
+    assert_problem(response, 401, "token_invalid")
+
+
+def test_a_token_is_good_for_its_own_session_only(
+    anybody: Caller, alice: Actor, mallory: Actor, issuer: TokenIssuer
+) -> None:
+    crossed = issuer.access_token(alice.user_id, mallory.session_id)
+
+    assert anybody.get("/auth/me", headers={"Authorization": f"Bearer {crossed}"}).status_code == 401
 
 
 @pytest.mark.parametrize("ending", ["logout", "logout_all", "replay", "password"])
 def test_an_ended_session_is_dead_in_every_process(
     ending: str, as_alice: Caller, alice: Actor, elsewhere: LiveServer, issuer: TokenIssuer, redis: Redis
 ) -> None:
-    other = sessions.open_session(alice.user_id, sessions.Client(None, None), timedelta(days=1))
+    other = sessions.open_session(alice.user_id, sessions.Client("127.0.0.1", None), timedelta(days=1))
     victim = other.session_id if ending == "password" else alice.session_id
     token = issuer.access_token(alice.user_id, victim)
     there = Caller(elsewhere.url, token)
@@ -59,23 +88,3 @@ def test_an_ended_session_is_dead_in_every_process(
             socket.recv(timeout=10)
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 4403
-
-
-def test_a_name_that_nobody_has_costs_as_much_as_a_wrong_password(
-    settings: Settings, alice: Actor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each kind of refusal runs bcrypt once, with the same rounds; nearly all of the time goes there."""
-    checked: list[str] = []
-    verify = security.verify_password
-
-    def note(password: str, password_hash: str) -> bool:
-        checked.append(password_hash[:7])
-        return verify(password, password_hash)
-
-    monkeypatch.setattr(security, "verify_password", note)
-    with LiveServer(create_app(settings)) as server:
-        for name in ("alice", "nobody"):
-            Caller(server.url).post("/auth/login", json={"username": name, "password": "a wrong guess"})
-
-    assert len(checked) == 2
-    assert checked[0] == checked[1]

@@ -1,0 +1,54 @@
+"""The audit log, over HTTP: who did what to whom, from where."""
+
+from typing import Any
+
+from core.policy import Actor
+from tests.api.callers import Caller
+from tests.builders import PASSWORD
+
+
+def entries(as_ada: Caller, user_id: int) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = as_ada.get(f"/api/v1/audit?user_id={user_id}").json()["items"]
+    return found
+
+
+def actions(as_ada: Caller, user_id: int) -> list[str]:
+    return [entry["action"] for entry in entries(as_ada, user_id)]
+
+
+def test_knows_who_did_what_to_whom_from_where(
+    as_ada: Caller, ada: Actor, alice: Actor, as_alice: Caller, anybody: Caller
+) -> None:
+    anybody.post("/auth/login", json={"username": "alice", "password": "wrong"}, headers={"X-Request-ID": "r-1"})
+    as_alice.patch("/auth/me", json={"full_name": "A."})
+    as_ada.patch(f"/api/v1/users/{alice.user_id}", json={"role": "manager"})
+
+    changed, profile, failed, *_ = entries(as_ada, alice.user_id)
+
+    assert (changed["action"], changed["actor_id"]) == ("account.changed", ada.user_id)
+    assert changed["details"] == {"role": "manager"}
+    assert (profile["action"], profile["details"]) == ("profile.changed", {"fields": ["full_name"]})
+    assert (failed["action"], failed["ip_address"], failed["request_id"]) == ("login.failed", "127.0.0.1", "r-1")
+
+
+def test_outlives_the_account(as_ada: Caller, alice: Actor, as_alice: Caller) -> None:
+    as_alice.post("/api/v1/users/me/delete", json={"current_password": PASSWORD})
+
+    assert actions(as_ada, alice.user_id)[0] == "account.deleted"
+
+
+def test_sessions_and_passwords_leave_their_marks(as_ada: Caller, alice: Actor, as_alice: Caller) -> None:
+    as_alice.patch("/auth/me", json={"password": "an even better one", "current_password": PASSWORD})
+    as_alice.post("/auth/logout_all")
+
+    assert actions(as_ada, alice.user_id)[:2] == ["sessions.ended", "password.changed"]
+    assert "better" not in as_ada.get("/api/v1/audit").text
+
+
+def test_names_that_belong_to_nobody_are_not_kept(as_ada: Caller, anybody: Caller) -> None:
+    anybody.post("/auth/login", json={"username": "my-password-typed-here", "password": "x"})
+
+    response = as_ada.get("/api/v1/audit")
+
+    assert response.json()["items"][0]["user_id"] is None
+    assert "typed-here" not in response.text

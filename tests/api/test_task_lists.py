@@ -1,0 +1,141 @@
+"""Lists of tasks over HTTP: their two forms, filters, orders, and pages by number and by cursor."""
+
+import pytest
+
+from core.policy import Actor
+from tests.api.callers import TASKS, Caller, assert_problem, create_task
+
+
+class TestLists:
+    def test_the_envelope_and_the_array_hold_the_same_newest_first(self, as_alice: Caller) -> None:
+        ids = [create_task(as_alice, title=title)["id"] for title in ("first", "second", "third")]
+
+        envelope = as_alice.get("/api/v1/tasks")
+        array = as_alice.get("/tasks")
+
+        assert [task["id"] for task in envelope.json()["items"]] == ids[::-1]
+        assert envelope.json() | {"items": None} == {
+            "items": None,
+            "total": 3,
+            "skip": 0,
+            "limit": 100,
+            "next_cursor": None,
+        }
+        assert array.json() == envelope.json()["items"]
+        assert array.headers["X-Total-Count"] == envelope.headers["X-Total-Count"] == "3"
+
+    def test_pages_link_to_their_neighbours(self, as_alice: Caller) -> None:
+        for number in range(5):
+            create_task(as_alice, title=f"task {number}")
+
+        page = as_alice.get("/api/v1/tasks?skip=2&limit=2&status=todo,done&sort=title")
+        links = page.links
+
+        assert [task["title"] for task in page.json()["items"]] == ["task 2", "task 3"]
+        assert set(links) == {"first", "prev", "next"}
+        following = as_alice.get(
+            "/" + links["next"]["url"].split("/", 3)[3] if "://" in links["next"]["url"] else links["next"]["url"]
+        )
+        assert [task["title"] for task in following.json()["items"]] == ["task 4"]
+        assert "next" not in following.links
+
+    def test_a_page_beyond_the_end_is_empty(self, as_alice: Caller) -> None:
+        create_task(as_alice)
+
+        assert as_alice.get("/api/v1/tasks?skip=5000").json()["items"] == []
+
+    def test_one_sees_ones_own_and_what_one_is_assigned(
+        self, as_alice: Caller, as_bob: Caller, as_mallory: Caller, bob: Actor
+    ) -> None:
+        create_task(as_alice, title="private")
+        create_task(as_alice, title="shared", assignee_id=bob.user_id)
+
+        assert [task["title"] for task in as_bob.get("/tasks").json()] == ["shared"]
+        assert as_mallory.get("/tasks").json() == []
+
+    @pytest.mark.parametrize(
+        ("query", "titles"),
+        [
+            ("status=done", ["b"]),
+            ("status=todo,done&sort=title", ["a", "b"]),
+            ("priority=urgent", ["c"]),
+            ("city=lOnDoN", ["a"]),
+            ("sort=-priority", ["c", "b", "a"]),
+            ("sort=status,-title", ["a", "c", "b"]),
+            ("created_from=2020-01-01&created_to=2020-12-31", []),
+            ("created_from=2020-01-01T00:00:00Z&sort=title", ["a", "b", "c"]),
+        ],
+    )
+    def test_filters_and_sorts(self, query: str, titles: list[str], as_alice: Caller) -> None:
+        create_task(as_alice, title="a", priority="low", city="London")
+        create_task(as_alice, title="b", status="done")
+        create_task(as_alice, title="c", status="in_progress", priority="urgent")
+
+        assert [task["title"] for task in as_alice.get(f"/tasks?{query}").json()] == titles
+
+    @pytest.mark.parametrize(
+        ("query", "field"),
+        [
+            ("skip=-1", "skip"),
+            ("limit=0", "limit"),
+            ("limit=101", "limit"),
+            ("limit=1_0", "limit"),
+            ("skip=99999999999999999999", "skip"),
+            ("sort=password_hash", "sort"),
+            ("sort=title,-title", "sort"),
+            ("status=later", "status.0"),
+            ("created_from=2026-05-01T00:00:00", "created_from"),
+            ("user_id=-1", "user_id"),
+            ("colour=red", "colour"),
+            ("limit=1&limit=2", "limit"),
+            ("cursor=x", "cursor"),
+            ("skip=1&cursor=x", ""),
+            ("sort=relevance", ""),
+            ("q=", "q"),
+            ("overdue=maybe", "overdue"),
+        ],
+    )
+    def test_a_bad_query_is_named(self, query: str, field: str, as_alice: Caller) -> None:
+        problem = assert_problem(as_alice.get(f"/api/v1/tasks?{query}"), 422, "invalid")
+
+        assert [error["field"] for error in problem["errors"]] == [field]
+
+    def test_search_and_overdue(self, as_alice: Caller) -> None:
+        create_task(as_alice, title="Paint the fence", due_at="2026-01-01T00:00:00Z")
+        create_task(as_alice, title="Paint", due_at="2096-01-01T00:00:00Z")
+        create_task(as_alice, title="Fence off the fence", status="done", due_at="2026-01-01T00:00:00Z")
+
+        def titles(query: str) -> list[str]:
+            return [task["title"] for task in as_alice.get(f"{TASKS}?{query}").json()["items"]]
+
+        assert titles("q=fence") == ["Fence off the fence", "Paint the fence"]
+        assert titles("overdue=true") == ["Paint the fence"]
+        assert titles("overdue=false&sort=title") == ["Fence off the fence", "Paint"]
+
+
+class TestCursors:
+    def test_a_cursor_leads_through_all_pages(self, as_alice: Caller) -> None:
+        ids = [create_task(as_alice)["id"] for _ in range(5)]
+        seen: list[int] = []
+        cursor: str | None = None
+        while True:
+            parameters = {"limit": "2"} | ({} if cursor is None else {"cursor": cursor})
+            page = as_alice.get(TASKS, params=parameters).json()
+            assert page["total"] == 5
+            seen += [task["id"] for task in page["items"]]
+            cursor = page["next_cursor"]
+            if cursor is None:
+                break
+
+        assert seen == ids[::-1]
+
+    def test_the_link_of_a_page_by_cursor_leads_to_the_next(self, as_alice: Caller) -> None:
+        for _ in range(5):
+            create_task(as_alice)
+        first = as_alice.get(TASKS, params={"limit": "2"}).json()
+
+        second = as_alice.get(TASKS, params={"limit": "2", "cursor": first["next_cursor"]})
+        third = as_alice.get(second.links["next"]["url"])
+
+        assert len(third.json()["items"]) == 1
+        assert "next" not in third.links

@@ -1,0 +1,33 @@
+"""A system that runs for all tests of a session; the end-to-end tests use it, and so do those that inject faults."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.doubles.smtp import MailServer
+from tests.doubles.weather import WeatherServer
+from tests.e2e.system import System
+from tests.processes import free_port
+
+
+@pytest.fixture(scope="session")
+def weather() -> Iterator[WeatherServer]:
+    with WeatherServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mail() -> Iterator[MailServer]:
+    with MailServer(free_port()) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def system(tmp_path_factory: pytest.TempPathFactory, weather: WeatherServer, mail: MailServer) -> Iterator[System]:
+    running = System(tmp_path_factory.mktemp("data"), weather, mail)
+    try:
+        running.wait_until_ready()
+        yield running
+    finally:
+        if running.process.poll() is None:
+            running.stop()

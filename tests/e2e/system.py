@@ -1,0 +1,76 @@
+"""The whole system, started as its users start it: `python -m core run` with the processes of the Procfile."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import requests
+
+from tests.doubles.smtp import MailServer
+from tests.doubles.weather import WeatherServer
+from tests.polling import wait_until
+from tests.processes import free_port
+
+PROJECT = Path(__file__).resolve().parents[2]
+ADMIN = {"email": "ada@example.com", "password": "an admin of the tests"}
+_STOP_SECONDS = 40
+
+
+class System:
+    """A running system and where to reach it."""
+
+    def __init__(self, data_directory: Path, weather: WeatherServer, mail: MailServer | None = None) -> None:
+        self.weather = weather
+        self.port, self.flower_port = free_port(), free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.flower_url = f"http://127.0.0.1:{self.flower_port}"
+        self.log = data_directory / "output"
+        self.data_directory = data_directory
+        given = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "REDIS_URL"}}
+        with self.log.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "core", "run"],
+                cwd=PROJECT,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env=given
+                | {
+                    "APP_ENV": "development",
+                    "DATA_DIR": str(data_directory),
+                    "PORT": str(self.port),
+                    "FLOWER_PORT": str(self.flower_port),
+                    "LOG_FILE": str(data_directory / "app.log"),
+                    "OPEN_METEO_URL": weather.url,
+                    "OPEN_METEO_GEOCODING_URL": weather.url,
+                    "ADMIN_EMAIL": ADMIN["email"],
+                    "ADMIN_PASSWORD": ADMIN["password"],
+                    "BCRYPT_ROUNDS": "4",
+                    "WORKER_CONCURRENCY": "2",
+                    "RATE_LIMIT_CREDENTIALS": "1000/minute",
+                    "RATE_LIMIT": "100000/minute",
+                    "SECRET_KEY": "",
+                    "SMTP_HOST": "" if mail is None else "127.0.0.1",
+                    "SMTP_PORT": "" if mail is None else str(mail.port),
+                    "SMTP_SECURITY": "none",
+                },
+            )
+
+    def wait_until_ready(self) -> None:
+        """Wait for the API, and for the worker behind it."""
+        wait_until(lambda: self.answers("/health/ready"), 60)
+
+    def answers(self, path: str) -> bool:
+        """Whether a GET is answered with 200."""
+        assert self.process.poll() is None, self.log.read_text()
+        try:
+            return requests.get(self.url + path, timeout=5).status_code == 200
+        except requests.ConnectionError:
+            return False
+
+    def stop(self, signal_number: int = signal.SIGTERM) -> int:
+        """Ask the system to stop, as Ctrl-C or a service manager would, and answer its exit code."""
+        self.process.send_signal(signal_number)
+        return self.process.wait(_STOP_SECONDS)

@@ -1,0 +1,61 @@
+"""Whatever is imported directly is declared, so that it stays installed when no other package needs it any more."""
+
+import ast
+import re
+import sys
+from collections.abc import Iterable
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[2]
+OWN = {path.stem for path in PROJECT.glob("*.py")} | {path.name for path in PROJECT.iterdir() if path.is_dir()}
+OF_PRODUCTION = ("requirements.in",)
+OF_DEVELOPMENT = (*OF_PRODUCTION, "requirements-dev.in", "benchmarks/requirements.txt")
+
+
+def imported_modules(source: str) -> set[str]:
+    """Return the first part of the name of each module that this source imports."""
+    modules: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            modules |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            modules.add(node.module.partition(".")[0])
+    return modules
+
+
+def normalized(distribution: str) -> str:
+    """Return the name of a distribution in the form in which names are compared."""
+    return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
+def imported_distributions(paths: Iterable[str]) -> set[str]:
+    """Return the distributions that the files and directories import; a module that is not installed counts as one."""
+    roots = [PROJECT / path for path in paths]
+    files = [file for root in roots for file in (root, *root.rglob("*.py")) if file.is_file()]
+    modules = {module for file in files for module in imported_modules(file.read_text(encoding="utf-8"))}
+    providers = packages_distributions()
+    return {
+        normalized(distribution)
+        for module in modules - sys.stdlib_module_names - OWN
+        for distribution in providers.get(module, [module])
+    }
+
+
+def declared_distributions(paths: Iterable[str]) -> set[str]:
+    """Return the distributions that these requirements name."""
+    lines = [line for path in paths for line in (PROJECT / path).read_text(encoding="utf-8").splitlines()]
+    names = [re.match(r"[A-Za-z0-9][\w.-]*", line) for line in lines]
+    return {normalized(name.group()) for name in names if name}
+
+
+def test_what_runs_in_production_declares_what_it_imports() -> None:
+    imported = imported_distributions(("api", "core", "worker", "migrations", "celeryconfig.py"))
+
+    assert imported - declared_distributions(OF_PRODUCTION) == set()
+
+
+def test_tests_and_benchmarks_declare_what_they_import() -> None:
+    imported = imported_distributions(("tests", "benchmarks"))
+
+    assert imported - declared_distributions(OF_DEVELOPMENT) == set()
