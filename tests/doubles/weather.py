@@ -54,7 +54,6 @@ class WeatherServer:
         self.hang_ups = threading.Semaphore(0)
         self.delay = 0.0
         self._lock = threading.Lock()
-        self._failures = 0
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -77,10 +76,6 @@ class WeatherServer:
     def down(self, down: bool) -> None:
         self.misbehave = fail if down else None
 
-    def fail_next(self, requests: int) -> None:
-        """Answer so many requests with 503, then well again."""
-        self._failures = requests
-
     def answer(self, handler: Handler) -> None:
         """Answer one request."""
         address = urlsplit(handler.path)
@@ -88,13 +83,9 @@ class WeatherServer:
         with self._lock:
             self.requests[address.path, query.get("name") or query.get("q") or ""] += 1
             self.queries.append(query)
-            failing = self._failures > 0
-            self._failures -= failing
         time.sleep(self.delay)
         try:
-            if failing:
-                fail(handler)
-            elif self.misbehave is not None:
+            if self.misbehave is not None:
                 self.misbehave(handler)
             else:
                 _ROUTES[address.path](handler, query)
