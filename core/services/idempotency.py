@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import ParamSpec
 
 from core.db import read, unit_of_work, write
-from core.errors import Conflict, Failure
+from core.errors import Conflict
 from core.messages import msg
 from core.representations import Representation
 
@@ -31,7 +31,7 @@ ON CONFLICT (user_id, route, key) DO UPDATE SET fingerprint = excluded.fingerpri
 _Parameters = ParamSpec("_Parameters")
 
 
-class KeyReused(Failure):
+class KeyReused(Conflict):
     """A key came with another request before."""
 
     code = "idempotency_key_reused"

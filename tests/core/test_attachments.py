@@ -141,7 +141,7 @@ def test_what_somebody_uploaded_is_in_their_export(
     add(alice, task_id, storage)
     of_bob = add(bob, task_id, storage)
 
-    (exported,) = orjson.loads(administration.export_account(bob))["attachments"]
+    (exported,) = orjson.loads(administration.export_account(bob).json)["attachments"]
     assert exported["id"] == of_bob["id"]
 
 

@@ -22,5 +22,5 @@ def test_passing_on_and_taking_away_at_once_keep_the_trail_true(
         passed_on = meanwhile(delegation.delegate_task, ada, task_id, ada.user_id, None)
     passed_on.result()
 
-    (step,) = orjson.loads(delegation.list_delegations(alice, task_id))
+    (step,) = orjson.loads(delegation.list_delegations(alice, task_id).items)
     assert (step["from_id"], step["to_id"]) == (None, ada.user_id)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import orjson
 import pytest
 
 from core.db import unit_of_work
@@ -90,7 +91,7 @@ class TestRevocation:
         sessions.open_session(alice.user_id, client, timedelta(seconds=-1))
         sessions.revoke_session(alice, ended.session_id)
 
-        listed = sessions.list_sessions(alice)
+        listed = orjson.loads(sessions.list_sessions(alice).items)
 
         assert {entry["id"]: entry["current"] for entry in listed} == {alice.session_id: True, kept.session_id: False}
         assert {entry["ip_address"] for entry in listed} == {"127.0.0.1", "203.0.113.9"}

@@ -12,6 +12,7 @@ import pytest
 from core.db import unit_of_work
 from core.errors import Invalid
 from core.policy import Actor, may_read_task
+from core.representations import CursorPage
 from core.services import groups, task_lists, tasks
 from core.services.task_access import ACCESS_COLUMNS, task_access
 from core.services.task_lists import BEST_FIRST, NEWEST_FIRST, SORTABLE, SortKey, TaskQuery
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("database")
 PLAIN_COLUMNS = [name for name in SORTABLE if name != "relevance"]
 
 
-def ids_of(page: task_lists.TaskPage) -> list[int]:
+def ids_of(page: CursorPage) -> list[int]:
     return [task["id"] for task in orjson.loads(page.items)]
 
 
