@@ -6,11 +6,13 @@ path stands in the variable with `_FILE` behind its name, as container platforms
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 
 MINIMUM_KEY_BYTES = 32
+# Where the API is mounted below PUBLIC_URL.
+API_PREFIX: Final = "/api/v1"
 _FILE_SUFFIX = "_FILE"
 # An empty variable counts as one that is not set, but for the log file, where it says that there is to be none.
 _MAY_BE_EMPTY = frozenset({"log_file"})

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from redis import Redis
 
-from core import db
+from core import db, services
 from core.config import Settings
 from core.local.embedded.servers import EmbeddedPostgres, EmbeddedRedis
 from core.migrations import migrate
@@ -18,6 +18,9 @@ from core.services import accounts, sessions
 from core.services.sessions import Client
 from tests.s3 import s3_server
 from tests.sql import execute
+
+# As in a worker: which jobs follow from an event is declared by modules that a test need not import itself.
+services.import_all()
 
 PASSWORD = "correct horse battery"
 BCRYPT_ROUNDS = 4

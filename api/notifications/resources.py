@@ -163,8 +163,8 @@ class Unsubscription:
     )
     async def on_post(self, req: Request, resp: Response) -> None:
         """End one kind of mail."""
-        user_id, kind = self._issuer.read_unsubscribe_token(req.context.query.token)
-        await self._bridge.run(notifications.change_mail_preferences, user_id, {KINDS[kind]: False})
+        user_id, kind = self._issuer.read_unsubscribe_token(req.context.query.token, KINDS)
+        await self._bridge.run(notifications.change_mail_preferences, user_id, {kind: False})
         if "text/html" in req.accept:
             _answer_page(req, resp, _DONE, "")
         else:

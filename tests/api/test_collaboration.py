@@ -18,6 +18,7 @@ from core.weather import provider_for
 from tests.api.conftest import Caller, assert_problem
 from tests.conftest import enlist
 from tests.doubles.weather import WeatherServer
+from tests.job_context import job_context
 from tests.sql import execute
 
 TASKS = "/api/v1/tasks"
@@ -326,13 +327,13 @@ class TestActivity:
 
         assert self.history(as_alice, task) == before
 
-    def test_it_stays_when_the_events_go(self, task: str, as_alice: Caller, redis: Redis) -> None:
+    def test_it_stays_when_the_events_go(self, task: str, as_alice: Caller, settings: Settings, redis: Redis) -> None:
         before = self.history(as_alice, task)
         publication.publish(redis, 1000, lambda _: None)
         with unit_of_work():
             execute("UPDATE events SET at = now() - interval '8 days'")
 
-        assert retention.purge_events(7) > 0
+        assert retention.purge_events(job_context(settings, redis)) > 0
         assert execute("SELECT count(*) FROM events").fetchone() == (0,)
         assert self.history(as_alice, task) == before
 

@@ -91,7 +91,7 @@ class TestMail:
     def test_one_click_ends_a_kind_of_mail_without_a_login(
         self, anybody: Caller, as_bob: Caller, bob: Actor, issuer: TokenIssuer
     ) -> None:
-        link = f"{NOTIFICATIONS}/unsubscribe?token={issuer.unsubscribe_token(bob.user_id, 2)}"
+        link = f"{NOTIFICATIONS}/unsubscribe?token={issuer.unsubscribe_token(bob.user_id, 'commented')}"
 
         assert anybody.get(link).status_code == 200
         assert as_bob.get(f"{NOTIFICATIONS}/preferences").json()["commented"] is True
@@ -101,7 +101,7 @@ class TestMail:
     def test_the_page_asks_and_then_says_that_it_is_done(
         self, anybody: Caller, bob: Actor, issuer: TokenIssuer
     ) -> None:
-        link = f"{NOTIFICATIONS}/unsubscribe?token={issuer.unsubscribe_token(bob.user_id, 2)}"
+        link = f"{NOTIFICATIONS}/unsubscribe?token={issuer.unsubscribe_token(bob.user_id, 'commented')}"
 
         asks = anybody.get(link, headers={"Accept": "text/html"})
         done = anybody.post(link, headers={"Accept": "text/html"})
@@ -115,7 +115,7 @@ class TestMail:
     def test_a_made_up_link_changes_nothing(
         self, change: Any, anybody: Caller, as_bob: Caller, bob: Actor, issuer: TokenIssuer
     ) -> None:
-        token = change(issuer.unsubscribe_token(bob.user_id, 2))
+        token = change(issuer.unsubscribe_token(bob.user_id, "commented"))
 
         assert_problem(anybody.post(f"{NOTIFICATIONS}/unsubscribe?token={token}"), 401, "token_invalid")
         assert as_bob.get(f"{NOTIFICATIONS}/preferences").json()["commented"] is True
@@ -124,7 +124,7 @@ class TestMail:
         self, anybody: Caller, live_server: LiveServer, bob: Actor, issuer: TokenIssuer
     ) -> None:
         refresh_token = issuer.refresh_token(bob.session_id, 0)
-        link = issuer.unsubscribe_token(bob.user_id, 0)
+        link = issuer.unsubscribe_token(bob.user_id, "assigned")
 
         assert_problem(anybody.post(f"{NOTIFICATIONS}/unsubscribe?token={refresh_token}"), 401, "token_invalid")
         assert_problem(Caller(live_server.url, link).get("/api/v1/auth/me"), 401, "token_invalid")
