@@ -10,6 +10,7 @@ from core.policy import Actor
 from core.security import TokenIssuer
 from core.services import publication
 from tests.api.conftest import Caller, LiveServer, assert_problem
+from worker.links import links_into
 
 NOTIFICATIONS = "/api/v1/notifications"
 
@@ -119,6 +120,17 @@ class TestMail:
 
         assert_problem(anybody.post(f"{NOTIFICATIONS}/unsubscribe?token={token}"), 401, "token_invalid")
         assert as_bob.get(f"{NOTIFICATIONS}/preferences").json()["commented"] is True
+
+    def test_the_links_in_mails_lead_to_the_task_and_to_the_page(
+        self, anybody: Caller, as_bob: Caller, as_alice: Caller, bob: Actor, issuer: TokenIssuer
+    ) -> None:
+        links = links_into("")
+        task_id = assign(as_alice, bob)["id"]
+
+        assert as_bob.get(links.to_task(task_id)).json()["id"] == task_id
+        page = anybody.get(links.to_unsubscribe(issuer.unsubscribe_token(bob.user_id, "assigned")))
+        assert page.headers["Content-Type"].startswith("text/html")
+        assert page.status_code == 200
 
     def test_an_access_token_is_no_link_and_a_link_no_access_token(
         self, anybody: Caller, live_server: LiveServer, bob: Actor, issuer: TokenIssuer
