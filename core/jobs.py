@@ -1,20 +1,153 @@
-"""The names by which processes speak of jobs and queues, so that a sender need not import the code that runs them."""
+"""Every job, declared once.
 
-from typing import Final
+The routes of messages, beat's timetable and Celery's tasks derive from the declarations at the end of this module. The
+work of a job is a function in `core.services`, tied to the declaration by a decorator:
+
+    @jobs.NOTIFICATIONS_PURGE.work
+    def purge_notifications(context: JobContext) -> int: ...
+
+A message may get lost and a job may run twice, so the work must stand in PostgreSQL, and a message only asks to look.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVarTuple
+
+from redis import Redis
+
+from core.config import Settings
+from core.events import Event
+from core.links import MailLinks
+from core.smtp import SmtpServer
+from core.storage import Storage
+from core.weather import WeatherProvider
 
 QUEUE_EVENTS: Final = "events"
 QUEUE_WEATHER: Final = "weather"
 QUEUE_MAIL: Final = "mail"
 QUEUE_MAINTENANCE: Final = "maintenance"
 
-EVENTS_PUBLISH: Final = "events.publish"
-WEATHER_ENRICH: Final = "weather.enrich"
-WEATHER_SWEEP: Final = "weather.sweep"
-REMINDERS_FIRE: Final = "reminders.fire"
-MAIL_SEND: Final = "mail.send"
-MAIL_SWEEP: Final = "mail.sweep"
-ANALYTICS_FOLD: Final = "analytics.fold"
-TOKENS_PURGE: Final = "tokens.purge"
-EVENTS_PURGE: Final = "events.purge"
-NOTIFICATIONS_PURGE: Final = "notifications.purge"
-ATTACHMENTS_SWEEP: Final = "attachments.sweep"
+Args = TypeVarTuple("Args")
+
+Work = Callable[["JobContext", *Args], int | None]
+"""Does a job. It returns how much it has done: 0 where it found nothing to do, None where there is nothing to count."""
+
+
+class JobDeclarationError(RuntimeError):
+    """A declared job has no work, or two: a mistake in the code, not a failure."""
+
+
+class Job(Generic[*Args]):
+    """A job: its name, the types of its arguments, its queue, and every how many seconds it is due (None: never)."""
+
+    def __init__(self, name: str, *, queue: str = QUEUE_MAINTENANCE, every: float | None = None) -> None:
+        self.name: Final = name
+        self.queue: Final = queue
+        self.every: Final = every
+        self._work: Work[*Args] | None = None
+        self._condition: Callable[[JobContext], bool] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Job {self.name}>"
+
+    def work(self, function: Work[*Args]) -> Work[*Args]:
+        """Declare, as a decorator, the function that does the job."""
+        if self._work is not None:
+            raise JobDeclarationError(f"{self.name} has work already: {self._work}.")
+        self._work = function
+        return function
+
+    def when(self, condition: Callable[["JobContext"], bool]) -> Callable[["JobContext"], bool]:
+        """Declare, as a decorator, the function that tells whether a scheduled job has anything to do.
+
+        Beat calls it before it sends the job, so it must be cheap: at best a `SELECT EXISTS`.
+        """
+        self._condition = condition
+        return condition
+
+    def required_work(self) -> Work[*Args]:
+        """The function that does the job.
+
+        Raises:
+            JobDeclarationError: where there is none.
+        """
+        if self._work is None:
+            raise JobDeclarationError(f"{self.name} is declared, but no function of core.services is its work.")
+        return self._work
+
+    def has_something_to_do(self, context: "JobContext") -> bool:
+        """Whether it is worth sending the job; always so where it has no condition."""
+        return self._condition is None or self._condition(context)
+
+    def request(self, *arguments: *Args) -> "JobRequest":
+        """A request for this job with these arguments, which travel as JSON."""
+        return JobRequest(self.name, arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class JobRequest:
+    """A job that is to be sent, and the id of the HTTP request that it follows from."""
+
+    name: str
+    arguments: tuple[Any, ...] = ()
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobContext:
+    """What the work of jobs needs; each worker process has one.
+
+    `dispatch` sends a request to the workers, `queue_length` tells how many messages wait in a queue.
+    """
+
+    settings: Settings
+    redis: Redis
+    weather: WeatherProvider
+    storage: Storage
+    mail_server: SmtpServer
+    mail_links: MailLinks
+    dispatch: Callable[[JobRequest], None]
+    queue_length: Callable[[str], int]
+
+    def send(self, job: Job[*Args], *arguments: *Args) -> None:
+        """Send a job."""
+        self.dispatch(job.request(*arguments))
+
+
+Cause = Callable[[Event], Iterable[JobRequest]]
+"""Tells which jobs follow from an event."""
+
+_causes: dict[str, list[Cause]] = {}
+
+
+def caused_by(*event_types: str) -> Callable[[Cause], Cause]:
+    """Declare, as a decorator, which jobs follow from events of these types."""
+
+    def register(cause: Cause) -> Cause:
+        for event_type in event_types:
+            _causes.setdefault(event_type, []).append(cause)
+        return cause
+
+    return register
+
+
+def following_from(event: Event) -> Iterator[JobRequest]:
+    """The jobs that follow from an event, as the services have declared with `caused_by()`."""
+    for cause in _causes.get(event.type, ()):
+        yield from cause(event)
+
+
+EVENTS_PUBLISH: Final = Job[()]("events.publish", queue=QUEUE_EVENTS, every=5)
+EVENTS_PURGE: Final = Job[()]("events.purge", every=3600)
+WEATHER_ENRICH: Final = Job[str]("weather.enrich", queue=QUEUE_WEATHER)
+WEATHER_SWEEP: Final = Job[()]("weather.sweep", every=5)
+REMINDERS_FIRE: Final = Job[()]("reminders.fire", every=5)
+MAIL_SEND: Final = Job[int]("mail.send", queue=QUEUE_MAIL)
+MAIL_SWEEP: Final = Job[()]("mail.sweep", every=5)
+NOTIFICATIONS_PURGE: Final = Job[()]("notifications.purge", every=3600)
+ANALYTICS_FOLD: Final = Job[()]("analytics.fold", every=10)
+TOKENS_PURGE: Final = Job[()]("tokens.purge", every=600)
+ATTACHMENTS_SWEEP: Final = Job[()]("attachments.sweep", every=600)
+
+ALL: Final = tuple(declared for declared in list(globals().values()) if isinstance(declared, Job))
+QUEUES: Final = frozenset(job.queue for job in ALL)

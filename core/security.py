@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import secrets
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import bcrypt
@@ -142,20 +143,23 @@ class TokenIssuer:
             raise Unauthenticated(msg("The access token is not valid."), code="token_invalid")
         return AccessClaims(*numbers, expires_at=None)
 
-    def unsubscribe_token(self, user_id: int, kind: int) -> str:
+    def unsubscribe_token(self, user_id: int, kind: str) -> str:
         """Make the token of a link that ends one kind of mail to an account, and does nothing else."""
-        return _sign_numbers(self._unsubscribe_key, user_id, kind)
+        return f"{user_id}.{kind}.{_signature(self._unsubscribe_key, user_id, kind)}"
 
-    def read_unsubscribe_token(self, token: str) -> tuple[int, int]:
-        """Check such a token and answer the account and the kind.
+    def read_unsubscribe_token(self, token: str, kinds: Collection[str]) -> tuple[int, str]:
+        """Check such a token's signature and return the account and the kind, which has to be one of `kinds`.
 
         Raises:
             Unauthenticated: with code `token_invalid`.
         """
-        numbers = _read_numbers(self._unsubscribe_key, token)
-        if numbers is None:
-            raise Unauthenticated(msg("This link is not valid."), code="token_invalid")
-        return numbers
+        signed, _, signature = token.rpartition(".")
+        user_id, _, kind = signed.partition(".")
+        if _is_number(user_id) and kind in kinds:
+            expected = _signature(self._unsubscribe_key, int(user_id), kind)
+            if hmac.compare_digest(signature.encode(), expected.encode()):
+                return int(user_id), kind
+        raise Unauthenticated(msg("This link is not valid."), code="token_invalid")
 
 
 def is_personal(token: str) -> bool:
@@ -171,12 +175,16 @@ def _read_numbers(key: bytes, token: str) -> tuple[int, int] | None:
     """The two numbers of a token that was signed with this key, or None for any other text."""
     first, _, rest = token.partition(".")
     second, _, signature = rest.partition(".")
-    if not all(part.isascii() and part.isdigit() and len(part) < _BIGINT_DIGITS for part in (first, second)):
+    if not (_is_number(first) and _is_number(second)):
         return None
     expected = _signature(key, int(first), int(second))
     return (int(first), int(second)) if hmac.compare_digest(signature.encode(), expected.encode()) else None
 
 
-def _signature(key: bytes, first: int, second: int) -> str:
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < _BIGINT_DIGITS
+
+
+def _signature(key: bytes, first: int, second: int | str) -> str:
     digest = hmac.digest(key, f"{first}.{second}".encode(), hashlib.sha256)
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()

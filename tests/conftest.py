@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from redis import Redis
 
-from core import db
+from core import db, services
 from core.config import Settings
 from core.local.embedded.servers import EmbeddedPostgres, EmbeddedRedis
 from core.migrations import migrate
@@ -15,6 +15,9 @@ from tests.doubles.weather import WeatherServer
 from tests.processes import free_port
 from tests.s3 import s3_server
 from tests.sql import execute
+
+# As in a worker: which jobs follow from an event is declared by modules that a test need not import itself.
+services.import_all()
 
 _STATEMENT_SECONDS = 10.0
 # Deleting the few rows of a test is faster than truncating all tables with their indexes. As a replica the server lets

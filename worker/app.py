@@ -1,9 +1,8 @@
-"""The Celery app: what its processes need, and what every job has in common."""
+"""The Celery app: it puts together what jobs need, and makes a task of every job that `core.jobs` declares."""
 
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable
 from typing import Any
 
 import structlog
@@ -15,17 +14,20 @@ from redis import Redis
 from redis.exceptions import RedisError
 from structlog.contextvars import bound_contextvars
 
-from core import db, events, jobs, logs
+from core import db, events, jobs, logs, services
 from core.config import Settings
+from core.jobs import Job, JobContext, JobRequest
+from core.smtp import SmtpServer
+from core.storage import storage_for
+from core.weather import provider_for
 from worker import kombu_patch
+from worker.links import links_into
 
 log = structlog.get_logger()
 
 _STATEMENT_SECONDS = 30.0
 _REDIS_SECONDS = 5.0
-# A longer queue means that the workers are behind; what waits in it need not be put there a second time.
-_BACKLOG = 500
-_DEPENDENCY_UNAVAILABLE = (OperationalError, InterfaceError, RedisError, BrokerUnavailable)
+DEPENDENCY_UNAVAILABLE = (OperationalError, InterfaceError, RedisError, BrokerUnavailable)
 
 kombu_patch.apply()
 settings = Settings.from_environ(os.environ)
@@ -35,18 +37,16 @@ redis: Redis = Redis.from_url(
 db.configure(settings.database_url.get_secret_value(), application="worker", statement_seconds=_STATEMENT_SECONDS)
 
 
-class Job(Task):  # type: ignore[misc]  # Celery ships no types.
-    """A job: one line in the log, and a wake-up for the publisher where it has changed something.
+class JobTask(Task):  # type: ignore[misc]  # Celery ships no types.
+    """What all jobs have in common: one line in the log, and a wake-up for the publisher after events were recorded.
 
-    Where a server is down the job ends with a short line instead of a traceback: a sweep will start it again.
+    Where a server is down the job ends with a short line instead of a traceback: a sweep will send it again.
     """
 
     # A job whose process was killed is started again after so many seconds. It must be long before the broker's
     # visibility time-out, or the broker would hand out the waiting message a second time.
     default_retry_delay = 1
     max_retries = 3
-    # Every few seconds a sweep finds nothing, which is worth no line in the log.
-    quiet = False
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the job."""
@@ -57,20 +57,21 @@ class Job(Task):  # type: ignore[misc]  # Celery ships no types.
             recorded: list[bool] = []
             stop_listening = events.on_recorded(lambda: recorded.append(True))
             try:
-                return self._run_and_tell(*args, **kwargs)
+                return self._run_and_log(*args, **kwargs)
             finally:
                 stop_listening()
                 if recorded:
                     self._wake_publisher()
 
-    def _run_and_tell(self, *args: Any, **kwargs: Any) -> Any:
+    def _run_and_log(self, *args: Any, **kwargs: Any) -> Any:
         started = time.perf_counter()
         outcome, write = "failed", log.info
         try:
             result = self.run(*args, **kwargs)
             outcome = "done"
-            write = log.debug if self.quiet and not result else log.info
-        except _DEPENDENCY_UNAVAILABLE as error:
+            # A job that found nothing to do is worth a line only to those who look for a defect.
+            write = log.debug if result == 0 else log.info
+        except DEPENDENCY_UNAVAILABLE as error:
             outcome = "put_off"
             log.warning("dependency_unavailable", reason=type(error).__name__)
         else:
@@ -81,43 +82,66 @@ class Job(Task):  # type: ignore[misc]  # Celery ships no types.
 
     def _wake_publisher(self) -> None:
         try:
-            self.app.send_task(jobs.EVENTS_PUBLISH)
+            self.app.send_task(jobs.EVENTS_PUBLISH.name)
         except BrokerUnavailable as error:
             log.warning("dependency_unavailable", reason=type(error).__name__)
 
 
-app = Celery(
-    "allweather",
-    task_cls=Job,
-    include=[
-        "worker.events",
-        "worker.weather",
-        "worker.reminders",
-        "worker.mail",
-        "worker.notifications",
-        "worker.analytics",
-        "worker.tokens",
-        "worker.attachments",
-    ],
-)
+app = Celery("allweather", task_cls=JobTask)
 app.config_from_object("celeryconfig")
 
 
-def send_overdue(job: str, queue: str, find: Callable[[int], Iterable[object]]) -> None:
-    """Send a job for each of up to so many things that `find` finds still waiting, as far as the queue has room."""
-    queued: Any = redis.llen(queue)
-    for waiting in find(max(_BACKLOG - queued, 0)):
-        app.send_task(job, (waiting,))
+def _dispatch(request: JobRequest) -> None:
+    app.send_task(request.name, request.arguments, headers={"request_id": request.request_id})
 
 
-@setup_logging.connect  # type: ignore[untyped-decorator]  # Celery ships no types.
+def _queue_length(queue: str) -> int:
+    """How many messages wait in a queue, which Celery keeps as a list in Redis."""
+    length: Any = redis.llen(queue)
+    return int(length)
+
+
+context = JobContext(
+    settings=settings,
+    redis=redis,
+    weather=provider_for(settings),
+    storage=storage_for(settings),
+    mail_server=SmtpServer(settings),
+    mail_links=links_into(settings.public_url),
+    dispatch=_dispatch,
+    queue_length=_queue_length,
+)
+
+
+def register(job: Job[*tuple[Any, ...]]) -> None:
+    """Make a Celery task of a job.
+
+    Raises:
+        JobDeclarationError: where the job has no work; the worker then does not start.
+    """
+    work = job.required_work()
+
+    def run(*arguments: Any) -> int | None:
+        return work(context, *arguments)
+
+    app.task(name=job.name)(run)
+
+
+services.import_all()
+for declared in jobs.ALL:
+    register(declared)
+
+
 def _configure_logs(**_: Any) -> None:
     # Celery starts them all from one command line, and does not tell the handler which of them this is.
     logs.configure(settings, next((name for name in ("beat", "flower") if name in sys.argv), "worker"))
 
 
-@worker_process_init.connect  # type: ignore[untyped-decorator]  # Celery ships no types.
 def _leave_the_parents_connections(**_: Any) -> None:
     """A forked process must not use the sockets of its parent."""
     db.disconnect()
     redis.connection_pool.reset()
+
+
+setup_logging.connect(_configure_logs)
+worker_process_init.connect(_leave_the_parents_connections)

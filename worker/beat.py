@@ -1,19 +1,28 @@
-"""Beat, of which only one may run: two would send every periodic job twice."""
+"""Beat: it sends a periodic job only if there is something to do, and only one beat may run.
+
+Two would send every periodic job twice. Jobs that look every few seconds for something to do find nothing most of the
+time; if they were sent all the same, they would fill Flower's list and hide what people look for there.
+"""
 
 from typing import Any, Final
 
 import psycopg2
 import structlog
 from celery.beat import Scheduler, SchedulingError
+from celery.signals import beat_init
 from kombu.exceptions import OperationalError as BrokerUnavailable
 
-from worker.app import settings
+from core import db, jobs
+from worker.app import DEPENDENCY_UNAVAILABLE, context, settings
 
 log = structlog.get_logger()
 
 _LOCK: Final = "SELECT pg_try_advisory_lock(hashtextextended('allweather:beat', 0))"
 _STANDBY_SECONDS: Final = 5.0
 _CONNECT_SECONDS: Final = 3
+# The conditions of jobs are cheap queries; one that takes longer must not hold up the other jobs.
+_CONDITION_SECONDS: Final = 2.0
+_JOBS: Final = {job.name: job for job in jobs.ALL}
 # A network that loses the connection in silence must not leave both ends waiting, the server's with the lock.
 _KEEPALIVE: Final[dict[str, Any]] = {
     "keepalives_idle": 10,
@@ -33,14 +42,20 @@ class SingleBeatScheduler(Scheduler):  # type: ignore[misc]  # Celery ships no t
         self._connection: Any = None
         self._leads = False
         self._broker_answers = True
+        self._unknown_conditions: set[str] = set()
         super().__init__(*args, **kwargs)
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
-        """Send what is due, if this is the beat that leads; answers the seconds until the next look."""
+        """Send what is due, if this is the beat that leads; returns the seconds until the next look."""
         if not self._holds_lock():
             return _STANDBY_SECONDS
         wait: float = super().tick(*args, **kwargs)
         return min(wait, _STANDBY_SECONDS)
+
+    def apply_entry(self, entry: Any, producer: Any = None) -> None:
+        """Send the job of one entry, if there is something for it to do."""
+        if self._has_something_to_do(entry.task):
+            super().apply_entry(entry, producer=producer)
 
     def apply_async(self, entry: Any, producer: Any = None, advance: bool = True, **kwargs: Any) -> Any:
         """Send one message; where the broker is away, say so once and leave it to the next round."""
@@ -67,6 +82,19 @@ class SingleBeatScheduler(Scheduler):  # type: ignore[misc]  # Celery ships no t
     def _ensure_connected(self) -> Any:
         """Leave it to each message to connect: who waits here for the broker does not notice that the lock is lost."""
         return self.connection
+
+    def _has_something_to_do(self, name: str) -> bool:
+        """Whether a job is worth sending; so it is where its condition fails, since the job looks for itself."""
+        try:
+            has_something_to_do = _JOBS[name].has_something_to_do(context)
+        except Exception as error:
+            if name not in self._unknown_conditions:
+                is_defect = not isinstance(error, DEPENDENCY_UNAVAILABLE)
+                log.warning("condition_unknown", job=name, reason=type(error).__name__, exc_info=is_defect)
+            self._unknown_conditions.add(name)
+            return True
+        self._unknown_conditions.discard(name)
+        return has_something_to_do
 
     def _holds_lock(self) -> bool:
         try:
@@ -97,3 +125,11 @@ class SingleBeatScheduler(Scheduler):  # type: ignore[misc]  # Celery ships no t
             self._connection.close()
         self._connection = None
         self._leads = False
+
+
+def _bound_conditions(**_: Any) -> None:
+    """Give this process connections on which no statement takes longer than a condition may."""
+    db.configure(settings.database_url.get_secret_value(), application="beat", statement_seconds=_CONDITION_SECONDS)
+
+
+beat_init.connect(_bound_conditions)

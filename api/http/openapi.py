@@ -13,16 +13,17 @@ from api.http.openapi_schemas import Json, Schemas
 from api.http.operation import Operation, Responder, operation_of
 from api.http.routing import MappedPath
 from core import __version__
+from core.config import API_PREFIX
 
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _PARAMETER: Final = re.compile(r"\{(\w+)(?::(\w+))?\}")
 _ID_SCHEMA: Final[Json] = {"type": "integer", "format": "int64", "minimum": 1, "maximum": LARGEST_ID}
 _TEXT_SCHEMA: Final[Json] = {"type": "string"}
 
-_DESCRIPTION: Final = """\
+_DESCRIPTION: Final = f"""\
 Tasks for teams, with weather, reminders, notifications, analytics and live events.
 
-Failures are problem documents (RFC 9457) with a stable `code`. Times are RFC 3339 with a zone. Paths without `/api/v1`
+Failures are problem documents (RFC 9457) with a stable `code`. Times are RFC 3339 with a zone. Paths without `{API_PREFIX}`
 are the same resources, except that `GET /tasks` answers a bare array. Every GET may also be a HEAD, and a trailing
 slash never matters. Live events come over the WebSocket `/ws`.
 """
@@ -53,12 +54,12 @@ HEADERS: Final[dict[str, Json]] = {
     "Link": {
         "description": "The neighbouring pages (RFC 8288).",
         "schema": _TEXT_SCHEMA,
-        "example": "</api/v1/tasks?skip=100&limit=100>; rel=next",
+        "example": f"<{API_PREFIX}/tasks?skip=100&limit=100>; rel=next",
     },
     "Location": {
         "description": "Where the new one is.",
         "schema": {"type": "string", "format": "uri-reference"},
-        "example": "/api/v1/tasks/7",
+        "example": f"{API_PREFIX}/tasks/7",
     },
     "RateLimit-Limit": {"description": "How many requests a window holds.", "schema": _COUNT, "example": 100},
     "RateLimit-Remaining": {"description": "How many of them are left.", "schema": _COUNT, "example": 97},
@@ -101,7 +102,7 @@ _FAILURES: Final = {
 
 _SECURITY_SCHEMES: Final[Json] = {
     "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
-    "password": {"type": "oauth2", "flows": {"password": {"tokenUrl": "/api/v1/auth/login", "scopes": {}}}},
+    "password": {"type": "oauth2", "flows": {"password": {"tokenUrl": f"{API_PREFIX}/auth/login", "scopes": {}}}},
 }
 
 

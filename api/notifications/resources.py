@@ -127,8 +127,8 @@ class Unsubscription(Resource):
 
         With the token of a mail's `List-Unsubscribe`; no login, and the body does not matter.
         """
-        user_id, kind = self.issuer.read_unsubscribe_token(query.token)
-        await self.bridge.run(notifications.change_mail_preferences, user_id, {KINDS[kind]: False})
+        user_id, kind = self.issuer.read_unsubscribe_token(query.token, KINDS)
+        await self.bridge.run(notifications.change_mail_preferences, user_id, {kind: False})
         if "text/html" in req.accept:
             resp.status = 200
             _write_page(req, resp, _DONE, "")

@@ -27,7 +27,7 @@ def celery_sender() -> Callable[[], None]:
     """Make the function that sends one `events.publish` by name, from any one thread."""
     app = Celery("allweather", set_as_current=False)
     app.config_from_object("celeryconfig")
-    return lambda: app.send_task(EVENTS_PUBLISH, retry=False, ignore_result=True)
+    return lambda: app.send_task(EVENTS_PUBLISH.name, retry=False, ignore_result=True)
 
 
 class PublisherWakeup:

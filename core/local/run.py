@@ -15,7 +15,7 @@ from typing import Final
 
 import psycopg2
 
-from core.config import ConfigurationError, Settings
+from core.config import API_PREFIX, ConfigurationError, Settings
 from core.local.embedded.environment import complete_environment, refuse_second_run
 from core.local.embedded.process import EmbeddedError, EmbeddedServer
 from core.local.supervisor import NAME, Console, Supervisor, read_procfile
@@ -31,14 +31,14 @@ _PROBE_SECONDS = 2.0
 _BANNER = """
   Allweather is ready.
 
-    API         http://127.0.0.1:{PORT}/api/v1
+    API         http://127.0.0.1:{PORT}{API_PREFIX}
     Documents   http://127.0.0.1:{PORT}/docs and http://127.0.0.1:{PORT}/redoc
     WebSocket   ws://127.0.0.1:{PORT}/ws
     Flower      http://127.0.0.1:{FLOWER_PORT}
 
   To try it, paste this into another terminal:
 
-    API=http://127.0.0.1:{PORT}/api/v1
+    API=http://127.0.0.1:{PORT}{API_PREFIX}
     JSON='Content-Type: application/json'
     ACCOUNT='{{"email": "ada@example.com", "password": "correct horse battery"}}'
     curl -s $API/auth/register -H "$JSON" -d "$ACCOUNT"
@@ -149,7 +149,7 @@ def _announce(ports: Mapping[str, str], console: Console, ending: threading.Even
     """Print the addresses as soon as they answer."""
     while not ending.wait(_READINESS_SECONDS):
         if _is_ready(int(ports["PORT"])):
-            console.write(_BANNER.format_map(ports))
+            console.write(_BANNER.format(**ports, API_PREFIX=API_PREFIX))
             return
 
 

@@ -6,10 +6,17 @@ counted anew, and a reader who adds the deltas not yet folded is exact at the mo
 
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Final
 
+from core import jobs
 from core.db import read, unit_of_work, write
+from core.jobs import JobContext
 from core.models.task import STATUSES
 from core.policy import Actor, sees_all_analytics
+
+_BATCH: Final = 5000
+# A bound on one run of the job; the next run folds the rest.
+_BATCHES: Final = 20
 
 _FIGURES = """
 WITH figures AS (
@@ -72,7 +79,25 @@ def read_figures(actor: Actor, start: date | None = None, end: date | None = Non
     return Figures(by_status, by_user, as_of=rows[0][3])
 
 
-def fold(limit: int = 5000) -> int:
+@jobs.ANALYTICS_FOLD.work
+def fold_waiting(_context: JobContext) -> int:
+    """Fold the deltas that wait, up to a bound; returns how many there were."""
+    total = 0
+    for _ in range(_BATCHES):
+        folded = fold(_BATCH)
+        total += folded
+        if folded < _BATCH:
+            break
+    return total
+
+
+@jobs.ANALYTICS_FOLD.when
+def has_waiting(_context: JobContext) -> bool:
+    """Whether any delta waits to be folded."""
+    return bool(read("SELECT EXISTS (SELECT FROM analytics_deltas)").fetch_value())
+
+
+def fold(limit: int = _BATCH) -> int:
     """Fold up to `limit` deltas into the rollups and answer how many there were; any number of callers may run."""
     with unit_of_work():
         folded = write(_FOLD, {"limit": limit}).fetch_value()

@@ -15,10 +15,11 @@ import orjson
 import structlog
 from peewee import fn
 
-from core import events
+from core import events, jobs
 from core.db import connected, read, unit_of_work
 from core.errors import Conflict, Forbidden, NotFound, TooLarge, Unavailable
 from core.files import FileFacts
+from core.jobs import JobContext
 from core.messages import msg
 from core.models.attachment import Attachment, StoredFile
 from core.policy import Actor, TaskAccess, may_delete_attachment, may_read_task, may_update_task
@@ -142,6 +143,12 @@ def delete_attachment(actor: Actor, task_id: int, attachment_id: int) -> None:
         if not Attachment.delete().where(Attachment.id == attachment_id).execute():
             raise _not_found()
         events.record_task(events.TASK_DETACHED, task_id, actor.user_id)
+
+
+@jobs.ATTACHMENTS_SWEEP.work
+def sweep_storage(context: JobContext) -> int:
+    """Remove files of the storage that belong to nothing; returns how many."""
+    return sweep(context.storage)
 
 
 def sweep(storage: Storage) -> int:

@@ -3,14 +3,14 @@
 Any number of processes may be asked to publish; one at a time does it. Each step may be repeated harmlessly, so a
 crash between two of them costs nothing but the repetition:
 
-1. a stream that is ahead of the database tells of another history, and is removed;
+1. a stream that is ahead of the database, as after the restoration of a backup, is removed;
 2. rows without a number get theirs, in the order of insertion, and that is committed;
 3. what the stream does not hold yet is appended under the explicit id `seq-0`, which Redis refuses a second time;
-4. jobs are sent for the events after the watermark, which is moved when they are on their way.
+4. the jobs that follow from the events after the watermark are sent; then the watermark is moved.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any, Final
 
 import orjson
@@ -19,8 +19,8 @@ from redis.exceptions import ResponseError
 
 from core import jobs
 from core.db import exclusive, read, unit_of_work, write
-from core.events import NOTIFICATION_CREATED, STREAM_KEY, TASK_CREATED, TASK_UPDATED, Event, bounds, read_since
-from core.weather import city_key
+from core.events import STREAM_KEY, Event, bounds, read_since
+from core.jobs import JobContext, JobRequest
 
 _LOCK_NAME: Final = "allweather:publish"
 _BATCH: Final = 500
@@ -37,22 +37,34 @@ RETURNING (SELECT count(*) FROM numbered)
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A job that follows from an event, and the id of the request that the event came from."""
+_BEHIND = """
+SELECT EXISTS (SELECT FROM events WHERE seq IS NULL) OR (SELECT jobs_seq < last_seq FROM event_log_state)
+"""
 
-    name: str
-    arguments: tuple[Any, ...]
-    request_id: str | None
+Dispatch = Callable[[JobRequest], None]
 
 
-Dispatch = Callable[[Job], None]
+@jobs.EVENTS_PUBLISH.work
+def publish_events(context: JobContext) -> int:
+    """Publish what has been committed, and send the jobs that follow from it; returns the number of events."""
+    return publish(context.redis, context.settings.event_stream_length, context.dispatch)
+
+
+@jobs.EVENTS_PUBLISH.when
+def is_behind(context: JobContext) -> bool:
+    """Whether any of the four steps has something to do."""
+    if read(_BEHIND).fetch_value():
+        return True
+    log, newest = bounds(), _last_in(context.redis)
+    stream_is_ahead = newest > log.last
+    stream_lacks_events = max(newest, log.oldest - 1) < log.last
+    return stream_is_ahead or stream_lacks_events
 
 
 def publish(redis: Redis, stream_length: int, dispatch: Dispatch) -> int:
-    """Publish all that has been committed and answer how many events got their number.
+    """Publish all that has been committed; returns how many events got their number.
 
-    Where another process is publishing, this one leaves at once: the other looks again after it has let go of the
+    Where another process is publishing, this one returns at once: the other looks again after it has released the
     lock, so it sees whatever was committed before this call.
     """
     total = 0
@@ -71,7 +83,7 @@ def publish(redis: Redis, stream_length: int, dispatch: Dispatch) -> int:
 def _remove_foreign_stream(redis: Redis) -> None:
     """Remove a stream from before the database was restored from a backup: its numbers are about to be given anew.
 
-    New numbers may overtake the stream's last one, so this is told only before any are given.
+    New numbers may overtake the stream's last one, so this can be seen only before any are given.
     """
     if _last_in(redis) > bounds().last:
         redis.delete(STREAM_KEY)
@@ -148,28 +160,17 @@ def event_from_entry(entry_id: bytes, fields: dict[bytes, bytes]) -> Event:
 def _derive_jobs(dispatch: Dispatch) -> None:
     position = read("SELECT jobs_seq FROM event_log_state").fetch_value()
     while batch := read_since(position, _BATCH):
-        for job in jobs_for(batch):
-            dispatch(job)
+        for request in jobs_for(batch):
+            dispatch(request)
         position = batch[-1].seq
         with unit_of_work():
             write("UPDATE event_log_state SET jobs_seq = %s", (position,))
 
 
-def jobs_for(batch: Iterable[Event]) -> list[Job]:
-    """The jobs that follow from events.
-
-    One `weather.enrich` for each city that waits, however many tasks do, and one `mail.send` for each notification that
-    is wanted by mail.
-    """
-    cities: dict[str, str | None] = {}
-    mails: list[Job] = []
+def jobs_for(batch: Iterable[Event]) -> list[JobRequest]:
+    """The jobs that follow from events: each only once, with the id of the first HTTP request that it follows from."""
+    first: dict[JobRequest, JobRequest] = {}
     for event in batch:
-        if event.type in {TASK_CREATED, TASK_UPDATED}:
-            task = orjson.loads(event.data)
-            if task["weather_status"] == "pending":
-                cities.setdefault(city_key(task["city"]), event.request_id)
-        elif event.type == NOTIFICATION_CREATED:
-            notification = orjson.loads(event.data)
-            if notification["by_mail"]:
-                mails.append(Job(jobs.MAIL_SEND, (notification["id"],), event.request_id))
-    return mails + [Job(jobs.WEATHER_ENRICH, (key,), request_id) for key, request_id in cities.items()]
+        for request in jobs.following_from(event):
+            first.setdefault(request, replace(request, request_id=event.request_id))
+    return list(first.values())

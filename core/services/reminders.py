@@ -7,9 +7,10 @@ one that dies in between leaves it to the next.
 from datetime import datetime
 from typing import Final
 
-from core import events
+from core import events, jobs
 from core.db import read, unit_of_work, write
 from core.errors import NotFound
+from core.jobs import JobContext
 from core.messages import msg
 from core.policy import Actor
 from core.representations import Listing, Representation
@@ -53,6 +54,11 @@ UPDATE tasks t SET overdue_told = true FROM missed WHERE t.id = missed.id
 RETURNING t.id
 """
 
+_HAS_DUE = """
+SELECT EXISTS (SELECT FROM reminders WHERE fires_at <= now() AND fired_at IS NULL)
+    OR EXISTS (SELECT FROM tasks WHERE due_at <= now() AND status <> 'done' AND NOT overdue_told)
+"""
+
 
 def create_reminder(
     actor: Actor, task_id: int, remind_at: datetime | None, seconds_before_due: int | None
@@ -90,6 +96,18 @@ def delete_reminder(actor: Actor, task_id: int, reminder_id: int) -> None:
         deleted = write("DELETE FROM reminders WHERE id = %s AND task_id = %s", (reminder_id, task_id)).count
         if not deleted:
             raise NotFound(msg("There is no such reminder."), code="reminder_not_found")
+
+
+@jobs.REMINDERS_FIRE.work
+def notify_of_due(_context: JobContext) -> int:
+    """Notify of the reminders and the missed deadlines whose time has come; returns how many there were."""
+    return fire_reminders() + tell_overdue()
+
+
+@jobs.REMINDERS_FIRE.when
+def has_due(_context: JobContext) -> bool:
+    """Whether there are reminders or missed deadlines whose time has come."""
+    return bool(read(_HAS_DUE).fetch_value())
 
 
 def fire_reminders() -> int:

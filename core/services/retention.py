@@ -1,8 +1,10 @@
-"""Remove what has had its time, in batches small enough not to be in anybody's way."""
+"""Remove what is past its retention, in batches that are small enough not to hold locks for long."""
 
 from typing import Any, Final
 
+from core import jobs
 from core.db import read, unit_of_work, write
+from core.jobs import JobContext
 
 _BATCH: Final = 1000
 
@@ -50,7 +52,6 @@ WITH batch AS (SELECT seq FROM events WHERE seq < %(first_kept)s ORDER BY seq LI
 DELETE FROM events e USING batch WHERE e.seq = batch.seq
 """
 
-
 _NOTIFICATIONS = """
 WITH batch AS (
     SELECT id FROM notifications
@@ -60,28 +61,26 @@ DELETE FROM notifications n USING batch WHERE n.id = batch.id
 """
 
 
-def purge_tokens() -> dict[str, int]:
-    """Remove tickets that nobody used in time, sessions that have ended, and what counts no more.
+@jobs.TOKENS_PURGE.work
+def purge_tokens(_context: JobContext) -> int:
+    """Remove expired tickets and idempotency keys, sessions that have ended, and failed logins of the past.
 
-    Answers how many of each.
+    Returns how many rows there were.
     """
-    return {
-        "tickets": _in_batches(_TICKETS),
-        "sessions": _in_batches(_SESSIONS),
-        "login_failures": _in_batches(_LOGIN_FAILURES),
-        "idempotency_keys": _in_batches(_IDEMPOTENCY_KEYS),
-    }
+    return sum(map(_in_batches, (_TICKETS, _SESSIONS, _LOGIN_FAILURES, _IDEMPOTENCY_KEYS)))
 
 
-def purge_events(retention_days: int) -> int:
-    """Remove events older than `retention_days` and answer how many; listeners that far behind must resynchronize."""
-    first_kept = read(_FIRST_KEPT_EVENT, {"days": retention_days}).fetch_value()
+@jobs.EVENTS_PURGE.work
+def purge_events(context: JobContext) -> int:
+    """Remove events past their retention and return how many; listeners that far behind must resynchronize."""
+    first_kept = read(_FIRST_KEPT_EVENT, {"days": context.settings.event_retention_days}).fetch_value()
     return _in_batches(_EVENTS, first_kept=first_kept)
 
 
-def purge_notifications(retention_days: int) -> int:
-    """Remove notifications older than `retention_days`, read or not, and answer how many."""
-    return _in_batches(_NOTIFICATIONS, days=retention_days)
+@jobs.NOTIFICATIONS_PURGE.work
+def purge_notifications(context: JobContext) -> int:
+    """Remove notifications past their retention, read or not, and return how many."""
+    return _in_batches(_NOTIFICATIONS, days=context.settings.notification_retention_days)
 
 
 def _in_batches(sql: str, **parameters: Any) -> int:

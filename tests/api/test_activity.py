@@ -13,6 +13,7 @@ from core.weather import provider_for
 from tests.api.callers import Caller, create_task_at
 from tests.api.realtime import publish
 from tests.doubles.weather import WeatherServer
+from tests.job_context import job_context
 from tests.sql import execute
 
 DUE = "2030-05-01T09:00:00+00:00"
@@ -73,13 +74,13 @@ def test_what_is_refused_or_changes_nothing_is_no_part_of_it(task: str, as_alice
     assert history(as_alice, task) == before
 
 
-def test_it_stays_when_the_events_go(task: str, as_alice: Caller, redis: Redis) -> None:
+def test_it_stays_when_the_events_go(task: str, as_alice: Caller, settings: Settings, redis: Redis) -> None:
     before = history(as_alice, task)
     publish(redis)
     with unit_of_work():
         execute("UPDATE events SET at = now() - interval '8 days'")
 
-    assert retention.purge_events(7) > 0
+    assert retention.purge_events(job_context(settings, redis)) > 0
     assert execute("SELECT count(*) FROM events").fetchone() == (0,)
     assert history(as_alice, task) == before
 

@@ -8,8 +8,10 @@ from websockets.sync.client import connect
 
 from core.policy import Actor
 from core.security import TokenIssuer
-from tests.api.callers import Caller, LiveServer, assert_problem, create_task
+from tests.api.callers import Caller, LiveServer, assert_problem
 from tests.api.realtime import publish
+from tests.builders import create_task
+from worker.links import links_into
 
 NOTIFICATIONS = "/api/v1/notifications"
 
@@ -88,7 +90,7 @@ class TestMail:
     def test_one_click_ends_a_kind_of_mail_without_a_login(
         self, anybody: Caller, as_bob: Caller, bob: Actor, issuer: TokenIssuer
     ) -> None:
-        link = f"{NOTIFICATIONS}/unsubscribe?token={issuer.unsubscribe_token(bob.user_id, 2)}"
+        link = f"{NOTIFICATIONS}/unsubscribe?token={issuer.unsubscribe_token(bob.user_id, 'commented')}"
 
         assert anybody.get(link).status_code == 200
         assert as_bob.get(f"{NOTIFICATIONS}/preferences").json()["commented"] is True
@@ -98,7 +100,7 @@ class TestMail:
     def test_the_page_asks_and_then_says_that_it_is_done(
         self, anybody: Caller, bob: Actor, issuer: TokenIssuer
     ) -> None:
-        link = f"{NOTIFICATIONS}/unsubscribe?token={issuer.unsubscribe_token(bob.user_id, 2)}"
+        link = f"{NOTIFICATIONS}/unsubscribe?token={issuer.unsubscribe_token(bob.user_id, 'commented')}"
 
         asks = anybody.get(link, headers={"Accept": "text/html"})
         done = anybody.post(link, headers={"Accept": "text/html"})
@@ -112,16 +114,27 @@ class TestMail:
     def test_a_made_up_link_changes_nothing(
         self, change: Any, anybody: Caller, as_bob: Caller, bob: Actor, issuer: TokenIssuer
     ) -> None:
-        token = change(issuer.unsubscribe_token(bob.user_id, 2))
+        token = change(issuer.unsubscribe_token(bob.user_id, "commented"))
 
         assert_problem(anybody.post(f"{NOTIFICATIONS}/unsubscribe?token={token}"), 401, "token_invalid")
         assert as_bob.get(f"{NOTIFICATIONS}/preferences").json()["commented"] is True
+
+    def test_the_links_in_mails_lead_to_the_task_and_to_the_page(
+        self, anybody: Caller, as_bob: Caller, as_alice: Caller, bob: Actor, issuer: TokenIssuer
+    ) -> None:
+        links = links_into("")
+        task_id = assign(as_alice, bob)["id"]
+
+        assert as_bob.get(links.to_task(task_id)).json()["id"] == task_id
+        page = anybody.get(links.to_unsubscribe(issuer.unsubscribe_token(bob.user_id, "assigned")))
+        assert page.headers["Content-Type"].startswith("text/html")
+        assert page.status_code == 200
 
     def test_an_access_token_is_no_link_and_a_link_no_access_token(
         self, anybody: Caller, live_server: LiveServer, bob: Actor, issuer: TokenIssuer
     ) -> None:
         refresh_token = issuer.refresh_token(bob.session_id, 0)
-        link = issuer.unsubscribe_token(bob.user_id, 0)
+        link = issuer.unsubscribe_token(bob.user_id, "assigned")
 
         assert_problem(anybody.post(f"{NOTIFICATIONS}/unsubscribe?token={refresh_token}"), 401, "token_invalid")
         assert_problem(Caller(live_server.url, link).get("/api/v1/auth/me"), 401, "token_invalid")

@@ -186,7 +186,8 @@ OTHER_ACTIONS: dict[str, Callable[[Caller, Scene], list[requests.Response]]] = {
     ],
     "end a kind of mail with the link in it": lambda caller, scene: [
         caller.post(
-            f"{V1}/notifications/unsubscribe?token={scene.issuer.unsubscribe_token(scene.actors['owner'].user_id, 0)}"
+            f"{V1}/notifications/unsubscribe",
+            params={"token": scene.issuer.unsubscribe_token(scene.actors["owner"].user_id, "assigned")},
         )
     ],
     "give feedback": lambda caller, _: [caller.post(f"{V1}/feedback", json={"rating": 5})],

@@ -51,7 +51,7 @@ def test_the_message_is_the_publishers_job(alice: Actor, redis: Redis, environ: 
     run_with(
         celery_sender(),
         lambda: create_task(alice),
-        lambda: jobs.EVENTS_PUBLISH in job_names(redis, jobs.QUEUE_EVENTS),
+        lambda: jobs.EVENTS_PUBLISH.name in job_names(redis, jobs.QUEUE_EVENTS),
     )
 
 

@@ -72,11 +72,8 @@ def test_what_is_old_is_removed_by_the_batch(statement: str, table: str, alice: 
 def test_weather_is_settled_by_the_batch(alice: Actor) -> None:
     for _ in range(5):
         create_task(alice, city="London")
-    parameters = {"city_key": "london", "attempts": 0, "limit": 2, "weather": None, "status": "unavailable"}
+    about = {"key": "london", "status": "unavailable", "result": None, "attempts": 0, "due_only": False}
 
-    settled = []
-    for _ in range(3):
-        with unit_of_work():
-            settled.append(execute(weather._SETTLE, parameters).rowcount)  # noqa: SLF001 - as above.
+    settled = [weather.WAITING._settle_batch(about | {"limit": 2}) for _ in range(3)]  # noqa: SLF001 - as above.
 
     assert settled == [2, 2, 1]

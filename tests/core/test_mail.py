@@ -5,18 +5,21 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from redis import Redis
 from structlog.testing import capture_logs
 
 from core.config import Settings
 from core.db import unit_of_work
-from core.mail import Mailer
+from core.jobs import JobContext
 from core.policy import Actor
 from core.security import TokenIssuer
 from core.services import mail, notifications, tasks
+from core.services.notifications import KINDS
 from tests.doubles.smtp import MailServer
+from tests.job_context import job_context
 from tests.sql import execute
-from tests.threads import at_once
 
+ATTEMPTS = 3
 pytestmark = pytest.mark.usefixtures("database")
 
 
@@ -27,8 +30,8 @@ def server(unused_tcp_port: int) -> Iterator[MailServer]:
 
 
 @pytest.fixture
-def mailer(settings: Settings, server: MailServer) -> Mailer:
-    return Mailer(configured(settings, server.port))
+def context(settings: Settings, redis: Redis, server: MailServer) -> JobContext:
+    return job_context(configured(settings, server.port), redis)
 
 
 def configured(settings: Settings, port: int) -> Settings:
@@ -38,6 +41,7 @@ def configured(settings: Settings, port: int) -> Settings:
             "smtp_port": port,
             "smtp_security": "none",
             "smtp_timeout": 5.0,
+            "mail_attempts": ATTEMPTS,
             "mail_from": "Allweather <noreply@example.com>",
             "public_url": "https://tasks.example.com",
         }
@@ -55,10 +59,6 @@ def waiting(alice: Actor, bob: Actor) -> int:
     return int(notification_id)
 
 
-def send(mailer: Mailer, notification_id: int, *, most_attempts: int = 3) -> None:
-    mail.send_mail(mailer, notification_id, first_wait=30, most_attempts=most_attempts)
-
-
 def status() -> Any:
     return execute("SELECT mail_status, mail_attempts FROM notifications").fetchone()
 
@@ -69,9 +69,9 @@ def skip_the_wait() -> None:
 
 
 def test_a_mail_says_what_happened_and_how_to_end_such_mails(
-    waiting: int, mailer: Mailer, server: MailServer, bob: Actor, settings: Settings
+    waiting: int, context: JobContext, server: MailServer, bob: Actor, settings: Settings
 ) -> None:
-    send(mailer, waiting)
+    mail.send(context, waiting)
 
     (sent,) = server.mails
     assert server.recipients == ["bob@example.com"]
@@ -80,7 +80,7 @@ def test_a_mail_says_what_happened_and_how_to_end_such_mails(
     assert sent["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
     (token,) = re.findall(r"^<https://tasks\.example\.com/\S+/unsubscribe\?token=(\S+)>$", sent["List-Unsubscribe"])
     issuer = TokenIssuer(settings.secret_key.get_secret_value(), 60)
-    assert issuer.read_unsubscribe_token(token) == (bob.user_id, 0)
+    assert issuer.read_unsubscribe_token(token, KINDS) == (bob.user_id, "assigned")
     assert f"\r\nList-Unsubscribe: {sent['List-Unsubscribe']}\r\n".encode() in server.contents[0]
     body = sent.get_content()
     assert "Due: Friday, May 1, 2026, 9:00\u202fAM (UTC)" in body
@@ -90,33 +90,33 @@ def test_a_mail_says_what_happened_and_how_to_end_such_mails(
 
 
 def test_the_deadline_is_told_in_the_readers_language_and_zone(
-    waiting: int, mailer: Mailer, server: MailServer, bob: Actor
+    waiting: int, context: JobContext, server: MailServer, bob: Actor
 ) -> None:
     with unit_of_work():
         execute("UPDATE users SET locale = 'de-AT', timezone = 'Asia/Tokyo' WHERE id = %s", (bob.user_id,))
 
-    send(mailer, waiting)
+    mail.send(context, waiting)
 
     (sent,) = server.mails
     assert sent["Content-Language"] == "de"
     assert "Fällig: Freitag, 1. Mai 2026, 18:00 (Asia/Tokyo)" in sent.get_content()
 
 
-def test_however_many_try_it_is_sent_once(waiting: int, mailer: Mailer, server: MailServer) -> None:
-    at_once(lambda _: send(mailer, waiting), 24)
+def test_however_many_try_it_is_sent_once(waiting: int, context: JobContext, server: MailServer) -> None:
+    at_once(lambda _: mail.send(context, waiting), 24)
 
     assert len(server.mails) == 1
     assert status() == ("sent", 1)
 
 
 def test_a_server_that_is_away_is_tried_again_and_then_given_up(
-    waiting: int, settings: Settings, unused_tcp_port: int
+    waiting: int, settings: Settings, redis: Redis, unused_tcp_port: int
 ) -> None:
-    mailer = Mailer(configured(settings, unused_tcp_port))
+    context = job_context(configured(settings, unused_tcp_port), redis)
     with capture_logs() as lines:
         for _ in range(3):
-            send(mailer, waiting)
-            send(mailer, waiting)
+            mail.send(context, waiting)
+            mail.send(context, waiting)
             skip_the_wait()
 
     assert status() == ("dead", 3)
@@ -124,31 +124,31 @@ def test_a_server_that_is_away_is_tried_again_and_then_given_up(
     assert {line["reason"] for line in lines} == {"ConnectionRefusedError"}
 
 
-def test_a_mail_that_was_put_off_is_found_and_sent_later(waiting: int, mailer: Mailer, server: MailServer) -> None:
+def test_a_mail_that_was_put_off_is_found_and_sent_later(waiting: int, context: JobContext, server: MailServer) -> None:
     server.refusal = "451 come back later"
-    send(mailer, waiting)
+    mail.send(context, waiting)
     assert status() == ("pending", 1)
     server.refusal = None
     with unit_of_work():
         execute("UPDATE notifications SET mail_next_attempt_at = now() - interval '10 seconds'")
 
-    assert mail.overdue_mails(10) == [waiting]
-    send(mailer, waiting)
+    assert mail.WAITING.overdue(10) == [waiting]
+    mail.send(context, waiting)
 
     assert status() == ("sent", 2)
-    assert mail.overdue_mails(10) == []
+    assert mail.WAITING.overdue(10) == []
 
 
 def test_a_mail_that_is_refused_for_good_is_given_up_and_can_be_revived(
-    waiting: int, mailer: Mailer, server: MailServer
+    waiting: int, context: JobContext, server: MailServer
 ) -> None:
     server.refusal = "550 no such mailbox"
-    send(mailer, waiting)
+    mail.send(context, waiting)
     assert status() == ("dead", 1)
 
     server.refusal = None
     assert mail.revive_mails() == 1
-    send(mailer, waiting)
+    mail.send(context, waiting)
 
     assert status() == ("sent", 1)
 
@@ -161,42 +161,66 @@ def test_a_mail_that_is_refused_for_good_is_given_up_and_can_be_revived(
         "UPDATE users SET email = NULL",
     ],
 )
-def test_who_wants_it_no_more_gets_it_no_more(change: str, waiting: int, mailer: Mailer, server: MailServer) -> None:
+def test_who_wants_it_no_more_gets_it_no_more(
+    change: str, waiting: int, context: JobContext, server: MailServer
+) -> None:
     with unit_of_work():
         execute(change)
 
-    send(mailer, waiting)
+    mail.send(context, waiting)
 
     assert (server.mails, status()[0]) == ([], None)
 
 
-def test_without_a_mail_server_nothing_waits(waiting: int, settings: Settings) -> None:
-    assert not Mailer(settings).is_configured
+def test_without_a_mail_server_nothing_waits(waiting: int, settings: Settings, redis: Redis) -> None:
+    context = job_context(settings, redis)
 
-    mail.discard_mails()
+    mail.send(context, waiting)
+    before = status()
+    mail.sweep(context)
 
-    assert status()[0] is None
+    assert (before, status()) == (("pending", 0), (None, 0))
 
 
 def test_a_worker_that_dies_after_its_claim_leaves_the_mail_to_the_next_attempt(
-    waiting: int, mailer: Mailer, server: MailServer, monkeypatch: pytest.MonkeyPatch
+    waiting: int, context: JobContext, server: MailServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(mailer, "send", lambda _: (_ for _ in ()).throw(SystemExit))
-        pytest.raises(SystemExit, send, mailer, waiting)
-    assert (status(), mail.overdue_mails(10)) == (("pending", 1), [])
+        patch.setattr(context.mail_server, "send", lambda _: (_ for _ in ()).throw(SystemExit))
+        pytest.raises(SystemExit, mail.send, context, waiting)
+    assert (status(), mail.WAITING.overdue(10)) == (("pending", 1), [])
 
     skip_the_wait()
-    send(mailer, waiting)
+    mail.send(context, waiting)
 
     assert (len(server.mails), status()) == (1, ("sent", 2))
 
 
-def test_a_mail_server_gets_its_password_only_over_tls(settings: Settings, server: MailServer, waiting: int) -> None:
-    """The double offers no STARTTLS, so a mailer that insists on it sends nothing."""
-    mailer = Mailer(configured(settings, server.port).model_copy(update={"smtp_security": "starttls"}))
+def test_a_mail_whose_every_attempt_kills_its_worker_is_given_up(
+    waiting: int, context: JobContext, server: MailServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(context.mail_server, "send", lambda _: (_ for _ in ()).throw(SystemExit))
+        for _ in range(ATTEMPTS):
+            pytest.raises(SystemExit, mail.send, context, waiting)
+            running = status()
+            mail.send(context, waiting)
+            assert status() == running
+            skip_the_wait()
 
-    send(mailer, waiting)
+    mail.send(context, waiting)
+
+    assert (server.mails, status()) == ([], ("dead", ATTEMPTS))
+
+
+def test_a_mail_server_gets_its_password_only_over_tls(
+    settings: Settings, redis: Redis, server: MailServer, waiting: int
+) -> None:
+    """The double offers no STARTTLS, so nothing is sent where the settings insist on it."""
+    insisting = configured(settings, server.port).model_copy(update={"smtp_security": "starttls"})
+    context = job_context(insisting, redis)
+
+    mail.send(context, waiting)
 
     assert (server.mails, status()) == ([], ("pending", 1))
 

@@ -8,6 +8,7 @@ import pytest
 from core import jobs
 from core.db import unit_of_work
 from core.errors import NotFound
+from core.jobs import JobRequest
 from core.policy import Actor
 from core.services import comments, delegation, groups, notifications, publication, reminders, tasks
 from core.services.notifications import KINDS
@@ -136,7 +137,7 @@ class TestEvents:
         assert data["by_mail"] is True
 
     def test_who_wants_it_by_mail_gets_a_job(self, alice: Actor, bob: Actor, redis: Any) -> None:
-        sent: list[publication.Job] = []
+        sent: list[JobRequest] = []
         notifications.change_mail_preferences(bob.user_id, {"commented": False})
         task_id = create_task(alice, assignee_id=bob.user_id)
         comments.create_comment(alice, task_id, "x")
@@ -144,7 +145,7 @@ class TestEvents:
         publication.publish(redis, 1000, sent.append)
 
         (assigned_id,) = execute("SELECT id FROM notifications WHERE kind = 'assigned'").fetchone()
-        assert [(job.name, job.arguments) for job in sent] == [(jobs.MAIL_SEND, (assigned_id,))]
+        assert [(job.name, job.arguments) for job in sent] == [(jobs.MAIL_SEND.name, (assigned_id,))]
 
     def test_who_has_no_email_gets_no_mail(self, alice: Actor, bob: Actor) -> None:
         with unit_of_work():

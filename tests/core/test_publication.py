@@ -12,25 +12,27 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from structlog.contextvars import bound_contextvars
 
 from core import db, events
+from core.config import Settings
 from core.db import exclusive, unit_of_work
 from core.events import STREAM_KEY, bounds
-from core.jobs import WEATHER_ENRICH
+from core.jobs import WEATHER_ENRICH, JobRequest
 from core.policy import Actor
 from core.services import publication
-from core.services.publication import Job, event_from_entry
+from core.services.publication import event_from_entry
 from tests.builders import create_task, read_task
+from tests.job_context import job_context
 from tests.sql import execute
 
 STREAM_LENGTH = 10_000
 
 
 @pytest.fixture
-def dispatched() -> list[Job]:
+def dispatched() -> list[JobRequest]:
     return []
 
 
 @pytest.fixture
-def publish(redis: Redis, dispatched: list[Job]) -> Callable[[], int]:
+def publish(redis: Redis, dispatched: list[JobRequest]) -> Callable[[], int]:
     return lambda: publication.publish(redis, STREAM_LENGTH, dispatched.append)
 
 
@@ -98,13 +100,13 @@ def test_many_writers_and_many_publishers_leave_no_gap_and_no_double(
 
 
 def test_who_finds_a_publisher_at_work_leaves_and_the_other_sees_its_events(
-    alice: Actor, redis: Redis, dispatched: list[Job]
+    alice: Actor, redis: Redis, dispatched: list[JobRequest]
 ) -> None:
     """What commits while somebody publishes is published by them, since they look again after letting go."""
     create_task(alice, city="London")
     late: list[int] = []
 
-    def commit_and_be_turned_away(job: Job) -> None:
+    def commit_and_be_turned_away(job: JobRequest) -> None:
         dispatched.append(job)
         if not late:
             late.append(0)
@@ -125,7 +127,7 @@ def test_who_finds_a_publisher_at_work_leaves_and_the_other_sees_its_events(
 
 @pytest.mark.parametrize("broken", ["xadd", "dispatch"])
 def test_a_crash_between_the_steps_costs_nothing_but_a_repetition(
-    broken: str, alice: Actor, redis: Redis, dispatched: list[Job], publish: Callable[[], int]
+    broken: str, alice: Actor, redis: Redis, dispatched: list[JobRequest], publish: Callable[[], int]
 ) -> None:
     create_task(alice, city="London")
 
@@ -137,7 +139,7 @@ def test_a_crash_between_the_steps_costs_nothing_but_a_repetition(
                 raise RedisConnectionError
             return getattr(redis, name)
 
-    def refuse(_job: Job) -> None:
+    def refuse(_job: JobRequest) -> None:
         raise RedisConnectionError
 
     server: Any = Broken() if broken == "xadd" else redis
@@ -148,7 +150,7 @@ def test_a_crash_between_the_steps_costs_nothing_but_a_repetition(
     publish()
 
     assert len(stream(redis)) == 1
-    assert [(job.name, job.arguments) for job in dispatched] == [(WEATHER_ENRICH, ("london",))]
+    assert [(job.name, job.arguments) for job in dispatched] == [(WEATHER_ENRICH.name, ("london",))]
 
 
 def test_a_redis_that_lost_its_memory_is_refilled(alice: Actor, redis: Redis, publish: Callable[[], int]) -> None:
@@ -187,7 +189,7 @@ def test_the_stream_is_no_longer_than_it_may_be_after_a_refill(alice: Actor, red
 
 
 def test_one_job_a_city_with_the_request_it_came_from(
-    alice: Actor, dispatched: list[Job], publish: Callable[[], int]
+    alice: Actor, dispatched: list[JobRequest], publish: Callable[[], int]
 ) -> None:
     with bound_contextvars(request_id="the-request"):
         for city in ("London", "LONDON ", "Paris"):
@@ -197,8 +199,8 @@ def test_one_job_a_city_with_the_request_it_came_from(
     publish()
 
     assert dispatched == [
-        Job(WEATHER_ENRICH, ("london",), "the-request"),
-        Job(WEATHER_ENRICH, ("paris",), "the-request"),
+        JobRequest(WEATHER_ENRICH.name, ("london",), "the-request"),
+        JobRequest(WEATHER_ENRICH.name, ("paris",), "the-request"),
     ]
 
 
@@ -229,3 +231,49 @@ def test_nothing_happens_while_another_process_holds_the_lock(alice: Actor, redi
 
     assert outcome == [0]
     assert execute("SELECT count(*) FROM events WHERE seq IS NULL").fetchone() == (1,)
+
+
+class TestIsBehind:
+    """The condition under which beat sends the job: each step of publication that has something to do makes it true."""
+
+    @pytest.fixture
+    def is_behind(
+        self, settings: Settings, redis: Redis, alice: Actor, publish: Callable[[], int]
+    ) -> Callable[[], bool]:
+        create_task(alice)
+        publish()
+        context = job_context(settings, redis)
+        return lambda: publication.is_behind(context)
+
+    def test_after_a_publication_it_is_not(self, is_behind: Callable[[], bool]) -> None:
+        assert not is_behind()
+
+    def test_where_an_event_has_no_number(self, is_behind: Callable[[], bool], alice: Actor) -> None:
+        create_task(alice)
+
+        assert is_behind()
+
+    def test_where_jobs_have_not_been_sent(self, is_behind: Callable[[], bool]) -> None:
+        with unit_of_work():
+            execute("UPDATE event_log_state SET jobs_seq = jobs_seq - 1")
+
+        assert is_behind()
+
+    def test_where_the_stream_has_lost_events(self, is_behind: Callable[[], bool], redis: Redis) -> None:
+        redis.delete(STREAM_KEY)
+
+        assert is_behind()
+
+    def test_where_the_stream_is_of_another_history(self, is_behind: Callable[[], bool], redis: Redis) -> None:
+        redis.xadd(STREAM_KEY, {"type": "from before the backup"}, id=f"{bounds().last + 5}-0")
+
+        assert is_behind()
+
+    def test_where_the_stream_lacks_only_what_is_not_kept_it_is_not(
+        self, is_behind: Callable[[], bool], redis: Redis
+    ) -> None:
+        redis.delete(STREAM_KEY)
+        with unit_of_work():
+            execute("DELETE FROM events")
+
+        assert not is_behind()

@@ -3,15 +3,25 @@
 from datetime import timedelta
 
 import pytest
+from redis import Redis
 
 from core import events
+from core.config import Settings
 from core.db import unit_of_work
+from core.jobs import JobContext
 from core.models import Session, Ticket
 from core.policy import Actor
 from core.services import idempotency, retention, sessions, tasks
 from core.services.idempotency import Claim
 from tests.builders import create_actor, create_task
+from tests.job_context import job_context
 from tests.sql import execute
+
+
+@pytest.fixture
+def context(settings: Settings, redis: Redis) -> JobContext:
+    """Events are kept for 7 days and notifications for 90, as by default."""
+    return job_context(settings, redis)
 
 
 def scalar(sql: str) -> int:
@@ -19,7 +29,7 @@ def scalar(sql: str) -> int:
     return int(value)
 
 
-def test_sessions_go_when_they_have_expired_or_were_revoked_long_ago(alice: Actor) -> None:
+def test_sessions_go_when_they_have_expired_or_were_revoked_long_ago(alice: Actor, context: JobContext) -> None:
     expired, revoked_lately, revoked_long_ago = (
         create_actor("expired"),
         create_actor("lately"),
@@ -32,13 +42,13 @@ def test_sessions_go_when_they_have_expired_or_were_revoked_long_ago(alice: Acto
             "UPDATE sessions SET revoked_at = now() - interval '2 days' WHERE id = %s", (revoked_long_ago.session_id,)
         )
 
-    assert retention.purge_tokens()["sessions"] == 2
+    assert retention.purge_tokens(context) == 2
 
     kept = {session.id for session in Session.select()}
     assert kept == {alice.session_id, revoked_lately.session_id}
 
 
-def test_tickets_go_when_they_have_expired(alice: Actor) -> None:
+def test_tickets_go_when_they_have_expired(alice: Actor, context: JobContext) -> None:
     for _ in range(2):
         sessions.issue_ticket(alice, timedelta(minutes=1))
     with unit_of_work():
@@ -46,7 +56,7 @@ def test_tickets_go_when_they_have_expired(alice: Actor) -> None:
             "UPDATE ws_tickets SET expires_at = now() - interval '1 s' WHERE ctid = (SELECT min(ctid) FROM ws_tickets)"
         )
 
-    assert retention.purge_tokens()["tickets"] == 1
+    assert retention.purge_tokens(context) == 1
     assert Ticket.select().count() == 1
 
 
@@ -69,14 +79,14 @@ def old_events(alice: Actor) -> int:
     return events.bounds().last
 
 
-def test_only_events_that_have_been_worked_off_go(old_events: int) -> None:
-    assert retention.purge_events(retention_days=7) == 1
+def test_only_events_that_have_been_worked_off_go(old_events: int, context: JobContext) -> None:
+    assert retention.purge_events(context) == 1
 
     assert events.bounds() == events.Bounds(last=old_events, oldest=old_events)
     assert scalar("SELECT count(*) FROM events") == 2
 
 
-def test_what_is_kept_has_no_holes_though_numbers_do_not_follow_the_clock(alice: Actor) -> None:
+def test_what_is_kept_has_no_holes_though_numbers_do_not_follow_the_clock(alice: Actor, context: JobContext) -> None:
     """An event is dated when it is recorded and numbered when it is committed, so an older one may come after."""
     for _ in range(4):
         create_task(alice)
@@ -90,43 +100,47 @@ def test_what_is_kept_has_no_holes_though_numbers_do_not_follow_the_clock(alice:
         execute("UPDATE event_log_state SET last_seq = last_seq + 4, jobs_seq = last_seq + 4")
     last = events.bounds().last
 
-    assert retention.purge_events(retention_days=7) == 1
+    assert retention.purge_events(context) == 1
     assert [event.seq for event in events.read_since(0, 10)] == [last - 2, last - 1, last]
 
 
 @pytest.mark.usefixtures("old_events")
-def test_events_within_their_retention_stay() -> None:
-    assert retention.purge_events(retention_days=9) == 0
+def test_events_within_their_retention_stay(settings: Settings, redis: Redis) -> None:
+    longer = settings.model_copy(update={"event_retention_days": 9})
+
+    assert retention.purge_events(job_context(longer, redis)) == 0
 
 
-def test_more_than_a_batch_goes_at_once(alice: Actor) -> None:
+def test_more_than_a_batch_goes_at_once(alice: Actor, context: JobContext) -> None:
     with unit_of_work():
         execute(
             "INSERT INTO ws_tickets SELECT int4send(n), %s, now() - interval '1 s' FROM generate_series(1, 2500) n",
             (alice.session_id,),
         )
 
-    assert retention.purge_tokens()["tickets"] == 2500
+    assert retention.purge_tokens(context) == 2500
 
 
-def test_keys_of_repeated_requests_go_after_a_day(alice: Actor) -> None:
+def test_keys_of_repeated_requests_go_after_a_day(alice: Actor, context: JobContext) -> None:
     for key in ("old", "new"):
         claim = Claim(alice.user_id, "POST /tasks", key, b"")
         idempotency.once(claim, tasks.create_task, alice, {"title": "x"})
     with unit_of_work():
         execute("UPDATE idempotency_keys SET created_at = now() - interval '25 hours' WHERE key = 'old'")
 
-    assert retention.purge_tokens()["idempotency_keys"] == 1
+    assert retention.purge_tokens(context) == 1
     assert execute("SELECT key FROM idempotency_keys").fetchall() == [("new",)]
 
 
-def test_notifications_go_when_they_are_old_unless_their_mail_still_waits(alice: Actor, bob: Actor) -> None:
+def test_notifications_go_when_they_are_old_unless_their_mail_still_waits(
+    alice: Actor, bob: Actor, context: JobContext
+) -> None:
     for title in ("old and sent", "old and waiting", "new"):
         create_task(alice, title=title, assignee_id=bob.user_id)
     with unit_of_work():
         execute("UPDATE notifications SET mail_status = 'sent' WHERE details->>'title' <> 'old and waiting'")
         execute("UPDATE notifications SET created_at = now() - interval '91 days' WHERE details->>'title' <> 'new'")
 
-    assert retention.purge_notifications(90) == 1
+    assert retention.purge_notifications(context) == 1
     titles = execute("SELECT details->>'title' FROM notifications ORDER BY id").fetchall()
     assert titles == [("old and waiting",), ("new",)]

@@ -11,7 +11,7 @@ from core.config import Settings
 from core.db import unit_of_work
 from core.policy import Actor
 from core.services import tasks
-from core.services.weather import WeatherService, overdue_cities
+from core.services.weather import WAITING, WeatherService
 from core.weather import provider_for
 from tests.builders import create_task, read_task
 from tests.doubles.weather import Handler, WeatherServer
@@ -160,7 +160,7 @@ def test_an_attempt_counts_even_if_its_process_does_not_survive_it(
         WeatherService(patient, Deadly(), redis).enrich("berlin")
 
     assert execute("SELECT weather_attempts FROM tasks WHERE id = %s", (task_id,)).fetchone() == (1,)
-    assert overdue_cities(10) == []
+    assert WAITING.overdue(10) == []
 
 
 def test_a_city_whose_every_start_takes_its_process_along_is_given_up(
@@ -260,18 +260,18 @@ def test_without_redis_the_weather_still_comes(alice: Actor, patient: Settings) 
 def test_cities_whose_job_was_lost_are_found_again(alice: Actor) -> None:
     for city in ("London", "London", "Oslo"):
         create_task(alice, city=city)
-    fresh = overdue_cities(10)
+    fresh = WAITING.overdue(10)
     make_due()
 
     assert fresh == []
-    assert sorted(overdue_cities(10)) == ["london", "oslo"]
-    assert len(overdue_cities(1)) == 1
+    assert sorted(WAITING.overdue(10)) == ["london", "oslo"]
+    assert len(WAITING.overdue(1)) == 1
 
 
 def test_more_tasks_than_a_batch_holds_are_all_served(
     alice: Actor, service: WeatherService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("core.services.weather._BATCH", 4)
+    monkeypatch.setattr("core.retries._BATCH", 4)
     ids = [create_task(alice, city="London") for _ in range(10)]
 
     service.enrich("london")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from core import policy
+from core import jobs, policy
 from core.config import Settings
 from core.local.supervisor import read_procfile
 from core.policy import Actor, GroupAccess, Role, TaskAccess
@@ -72,6 +72,11 @@ class TestCompose:
             "redis": {"condition": "service_healthy"},
             "migrate": {"condition": "service_completed_successfully"},
         }
+
+    def test_its_workers_serve_every_queue(self) -> None:
+        arguments = shlex.split(SERVICES["worker"]["command"])
+
+        assert set(arguments[arguments.index("--queues") + 1].split(",")) == jobs.QUEUES
 
     def test_migrates_once_when_the_database_is_there(self) -> None:
         migration = SERVICES["migrate"]
@@ -184,6 +189,9 @@ class TestDocuments:
 
         assert {"request", "job"} <= written
         assert sorted(name for name in written if f"`{name}`" not in read("docs/operations.md")) == []
+
+    def test_every_job_is_described(self) -> None:
+        assert [job.name for job in jobs.ALL if f"`{job.name}`" not in read("docs/operations.md")] == []
 
     def test_the_table_of_permissions_is_the_policy(self) -> None:
         actors = {

@@ -132,3 +132,38 @@ def test_a_forged_refresh_token_is_refused(issuer: TokenIssuer) -> None:
     for token in forgeries:
         with pytest.raises(Unauthenticated):
             issuer.read_refresh_token(token)
+
+
+def test_an_unsubscribe_token_names_its_account_and_kind(issuer: TokenIssuer) -> None:
+    token = issuer.unsubscribe_token(7, "overdue")
+
+    assert issuer.read_unsubscribe_token(token, ("reminder", "overdue")) == (7, "overdue")
+
+
+def test_an_unsubscribe_token_for_a_kind_that_no_longer_exists_is_refused(issuer: TokenIssuer) -> None:
+    token = issuer.unsubscribe_token(7, "horoscope")
+
+    with pytest.raises(Unauthenticated) as failure:
+        issuer.read_unsubscribe_token(token, ("reminder", "overdue"))
+    assert failure.value.stable_code == "token_invalid"
+
+
+def test_a_forged_unsubscribe_token_is_refused(issuer: TokenIssuer) -> None:
+    _, _, signature = issuer.unsubscribe_token(7, "overdue").split(".")
+    forgeries = [
+        f"8.overdue.{signature}",
+        f"7.reminder.{signature}",
+        f"7.overdue.{signature[:-1]}",
+        f"७.overdue.{signature}",
+        f"{'7' * 30}.overdue.{signature}",
+        "7.overdue.ü",
+        "7.overdue",
+        "overdue",
+        "",
+        issuer.refresh_token(7, 3),
+        TokenIssuer(KEY[::-1], MINUTES_30).unsubscribe_token(7, "overdue"),
+    ]
+
+    for token in forgeries:
+        with pytest.raises(Unauthenticated):
+            issuer.read_unsubscribe_token(token, ("reminder", "overdue"))

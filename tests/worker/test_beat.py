@@ -1,22 +1,28 @@
-"""Of several beats one leads, and another takes over when it is gone."""
+"""Of several beats one leads, another takes over when it is gone, and a job is sent only if there is work for it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg2
 import pytest
+from celery.signals import beat_init
 from kombu import Connection
 from redis import Redis
 from structlog.testing import capture_logs
 
 from core import jobs
+from core.config import Settings
+from core.db import unit_of_work
+from core.policy import Actor
+from core.services import reminders, tasks
 from tests.sql import execute
 from tests.worker.broker import NO_PATIENCE, job_names
 
 
 @pytest.fixture
-def beats() -> Iterator[list[Any]]:
-    """Two beats, each with a connection of its own."""
+def idle_beats() -> Iterator[list[Any]]:
+    """Two beats, each with a connection of its own, while there is nothing to do."""
     from worker.app import app  # noqa: PLC0415 - not before the environment is set.
     from worker.beat import SingleBeatScheduler  # noqa: PLC0415 - not before the environment is set.
 
@@ -27,6 +33,13 @@ def beats() -> Iterator[list[Any]]:
     yield schedulers
     for scheduler in schedulers:
         scheduler.close()
+
+
+@pytest.fixture
+def beats(idle_beats: list[Any], monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Two beats, while there is something to do for every job."""
+    monkeypatch.setattr(jobs.Job, "has_something_to_do", lambda *_: True)
+    return idle_beats
 
 
 def make_all_due(scheduler: Any) -> None:
@@ -45,18 +58,9 @@ def sent(redis: Redis) -> list[str]:
     return sorted(name for queue in (jobs.QUEUE_EVENTS, jobs.QUEUE_MAINTENANCE) for name in job_names(redis, queue))
 
 
-EVERY_JOB_ONCE = sorted(
-    [
-        jobs.EVENTS_PUBLISH,
-        jobs.WEATHER_SWEEP,
-        jobs.REMINDERS_FIRE,
-        jobs.MAIL_SWEEP,
-        jobs.ANALYTICS_FOLD,
-        jobs.TOKENS_PURGE,
-        jobs.EVENTS_PURGE,
-        jobs.NOTIFICATIONS_PURGE,
-        jobs.ATTACHMENTS_SWEEP,
-    ]
+EVERY_JOB_ONCE = sorted(job.name for job in jobs.ALL if job.every is not None)
+UNCONDITIONAL = sorted(
+    job.name for job in (jobs.TOKENS_PURGE, jobs.EVENTS_PURGE, jobs.NOTIFICATIONS_PURGE, jobs.ATTACHMENTS_SWEEP)
 )
 
 
@@ -116,3 +120,111 @@ def test_without_postgresql_a_beat_stands_by(beats: list[Any], redis: Redis, mon
 
     assert beats[0].tick() > 0
     assert sent(redis) == []
+
+
+def test_while_there_is_nothing_to_do_only_what_is_rare_is_sent(idle_beats: list[Any], redis: Redis) -> None:
+    beat, _ = idle_beats
+    tick_all_due(beat)
+    first_round = sent(redis)
+    redis.flushdb()
+    for _ in range(3):
+        make_all_due(beat)
+        tick_all_due(beat)
+
+    assert first_round == UNCONDITIONAL
+    assert sent(redis) == sorted(UNCONDITIONAL * 3)
+    assert all(job.every >= 600 for job in jobs.ALL if job.name in UNCONDITIONAL and job.every)
+
+
+def commit_a_task(alice: Actor, _bob: Actor) -> None:
+    tasks.create_task(alice, {"title": "x"})
+
+
+def put_weather_off(alice: Actor, _bob: Actor) -> None:
+    tasks.create_task(alice, {"title": "x", "city": "London"})
+    execute("UPDATE tasks SET weather_next_attempt_at = now() - interval '1 minute'")
+
+
+def miss_a_deadline(alice: Actor, _bob: Actor) -> None:
+    tasks.create_task(alice, {"title": "x", "due_at": "2026-01-01T00:00:00+00:00"})
+
+
+def be_reminded(alice: Actor, _bob: Actor) -> None:
+    task_id = tasks.create_task(alice, {"title": "x"}).id
+    reminders.create_reminder(alice, task_id, datetime(2026, 1, 1, tzinfo=UTC), None)
+
+
+def put_a_mail_off(alice: Actor, bob: Actor) -> None:
+    tasks.create_task(alice, {"title": "x", "assignee_id": bob.user_id})
+    execute("UPDATE notifications SET mail_next_attempt_at = now() - interval '1 minute'")
+
+
+# Every task that is created leaves an event to be published and a delta to be folded.
+ALWAYS_LEFT = [jobs.EVENTS_PUBLISH.name, jobs.ANALYTICS_FOLD.name]
+
+
+@pytest.mark.parametrize(
+    ("happen", "due"),
+    [
+        (commit_a_task, []),
+        (put_weather_off, [jobs.WEATHER_SWEEP.name]),
+        (miss_a_deadline, [jobs.REMINDERS_FIRE.name]),
+        (be_reminded, [jobs.REMINDERS_FIRE.name]),
+        (put_a_mail_off, [jobs.MAIL_SWEEP.name]),
+    ],
+)
+def test_what_is_due_is_sent_in_the_next_round(
+    happen: Callable[[Actor, Actor], None],
+    due: list[str],
+    alice: Actor,
+    bob: Actor,
+    idle_beats: list[Any],
+    redis: Redis,
+) -> None:
+    beat, _ = idle_beats
+    tick_all_due(beat)
+    redis.flushdb()
+    with unit_of_work():
+        happen(alice, bob)
+    make_all_due(beat)
+
+    tick_all_due(beat)
+
+    assert sent(redis) == sorted([*UNCONDITIONAL, *ALWAYS_LEFT, *due])
+
+
+def test_a_condition_that_fails_is_reported_once_and_stops_no_job(
+    idle_beats: list[Any], redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_context: object) -> bool:
+        raise LookupError
+
+    monkeypatch.setattr(jobs.WEATHER_SWEEP, "_condition", fail)
+    beat, _ = idle_beats
+    with capture_logs() as lines:
+        for _ in range(2):
+            make_all_due(beat)
+            tick_all_due(beat)
+
+    unknown = [line for line in lines if line["event"] == "condition_unknown"]
+    assert sent(redis) == sorted([*UNCONDITIONAL, jobs.WEATHER_SWEEP.name] * 2)
+    assert [(line["job"], line["reason"], line["exc_info"]) for line in unknown] == [
+        (jobs.WEATHER_SWEEP.name, "LookupError", True)
+    ]
+
+
+def test_a_table_that_is_locked_holds_beat_up_for_a_moment_only(
+    idle_beats: list[Any], settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.beat._CONDITION_SECONDS", 0.1)
+    beat, _ = idle_beats
+    with psycopg2.connect(settings.database_url.get_secret_value()) as connection, connection.cursor() as cursor:
+        cursor.execute("LOCK TABLE analytics_deltas IN ACCESS EXCLUSIVE MODE")
+        beat_init.send(sender=None)
+        with capture_logs() as lines:
+            tick_all_due(beat)
+    connection.close()
+
+    (unknown,) = [line for line in lines if line["event"] == "condition_unknown"]
+    assert (unknown["job"], unknown["exc_info"]) == (jobs.ANALYTICS_FOLD.name, False)
+    assert sent(redis) == sorted([*UNCONDITIONAL, jobs.ANALYTICS_FOLD.name])

@@ -61,7 +61,7 @@ def weather_status(task_id: int) -> str:
 def ask_to_publish() -> None:
     from worker.app import app  # noqa: PLC0415 - not before the environment is set.
 
-    app.send_task(jobs.EVENTS_PUBLISH)
+    app.send_task(jobs.EVENTS_PUBLISH.name)
 
 
 def kill_child_of(worker: psutil.Process) -> None:
@@ -88,7 +88,7 @@ def test_a_job_whose_process_is_killed_is_done_by_the_next(
 
     wait_until(lambda: kinds_in_stream() == [b"task.created", b"task.enriched"], 30)
     lines = [orjson.loads(line) for line in log_file.read_text().splitlines()]
-    assert {line["job"] for line in lines if line.get("request_id") == "the-request"} == {jobs.WEATHER_ENRICH}
+    assert {line["job"] for line in lines if line.get("request_id") == "the-request"} == {jobs.WEATHER_ENRICH.name}
 
 
 def test_a_job_that_kills_every_process_ends(alice: Actor, running: psutil.Process, weather: WeatherServer) -> None:

@@ -1,0 +1,12 @@
+"""Where the links in mails lead. Whoever serves these addresses knows them; `core` is given them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class MailLinks:
+    """The absolute URL of a task by its id, and of the page that ends one kind of mail by its token."""
+
+    to_task: Callable[[int], str]
+    to_unsubscribe: Callable[[str], str]

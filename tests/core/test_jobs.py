@@ -1,0 +1,92 @@
+"""Jobs as they are declared: one piece of work each, and arguments whose types are checked."""
+
+from pathlib import Path
+
+import pytest
+from mypy import api as mypy
+
+from core import jobs
+from core.events import Event
+from core.jobs import Job, JobContext, JobDeclarationError, JobRequest
+
+PROJECT = Path(__file__).resolve().parents[2]
+CHECKED = """
+from core import jobs
+from core.jobs import JobContext
+
+def send(context: JobContext) -> None:
+    context.send(jobs.MAIL_SEND, 7)
+    context.send(jobs.MAIL_SWEEP)
+    context.send(jobs.MAIL_SEND)
+    context.send(jobs.MAIL_SEND, "7")
+    jobs.WEATHER_ENRICH.request(7)
+    jobs.MAIL_SWEEP.request(7)
+
+@jobs.MAIL_SEND.work
+def work(context: JobContext, notification_id: str) -> None: ...
+
+@jobs.MAIL_SWEEP.work
+def sweep(context: JobContext) -> int: return 0
+"""
+WRONG = {
+    "    context.send(jobs.MAIL_SEND)",
+    '    context.send(jobs.MAIL_SEND, "7")',
+    "    jobs.WEATHER_ENRICH.request(7)",
+    "    jobs.MAIL_SWEEP.request(7)",
+    "@jobs.MAIL_SEND.work",
+}
+
+
+def test_names_are_unique() -> None:
+    assert len({job.name for job in jobs.ALL}) == len(jobs.ALL)
+
+
+def test_every_declaration_has_work() -> None:
+    assert [job for job in jobs.ALL if not callable(job.required_work())] == []
+
+
+def test_a_job_without_work_is_a_mistake_that_is_named() -> None:
+    with pytest.raises(JobDeclarationError, match=r"tasks\.archive"):
+        Job[()]("tasks.archive").required_work()
+
+
+def test_a_job_with_two_kinds_of_work_is_a_mistake() -> None:
+    job = Job[()]("tasks.archive")
+
+    def archive(_context: JobContext) -> None: ...
+
+    job.work(archive)
+
+    with pytest.raises(JobDeclarationError, match="archive"):
+        job.work(archive)
+
+
+def test_what_follows_from_an_event_is_said_by_whoever_cares(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.jobs._causes", {})
+    event = Event(1, "task.created", 7, None, (), "", None, "{}")
+
+    @jobs.caused_by("task.created", "task.updated")
+    def enrich(_event: Event) -> list[JobRequest]:
+        return [jobs.WEATHER_ENRICH.request("london")]
+
+    @jobs.caused_by("task.created")
+    def mail(event: Event) -> list[JobRequest]:
+        return [jobs.MAIL_SEND.request(event.task_id or 0)]
+
+    assert list(jobs.following_from(event)) == [
+        JobRequest("weather.enrich", ("london",)),
+        JobRequest("mail.send", (7,)),
+    ]
+
+
+def test_the_type_checker_finds_what_is_sent_with_other_arguments_than_the_work_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snippet = tmp_path / "snippet.py"
+    snippet.write_text(CHECKED)
+    monkeypatch.chdir(PROJECT)
+
+    found, _, _ = mypy.run(["--config-file", "pyproject.toml", "--no-error-summary", str(snippet)])
+
+    lines = CHECKED.splitlines()
+    assert {lines[int(line.split(":")[1]) - 1] for line in found.splitlines() if ": error: " in line} == WRONG, found

@@ -1,0 +1,154 @@
+"""A kind of work that needs nothing but its own columns is claimed, retried, given up and found again."""
+
+from collections.abc import Iterator
+
+import pytest
+from redis import Redis
+
+from core.config import Settings
+from core.jobs import Job, JobRequest
+from core.retries import Patience, WaitingWork, send_overdue
+from tests.job_context import job_context
+from tests.sql import execute
+
+PATIENCE = Patience(attempts=2, first_wait=60, longest_wait=90)
+
+
+@pytest.fixture(autouse=True)
+def _parcels(database: None) -> Iterator[None]:
+    """Three parcels that wait, two of them for the same town."""
+    execute("""
+        CREATE TABLE parcels (
+            id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+            town text NOT NULL,
+            receipt text,
+            ride_status text DEFAULT 'pending',
+            ride_attempts integer NOT NULL DEFAULT 0,
+            ride_next_attempt_at timestamptz NOT NULL DEFAULT now() - interval '1 minute');
+        INSERT INTO parcels (town) VALUES ('Graz'), ('Graz'), ('Linz');
+    """)
+    yield
+    execute("DROP TABLE parcels")
+
+
+@pytest.fixture
+def recorded() -> list[tuple[int, str | None]]:
+    return []
+
+
+@pytest.fixture
+def rides(recorded: list[tuple[int, str | None]]) -> WaitingWork[str]:
+    return WaitingWork(
+        table="parcels",
+        prefix="ride",
+        key="town",
+        given_up="lost",
+        also_set="receipt = %(result)s",
+        record=lambda row_id, status: recorded.append((row_id, status)),
+    )
+
+
+def make_due() -> None:
+    execute("UPDATE parcels SET ride_next_attempt_at = now() - interval '1 minute'")
+
+
+def statuses() -> list[tuple[str, int]]:
+    return list(execute("SELECT ride_status, ride_attempts FROM parcels ORDER BY id").fetchall())
+
+
+def test_a_claim_takes_all_rows_of_its_key_once(rides: WaitingWork[str]) -> None:
+    assert [rides.claim("Graz", PATIENCE), rides.claim("Graz", PATIENCE)] == [True, False]
+    assert statuses() == [("pending", 1), ("pending", 1), ("pending", 0)]
+    assert (rides.is_due("Graz"), rides.is_due("Linz")) == (False, True)
+
+
+def test_the_waits_double_up_to_the_longest_and_are_spread(rides: WaitingWork[str]) -> None:
+    waits = []
+    for _ in range(3):
+        rides.claim("Linz", PATIENCE)
+        (wait,) = execute(
+            "SELECT extract(epoch FROM ride_next_attempt_at - now())::float FROM parcels WHERE town = 'Linz'"
+        ).fetchone()
+        waits.append(wait)
+        make_due()
+
+    bounds = [(25, 60), (40, 90), (40, 90)]
+    assert [low < wait <= high for wait, (low, high) in zip(waits, bounds, strict=True)] == [True] * 3
+
+
+def test_what_is_settled_has_its_result_and_is_recorded(
+    rides: WaitingWork[str], recorded: list[tuple[int, str | None]]
+) -> None:
+    assert rides.settle("Graz", "there", "signed") == 2
+
+    rows = execute("SELECT id, ride_status, receipt FROM parcels ORDER BY id").fetchall()
+    assert [(status, receipt) for _, status, receipt in rows] == [("there", "signed")] * 2 + [("pending", None)]
+    assert recorded == [(rows[0][0], "there"), (rows[1][0], "there")]
+    assert rides.settle("Graz", "there") == 0
+
+
+def test_where_an_end_cannot_be_recorded_the_work_still_waits(rides: WaitingWork[str]) -> None:
+    def fail(_row_id: int, _status: str | None) -> None:
+        raise LookupError
+
+    broken = WaitingWork[str](table="parcels", prefix="ride", key="town", given_up="lost", record=fail)
+
+    pytest.raises(LookupError, broken.settle, "Graz", "there")
+    assert [status for status, _ in statuses()] == ["pending"] * 3
+
+
+def test_work_is_given_up_after_its_last_attempt_and_not_before(rides: WaitingWork[str]) -> None:
+    given_up = []
+    for _ in range(PATIENCE.attempts):
+        rides.claim("Linz", PATIENCE)
+        given_up.append(rides.give_up("Linz", PATIENCE))
+        make_due()
+
+    assert given_up == [0, 1]
+    assert statuses()[2] == ("lost", 2)
+
+
+def test_while_its_last_attempt_may_still_run_work_is_not_taken_for_lost(rides: WaitingWork[str]) -> None:
+    for _ in range(PATIENCE.attempts):
+        make_due()
+        rides.claim("Linz", PATIENCE)
+
+    running = rides.give_up_lost("Linz", PATIENCE)
+    make_due()
+
+    assert (running, rides.give_up_lost("Linz", PATIENCE)) == (0, 1)
+
+
+def test_what_was_given_up_can_be_revived(rides: WaitingWork[str]) -> None:
+    rides.settle("Graz", rides.given_up)
+
+    assert rides.revive() == 2
+    assert statuses() == [("pending", 0)] * 3
+
+
+def test_overdue_keys_are_found_once_each_the_oldest_first(rides: WaitingWork[str]) -> None:
+    execute("UPDATE parcels SET ride_next_attempt_at = now() - interval '1 hour' WHERE town = 'Linz'")
+
+    assert rides.overdue(10) == ["Linz", "Graz"]
+    assert rides.overdue(1) == ["Linz"]
+    assert rides.has_overdue()
+
+    execute("UPDATE parcels SET ride_next_attempt_at = now()")
+    assert (rides.overdue(10), rides.has_overdue()) == ([], False)
+
+
+@pytest.mark.parametrize(("queued", "sent"), [(0, ["Graz", "Linz"]), (499, ["Graz"]), (500, []), (9000, [])])
+def test_jobs_are_sent_for_what_is_overdue_as_far_as_the_queue_has_room(
+    queued: int,
+    sent: list[str],
+    rides: WaitingWork[str],
+    settings: Settings,
+    redis: Redis,
+) -> None:
+    requests: list[JobRequest] = []
+    context = job_context(settings, redis, requests.append, queue_length=lambda _queue: queued)
+    ride = Job[str]("parcels.ride", queue="rides")
+    execute("UPDATE parcels SET ride_next_attempt_at = now() - interval '1 hour' WHERE town = 'Graz'")
+
+    assert send_overdue(context, ride, rides) == len(sent)
+    assert requests == [JobRequest("parcels.ride", (town,)) for town in sent]
