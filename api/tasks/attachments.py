@@ -4,7 +4,6 @@ from collections.abc import Generator
 from typing import Final, Self
 from urllib.parse import quote
 
-import orjson
 from falcon.asgi import Request, Response
 
 from api.http.fields import PageQuery
@@ -90,7 +89,7 @@ class AttachmentItem:
     async def on_get(self, req: Request, resp: Response, task_id: int, attachment_id: int) -> None:
         """Answer the attachment."""
         found = await self._bridge.run(attachments.read_attachment, req.context.actor, task_id, attachment_id)
-        resp.data = orjson.dumps(found)
+        resp.data = found.json.encode()
 
     @document(
         summary="Delete an attachment", scope=Scope.TASKS_WRITE, answer=(204, None), errors=(404,), tag="attachments"

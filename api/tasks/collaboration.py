@@ -56,7 +56,7 @@ class Delegations:
     )
     async def on_get(self, req: Request, resp: Response, task_id: int) -> None:
         """Answer the trail."""
-        resp.data = (await self._bridge.run(delegation.list_delegations, req.context.actor, task_id)).encode()
+        resp.data = (await self._bridge.run(delegation.list_delegations, req.context.actor, task_id)).items.encode()
 
 
 class CommentCollection:
@@ -158,7 +158,7 @@ class ReminderCollection:
     )
     async def on_get(self, req: Request, resp: Response, task_id: int) -> None:
         """Answer the reminders, the next one first."""
-        resp.data = (await self._bridge.run(reminders.list_reminders, req.context.actor, task_id)).encode()
+        resp.data = (await self._bridge.run(reminders.list_reminders, req.context.actor, task_id)).items.encode()
 
 
 class ReminderItem:

@@ -1,4 +1,4 @@
-"""Many changes of tasks in one request, each with an outcome of its own, or all of them or none."""
+"""Many changes of tasks in one request: each succeeds or fails by itself, or all of them together."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,12 +28,12 @@ class Operation:
 
 
 def change_tasks(actor: Actor, operations: Sequence[Operation], atomic: bool, describe: Describe) -> Representation:
-    """Carry out operations in their order and answer `{"results": [...]}`, one for each.
+    """Carry out operations in their order; returns `{"results": [...]}` with one result for each.
 
-    A failure undoes its own operation and is told by `describe`; where all are `atomic` it undoes them all.
+    A failure undoes its own operation, and `describe` makes its result. With `atomic` a failure undoes all operations.
 
     Raises:
-        Failure: the first one, with `at` the number of its operation, if all are `atomic`.
+        Failure: the first one, with the number of its operation in `at`, if `atomic` is set.
     """
     results: list[dict[str, Any]] = []
     with unit_of_work():
@@ -41,7 +41,7 @@ def change_tasks(actor: Actor, operations: Sequence[Operation], atomic: bool, de
         read(_LOCK_IN_ORDER, {"task_ids": [operation.task_id for operation in operations if operation.task_id]})
         for number, operation in enumerate(operations):
             try:
-                document = _carry_out(actor, operation)
+                changed = _carry_out(actor, operation)
             except Failure as failure:
                 if atomic:
                     failure.at = number
@@ -49,7 +49,7 @@ def change_tasks(actor: Actor, operations: Sequence[Operation], atomic: bool, de
                 results.append(describe(failure))
             else:
                 status = 201 if operation.kind == "create" else 200
-                results.append({"status": status, "task": orjson.Fragment(document.json)})
+                results.append({"status": status, "task": orjson.Fragment(changed.json)})
     return Representation(0, orjson.dumps({"results": results}).decode())
 
 

@@ -1,7 +1,7 @@
 """Lists of tasks: which, in which order, and which page, by number or by a cursor.
 
-A page by cursor begins right after the last row of the page before, wherever that row is by now (keyset pagination), so
-rows that come or go elsewhere neither shift the page nor cost time.
+A page by cursor begins right after the last row of the page before, wherever that row is by now (keyset pagination). So
+rows that are added or removed elsewhere do not shift the page, and skipping rows costs no time.
 """
 
 import base64
@@ -21,13 +21,13 @@ from core.models import Task
 from core.models.task import PRIORITIES, STATUSES, TASK_JSON
 from core.policy import Actor
 
-# Words are matched from their beginning, so that `gutter` finds `gutters` in any language; quotes, OR and - work as
-# search engines have them. The dictionary `simple` gives a query's words as 'word', and a quote cannot be within one.
+# Words are matched from their beginning, so that `gutter` finds `gutters` in any language; quotes, OR and - work as in
+# search engines. The dictionary `simple` writes the words of a query as 'word', and no word can contain a quote.
 _SEARCH: Final = "regexp_replace(websearch_to_tsquery('simple', %(q)s)::text, '''( |$|\\))', ''':*\\1', 'g')::tsquery"
 
 
 def _rank(column: str, values: tuple[str, ...]) -> str:
-    """The place of a column's value among all that it may have, from 1."""
+    """The position of a column's value among all possible values, from 1."""
     return f"array_position(ARRAY[{', '.join(repr(value) for value in values)}], {column}::text)"
 
 
@@ -166,10 +166,10 @@ class TaskPage:
 
 
 def list_tasks(actor: Actor, query: TaskQuery) -> TaskPage:
-    """Answer a page of the tasks that the caller may read, with the total, in one round trip.
+    """Read a page of the tasks that the caller may read, with the total, in one round trip.
 
     Raises:
-        Invalid: where the cursor is none of ours, or belongs to another order.
+        Invalid: if the cursor is not one of `TaskPage.next_cursor`, or belongs to another order.
     """
     items, total, last = read(*statement(actor, query)).fetch_exactly_one()
     return TaskPage(items, total, None if last is None else _cursor(query, last))

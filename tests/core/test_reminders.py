@@ -32,7 +32,7 @@ def remind(actor: Actor, task_id: int, at: datetime | None = None, before_due: i
 
 def only_reminder(actor: Actor, task_id: int) -> dict[str, Any]:
     reminder: dict[str, Any]
-    (reminder,) = orjson.loads(reminders.list_reminders(actor, task_id))
+    (reminder,) = orjson.loads(reminders.list_reminders(actor, task_id).items)
     return reminder
 
 

@@ -166,7 +166,7 @@ class TestMeetings:
             passed_on = meanwhile(delegation.delegate_task, ada, task_id, ada.user_id, None)
         passed_on.result()
 
-        (step,) = orjson.loads(delegation.list_delegations(alice, task_id))
+        (step,) = orjson.loads(delegation.list_delegations(alice, task_id).items)
         assert (step["from_id"], step["to_id"]) == (None, ada.user_id)
 
 
@@ -186,7 +186,7 @@ class TestAccountsThatGo:
 
     def test_what_they_did_stays_and_names_nobody(self, task: int, alice: Actor, bob: Actor, ada: Actor) -> None:
         before = read(alice, task)
-        trail = orjson.loads(delegation.list_delegations(alice, task))
+        trail = orjson.loads(delegation.list_delegations(alice, task).items)
 
         administration.delete_account(ada, bob.user_id)
 
@@ -199,7 +199,7 @@ class TestAccountsThatGo:
         page = comments.list_comments(alice, task, 0, 10)
         assert [(comment["user_id"], comment["body"]) for comment in orjson.loads(page.items)] == [(None, "Well.")]
         names = {bob.user_id: None}
-        assert orjson.loads(delegation.list_delegations(alice, task)) == [
+        assert orjson.loads(delegation.list_delegations(alice, task).items) == [
             step | {key: names.get(step[key], step[key]) for key in ("actor_id", "from_id", "to_id")} for step in trail
         ]
         members = orjson.loads(groups.read_group(alice, after["group_id"]).json)["members"]
@@ -222,7 +222,7 @@ class TestAccountsThatGo:
             execute("UPDATE reminders SET fires_at = now() WHERE task_id = %s", (task,))
 
         assert fire_reminders() == 1
-        (reminder,) = orjson.loads(reminders.list_reminders(alice, task))
+        (reminder,) = orjson.loads(reminders.list_reminders(alice, task).items)
         assert reminder["user_id"] is None
 
     def test_only_its_owner_and_admins_delete_a_comment_of_nobody(
