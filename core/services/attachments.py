@@ -72,9 +72,12 @@ class Content:
 
 
 def require_upload(actor: Actor, task_id: int) -> None:
-    """Raise NotFound or Forbidden unless the caller may attach files to a task."""
-    with connected():
-        require_access(actor, task_id, may_update_task)
+    """Require that the caller may attach files to a task.
+
+    Raises:
+        NotFound, Forbidden: as `require_access()` raises them.
+    """
+    require_access(actor, task_id, may_update_task)
 
 
 def announce(actor: Actor, size: int, quota: int) -> str:

@@ -143,7 +143,7 @@ def mark_all_read(actor: Actor) -> None:
 def mail_preferences(user_id: int) -> dict[str, bool]:
     """Read for each kind whether the account wants it by mail."""
     with connected():
-        return _preferences(User.get_or_none(User.id == user_id))
+        return _preferences(_unwanted(user_id).get_or_none())
 
 
 def change_mail_preferences(user_id: int, changes: dict[str, bool]) -> dict[str, bool]:
@@ -152,10 +152,14 @@ def change_mail_preferences(user_id: int, changes: dict[str, bool]) -> dict[str,
     A link at the end of a mail may do this for an account that has been deleted since; that changes nothing.
     """
     with unit_of_work():
-        wanted = _preferences(User.select().where(User.id == user_id).for_update().get_or_none()) | changes
+        wanted = _preferences(_unwanted(user_id).for_update().get_or_none()) | changes
         unwanted = [kind for kind in KINDS if not wanted[kind]]
         User.update(unwanted_mail=unwanted).where(User.id == user_id).execute()
     return wanted
+
+
+def _unwanted(user_id: int) -> Any:
+    return User.select(User.id, User.unwanted_mail).where(User.id == user_id)
 
 
 def _preferences(user: User | None) -> dict[str, bool]:

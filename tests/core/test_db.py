@@ -3,12 +3,10 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import pytest
 from peewee import IntegrityError, InterfaceError, InternalError, OperationalError
 from psycopg2.errors import ReadOnlySqlTransaction
-from psycopg2.extensions import cursor
 from structlog.testing import capture_logs
 
 from core import db, events
@@ -18,6 +16,7 @@ from core.models import Group, Task
 from core.policy import Actor
 from core.services import tasks
 from tests.sql import execute
+from tests.statements import statements_sent
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -45,23 +44,6 @@ REFUSED_BY_POSTGRESQL: dict[str, Callable[[], object]] = {
 }
 
 
-@pytest.fixture
-def sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """The statements that this thread sends, in their order."""
-    statements: list[str] = []
-
-    class Recorder(cursor):
-        def execute(self, query: Any, parameters: Any = None) -> Any:
-            statements.append(query)
-            return super().execute(query, parameters)
-
-    with db.connected():
-        connection = db.database.connection()
-    connection.cursor_factory = Recorder
-    yield statements
-    connection.cursor_factory = None
-
-
 def fail_after(*steps: Callable[[], object]) -> None:
     """Run a unit of work that does these things and then fails."""
     with unit_of_work():
@@ -86,12 +68,11 @@ class TestOutsideAUnitOfWork:
         assert names_of_groups() == []
 
     @pytest.mark.parametrize("name", REFUSED)
-    def test_what_writes_is_refused_on_a_thread_that_has_run_a_unit(self, name: str, sent: list[str]) -> None:
+    def test_what_writes_is_refused_on_a_thread_that_has_run_a_unit(self, name: str) -> None:
         with unit_of_work():
             read("SELECT 1")
-        sent.clear()
 
-        with pytest.raises(UnitOfWorkMissingError):
+        with statements_sent() as sent, pytest.raises(UnitOfWorkMissingError):
             REFUSED[name]()
 
         assert sent == []
@@ -171,15 +152,16 @@ class TestInsideAUnitOfWork:
 
         assert names_of_groups() == ["Roofers"]
 
-    def test_it_costs_two_round_trips_more_than_what_is_in_it(self, sent: list[str]) -> None:
-        with unit_of_work():
+    def test_it_costs_two_round_trips_more_than_what_is_in_it(self) -> None:
+        with statements_sent() as sent, unit_of_work():
             write(INSERT)
             write(INSERT)
 
         assert sent == ["BEGIN READ WRITE", INSERT, INSERT, "COMMIT"]
 
-    def test_reading_outside_costs_one_round_trip(self, sent: list[str]) -> None:
-        read("SELECT 1")
+    def test_reading_outside_costs_one_round_trip(self) -> None:
+        with statements_sent() as sent:
+            read("SELECT 1")
 
         assert sent == ["SELECT 1"]
 

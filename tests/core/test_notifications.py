@@ -1,5 +1,6 @@
 """Who is told of what, once, in their language, and never of what they did themselves."""
 
+import re
 from typing import Any
 
 import orjson
@@ -211,6 +212,15 @@ class TestReading:
 
         tasks.delete_task(alice, own)
         assert told(alice) == []
+
+
+def test_the_database_takes_every_kind_and_no_other() -> None:
+    """A kind that is new in the code needs a migration, which this names."""
+    (check,) = execute(
+        "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'notifications_kind_check'"
+    ).fetchone()
+
+    assert sorted(re.findall(r"'(\w+)'", check)) == sorted(KINDS)
 
 
 def test_preferences_are_kept_by_kind(alice: Actor) -> None:
