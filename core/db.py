@@ -26,7 +26,7 @@ _KEEPALIVE: dict[str, Any] = {"keepalives": 1, "keepalives_idle": 10, "keepalive
 
 
 class UnitOfWorkMissingError(RuntimeError):
-    """Something that needs a unit of work was called outside one. This is a mistake in the code, so nobody catches it.
+    """Something that needs a unit of work was called outside one. This is a mistake in the code, not to be caught.
 
     Nothing has been sent to the database.
     """
@@ -64,8 +64,8 @@ class _Database(PostgresqlDatabase):
         """Commit the transaction.
 
         Raises:
-            InternalError: where a statement had failed and the code went on: PostgreSQL then rolls back when it is told
-                to commit, and reports no error.
+            InternalError: if a statement had failed and its error was caught. PostgreSQL then rolls back instead of
+                committing, and reports no error.
         """
         cursor = self.execute_sql("COMMIT")  # type: ignore[no-untyped-call]  # peewee leaves it untyped.
         if cursor.statusmessage != "COMMIT":
@@ -237,7 +237,7 @@ def unit_of_work() -> Iterator[None]:
 
 @contextmanager
 def _part_of(unit: _UnitOfWork) -> Iterator[None]:
-    """A savepoint; where it is undone, the functions that the part has registered are forgotten."""
+    """A savepoint; if it is undone, the functions that the part has registered are not called."""
     before = dict(unit.callbacks)
     try:
         with database.atomic():

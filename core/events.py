@@ -112,7 +112,7 @@ class Bounds:
 
 
 def on_recorded(wake_up: Callable[[], object]) -> Callable[[], None]:
-    """Have `wake_up` called, in the thread that committed, whenever events have been committed.
+    """Call `wake_up` whenever events have been committed, in the thread that committed them.
 
     Returns the function that ends this.
     """

@@ -11,7 +11,7 @@ PRIORITIES: Final = ("low", "medium", "high", "urgent")
 
 
 class Task(BaseModel):
-    """A task. A worker brings its weather, and notes its attempts here."""
+    """A task. A worker fetches its weather, and counts its attempts here."""
 
     INTERNAL: ClassVar[frozenset[str]] = frozenset(
         {"city_key", "weather_attempts", "weather_next_attempt_at", "overdue_told"}
