@@ -104,7 +104,7 @@ def fire_reminders() -> int:
             return total
 
 
-def tell_overdue() -> int:
+def notify_overdue() -> int:
     """Notify of the tasks that have missed their deadlines since the last run; returns how many there were."""
     total = 0
     while True:

@@ -105,9 +105,9 @@ class TestWhoIsTold:
         make_due("reminders", "fires_at", task_id)
         make_due("tasks", "due_at", task_id)
         reminders.fire_reminders()
-        reminders.tell_overdue()
+        reminders.notify_overdue()
         reminders.fire_reminders()
-        reminders.tell_overdue()
+        reminders.notify_overdue()
 
         assert told(alice) == [("reminder", None), ("overdue", None)]
         assert told(bob) == [("assigned", alice.user_id), ("reminder", None), ("overdue", None)]
@@ -115,7 +115,7 @@ class TestWhoIsTold:
     def test_of_a_task_of_nobody_in_particular_the_whole_group(self, alice: Actor, bob: Actor, group: int) -> None:
         task_id = create(alice, group_id=group)
         make_due("tasks", "due_at", task_id)
-        reminders.tell_overdue()
+        reminders.notify_overdue()
 
         assert told(bob) == [("assigned", alice.user_id), ("overdue", None)]
         assert told(alice) == [("overdue", None)]
