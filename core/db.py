@@ -1,8 +1,8 @@
-"""The database: `unit_of_work()`, the only place that commits, `read()` and `write()`.
+"""The database: `unit_of_work()`, the only place that commits, and `read()` and `write()` for hand-written SQL.
 
-Outside a unit of work the database can be read and not changed. `write()`, queries of peewee that write, and
-`after_commit()` then raise `UnitOfWorkMissingError` before anything is sent. Whatever else is sent cannot write either:
-the sessions are read-only, and only a unit of work begins a transaction that may write.
+Outside a unit of work the database can be read and not changed. `write()`, peewee's queries that write, peewee's
+transactions and `after_commit()` then raise `UnitOfWorkMissingError` before anything is sent. PostgreSQL itself refuses
+any other statement that writes: sessions are read-only, and only a unit of work begins a transaction that may write.
 
 Each thread keeps one connection for good: that is cheaper than a pool, and `connected()` replaces it when the server
 has closed it in the meantime.
@@ -14,21 +14,42 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from peewee import InterfaceError, OperationalError, PostgresqlDatabase, Query, SelectQuery
+import structlog
+from peewee import InterfaceError, InternalError, OperationalError, PostgresqlDatabase, Query, SelectQuery
+
+log = structlog.get_logger()
 
 Row = tuple[Any, ...]
-
-_thread = threading.local()
 
 _CONNECT_SECONDS = 3
 _KEEPALIVE: dict[str, Any] = {"keepalives": 1, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 
 
 class UnitOfWorkMissingError(RuntimeError):
-    """Something that belongs into a unit of work was called outside one: a mistake in the code, not a failure."""
+    """Something that needs a unit of work was called outside one. This is a mistake in the code, not to be caught.
+
+    Nothing has been sent to the database.
+    """
 
     def __init__(self, what: str) -> None:
         super().__init__(f"{what} outside a unit of work. Call it inside `with core.db.unit_of_work():`.")
+
+
+class _UnitOfWork:
+    """A running unit of work: the functions to call once it has committed, each once and in this order."""
+
+    def __init__(self) -> None:
+        self.callbacks: dict[Callable[[], object], None] = {}
+
+
+class _Thread(threading.local):
+    """What the current thread is doing; in each thread it begins with these values."""
+
+    unit: _UnitOfWork | None = None
+    is_connected: bool = False
+
+
+_thread = _Thread()
 
 
 class _Database(PostgresqlDatabase):
@@ -36,7 +57,22 @@ class _Database(PostgresqlDatabase):
 
     def begin(self, isolation_level: object = None) -> None:  # noqa: ARG002 - peewee passes it; there is one level here.
         """Begin a transaction that may write, which the session's default forbids."""
+        _require_unit_of_work("A transaction was begun")
         self.execute_sql("BEGIN READ WRITE")  # type: ignore[no-untyped-call]  # peewee leaves it untyped.
+
+    def commit(self) -> None:
+        """Commit the transaction.
+
+        Raises:
+            InternalError: if a statement had failed and its error was caught. PostgreSQL then rolls back instead of
+                committing, and reports no error.
+        """
+        cursor = self.execute_sql("COMMIT")  # type: ignore[no-untyped-call]  # peewee leaves it untyped.
+        if cursor.statusmessage != "COMMIT":
+            raise InternalError(
+                "A statement of this unit of work failed and its error was caught, so nothing was committed. Put it "
+                "into a `with core.db.unit_of_work():` of its own inside this one, and catch the error around that."
+            )
 
     def execute(self, query: Query, **options: Any) -> Any:
         """Run a query of peewee."""
@@ -46,13 +82,6 @@ class _Database(PostgresqlDatabase):
 
 
 database = _Database(None)
-
-
-class _UnitOfWork:
-    """A running unit of work: what is to be called once it has committed, each once and in this order."""
-
-    def __init__(self) -> None:
-        self.callbacks: dict[Callable[[], object], None] = {}
 
 
 class Rows:
@@ -75,15 +104,15 @@ class Rows:
         return rows
 
     def fetch_one(self) -> Row | None:
-        """The first row, or None where there is none."""
+        """The first row, or None if there is none."""
         row: Row | None = self._cursor.fetchone()
         return row
 
     def fetch_exactly_one(self) -> Row:
-        """The row of a statement that always has one, such as an aggregate.
+        """The row of a statement that always returns one, such as an aggregate.
 
         Raises:
-            LookupError: where there is none, which is a mistake in the statement.
+            LookupError: if there is none, which is a mistake in the statement.
         """
         row = self.fetch_one()
         if row is None:
@@ -122,9 +151,9 @@ def _connection() -> Any:
 
 
 def _closed_by_server(connection: Any) -> bool:
-    """Tell whether an idle connection is dead, without a round trip.
+    """Whether an idle connection is dead, found out without a round trip.
 
-    A server that ends an idle connection says so, or at least hangs up: either makes the socket readable, and a
+    A server that ends an idle connection sends a message or closes the socket. Both make the socket readable, and a
     healthy idle connection has nothing to read.
     """
     if connection.closed:
@@ -136,59 +165,61 @@ def _closed_by_server(connection: Any) -> bool:
 
 @contextmanager
 def connected() -> Iterator[None]:
-    """Give the thread its connection, made anew where the server has closed it.
+    """Give the thread its connection, and replace it first if the server has closed it.
 
-    A connection that fails inside the block is closed, so that the next use makes a new one; psycopg2 would otherwise
-    keep a dead one for ever.
+    All that runs inside the block uses the same connection, so a lock or a transaction of that connection lasts as long
+    as the block. If the connection fails inside, it is closed when the block ends, and the next use makes a new one.
     """
-    nested = database.in_transaction()
-    if not nested and not database.is_closed() and _closed_by_server(_connection()):
+    if _thread.is_connected:
+        yield
+        return
+    if not database.is_closed() and _closed_by_server(_connection()):
         database.close()
     database.connect(reuse_if_open=True)
+    _thread.is_connected = True
     try:
         yield
     except (OperationalError, InterfaceError):
-        if not nested:
-            database.close()
+        database.close()
         raise
+    finally:
+        _thread.is_connected = False
 
 
 def is_in_unit_of_work() -> bool:
     """Whether this thread is inside a unit of work."""
-    return _running() is not None
-
-
-def _running() -> _UnitOfWork | None:
-    unit: _UnitOfWork | None = getattr(_thread, "unit", None)
-    return unit
+    return _thread.unit is not None
 
 
 def _require_unit_of_work(what: str) -> _UnitOfWork:
-    unit = _running()
-    if unit is None:
+    if _thread.unit is None:
         raise UnitOfWorkMissingError(what)
-    return unit
+    return _thread.unit
 
 
 def after_commit(callback: Callable[[], object]) -> None:
-    """Have a function called once the running unit of work has committed; asked for several times, it is called once.
+    """Have a function called once the running unit of work has committed. Registered several times, it is called once.
+
+    By then the change is made, so an error of the function is logged and does not reach the caller of the use case.
 
     Raises:
-        UnitOfWorkMissingError: where none is running.
+        UnitOfWorkMissingError: if no unit of work is running.
     """
     _require_unit_of_work("after_commit() was called").callbacks[callback] = None
 
 
 @contextmanager
 def unit_of_work() -> Iterator[None]:
-    """Run one use case in one transaction: all of it is committed at the end, or nothing where an exception leaves.
+    """Run one use case in one transaction: all of it is committed at the end, or nothing if an exception leaves.
 
-    Inside another one it is a part of that: undone by itself where an exception leaves it, and otherwise committed, or
-    undone, with the whole.
+    Inside another unit of work it is a part of that one: an exception that leaves the part undoes only the part, and
+    what the part has done is committed or undone together with the whole.
+
+    Raises:
+        InternalError: if a statement had failed and its error was caught inside. Nothing is committed then.
     """
-    outer = _running()
-    if outer is not None:
-        with _part_of(outer):
+    if _thread.unit is not None:
+        with _part_of(_thread.unit):
             yield
         return
     unit = _thread.unit = _UnitOfWork()
@@ -198,11 +229,15 @@ def unit_of_work() -> Iterator[None]:
     finally:
         _thread.unit = None
     for callback in unit.callbacks:
-        callback()
+        try:
+            callback()
+        except Exception:
+            log.exception("after_commit_failed")
 
 
 @contextmanager
 def _part_of(unit: _UnitOfWork) -> Iterator[None]:
+    """A savepoint; if it is undone, the functions that the part has registered are not called."""
     before = dict(unit.callbacks)
     try:
         with database.atomic():
@@ -216,21 +251,22 @@ def _part_of(unit: _UnitOfWork) -> Iterator[None]:
 def exclusive(name: str) -> Iterator[bool]:
     """Try to become the only holder of `name` among all processes; yields whether it worked, and never waits.
 
-    The lock belongs to the connection (a PostgreSQL advisory lock), so it ends with a process that is killed.
+    The lock belongs to the connection (a PostgreSQL advisory lock), so it ends with a process that is killed. While the
+    block runs the connection is not replaced: if it is lost, and the lock with it, the next statement fails.
     """
     with connected():
         held = read("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (name,)).fetch_value()
         try:
             yield held
         finally:
-            if held and not database.is_closed():
+            if held and not _connection().closed:
                 read("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", (name,))
 
 
 def read(sql: str, parameters: Any = None) -> Rows:
-    """Run a hand-written query in one round trip, past peewee's query builder.
+    """Run a hand-written query in one round trip, without peewee's query builder.
 
-    Inside a unit of work it may also lock rows. Outside one PostgreSQL refuses whatever writes or locks.
+    Inside a unit of work it may also lock rows. Outside one PostgreSQL refuses to write or to lock rows.
     """
     with connected():
         return Rows(database.execute_sql(sql, parameters))  # type: ignore[no-untyped-call]  # peewee leaves it untyped.
@@ -240,7 +276,7 @@ def write(sql: str, parameters: Any = None) -> Rows:
     """Run a hand-written statement that writes, in one round trip, as a part of the running unit of work.
 
     Raises:
-        UnitOfWorkMissingError: where none is running; nothing is sent then.
+        UnitOfWorkMissingError: if no unit of work is running; nothing is sent then.
     """
     _require_unit_of_work("write() was called")
     return read(sql, parameters)

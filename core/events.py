@@ -1,8 +1,7 @@
-"""The event log: the only way by which a change leaves the database.
+"""The event log: the only way by which other processes and listeners learn of a change.
 
-A change records its event in its own transaction. The worker later gives the event its number (`seq`) and publishes it
-to a Redis stream (see `core.services.publication`); until then a row without a number is all that is needed for nothing
-to be lost.
+A change records its event in its own transaction. Later a worker gives the event its number (`seq`) and publishes it to
+a Redis stream (see `core.services.publication`). Until then the row without a number keeps the event from being lost.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -34,9 +33,9 @@ TASK_DETACHED: Final = "task.detached"
 NOTIFICATION_CREATED: Final = "notification.created"
 SESSIONS_REVOKED: Final = "sessions.revoked"
 
-# Events of these kinds are for the servers, not for listeners.
+# Events of these types are for the servers, not for listeners.
 INTERNAL_TYPES: Final = frozenset({SESSIONS_REVOKED})
-# Events of these kinds are for their audience alone, and not for admins who hear everything else.
+# Events of these types go to their audience only. All other events go to admins too.
 PRIVATE_TYPES: Final = frozenset({NOTIFICATION_CREATED})
 
 STREAM_KEY: Final = "allweather:events"
@@ -44,7 +43,7 @@ STREAM_KEY: Final = "allweather:events"
 _AUDIENCE = """ARRAY(SELECT t.user_id UNION SELECT t.assignee_id WHERE t.assignee_id IS NOT NULL
     UNION SELECT user_id FROM group_members WHERE group_id = t.group_id ORDER BY 1)"""
 
-# `more` is a JSON object whose members are put behind the task's.
+# `more` is a JSON object; its members follow those of the task.
 _RECORD_TASK = f"""
 WITH task AS (SELECT t.id, t.version, {TASK_JSON}::text AS document, {_AUDIENCE} AS audience
               FROM tasks t WHERE t.id = %(task_id)s),
@@ -79,7 +78,7 @@ _wake_ups: list[Callable[[], object]] = []
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A published event. `data` is JSON text: nobody on the way to the listener needs to look into it."""
+    """A published event. `data` stays JSON text, since nothing on the way to the listener needs its content."""
 
     seq: int
     type: str
@@ -106,16 +105,16 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What the log holds: the number given last, and the oldest one that is still kept."""
+    """What the log holds: the last number that was given, and the oldest one that is still kept."""
 
     last: int
     oldest: int
 
 
 def on_recorded(wake_up: Callable[[], object]) -> Callable[[], None]:
-    """Have `wake_up` called, in the thread that committed, whenever events have been committed.
+    """Call `wake_up` whenever events have been committed, in the thread that committed them.
 
-    Answers the function that ends this.
+    Returns the function that ends this.
     """
     _wake_ups.append(wake_up)
     return lambda: _wake_ups.remove(wake_up)
@@ -134,18 +133,18 @@ def record_task(
     changes: Mapping[str, Change] | None = None,
     more: Mapping[str, Any] | None = None,
 ) -> Representation:
-    """Record what happened to a task, in the running unit of work; answers the task as recorded.
+    """Record what happened to a task, in the running unit of work; returns the task as recorded.
 
-    The event shows the task as it is at this point, and is for those who may read it at this point. The task's history
-    tells `changes` by the names of the fields; `more` is what listeners get beside the task's own fields.
+    The event holds the task as it is now, and goes to those who may read it now. The task's history gets `changes` by
+    the names of the fields; `more` is what listeners get besides the task's own fields.
     """
-    told = {name: {"from": before, "to": after} for name, (before, after) in (changes or {}).items()}
+    recorded = {name: {"from": before, "to": after} for name, (before, after) in (changes or {}).items()}
     parameters = {
         "type": kind,
         "task_id": task_id,
         "actor_id": actor_id,
         "request_id": _request_id(),
-        "changes": orjson.dumps(told).decode(),
+        "changes": orjson.dumps(recorded).decode(),
         "more": None if more is None else orjson.dumps(more).decode(),
     }
     document, version = write(_RECORD_TASK, parameters).fetch_exactly_one()
@@ -175,7 +174,7 @@ def read_since(since: int, limit: int) -> list[Event]:
 
 
 def bounds() -> Bounds:
-    """Tell which numbers the log holds."""
+    """Read which numbers the log holds."""
     return Bounds(*read(_BOUNDS).fetch_exactly_one())
 
 

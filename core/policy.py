@@ -1,6 +1,6 @@
-"""Who may do what: pure functions over plain values, no database.
+"""Permissions: pure functions over plain values, without the database. docs/permissions.md shows them as tables.
 
-`Task.visible_to()` says the same as `may_read_task()` in SQL, for lists; a test holds the two against each other.
+`Task.visible_to()` is `may_read_task()` in SQL, for lists; a test compares the two.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class Scope(StrEnum):
 
 
 class Role(StrEnum):
-    """What an account may be."""
+    """The role of an account."""
 
     USER = "user"
     MANAGER = "manager"
@@ -27,9 +27,9 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who is calling: an account, the session behind its token, and what that token is limited to.
+    """The caller: an account, the session that its token belongs to, and the scopes that the token is limited to.
 
-    `scopes` is None for somebody who has logged in, who may do all that the account may. `locale` is the profile's.
+    `scopes` is None after a login: then the caller may do all that the account may. `locale` is the profile's.
     """
 
     user_id: int
@@ -40,18 +40,18 @@ class Actor:
 
     @property
     def is_admin(self) -> bool:
-        """Whether everything is open: to an admin's login, and to a token that an admin gave this scope."""
+        """Whether the caller may do everything: an admin who has logged in, or whose token has the scope `admin`."""
         return self.role is Role.ADMIN and (self.scopes is None or Scope.ADMIN in self.scopes)
 
 
 def missing_scope(actor: Actor, scope: Scope) -> bool:
-    """Whether the caller's token is limited to other things."""
+    """Whether the caller's token is limited to other scopes than this."""
     return actor.scopes is not None and scope not in actor.scopes
 
 
 @dataclass(frozen=True, slots=True)
 class TaskAccess:
-    """On what permission over a task depends, for one caller: its people, and the caller's place in its group."""
+    """What the permissions of a task depend on: its people, and the caller's part in its group."""
 
     owner_id: int
     assignee_id: int | None
@@ -60,83 +60,86 @@ class TaskAccess:
 
 
 def may_read_task(actor: Actor, task: TaskAccess) -> bool:
-    """Owner, assignee, the task's group and admins read a task."""
+    """The owner, the assignee, the members of the task's group and admins may read a task."""
     return actor.is_admin or task.in_group or actor.user_id in {task.owner_id, task.assignee_id}
 
 
 def may_update_task(actor: Actor, task: TaskAccess) -> bool:
-    """Who reads a task may also work on it."""
+    """Everybody who may read a task may also change it."""
     return may_read_task(actor, task)
 
 
 def may_assign_task(actor: Actor, task: TaskAccess) -> bool:
-    """The owner, the managers of its group and admins say who works on a task."""
+    """The owner, the managers of the task's group and admins may change its assignee and its group."""
     return actor.is_admin or task.manages_group or actor.user_id == task.owner_id
 
 
 def may_delegate_task(actor: Actor, task: TaskAccess) -> bool:
-    """An assignee passes a task on, and so does who may assign it."""
+    """The assignee may delegate a task, and so may those who may assign it."""
     return actor.user_id == task.assignee_id or may_assign_task(actor, task)
 
 
 def may_delete_task(actor: Actor, task: TaskAccess) -> bool:
-    """Only the owner and admins delete a task."""
+    """Only the owner and admins may delete a task."""
     return actor.is_admin or actor.user_id == task.owner_id
 
 
 def may_change_comment(actor: Actor, author_id: int | None) -> bool:
-    """Only its author changes a comment."""
+    """Only its author may change a comment."""
     return actor.user_id == author_id
 
 
 def may_delete_comment(actor: Actor, task: TaskAccess, author_id: int | None) -> bool:
-    """The author, the task's owner and admins delete a comment."""
+    """The author, the task's owner and admins may delete a comment."""
     return may_change_comment(actor, author_id) or may_delete_task(actor, task)
 
 
 def may_create_group(actor: Actor) -> bool:
-    """Managers and admins make groups."""
+    """Managers and admins may create groups."""
     return actor.is_admin or actor.role is Role.MANAGER
 
 
 @dataclass(frozen=True, slots=True)
 class GroupAccess:
-    """The caller's place in a group."""
+    """Whether the caller belongs to a group, and whether they manage it."""
 
     is_member: bool
     is_manager: bool
 
 
 def may_read_group(actor: Actor, group: GroupAccess) -> bool:
-    """The members of a group and admins see it."""
+    """The members of a group and admins may see it."""
     return actor.is_admin or group.is_member
 
 
 def may_manage_group(actor: Actor, group: GroupAccess) -> bool:
-    """The managers of a group and admins rename and delete it, and say who belongs to it."""
+    """The managers of a group and admins may rename it, delete it and change its members."""
     return actor.is_admin or group.is_manager
 
 
 def may_see_account(actor: Actor, user_id: int, *, shares_task: bool) -> bool:
-    """Who one is oneself, and with whom one shares a task as owner and assignee; admins see everybody."""
+    """Users may see themselves and whom they share a task with, as owner and assignee; admins may see everybody."""
     return actor.is_admin or actor.user_id == user_id or shares_task
 
 
 def may_see_email(actor: Actor, user_id: int) -> bool:
-    """One's own, and admins everybody's: a task in common is easily made, by assigning one."""
+    """Users may see their own email, admins everybody's.
+
+    To share a task is not enough: anybody can achieve that by assigning one.
+    """
     return actor.is_admin or actor.user_id == user_id
 
 
 def may_delete_attachment(actor: Actor, task: TaskAccess, uploader_id: int) -> bool:
-    """Who uploaded a file, the task's owner and admins delete it."""
+    """The uploader, the task's owner and admins may delete an attachment."""
     return actor.is_admin or actor.user_id in {task.owner_id, uploader_id}
 
 
 def may_administer(actor: Actor) -> bool:
-    """Admins manage accounts and read the audit log."""
+    """Admins may manage accounts and read the audit log."""
     return actor.is_admin
 
 
 def sees_all_analytics(actor: Actor) -> bool:
-    """Admins see everyone's figures, others their own."""
+    """Admins see the figures of all users, others only their own."""
     return actor.is_admin

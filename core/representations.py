@@ -1,17 +1,20 @@
-"""What a use case returns: things and lists as clients see them, in JSON that PostgreSQL has most often built.
+"""What a use case returns: things and lists as clients see them, in JSON that PostgreSQL builds in most cases.
 
-Besides these a use case returns nothing, or plain data (a dict or a dataclass) where there is no JSON to begin with.
+A use case that returns none of these returns nothing, or plain data (a dict or a dataclass) if no JSON exists yet.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NewType
+
+from peewee import SQL
 
 from core.db import read
+from core.models.base import BaseModel
 
 
 @dataclass(frozen=True, slots=True)
 class Representation:
-    """A thing's JSON, with what the headers of a response are made of. Its id is 0 where it has none of its own."""
+    """A thing's JSON, and what the headers of a response are made of. The id is 0 if the thing has none of its own."""
 
     id: int
     json: str
@@ -27,7 +30,7 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A part of a list as a JSON array, and how many there are on all pages."""
+    """A part of a list as a JSON array, and how many items there are on all pages."""
 
     items: str
     total: int
@@ -40,7 +43,47 @@ class CursorPage(Page):
     next_cursor: str | None
 
 
-def fetch_page(sql: str, parameters: dict[str, Any]) -> Page:
-    """Run a query whose one row holds the items of a page and the total."""
-    items, total = read(sql, parameters).fetch_exactly_one()
+ListingStatement = NewType("ListingStatement", str)
+PageStatement = NewType("PageStatement", str)
+
+
+def listing_statement(model: type[BaseModel], *, where: str, order: str) -> ListingStatement:
+    """Build the statement of a whole list, once, when its module is imported.
+
+    `where` and `order` are SQL over the model's table.
+    """
+    table = model.table()
+    return ListingStatement(
+        f"SELECT coalesce(json_agg({model.json()} ORDER BY {order}), '[]')::text FROM {table} WHERE {where}"
+    )
+
+
+def page_statement(model: type[BaseModel], *, where: str, order: str, json: str | None = None) -> PageStatement:
+    """Build the statement of a paged list, once, when its module is imported: the items and the total, of one `where`.
+
+    `where`, `order` and `json` (an item's form, unless it is the model's own) are SQL over the model's table.
+    """
+    table = model.table()
+    return PageStatement(f"""
+        SELECT coalesce(json_agg({json or model.json()} ORDER BY {order}), '[]')::text,
+               (SELECT count(*) FROM {table} WHERE {where})
+        FROM (SELECT * FROM {table} WHERE {where} ORDER BY {order} OFFSET %(skip)s LIMIT %(limit)s) {table}
+    """)
+
+
+def fetch_listing(statement: ListingStatement, **parameters: Any) -> Listing:
+    """Read a whole list in one round trip."""
+    return Listing(read(statement, parameters).fetch_value())
+
+
+def fetch_page(statement: PageStatement, skip: int, limit: int, **parameters: Any) -> Page:
+    """Read up to `limit` items of a list, without its first `skip` ones, and the total, in one round trip."""
+    items, total = read(statement, parameters | {"skip": skip, "limit": limit}).fetch_exactly_one()
     return Page(items, total)
+
+
+def write_one(query: Any) -> Representation:
+    """Run a query of peewee that inserts or changes one row; returns that row as it is now, in the same round trip."""
+    model = query.model
+    ((row_id, json),) = query.returning(model.id, SQL(f"{model.json()}::text")).tuples().execute()
+    return Representation(row_id, json)

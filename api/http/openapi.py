@@ -23,9 +23,9 @@ _TEXT_SCHEMA: Final[Json] = {"type": "string"}
 _DESCRIPTION: Final = f"""\
 Tasks for teams, with weather, reminders, notifications, analytics and live events.
 
-Failures are problem documents (RFC 9457) with a stable `code`. Times are RFC 3339 with a zone. Paths without `{API_PREFIX}`
-are the same resources, except that `GET /tasks` answers a bare array. Every GET may also be a HEAD, and a trailing
-slash never matters. Live events come over the WebSocket `/ws`.
+Failures are problem documents (RFC 9457) with a stable `code`. Times are RFC 3339 with a zone. Paths without
+`{API_PREFIX}` are the same resources, except that `GET /tasks` answers a bare array. Every GET may also be a HEAD, and
+a trailing slash never matters. Live events come over the WebSocket `/ws`.
 """
 
 _IF_MATCH: Final[Json] = {

@@ -1,13 +1,11 @@
-"""Accounts, the sessions behind their tokens, and the single-use tickets of WebSocket listeners."""
+"""Accounts, their sessions, the single-use tickets of WebSocket listeners, and the count of failed logins."""
 
 from typing import Any, Self
 
 from peewee import SQL, BigIntegerField, BlobField, BooleanField, CharField, IdentityField, IntegerField, TextField, fn
 from playhouse.postgres_ext import ArrayField
 
-from core.models.base import BaseModel, DateTimeTZField
-
-_NOW = [SQL("DEFAULT now()")]
+from core.models.base import NOW, BaseModel, DateTimeTZField
 
 
 class User(BaseModel):
@@ -23,15 +21,15 @@ class User(BaseModel):
     locale = CharField(10, constraints=[SQL("DEFAULT 'en'")])
     timezone = CharField(64, constraints=[SQL("DEFAULT 'UTC'")])
     unwanted_mail = ArrayField(TextField, index=False, constraints=[SQL("DEFAULT '{}'")])
-    created_at = DateTimeTZField(constraints=_NOW)
-    updated_at = DateTimeTZField(constraints=_NOW)
+    created_at = DateTimeTZField(constraints=NOW)
+    updated_at = DateTimeTZField(constraints=NOW)
 
     class Meta:
         table_name = "users"
 
     @classmethod
     def named(cls, identifier: str) -> Self | None:
-        """Find the account that a person calls by its email or its username.
+        """Find the account that has this email or this username.
 
         A username holds an `@` only where it is the account's own email, so an identifier never means two accounts.
         """
@@ -55,9 +53,9 @@ class User(BaseModel):
 
 
 class Session(BaseModel):
-    """One login: what stands behind an access token and a family of refresh tokens.
+    """One login, which an access token and a family of refresh tokens belong to.
 
-    With `scopes` it stands behind a personal access token instead, under the `name` that its owner gave it.
+    A session with `scopes` belongs to a personal access token instead; its `name` is what the owner calls the token.
     """
 
     id = IdentityField()
@@ -65,9 +63,9 @@ class Session(BaseModel):
     ip_address = CharField(45, null=True)
     user_agent = CharField(400, null=True)
     refresh_counter = IntegerField(default=0)
-    rotated_at = DateTimeTZField(constraints=_NOW)
-    created_at = DateTimeTZField(constraints=_NOW)
-    last_used_at = DateTimeTZField(constraints=_NOW)
+    rotated_at = DateTimeTZField(constraints=NOW)
+    created_at = DateTimeTZField(constraints=NOW)
+    last_used_at = DateTimeTZField(constraints=NOW)
     expires_at = DateTimeTZField()
     revoked_at = DateTimeTZField(null=True)
     name = CharField(100, null=True)
@@ -78,7 +76,7 @@ class Session(BaseModel):
 
 
 class Ticket(BaseModel):
-    """A right to open one WebSocket within seconds; only the hash of it is kept."""
+    """A permission to open one WebSocket within seconds; only a hash of its text is kept."""
 
     ticket_hash = BlobField(primary_key=True)
     session_id = BigIntegerField()
@@ -86,3 +84,15 @@ class Ticket(BaseModel):
 
     class Meta:
         table_name = "ws_tickets"
+
+
+class LoginFailure(BaseModel):
+    """How often somebody failed to log in lately; `subject` is a hash of the name, and of the address or not."""
+
+    subject = BlobField(primary_key=True)
+    failures = IntegerField()
+    failed_at = DateTimeTZField()
+    blocked_until = DateTimeTZField()
+
+    class Meta:
+        table_name = "login_failures"

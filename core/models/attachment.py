@@ -1,19 +1,17 @@
 """Files that belong to tasks."""
 
-from typing import Any
+from typing import ClassVar
 
-from peewee import SQL, BigIntegerField, CharField, IdentityField
+from peewee import BigIntegerField, CharField, IdentityField
 
-from core.models.base import BaseModel, DateTimeTZField
-
-_NOW = [SQL("DEFAULT now()")]
+from core.models.base import NOW, BaseModel, DateTimeTZField
 
 
 class StoredFile(BaseModel):
-    """Something that is in the storage, or soon will be, or was to be."""
+    """A file that is in the storage, or is about to be stored, or was meant to be."""
 
     key = CharField(64, primary_key=True)
-    created_at = DateTimeTZField(constraints=_NOW)
+    created_at = DateTimeTZField(constraints=NOW)
 
     class Meta:
         table_name = "stored_files"
@@ -21,6 +19,8 @@ class StoredFile(BaseModel):
 
 class Attachment(BaseModel):
     """A file of a task, as people see it. `user_id` is who uploaded it."""
+
+    INTERNAL: ClassVar[frozenset[str]] = frozenset({"file_key"})
 
     id = IdentityField()
     task_id = BigIntegerField()
@@ -30,20 +30,7 @@ class Attachment(BaseModel):
     content_type = CharField(100)
     size = BigIntegerField()
     sha256 = CharField(64)
-    created_at = DateTimeTZField(constraints=_NOW)
+    created_at = DateTimeTZField(constraints=NOW)
 
     class Meta:
         table_name = "attachments"
-
-    def describe(self) -> dict[str, Any]:
-        """The attachment as clients see it; where its bytes are is nobody's business."""
-        return {
-            "id": self.id,
-            "task_id": self.task_id,
-            "user_id": self.user_id,
-            "filename": self.filename,
-            "content_type": self.content_type,
-            "size": self.size,
-            "sha256": self.sha256,
-            "created_at": self.created_at,
-        }

@@ -1,17 +1,50 @@
-"""What every model shares."""
+"""What all models share."""
 
-from peewee import Model
-from playhouse.postgres_ext import DateTimeTZField
+from collections.abc import Iterable
+from typing import ClassVar
+
+from peewee import SQL, Model
+from playhouse.postgres_ext import DateTimeTZField, JSONField
 
 from core.db import database
 
+NOW = [SQL("DEFAULT now()")]
+"""The constraint of a column that holds when its row was made."""
+
+
+def json_object(columns: Iterable[str]) -> str:
+    """The SQL expression of a JSON object with these columns, each under its own name."""
+    return f"(SELECT row_to_json(fields) FROM (SELECT {', '.join(columns)}) fields)"
+
 
 class BaseModel(Model):
-    """A model of the one database. The migrations own the schema; the models describe it."""
+    """A model of the one database. The migrations own the schema; the models describe it.
+
+    The JSON that clients see of a row is built by PostgreSQL from the fields in the order of their declaration. A field
+    that is added to a model is in that JSON too, unless its name is in `INTERNAL`.
+    """
+
+    INTERNAL: ClassVar[frozenset[str]] = frozenset()
 
     class Meta:
         database = database
         legacy_table_names = False
 
+    @classmethod
+    def table(cls) -> str:
+        """The name of this model's table."""
+        return str(cls._meta.table_name)
 
-__all__ = ["BaseModel", "DateTimeTZField"]
+    @classmethod
+    def visible_columns(cls, alias: str | None = None) -> list[str]:
+        """The columns that clients see, in SQL over this model's table, under an alias or its own name."""
+        names = (field.column_name for field in cls._meta.sorted_fields)
+        return [f"{alias or cls.table()}.{name}" for name in names if name not in cls.INTERNAL]
+
+    @classmethod
+    def json(cls, alias: str | None = None) -> str:
+        """The SQL expression of a row's JSON as clients see it, over this model's table."""
+        return json_object(cls.visible_columns(alias))
+
+
+__all__ = ["NOW", "BaseModel", "DateTimeTZField", "JSONField", "json_object"]

@@ -1,8 +1,8 @@
 """Groups of people who share tasks."""
 
-from peewee import SQL, BigIntegerField, BooleanField, CharField, CompositeKey, IdentityField
+from peewee import BigIntegerField, BooleanField, CharField, CompositeKey, IdentityField
 
-from core.models.base import BaseModel, DateTimeTZField
+from core.models.base import NOW, BaseModel, DateTimeTZField
 
 
 class Group(BaseModel):
@@ -10,20 +10,20 @@ class Group(BaseModel):
 
     id = IdentityField()
     name = CharField(100)
-    created_at = DateTimeTZField(constraints=[SQL("DEFAULT now()")])
-    updated_at = DateTimeTZField(constraints=[SQL("DEFAULT now()")])
+    created_at = DateTimeTZField(constraints=NOW)
+    updated_at = DateTimeTZField(constraints=NOW)
 
     class Meta:
         table_name = "groups"
 
 
 class GroupMember(BaseModel):
-    """Somebody's place in a group."""
+    """That an account belongs to a group, and whether it manages it."""
 
     group_id = BigIntegerField()
     user_id = BigIntegerField()
     is_manager = BooleanField(default=False)
-    joined_at = DateTimeTZField(constraints=[SQL("DEFAULT now()")])
+    joined_at = DateTimeTZField(constraints=NOW)
 
     class Meta:
         table_name = "group_members"

@@ -1,24 +1,21 @@
-"""Tasks, their one JSON form, and the queries that lists are made of."""
+"""Tasks, their one JSON form, and who may see them."""
 
-from typing import Final
+from typing import ClassVar, Final
 
-from peewee import SQL, BigIntegerField, BooleanField, CharField, IdentityField, IntegerField, JSONField
+from peewee import BigIntegerField, BooleanField, CharField, IdentityField, IntegerField
 
-from core.models.base import BaseModel, DateTimeTZField
+from core.models.base import NOW, BaseModel, DateTimeTZField, JSONField
 
 STATUSES: Final = ("todo", "in_progress", "done")
 PRIORITIES: Final = ("low", "medium", "high", "urgent")
 
-# A task as clients see it. PostgreSQL builds the text, so that a read costs neither model objects nor a second
-# serialization; events carry the very same form.
-TASK_JSON: Final = """(SELECT row_to_json(fields) FROM (SELECT
-    t.id, t.title, t.description, t.status, t.priority, t.due_at, t.city, t.weather, t.weather_status, t.user_id,
-    t.assignee_id, t.group_id, t.status = 'done' AS completed, t.completed_at, t.created_at, t.updated_at, t.version
-) fields)"""
-
 
 class Task(BaseModel):
-    """A task. Its weather is brought by a worker, which notes its attempts here."""
+    """A task. A worker fetches its weather, and counts its attempts here."""
+
+    INTERNAL: ClassVar[frozenset[str]] = frozenset(
+        {"city_key", "weather_attempts", "weather_next_attempt_at", "overdue_told"}
+    )
 
     id = IdentityField()
     title = CharField(255)
@@ -36,13 +33,21 @@ class Task(BaseModel):
     assignee_id = BigIntegerField(null=True)
     group_id = BigIntegerField(null=True)
     completed_at = DateTimeTZField(null=True)
-    created_at = DateTimeTZField(constraints=[SQL("DEFAULT now()")])
-    updated_at = DateTimeTZField(constraints=[SQL("DEFAULT now()")])
+    created_at = DateTimeTZField(constraints=NOW)
+    updated_at = DateTimeTZField(constraints=NOW)
     version = IntegerField(default=1)
     overdue_told = BooleanField(default=False)
 
     class Meta:
         table_name = "tasks"
+
+    @classmethod
+    def visible_columns(cls, alias: str | None = None) -> list[str]:
+        """The columns that clients see, and before `completed_at` whether the task is completed."""
+        columns = super().visible_columns(alias)
+        table = alias or cls.table()
+        columns.insert(columns.index(f"{table}.completed_at"), f"{table}.status = 'done' AS completed")
+        return columns
 
     @staticmethod
     def visible_to(*, is_admin: bool) -> str:
@@ -54,3 +59,11 @@ class Task(BaseModel):
             else """(t.user_id = %(actor_id)s OR t.assignee_id = %(actor_id)s OR t.group_id = ANY(
             ARRAY(SELECT group_id FROM group_members WHERE user_id = %(actor_id)s)))"""
         )
+
+
+TASK_JSON: Final = Task.json("t")
+"""A task as clients see it, in SQL over `tasks t`.
+
+PostgreSQL builds the text, so that a read costs neither model objects nor a second serialization. Reads, lists, the
+responses to writes, and events all use this one form.
+"""

@@ -1,7 +1,7 @@
-"""Figures about tasks, precomputed as rollups of day of creation x owner x status.
+"""Figures about tasks, precomputed as rollups: a number for each day of creation, owner and status.
 
-Every change of a task leaves deltas in its own transaction. `fold()` moves them into the rollups, so no figure is ever
-counted anew, and a reader who adds the deltas not yet folded is exact at the moment of reading.
+Every change of a task writes deltas in its own transaction, and `fold()` adds them to the rollups. So tasks are never
+counted again, and the rollups together with the deltas not folded yet are exact at the moment of reading.
 """
 
 from dataclasses import dataclass
@@ -67,7 +67,7 @@ class Figures:
 
 
 def read_figures(actor: Actor, start: date | None = None, end: date | None = None) -> Figures:
-    """Count the tasks created from `start` to `end` (UTC days, both included): one's own, an admin everyone's."""
+    """Count the tasks created from `start` to `end` (UTC days, both included), the caller's own or for an admin all."""
     parameters = {"start": start, "end": end, "user_id": None if sees_all_analytics(actor) else actor.user_id}
     rows = read(_FIGURES, parameters).fetch_all()
     by_status = dict.fromkeys(STATUSES, 0)
@@ -98,16 +98,16 @@ def has_waiting(_context: JobContext) -> bool:
 
 
 def fold(limit: int = _BATCH) -> int:
-    """Fold up to `limit` deltas into the rollups and answer how many there were; any number of callers may run."""
+    """Add up to `limit` deltas to the rollups; returns how many there were. Several may run at the same time."""
     with unit_of_work():
-        folded = write(_FOLD, {"limit": limit}).fetch_value()
-    return int(folded)
+        folded: int = write(_FOLD, {"limit": limit}).fetch_value()
+    return folded
 
 
 def rebuild() -> None:
-    """Count everything anew, for an operator who has changed tasks behind the application's back.
+    """Count all tasks again, for an operator who has changed tasks in the database by hand.
 
-    Changes of tasks wait while it runs; reading does not.
+    Changes of tasks wait while this runs; reading does not.
     """
     with unit_of_work():
         write("LOCK TABLE tasks IN SHARE ROW EXCLUSIVE MODE")

@@ -1,8 +1,8 @@
 """The files of tasks: who may add, read and delete them, how much a user may keep, and what is left over.
 
-A file is known to the database before it is in the storage, and belongs to a task only after: so a crash anywhere
-between leaves at most a stored file that nobody refers to, as the deletion of an attachment, a task or an account does.
-The sweep removes those.
+A file gets a row in the database before it is put into the storage, and is attached to a task only after that. So a
+crash in between leaves at most a stored file that no attachment refers to. Deleting an attachment, a task or an account
+leaves such files too. The sweep removes them.
 """
 
 import time
@@ -21,16 +21,24 @@ from core.errors import Conflict, Forbidden, NotFound, TooLarge, Unavailable
 from core.files import FileFacts
 from core.jobs import JobContext
 from core.messages import msg
-from core.models.attachment import Attachment, StoredFile
+from core.models import Attachment, StoredFile
 from core.policy import Actor, TaskAccess, may_delete_attachment, may_read_task, may_update_task
-from core.representations import Page, Representation
+from core.representations import (
+    Page,
+    Representation,
+    fetch_listing,
+    fetch_page,
+    listing_statement,
+    page_statement,
+    write_one,
+)
 from core.services.sessions import session_ended
-from core.services.task_access import require_access
+from core.services.task_access import require_access, require_readable
 from core.storage import Storage, new_key
 
 log = structlog.get_logger()
 
-# An upload is attached within minutes or never. The sweep leaves a file alone for longer than that, so it never takes
+# An upload must be attached within this time. The sweep leaves a file alone for longer than that, so it never removes
 # one that is about to be attached.
 _ATTACHED_WITHIN: Final = timedelta(minutes=30)
 _LEFT_ALONE: Final = timedelta(hours=1)
@@ -39,7 +47,14 @@ _SWEEP_BATCH: Final = 50
 # Well below the time that a job may take.
 _SWEEP_SECONDS: Final = 20.0
 
-# The lock of one's own row puts the uploads of a user in line; it is the weakest that does.
+_OF_TASK = page_statement(Attachment, where="task_id = %(task_id)s", order="id")
+
+_OF_UPLOADER = listing_statement(Attachment, where="user_id = %(user_id)s", order="id")
+
+_READ = f"SELECT {Attachment.json()}::text FROM attachments WHERE id = %(attachment_id)s AND task_id = %(task_id)s"
+
+# This lock makes the uploads of one user check the quota one after the other. It is the weakest one that conflicts with
+# itself.
 _LOCK_UPLOADER = "SELECT id FROM users WHERE id = %(user_id)s FOR NO KEY UPDATE"
 
 _LEFT_OVER = """
@@ -58,16 +73,19 @@ class Content:
 
 
 def require_upload(actor: Actor, task_id: int) -> None:
-    """Raise NotFound or Forbidden unless the caller may attach files to a task."""
-    with connected():
-        require_access(actor, task_id, may_update_task)
+    """Require that the caller may attach files to a task.
+
+    Raises:
+        NotFound, Forbidden: as `require_access()` raises them.
+    """
+    require_access(actor, task_id, may_update_task)
 
 
 def announce(actor: Actor, size: int, quota: int) -> str:
-    """Note that a file is about to be stored and answer the key for it.
+    """Record that a file is about to be stored; returns the key for it. `size` and `quota` are in bytes.
 
     Raises:
-        TooLarge: where the caller would be over the quota.
+        TooLarge: if the caller would exceed the quota.
     """
     with unit_of_work():
         _require_room(actor, size, quota)
@@ -78,62 +96,84 @@ def attach(actor: Actor, task_id: int, key: str, facts: FileFacts, quota: int) -
     """Make a stored file an attachment of a task.
 
     Raises:
-        TooLarge: where uploads at the same time have used up the quota.
-        Conflict: where storing it took so long that the sweep may have it.
+        NotFound, Forbidden: as `require_access()` raises them.
+        TooLarge: if uploads at the same time have used up the quota.
+        Conflict: if storing it took so long that the sweep may have removed it.
     """
     with unit_of_work():
         if read(_LOCK_UPLOADER, {"user_id": actor.user_id}).fetch_one() is None:
             raise session_ended()
-        require_access(actor, task_id, may_update_task, hold=True)
+        require_access(actor, task_id, may_update_task, lock=True)
         _require_room(actor, facts.size, quota)
         _require_fresh(key)
-        attachment_id = Attachment.insert(
-            task_id=task_id,
-            user_id=actor.user_id,
-            file_key=key,
-            filename=facts.filename,
-            content_type=facts.content_type,
-            size=facts.size,
-            sha256=facts.sha256,
-        ).execute()
+        attached = write_one(
+            Attachment.insert(
+                task_id=task_id,
+                user_id=actor.user_id,
+                file_key=key,
+                filename=facts.filename,
+                content_type=facts.content_type,
+                size=facts.size,
+                sha256=facts.sha256,
+            )
+        )
         events.record_task(events.TASK_ATTACHED, task_id, actor.user_id)
-        return Representation(attachment_id, orjson.dumps(Attachment.get_by_id(attachment_id).describe()).decode())
+    return attached
 
 
 def list_attachments(actor: Actor, task_id: int, skip: int, limit: int) -> Page:
-    """A page of a task's attachments, the oldest first."""
-    with connected():
-        require_access(actor, task_id, may_read_task)
-        found = Attachment.select().where(Attachment.task_id == task_id)
-        page = found.order_by(Attachment.id).offset(skip).limit(limit)
-        return Page(orjson.dumps([attachment.describe() for attachment in page]).decode(), found.count())
+    """Read a page of a task's attachments, the oldest first.
+
+    Raises:
+        NotFound, Forbidden: as `require_readable()` raises them.
+    """
+    require_readable(actor, task_id)
+    return fetch_page(_OF_TASK, skip, limit, task_id=task_id)
 
 
 def list_own_attachments(actor: Actor) -> list[dict[str, Any]]:
-    """All that the caller has uploaded, whosever task it belongs to, the oldest first."""
-    with connected():
-        own = Attachment.select().where(Attachment.user_id == actor.user_id).order_by(Attachment.id)
-        return [attachment.describe() for attachment in own]
+    """Read all that the caller has uploaded, to tasks of any owner, the oldest first."""
+    own: list[dict[str, Any]] = orjson.loads(fetch_listing(_OF_UPLOADER, user_id=actor.user_id).items)
+    return own
 
 
 def read_attachment(actor: Actor, task_id: int, attachment_id: int) -> Representation:
-    """An attachment without its bytes."""
-    described = _readable(actor, task_id, attachment_id).describe()
-    return Representation(attachment_id, orjson.dumps(described).decode())
+    """Read an attachment without its bytes.
+
+    Raises:
+        NotFound, Forbidden: as `require_readable()` raises them; NotFound also if the task has no such attachment.
+    """
+    require_readable(actor, task_id)
+    row = read(_READ, {"attachment_id": attachment_id, "task_id": task_id}).fetch_one()
+    if row is None:
+        raise _not_found()
+    return Representation(attachment_id, row[0])
 
 
 def content_of(actor: Actor, task_id: int, attachment_id: int) -> Content:
-    """Tell which bytes an attachment has."""
-    found = _readable(actor, task_id, attachment_id)
+    """Read which bytes an attachment has, and what they are.
+
+    Raises:
+        NotFound, Forbidden: as `read_attachment()` raises them.
+    """
+    with connected():
+        require_readable(actor, task_id)
+        found: Attachment | None = _of(task_id, attachment_id).get_or_none()
+    if found is None:
+        raise _not_found()
     return Content(found.file_key, FileFacts(found.filename, found.content_type, found.size, found.sha256))
 
 
 def delete_attachment(actor: Actor, task_id: int, attachment_id: int) -> None:
-    """Take an attachment from its task; the sweep removes the file."""
+    """Delete an attachment; the sweep removes its file.
+
+    Raises:
+        NotFound, Forbidden: as `read_attachment()` raises them; Forbidden also if the caller may not delete it.
+    """
     with unit_of_work():
         found: Attachment | None = _of(task_id, attachment_id).get_or_none()
         uploader_id = None if found is None else found.user_id
-        access = require_access(actor, task_id, _reader_or(uploader_id), hold=True)
+        access = require_access(actor, task_id, _reader_or(uploader_id), lock=True)
         if found is None:
             raise _not_found()
         if not may_delete_attachment(actor, access, found.user_id):
@@ -152,7 +192,7 @@ def sweep_storage(context: JobContext) -> int:
 
 
 def sweep(storage: Storage) -> int:
-    """Remove stored files that belong to nothing, as long as the storage answers, and tell how many."""
+    """Remove stored files that no attachment refers to, until the storage fails; returns how many it removed."""
     deadline = time.monotonic() + _SWEEP_SECONDS
     removed = 0
     try:
@@ -189,15 +229,6 @@ def _require_fresh(key: str) -> None:
 
 def _reader_or(uploader_id: int | None) -> Callable[[Actor, TaskAccess], bool]:
     return lambda actor, access: actor.user_id == uploader_id or may_read_task(actor, access)
-
-
-def _readable(actor: Actor, task_id: int, attachment_id: int) -> Attachment:
-    with connected():
-        require_access(actor, task_id, may_read_task)
-        found: Attachment | None = _of(task_id, attachment_id).get_or_none()
-    if found is None:
-        raise _not_found()
-    return found
 
 
 def _of(task_id: int, attachment_id: int) -> Any:

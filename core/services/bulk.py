@@ -1,4 +1,4 @@
-"""Many changes of tasks in one request, each with an outcome of its own, or all of them or none."""
+"""Many changes of tasks in one request: each succeeds or fails by itself, or all of them together."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -29,12 +29,13 @@ class Operation:
 
 
 def change_tasks(actor: Actor, operations: Sequence[Operation], atomic: bool, describe: Describe) -> Representation:
-    """Carry out operations in their order and return `{"results": [...]}`, with what `describe` makes of each.
+    """Carry out operations in their order; returns `{"results": [...]}` with what `describe` makes of each.
 
-    A failure undoes its own operation; where all are `atomic` it undoes them all and is raised.
+    A failure undoes its own operation. With `atomic` a failure undoes all operations and is raised.
+
 
     Raises:
-        Failure: the first one, with `at` the number of its operation, if all are `atomic`.
+        Failure: the first one, with the number of its operation in `at`, if `atomic` is set.
     """
     results: list[dict[str, Any]] = []
     with unit_of_work():

@@ -1,39 +1,30 @@
-"""Passing a task on, with a trail of who gave it to whom."""
+"""Delegation: passing a task on, with a record of who gave it to whom."""
 
 from collections.abc import Container
 
 from core import events
-from core.db import read, unit_of_work, write
+from core.db import unit_of_work
 from core.errors import FieldError, Forbidden, Invalid
 from core.messages import msg
+from core.models import Delegation
 from core.policy import Actor, may_delegate_task
-from core.representations import Listing, Representation
+from core.representations import Listing, Representation, fetch_listing, listing_statement
 from core.services.notifications import DELEGATED, notify
 from core.services.task_access import lock_task, require_readable
 from core.services.tasks import require_assignee, save
 
-_RECORD = """
-INSERT INTO delegations (task_id, actor_id, from_id, to_id, note)
-VALUES (%(task_id)s, %(actor_id)s, %(from_id)s, %(to_id)s, %(note)s)
-RETURNING id
-"""
-
-_TRAIL = """
-SELECT coalesce(json_agg(trail ORDER BY trail.id), '[]')::text FROM (
-    SELECT id, actor_id, from_id, to_id, note, created_at FROM delegations WHERE task_id = %(task_id)s
-) trail
-"""
+_OF_TASK = listing_statement(Delegation, where="task_id = %(task_id)s", order="id")
 
 
 def delegate_task(
     actor: Actor, task_id: int, assignee_id: int, note: str | None, expected: Container[int] | None = None
 ) -> Representation:
-    """Pass a task on to somebody else, and answer the task.
+    """Pass a task on to somebody else; returns the task.
 
     Raises:
-        NotFound, Forbidden, PreconditionFailed: as `lock_task()` does; Forbidden also for who neither has the task nor
-            may assign it.
-        Invalid: where the assignee is no active account, or has the task already.
+        NotFound, Forbidden, PreconditionFailed: as `lock_task()` raises them; Forbidden also if the caller neither has
+            the task nor may assign it.
+        Invalid: if the assignee is no active account, or has the task already.
     """
     with unit_of_work():
         task, access = lock_task(actor, task_id, expected)
@@ -43,8 +34,9 @@ def delegate_task(
         if task.assignee_id == assignee_id:
             raise Invalid([FieldError("assignee_id", msg("has the task already"))])
         save(task_id, {"assignee_id": assignee_id})
-        passed = {"task_id": task_id, "actor_id": actor.user_id, "from_id": task.assignee_id, "to_id": assignee_id}
-        write(_RECORD, passed | {"note": note})
+        Delegation.insert(
+            task_id=task_id, actor_id=actor.user_id, from_id=task.assignee_id, to_id=assignee_id, note=note
+        ).execute()
         changes = {"assignee_id": (task.assignee_id, assignee_id)}
         updated = events.record_task(events.TASK_UPDATED, task_id, actor.user_id, changes=changes)
         more = {"delegation": {"from_id": task.assignee_id, "to_id": assignee_id, "note": note}}
@@ -54,10 +46,10 @@ def delegate_task(
 
 
 def list_delegations(actor: Actor, task_id: int) -> Listing:
-    """The trail of a task, the oldest step first, as a JSON array.
+    """Read who passed a task on to whom, the oldest delegation first.
 
     Raises:
-        NotFound, Forbidden: as `require_readable()` does.
+        NotFound, Forbidden: as `require_readable()` raises them.
     """
     require_readable(actor, task_id)
-    return Listing(read(_TRAIL, {"task_id": task_id}).fetch_value())
+    return fetch_listing(_OF_TASK, task_id=task_id)

@@ -1,50 +1,34 @@
-"""Feedback: anybody who has logged in gives it, admins read it. It outlives the account that gave it."""
+"""Feedback: anybody who has logged in gives it, admins read it. It stays when the account that gave it is deleted."""
 
-from typing import Final
-
-from core.db import read, unit_of_work, write
+from core.db import unit_of_work
+from core.models import Feedback
 from core.policy import Actor
-from core.representations import Page, Representation, fetch_page
-
-_FIELDS: Final = "id, user_id, rating, message, created_at"
-
-_GIVE = f"""
-WITH given AS (
-    INSERT INTO feedback (user_id, rating, message) VALUES (%(user_id)s, %(rating)s, %(message)s) RETURNING {_FIELDS}
+from core.representations import (
+    Page,
+    Representation,
+    fetch_listing,
+    fetch_page,
+    listing_statement,
+    page_statement,
+    write_one,
 )
-SELECT id, row_to_json(given)::text FROM given
-"""
 
-_READ = f"""
-SELECT coalesce(json_agg(page), '[]')::text, (
-    SELECT count(*) FROM feedback WHERE %(rating)s::smallint IS NULL OR rating = %(rating)s
-) FROM (
-    SELECT {_FIELDS} FROM feedback
-    WHERE %(rating)s::smallint IS NULL OR rating = %(rating)s
-    ORDER BY id DESC OFFSET %(skip)s LIMIT %(limit)s
-) page
-"""
+_ALL = page_statement(Feedback, where="%(rating)s::smallint IS NULL OR rating = %(rating)s", order="id DESC")
 
-_GIVEN_BY = f"""
-SELECT coalesce(json_agg(own ORDER BY id), '[]')::text FROM (
-    SELECT {_FIELDS} FROM feedback WHERE user_id = %(user_id)s
-) own
-"""
+_OF_ACCOUNT = listing_statement(Feedback, where="user_id = %(user_id)s", order="id")
 
 
 def give_feedback(actor: Actor, rating: int, message: str | None) -> Representation:
-    """Keep what the caller thinks."""
+    """Store the caller's feedback."""
     with unit_of_work():
-        return Representation(
-            *write(_GIVE, {"user_id": actor.user_id, "rating": rating, "message": message}).fetch_exactly_one()
-        )
+        return write_one(Feedback.insert(user_id=actor.user_id, rating=rating, message=message))
 
 
 def list_feedback(rating: int | None, skip: int, limit: int) -> Page:
     """Read a page of the feedback, the newest first, of one rating or of all."""
-    return fetch_page(_READ, {"rating": rating, "skip": skip, "limit": limit})
+    return fetch_page(_ALL, skip, limit, rating=rating)
 
 
 def feedback_of(actor: Actor) -> str:
-    """All feedback of the caller, as a JSON array."""
-    return str(read(_GIVEN_BY, {"user_id": actor.user_id}).fetch_value())
+    """Read all feedback of the caller, as a JSON array."""
+    return fetch_listing(_OF_ACCOUNT, user_id=actor.user_id).items

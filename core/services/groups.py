@@ -1,4 +1,4 @@
-"""Groups: people who share tasks, and the managers who say who belongs to them."""
+"""Groups: people who share tasks, and the managers who decide who belongs to them."""
 
 from datetime import UTC, datetime
 
@@ -7,79 +7,83 @@ from core.db import read, unit_of_work
 from core.errors import FieldError, Forbidden, Invalid, NotFound
 from core.messages import msg
 from core.models import Group, GroupMember, Task
+from core.models.base import json_object
 from core.policy import Actor, GroupAccess, may_create_group, may_manage_group, may_read_group
-from core.representations import Page, Representation, fetch_page
+from core.representations import Page, Representation, fetch_page, page_statement
 from core.services.accounts import lock_active_account
 from core.services.tasks import save
 
-# A username may be the email as well, which is for nobody else to see.
-_GROUP_JSON = """(SELECT row_to_json(fields) FROM (SELECT
-    g.id, g.name, g.created_at, g.updated_at, (
-        SELECT coalesce(json_agg(json_build_object('user_id', m.user_id, 'username', split_part(u.username, '@', 1),
-                                          'is_manager', m.is_manager, 'joined_at', m.joined_at)
-                        ORDER BY m.joined_at, m.user_id), '[]')
-        FROM group_members m JOIN users u ON u.id = m.user_id WHERE m.group_id = g.id
-    ) AS members
-) fields)"""
+# A username may be the email as well, which nobody else may see.
+_MEMBERS = """(
+    SELECT coalesce(json_agg(json_build_object('user_id', m.user_id, 'username', split_part(u.username, '@', 1),
+                                               'is_manager', m.is_manager, 'joined_at', m.joined_at)
+                             ORDER BY m.joined_at, m.user_id), '[]')
+    FROM group_members m JOIN users u ON u.id = m.user_id WHERE m.group_id = groups.id
+) AS members"""
+_GROUP_JSON = json_object([*Group.visible_columns(), _MEMBERS])
 
-_READ = f"SELECT {_GROUP_JSON}::text FROM groups g WHERE g.id = %(group_id)s"
+_READ = f"SELECT {_GROUP_JSON}::text FROM groups WHERE id = %(group_id)s"
 
-_VISIBLE = "(%(is_admin)s OR EXISTS (SELECT FROM group_members WHERE group_id = g.id AND user_id = %(actor_id)s))"
-
-_LIST = f"""
-SELECT coalesce(json_agg({_GROUP_JSON} ORDER BY g.id), '[]')::text,
-       (SELECT count(*) FROM groups g WHERE {_VISIBLE})
-FROM (SELECT * FROM groups g WHERE {_VISIBLE} ORDER BY g.id OFFSET %(skip)s LIMIT %(limit)s) g
+_ACCESS = """
+SELECT (SELECT is_manager FROM group_members WHERE group_id = groups.id AND user_id = %(actor_id)s)
+FROM groups WHERE id = %(group_id)s
 """
+
+_VISIBLE = page_statement(
+    Group,
+    where="(%(is_admin)s OR EXISTS (SELECT FROM group_members WHERE group_id = groups.id AND user_id = %(actor_id)s))",
+    order="id",
+    json=_GROUP_JSON,
+)
 
 
 def create_group(actor: Actor, name: str) -> Representation:
-    """Make a group that the caller manages.
+    """Create a group that the caller manages.
 
     Raises:
-        Forbidden: where the caller is neither a manager nor an admin.
+        Forbidden: if the caller is neither a manager nor an admin.
     """
     if not may_create_group(actor):
         raise Forbidden(msg("Only managers and admins make groups."), code="group_forbidden")
     with unit_of_work():
         group_id = Group.insert(name=name).execute()
         GroupMember.insert(group_id=group_id, user_id=actor.user_id, is_manager=True).execute()
-        return _document(group_id)
+        return _representation(group_id)
 
 
 def list_groups(actor: Actor, skip: int, limit: int) -> Page:
-    """The groups that the caller may see: those they belong to, or all for an admin."""
-    return fetch_page(_LIST, {"is_admin": actor.is_admin, "actor_id": actor.user_id, "skip": skip, "limit": limit})
+    """Read a page of the groups that the caller may see: those they belong to, or all for an admin."""
+    return fetch_page(_VISIBLE, skip, limit, is_admin=actor.is_admin, actor_id=actor.user_id)
 
 
 def read_group(actor: Actor, group_id: int) -> Representation:
     """Read a group with its members.
 
     Raises:
-        NotFound: where there is no such group, or the caller does not belong to it.
+        NotFound: if there is no such group, or the caller does not belong to it.
     """
     if not may_read_group(actor, _access(actor, group_id)):
         raise _not_found()
-    return _document(group_id)
+    return _representation(group_id)
 
 
 def rename_group(actor: Actor, group_id: int, name: str) -> Representation:
-    """Give a group another name.
+    """Rename a group.
 
     Raises:
-        NotFound, Forbidden: where the caller does not see the group, or does not manage it.
+        NotFound, Forbidden: if the caller does not see the group, or does not manage it.
     """
     with unit_of_work():
         _require_manager(actor, group_id)
         Group.update(name=name, updated_at=datetime.now(UTC)).where(Group.id == group_id).execute()
-        return _document(group_id)
+        return _representation(group_id)
 
 
 def delete_group(actor: Actor, group_id: int) -> None:
     """Delete a group. Its tasks stay with their owners and assignees.
 
     Raises:
-        NotFound, Forbidden: where the caller does not see the group, or does not manage it.
+        NotFound, Forbidden: if the caller does not see the group, or does not manage it.
     """
     with unit_of_work():
         _require_manager(actor, group_id)
@@ -90,11 +94,11 @@ def delete_group(actor: Actor, group_id: int) -> None:
 
 
 def put_member(actor: Actor, group_id: int, user_id: int, *, is_manager: bool) -> Representation:
-    """Take somebody into a group, or change their place in it.
+    """Add somebody to a group, or change whether they manage it.
 
     Raises:
-        NotFound, Forbidden: where the caller does not see the group, or does not manage it.
-        Invalid: where there is no such active account.
+        NotFound, Forbidden: if the caller does not see the group, or does not manage it.
+        Invalid: if there is no such active account.
     """
     with unit_of_work():
         _require_manager(actor, group_id)
@@ -103,15 +107,15 @@ def put_member(actor: Actor, group_id: int, user_id: int, *, is_manager: bool) -
         GroupMember.insert(group_id=group_id, user_id=user_id, is_manager=is_manager).on_conflict(
             conflict_target=[GroupMember.user_id, GroupMember.group_id], update={GroupMember.is_manager: is_manager}
         ).execute()
-        return _document(group_id)
+        return _representation(group_id)
 
 
 def remove_member(actor: Actor, group_id: int, user_id: int) -> None:
-    """Take somebody out of a group; anybody may leave.
+    """Remove somebody from a group; anybody may leave.
 
     Raises:
-        NotFound: where the caller does not see the group, or that account does not belong to it.
-        Forbidden: where the caller neither manages the group nor leaves it.
+        NotFound: if the caller does not see the group, or that account does not belong to it.
+        Forbidden: if the caller neither manages the group nor leaves it.
     """
     with unit_of_work():
         if user_id == actor.user_id:
@@ -134,17 +138,14 @@ def _require_manager(actor: Actor, group_id: int) -> None:
 
 
 def _access(actor: Actor, group_id: int) -> GroupAccess:
-    row = read(
-        "SELECT (SELECT is_manager FROM group_members WHERE group_id = g.id AND user_id = %(actor_id)s)"
-        " FROM groups g WHERE g.id = %(group_id)s",
-        {"group_id": group_id, "actor_id": actor.user_id},
-    ).fetch_one()
+    row = read(_ACCESS, {"group_id": group_id, "actor_id": actor.user_id}).fetch_one()
     if row is None:
         raise _not_found()
-    return GroupAccess(is_member=row[0] is not None, is_manager=bool(row[0]))
+    (is_manager,) = row
+    return GroupAccess(is_member=is_manager is not None, is_manager=bool(is_manager))
 
 
-def _document(group_id: int) -> Representation:
+def _representation(group_id: int) -> Representation:
     row = read(_READ, {"group_id": group_id}).fetch_one()
     if row is None:
         raise _not_found()

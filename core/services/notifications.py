@@ -1,44 +1,47 @@
-"""What people are told: in the app, over their sockets, and by mail.
+"""Notifications: what people learn in the app, over their sockets, and by mail.
 
-A notification is made in the transaction of what it tells of, with an event for its reader's sockets and, if the reader
-wants it, a mail that waits for a worker (see `core.services.mail`).
+A notification is made in the transaction of the change that it is about, together with an event for its reader's
+sockets. If the reader wants a mail, the notification's row also says that one is to be sent (see `core.services.mail`).
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from typing import Any, Final
 
 import orjson
+from peewee import fn
 
 from core import events
-from core.db import read, unit_of_work, write
+from core.db import connected, read, unit_of_work, write
 from core.errors import NotFound
 from core.messages import Message, language_of, msg, translate
+from core.models import Notification, User
 from core.policy import Actor
-from core.representations import Page, fetch_page
+from core.representations import Page, fetch_page, page_statement
 
-ASSIGNED: Final = "assigned"
-DELEGATED: Final = "delegated"
-COMMENTED: Final = "commented"
-REMINDER: Final = "reminder"
-OVERDUE: Final = "overdue"
-KINDS: Final = (ASSIGNED, DELEGATED, COMMENTED, REMINDER, OVERDUE)
+_TEXTS: Final[dict[str, Message]] = {}
 
-_TEXTS: Final = {
-    ASSIGNED: msg("{actor} gave you the task “{title}”."),
-    DELEGATED: msg("{actor} passed the task “{title}” on to you."),
-    COMMENTED: msg("{actor} commented on the task “{title}”."),
-    REMINDER: msg("A reminder of the task “{title}”."),
-    OVERDUE: msg("The task “{title}” is overdue."),
-}
-# Anybody may give anybody tasks; nobody shall fill a mailbox that way.
+
+def _kind(name: str, text: Message) -> str:
+    """Declare a kind of notification: its name, and the sentence that its reader gets."""
+    _TEXTS[name] = text
+    return name
+
+
+# A new kind is one more line here, and a migration for the CHECK of the column `notifications.kind`.
+ASSIGNED: Final = _kind("assigned", msg("{actor} gave you the task “{title}”."))
+DELEGATED: Final = _kind("delegated", msg("{actor} passed the task “{title}” on to you."))
+COMMENTED: Final = _kind("commented", msg("{actor} commented on the task “{title}”."))
+REMINDER: Final = _kind("reminder", msg("A reminder of the task “{title}”."))
+OVERDUE: Final = _kind("overdue", msg("The task “{title}” is overdue."))
+
+KINDS: Final = tuple(_TEXTS)
+
+# Everybody may assign tasks to everybody; this keeps them from filling a mailbox that way.
 _MAILS_AN_HOUR: Final = 30
 _SOMEBODY: Final = msg("Somebody")
 
-_JSON: Final = """json_build_object('id', n.id, 'kind', n.kind, 'task_id', n.task_id, 'actor_id', n.actor_id,
-    'details', n.details, 'created_at', n.created_at, 'read_at', n.read_at)"""
-
-# Those who have a task to do: its owner, and its assignee or, as long as it has none, all of its group. A comment is
-# also for those of the group who have commented before.
+# The people who are responsible for a task: its owner, and its assignee or, if it has none, all members of its group.
+# Of a comment the members of the group who have commented before are notified as well.
 _PEOPLE = """
     SELECT t.user_id AS id FROM task t
     UNION SELECT t.assignee_id FROM task t
@@ -50,7 +53,7 @@ _PEOPLE = """
 _NOTIFY = f"""
 WITH task AS (SELECT * FROM tasks WHERE id = %(task_id)s),
      people AS (SELECT unnest(%(to)s::bigint[]) AS id
-                UNION SELECT id FROM ({_PEOPLE}) having_it WHERE %(to)s::bigint[] IS NULL),
+                UNION SELECT id FROM ({_PEOPLE}) responsible WHERE %(to)s::bigint[] IS NULL),
      n AS (
         INSERT INTO notifications (user_id, kind, task_id, actor_id, details, mail_status)
         SELECT u.id, %(kind)s, task.id, %(actor_id)s,
@@ -63,103 +66,101 @@ WITH task AS (SELECT * FROM tasks WHERE id = %(task_id)s),
         WHERE u.is_active AND u.id IS DISTINCT FROM %(actor_id)s
         ORDER BY u.id
         RETURNING *)
-SELECT n.user_id, n.mail_status IS NOT NULL, u.locale, {_JSON} FROM n JOIN users u ON u.id = n.user_id ORDER BY n.id
+SELECT n.user_id, n.mail_status IS NOT NULL, u.locale, {Notification.json("n")}
+FROM n JOIN users u ON u.id = n.user_id ORDER BY n.id
 """
 
-_LIST = f"""
-SELECT coalesce(json_agg({_JSON} ORDER BY n.id DESC), '[]')::text,
-       (SELECT count(*) FROM notifications WHERE user_id = %(user_id)s AND (NOT %(unread)s OR read_at IS NULL))
-FROM (SELECT * FROM notifications WHERE user_id = %(user_id)s AND (NOT %(unread)s OR read_at IS NULL)
-      ORDER BY id DESC OFFSET %(skip)s LIMIT %(limit)s) n
-"""
+_OF_READER = page_statement(
+    Notification, where="user_id = %(user_id)s AND (NOT %(unread)s OR read_at IS NULL)", order="id DESC"
+)
 
 _UNREAD = "SELECT count(*) FROM notifications WHERE user_id = %(user_id)s AND read_at IS NULL"
-
-_MARK = """
-UPDATE notifications SET read_at = coalesce(read_at, now()) WHERE id = %(id)s AND user_id = %(user_id)s RETURNING id
-"""
-
-_MARK_ALL = "UPDATE notifications SET read_at = now() WHERE user_id = %(user_id)s AND read_at IS NULL"
 
 
 def notify(
     kind: str, task_id: int, actor_id: int | None, *, to: Collection[int] | None = None, said: str | None = None
 ) -> None:
-    """Tell of something about a task, in the running unit of work.
+    """Notify people of something about a task, in the running unit of work.
 
     Args:
         kind: Which of `KINDS` it is.
         task_id: The task.
-        actor_id: Who did it, and so need not be told; None where it came about by itself.
-        to: Whom to tell; all who have the task to do, where it is left out.
+        actor_id: Who did it, and so is not notified; None if it came about by itself.
+        to: Whom to notify; all who are responsible for the task, if it is left out.
         said: What somebody wrote about it.
     """
     about = {"kind": kind, "task_id": task_id, "actor_id": actor_id, "said": said, "mails_an_hour": _MAILS_AN_HOUR}
     rows = write(_NOTIFY, about | {"to": None if to is None else list(to)}).fetch_all()
     for user_id, by_mail, locale, notification in rows:
-        told = described(notification, language_of(locale))
-        events.record(
-            events.NOTIFICATION_CREATED, audience=[user_id], data=told | {"by_mail": by_mail}, actor_id=actor_id
-        )
+        data = described(notification, language_of(locale)) | {"by_mail": by_mail}
+        events.record(events.NOTIFICATION_CREATED, audience=[user_id], data=data, actor_id=actor_id)
 
 
 def text_of(kind: str, details: dict[str, Any]) -> Message:
-    """Say in one sentence what a notification tells."""
+    """Return the sentence of a notification, not translated yet."""
     return Message(_TEXTS[kind].template, actor=details["actor"] or _SOMEBODY, title=details["title"])
 
 
 def described(notification: dict[str, Any], language: str) -> dict[str, Any]:
-    """A notification with its text, in its reader's language."""
+    """Return a notification with its text in a language."""
     return notification | {"text": translate(text_of(notification["kind"], notification["details"]), language)}
 
 
 def list_notifications(actor: Actor, unread: bool, skip: int, limit: int) -> Page:
-    """A page of the caller's notifications, the newest first; only those not read yet, where `unread` asks for them."""
-    return fetch_page(_LIST, {"user_id": actor.user_id, "unread": unread, "skip": skip, "limit": limit})
+    """Read a page of the caller's notifications, the newest first; with `unread` only those not read yet."""
+    return fetch_page(_OF_READER, skip, limit, user_id=actor.user_id, unread=unread)
 
 
 def in_language(page: Page, language: str) -> Page:
-    """A page of notifications with their texts."""
+    """Return a page of notifications with their texts in a language."""
     return Page(orjson.dumps([described(item, language) for item in orjson.loads(page.items)]).decode(), page.total)
 
 
 def count_unread(actor: Actor) -> int:
-    """How many notifications the caller has not read."""
+    """Count the notifications that the caller has not read."""
     return int(read(_UNREAD, {"user_id": actor.user_id}).fetch_value())
 
 
 def mark_read(actor: Actor, notification_id: int) -> None:
-    """Note that the caller has read one.
+    """Mark one of the caller's notifications as read.
 
     Raises:
-        NotFound: where the caller has no such notification.
+        NotFound: if the caller has no such notification.
     """
     with unit_of_work():
-        if write(_MARK, {"id": notification_id, "user_id": actor.user_id}).fetch_one() is None:
+        own = (Notification.id == notification_id) & (Notification.user_id == actor.user_id)
+        if not Notification.update(read_at=fn.coalesce(Notification.read_at, fn.now())).where(own).execute():
             raise NotFound(msg("There is no such notification."), code="notification_not_found")
 
 
 def mark_all_read(actor: Actor) -> None:
-    """Note that the caller has read them all."""
+    """Mark all notifications of the caller as read."""
     with unit_of_work():
-        write(_MARK_ALL, {"user_id": actor.user_id})
+        unread = (Notification.user_id == actor.user_id) & Notification.read_at.is_null()
+        Notification.update(read_at=fn.now()).where(unread).execute()
 
 
 def mail_preferences(user_id: int) -> dict[str, bool]:
-    """For each kind, whether the account wants it by mail."""
-    row = read("SELECT unwanted_mail FROM users WHERE id = %(user_id)s", {"user_id": user_id}).fetch_one()
-    unwanted = [] if row is None else row[0]
-    return {kind: kind not in unwanted for kind in KINDS}
+    """Read for each kind whether the account wants it by mail."""
+    with connected():
+        return _preferences(_unwanted(user_id).get_or_none())
 
 
 def change_mail_preferences(user_id: int, changes: dict[str, bool]) -> dict[str, bool]:
-    """Say of some kinds whether the account wants them by mail, and answer all."""
+    """Change for some kinds whether the account wants them by mail; returns this for all kinds.
+
+    A link at the end of a mail may do this for an account that has been deleted since; that changes nothing.
+    """
     with unit_of_work():
-        read("SELECT id FROM users WHERE id = %s FOR UPDATE", (user_id,))
-        wanted = mail_preferences(user_id) | changes
-        _save_unwanted(user_id, [kind for kind in KINDS if not wanted[kind]])
+        wanted = _preferences(_unwanted(user_id).for_update().get_or_none()) | changes
+        unwanted = [kind for kind in KINDS if not wanted[kind]]
+        User.update(unwanted_mail=unwanted).where(User.id == user_id).execute()
     return wanted
 
 
-def _save_unwanted(user_id: int, kinds: Iterable[str]) -> None:
-    write("UPDATE users SET unwanted_mail = %s::text[] WHERE id = %s", (list(kinds), user_id))
+def _unwanted(user_id: int) -> Any:
+    return User.select(User.id, User.unwanted_mail).where(User.id == user_id)
+
+
+def _preferences(user: User | None) -> dict[str, bool]:
+    return {kind: user is None or kind not in user.unwanted_mail for kind in KINDS}

@@ -1,10 +1,10 @@
-"""Reminders and missed deadlines: told once each, late rather than never.
+"""Reminders and missed deadlines: notified of once each, and late rather than never.
 
-Each is claimed by an UPDATE in the transaction that records its event, so however many workers look, one tells it, and
-one that dies in between leaves it to the next.
+Each is claimed by an UPDATE in the transaction that records its event. So exactly one of several workers notifies of
+it, and if that worker dies before it has committed, the claim is undone and another worker finds it.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from core import events, jobs
@@ -12,33 +12,20 @@ from core.db import read, unit_of_work, write
 from core.errors import NotFound
 from core.jobs import JobContext
 from core.messages import msg
+from core.models import Reminder, Task
 from core.policy import Actor
-from core.representations import Listing, Representation
+from core.representations import Listing, Representation, fetch_listing, listing_statement, write_one
 from core.services.notifications import OVERDUE, REMINDER, notify
 from core.services.task_access import lock_task, require_readable
 
 _BATCH: Final = 200
 
-_REMINDER_JSON = """(SELECT row_to_json(fields) FROM (
-    SELECT r.id, r.task_id, r.user_id, r.remind_at, r.seconds_before_due, r.fires_at, r.fired_at, r.created_at
-) fields)"""
+# Those that wait come first, the next one at the top.
+_OF_TASK = listing_statement(Reminder, where="task_id = %(task_id)s", order="fired_at IS NOT NULL, fires_at, id")
 
-_CREATE = f"""
-WITH r AS (
-    INSERT INTO reminders (task_id, user_id, remind_at, seconds_before_due, fires_at)
-    VALUES (%(task_id)s, %(user_id)s, %(remind_at)s, %(seconds_before_due)s,
-            coalesce(%(remind_at)s, %(due_at)s::timestamptz - make_interval(secs => %(seconds_before_due)s)))
-    RETURNING *)
-SELECT r.id, {_REMINDER_JSON}::text FROM r
-"""
-
-_LIST = f"""
-SELECT coalesce(json_agg({_REMINDER_JSON} ORDER BY r.fired_at IS NOT NULL, r.fires_at, r.id), '[]')::text
-FROM reminders r WHERE r.task_id = %(task_id)s
-"""
-
-# A task that is done needs no reminding; its reminder is over all the same. Who is changing a task may be about to move
-# its reminders, so they are left to the next look, and the task is held here for those that are claimed.
+# The reminder of a task that is done is claimed too, but nobody is notified. A task that is being changed right now may
+# get another deadline, which moves its reminders; such tasks are skipped until the next run. The tasks of the claimed
+# reminders are locked, so that they are not changed before this is committed.
 _CLAIM_REMINDERS = """
 WITH due AS (SELECT r.id, t.status <> 'done' AS is_open FROM reminders r JOIN tasks t ON t.id = r.task_id
              WHERE r.fires_at <= now() AND r.fired_at IS NULL ORDER BY r.fires_at LIMIT %(limit)s
@@ -66,42 +53,47 @@ def create_reminder(
     """Have a task's people reminded of it at a time, or so many seconds before its deadline, wherever that moves.
 
     Raises:
-        NotFound, Forbidden: as `lock_task()` does.
+        NotFound, Forbidden: as `lock_task()` raises them.
     """
     with unit_of_work():
         task, _ = lock_task(actor, task_id)
-        when = {"remind_at": remind_at, "seconds_before_due": seconds_before_due, "due_at": task.due_at}
-        created = write(_CREATE, when | {"task_id": task_id, "user_id": actor.user_id}).fetch_exactly_one()
-    return Representation(*created)
+        return write_one(
+            Reminder.insert(
+                task_id=task_id,
+                user_id=actor.user_id,
+                remind_at=remind_at,
+                seconds_before_due=seconds_before_due,
+                fires_at=remind_at if seconds_before_due is None else _before_deadline(task, seconds_before_due),
+            )
+        )
 
 
 def list_reminders(actor: Actor, task_id: int) -> Listing:
-    """The reminders of a task, the next one first, as a JSON array.
+    """Read the reminders of a task, the next one first.
 
     Raises:
-        NotFound, Forbidden: as `require_readable()` does.
+        NotFound, Forbidden: as `require_readable()` raises them.
     """
     require_readable(actor, task_id)
-    return Listing(read(_LIST, {"task_id": task_id}).fetch_value())
+    return fetch_listing(_OF_TASK, task_id=task_id)
 
 
 def delete_reminder(actor: Actor, task_id: int, reminder_id: int) -> None:
-    """Take a reminder back.
+    """Delete a reminder.
 
     Raises:
-        NotFound, Forbidden: as `lock_task()` does; NotFound also where the task has no such reminder.
+        NotFound, Forbidden: as `lock_task()` raises them; NotFound also if the task has no such reminder.
     """
     with unit_of_work():
         lock_task(actor, task_id)
-        deleted = write("DELETE FROM reminders WHERE id = %s AND task_id = %s", (reminder_id, task_id)).count
-        if not deleted:
+        if not Reminder.delete().where(Reminder.id == reminder_id, Reminder.task_id == task_id).execute():
             raise NotFound(msg("There is no such reminder."), code="reminder_not_found")
 
 
 @jobs.REMINDERS_FIRE.work
 def notify_of_due(_context: JobContext) -> int:
     """Notify of the reminders and the missed deadlines whose time has come; returns how many there were."""
-    return fire_reminders() + tell_overdue()
+    return fire_reminders() + notify_overdue()
 
 
 @jobs.REMINDERS_FIRE.when
@@ -110,8 +102,12 @@ def has_due(_context: JobContext) -> bool:
     return bool(read(_HAS_DUE).fetch_value())
 
 
+def _before_deadline(task: Task, seconds: int) -> datetime | None:
+    return None if task.due_at is None else task.due_at - timedelta(seconds=seconds)
+
+
 def fire_reminders() -> int:
-    """Tell of the reminders that are due, and answer of how many."""
+    """Notify of the reminders that are due; returns how many there were."""
     total = 0
     while True:
         with unit_of_work():
@@ -126,8 +122,8 @@ def fire_reminders() -> int:
             return total
 
 
-def tell_overdue() -> int:
-    """Tell of the tasks that have just missed their deadlines, and answer of how many."""
+def notify_overdue() -> int:
+    """Notify of the tasks that have missed their deadlines since the last run; returns how many there were."""
     total = 0
     while True:
         with unit_of_work():

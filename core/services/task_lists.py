@@ -1,7 +1,7 @@
 """Lists of tasks: which, in which order, and which page, by number or by a cursor.
 
-A page by cursor begins right after the last row of the page before, wherever that row is by now (keyset pagination), so
-rows that come or go elsewhere neither shift the page nor cost time.
+A page by cursor begins right after the last row of the page before, wherever that row is by now (keyset pagination). So
+rows that are added or removed elsewhere do not shift the page, and skipping rows costs no time.
 """
 
 import base64
@@ -22,13 +22,13 @@ from core.models.task import PRIORITIES, STATUSES, TASK_JSON
 from core.policy import Actor
 from core.representations import CursorPage
 
-# Words are matched from their beginning, so that `gutter` finds `gutters` in any language; quotes, OR and - work as
-# search engines have them. The dictionary `simple` gives a query's words as 'word', and a quote cannot be within one.
+# Words are matched from their beginning, so that `gutter` finds `gutters` in any language; quotes, OR and - work as in
+# search engines. The dictionary `simple` writes the words of a query as 'word', and no word can contain a quote.
 _SEARCH: Final = "regexp_replace(websearch_to_tsquery('simple', %(q)s)::text, '''( |$|\\))', ''':*\\1', 'g')::tsquery"
 
 
 def _rank(column: str, values: tuple[str, ...]) -> str:
-    """The place of a column's value among all that it may have, from 1."""
+    """The position of a column's value among all possible values, from 1."""
     return f"array_position(ARRAY[{', '.join(repr(value) for value in values)}], {column}::text)"
 
 
@@ -53,10 +53,10 @@ _CONDITIONS: Final = {
 }
 
 
-# As PostgreSQL writes it into JSON.
+# A point in time as PostgreSQL writes it into JSON.
 _INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?\+00:00", re.ASCII)
 
-# What PostgreSQL ranks with is no smaller than this, unless it is 0.
+# A rank of PostgreSQL is 0 or not smaller than this.
 _LEAST_RELEVANCE: Final = 1e-30
 
 
@@ -72,7 +72,7 @@ def _id(value: Any) -> int:
     return value
 
 
-def _place(value: Any) -> int:
+def _rank_value(value: Any) -> int:
     if type(value) is not int or not 0 < value <= len(PRIORITIES):
         raise ValueError
     return value
@@ -112,8 +112,8 @@ def _column(expression: str, sql_type: str, read: Callable[[Any], Any]) -> _Colu
 _COLUMNS: Final = {
     "id": _column("t.id", "bigint", _id),
     "title": _column("t.title", "varchar", _text),
-    "status": _column(_STATUS_RANK, "integer", _place),
-    "priority": _column(_PRIORITY_RANK, "integer", _place),
+    "status": _column(_STATUS_RANK, "integer", _rank_value),
+    "priority": _column(_PRIORITY_RANK, "integer", _rank_value),
     # A task without a deadline comes last either way.
     "due_at": _Column("coalesce(t.due_at, 'infinity')", "coalesce(t.due_at, '-infinity')", "timestamptz", _instant),
     "created_at": _column("t.created_at", "timestamptz", _instant),
@@ -142,7 +142,7 @@ BEST_FIRST: Final = (SortKey("relevance", descending=True),)
 class TaskQuery:
     """Which tasks, in which order, and which page of them: the one after `cursor`, or from the number `skip` on.
 
-    `filters` holds values by the names of `_CONDITIONS`; to sort by `relevance` takes the filter `q`.
+    `filters` holds values by the names of `_CONDITIONS`. To sort by `relevance` needs the filter `q`.
     """
 
     filters: dict[str, Any] = field(default_factory=dict)
@@ -153,22 +153,22 @@ class TaskQuery:
 
     @property
     def keys(self) -> tuple[SortKey, ...]:
-        """All that the order depends on: the id decides between equals, so that the order is complete."""
+        """All keys of the order. The id comes last and decides between equal rows, so that the order is complete."""
         return (*self.sort, SortKey("id", descending=self.sort[-1].descending))
 
 
 def list_tasks(actor: Actor, query: TaskQuery) -> CursorPage:
-    """Answer a page of the tasks that the caller may read, with the total, in one round trip.
+    """Read a page of the tasks that the caller may read, with the total, in one round trip.
 
     Raises:
-        Invalid: where the cursor is none of ours, or belongs to another order.
+        Invalid: if the cursor is not one of `TaskPage.next_cursor`, or belongs to another order.
     """
     items, total, last = read(*statement(actor, query)).fetch_exactly_one()
     return CursorPage(items, total, None if last is None else _cursor(query, last))
 
 
 def statement(actor: Actor, query: TaskQuery) -> tuple[str, dict[str, Any]]:
-    """The one statement behind a page, and its parameters."""
+    """Return the one statement that reads a page, and its parameters."""
     after = {} if query.cursor is None else _position(query)
     sql = _list_sql(tuple(sorted(query.filters)), query.keys, is_admin=actor.is_admin, continues=bool(after))
     ranks = {
@@ -198,7 +198,7 @@ def _expression(key: SortKey) -> str:
 
 
 def _after(keys: tuple[SortKey, ...]) -> str:
-    """The condition of the rows that come after the cursor's; its first part is what an index can begin at."""
+    """The condition of the rows that come after the cursor's. An index can begin at its first part."""
     values = [f"%(after_{number})s::{_COLUMNS[key.name].sql_type}" for number, key in enumerate(keys)]
     expressions = [_expression(key) for key in keys]
     branches = []

@@ -19,12 +19,12 @@ from core.weather import city_key
 
 _READ_TASK = f"SELECT {TASK_JSON}::text, t.version, {ACCESS_COLUMNS} FROM tasks t WHERE t.id = %(task_id)s"
 
-_HOLD_OWN_GROUP = """
+_LOCK_OWN_GROUP = """
 SELECT FROM groups g WHERE id = %(group_id)s AND (%(is_admin)s OR EXISTS (
     SELECT FROM group_members WHERE group_id = g.id AND user_id = %(actor_id)s)) FOR KEY SHARE
 """
 
-# A reminder that counts from the deadline moves with it; it fires anew where it comes to lie in the future.
+# A reminder that counts from the deadline moves with it. If it is in the future then, it fires again.
 _MOVE_REMINDERS = """
 UPDATE reminders SET fires_at = moved, fired_at = CASE WHEN moved > now() THEN NULL ELSE fired_at END
 FROM (SELECT id AS moved_id, %(due_at)s::timestamptz - make_interval(secs => seconds_before_due) AS moved
@@ -34,7 +34,11 @@ WHERE id = moved_id
 
 
 def create_task(actor: Actor, fields: dict[str, Any]) -> Representation:
-    """Create a task of the caller. Its weather comes later, from a worker."""
+    """Create a task that the caller owns. Its weather comes later, from a worker.
+
+    Raises:
+        Invalid: if the assignee is no active account, or the group is none of the caller's.
+    """
     with unit_of_work():
         require_assignee(fields.get("assignee_id"))
         _require_own_group(actor, fields.get("group_id"))
@@ -42,7 +46,7 @@ def create_task(actor: Actor, fields: dict[str, Any]) -> Representation:
         task_id = Task.insert(user_id=actor.user_id, **values).execute()
         created = events.record_task(events.TASK_CREATED, task_id, actor.user_id)
         if fields.get("assignee_id") is not None or fields.get("group_id") is not None:
-            _tell_of_assignment(actor, task_id, fields.get("assignee_id"), fields.get("group_id"))
+            _notify_of_assignment(actor, task_id, fields.get("assignee_id"), fields.get("group_id"))
     return created
 
 
@@ -50,8 +54,8 @@ def read_task(actor: Actor, task_id: int) -> Representation:
     """Read a task, in one round trip.
 
     Raises:
-        NotFound: where there is no such task.
-        Forbidden: where the caller may not read it.
+        NotFound: if there is no such task.
+        Forbidden: if the caller may not read it.
     """
     row = read(_READ_TASK, {"task_id": task_id, "actor_id": actor.user_id}).fetch_one()
     if row is None:
@@ -65,12 +69,12 @@ def read_task(actor: Actor, task_id: int) -> Representation:
 def update_task(
     actor: Actor, task_id: int, changes: dict[str, Any], expected: Container[int] | None = None
 ) -> Representation:
-    """Change the named fields, if the version is `expected`. What changes nothing leaves no version and no event.
+    """Change the named fields, if the version is one of those `expected`. If nothing changes there is no new version.
 
     Raises:
-        NotFound, Forbidden, PreconditionFailed: as `lock_task()` does; Forbidden also where the caller may work on the
-            task and not say who else does.
-        Invalid: where it is to be assigned to nobody that can have it.
+        NotFound, Forbidden, PreconditionFailed: as `lock_task()` raises them; Forbidden also if the caller may change
+            the task, but not assign it.
+        Invalid: if the assignee is no active account, or the group is none of the caller's.
     """
     with unit_of_work():
         task, access = lock_task(actor, task_id, expected)
@@ -88,19 +92,19 @@ def update_task(
         save(task_id, values)
         if "due_at" in changes:
             write(_MOVE_REMINDERS, {"task_id": task_id, "due_at": changes["due_at"]})
-        told = {name: (getattr(task, name), value) for name, value in changes.items()}
-        updated = events.record_task(events.TASK_UPDATED, task_id, actor.user_id, changes=told)
+        recorded = {name: (getattr(task, name), value) for name, value in changes.items()}
+        updated = events.record_task(events.TASK_UPDATED, task_id, actor.user_id, changes=recorded)
         if any(changes[name] is not None for name in assigned):
-            _tell_of_assignment(actor, task_id, changes.get("assignee_id"), changes.get("group_id"))
+            _notify_of_assignment(actor, task_id, changes.get("assignee_id"), changes.get("group_id"))
     return updated
 
 
 def delete_task(actor: Actor, task_id: int, expected: Container[int] | None = None) -> Representation:
-    """Delete a task, if the version is `expected`, and answer what it was.
+    """Delete a task, if the version is one of those `expected`; returns the task as it was.
 
     Raises:
-        NotFound, Forbidden, PreconditionFailed: as `lock_task()` does; Forbidden also where the caller may only work on
-            the task.
+        NotFound, Forbidden, PreconditionFailed: as `lock_task()` raises them; Forbidden also if the caller may change
+            the task, but not delete it.
     """
     with unit_of_work():
         _, access = lock_task(actor, task_id, expected)
@@ -118,25 +122,25 @@ def save(task_id: int, values: dict[str, Any]) -> None:
 
 
 def require_assignee(user_id: int | None) -> None:
-    """Keep tasks from being assigned to nobody who is there; None is nobody on purpose.
+    """Require that an assignee is an active account; None, which means no assignee, is always allowed.
 
     Raises:
-        Invalid: where there is no active account with this id.
+        Invalid: if there is no active account with this id.
     """
     if user_id is not None and not lock_active_account(user_id):
         raise Invalid([FieldError("assignee_id", msg("There is no active account with this id."))])
 
 
 def _require_own_group(actor: Actor, group_id: int | None) -> None:
-    """Keep strangers from putting tasks into a group, and the group from being deleted meanwhile."""
+    """Require that the caller belongs to a group, and lock it, so that it is not deleted in the meantime."""
     if group_id is None:
         return
-    where = {"group_id": group_id, "actor_id": actor.user_id, "is_admin": actor.is_admin}
-    if read(_HOLD_OWN_GROUP, where).fetch_one() is None:
+    parameters = {"group_id": group_id, "actor_id": actor.user_id, "is_admin": actor.is_admin}
+    if read(_LOCK_OWN_GROUP, parameters).fetch_one() is None:
         raise Invalid([FieldError("group_id", msg("You belong to no group with this id."))])
 
 
-def _tell_of_assignment(actor: Actor, task_id: int, assignee_id: int | None, group_id: int | None) -> None:
+def _notify_of_assignment(actor: Actor, task_id: int, assignee_id: int | None, group_id: int | None) -> None:
     events.record_task(events.TASK_ASSIGNED, task_id, actor.user_id)
     if assignee_id is not None:
         to = [assignee_id]
@@ -156,7 +160,7 @@ def _completion_change(task: Task, changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def _weather_request(city: str | None) -> dict[str, Any]:
-    """The columns of a task whose city is new: no weather yet, and a worker asked for it from now on."""
+    """The columns of a task whose city has changed: it has no weather yet, and waits for a worker from now on."""
     return {
         "city_key": None if city is None else city_key(city),
         "weather": None,

@@ -1,4 +1,4 @@
-"""Tasks on their way out and in: one's own, page by page, and new ones, batch by batch."""
+"""Export and import: the caller's own tasks page by page, and new tasks batch by batch."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from core.services.tasks import create_task
 PAGE_LENGTH: Final = 500
 BATCH_LENGTH: Final = 100
 
-# The index by owner and time of creation serves this from its end.
+# PostgreSQL reads the index by owner and time of creation backwards for this.
 _READ_PAGE = f"""
 SELECT {TASK_JSON}::text, t.created_at, t.id FROM tasks t
 WHERE t.user_id = %(user_id)s AND (t.created_at, t.id) > (%(created_at)s, %(id)s)
@@ -38,7 +38,7 @@ START: Final = Cursor(datetime.min.replace(tzinfo=UTC), 0)
 
 @dataclass(frozen=True, slots=True)
 class OwnPage:
-    """The JSON of some tasks, and where the next page begins if there may be one."""
+    """The JSON of some tasks, and the task after which the next page begins if there may be one."""
 
     tasks: list[str]
     end: Cursor | None
@@ -46,7 +46,7 @@ class OwnPage:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What stands for one task, and the number of the line at which it begins."""
+    """The text of one task, and the number of the line at which it begins."""
 
     number: int
     text: bytes
@@ -54,7 +54,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a line made no task."""
+    """Why no task was created from a line."""
 
     line: int
     errors: list[FieldError]
@@ -76,10 +76,10 @@ def import_batch(
     parse: Callable[[bytes], dict[str, Any]],
     describe: Callable[[Refusal], dict[str, Any]],
 ) -> Representation:
-    """Create a task of the caller from each line, in one unit of work, and answer why some made none.
+    """Create a task of the caller from each line, in one unit of work; returns a JSON array of the failures.
 
-    `parse` makes the fields of a task out of a line, or raises `Invalid`; `describe` puts a refusal into words. The
-    answer is a JSON array of these.
+    `parse` makes the fields of a task from a line, or raises `Invalid`; `describe` makes an item of the array from a
+    refusal.
     """
     refusals: list[dict[str, Any]] = []
     with unit_of_work():

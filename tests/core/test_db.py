@@ -1,114 +1,306 @@
-"""The unit of work, and connections that heal."""
+"""The transaction rule: only a unit of work writes, whole or not at all; and lost connections are replaced."""
 
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
-from peewee import InterfaceError, OperationalError
+from peewee import IntegrityError, InterfaceError, InternalError, OperationalError
+from psycopg2.errors import ReadOnlySqlTransaction
+from structlog.testing import capture_logs
 
 from core import db, events
-from core.db import exclusive, unit_of_work
+from core.db import UnitOfWorkMissingError, exclusive, read, unit_of_work, write
 from core.errors import Invalid
-from core.models import Task
+from core.models import Group, Task
 from core.policy import Actor
 from core.services import tasks
-from tests.builders import create_task
 from tests.sql import execute
+from tests.statements import statements_sent
 
 pytestmark = pytest.mark.usefixtures("database")
 
+INSERT = "INSERT INTO groups (name) VALUES ('Roofers')"
 
-def test_a_unit_of_work_that_fails_leaves_nothing(alice: Actor) -> None:
-    def fail_after_insert() -> None:
+# Whatever writes, or is to follow a commit, and is refused by our own code before anything is sent.
+REFUSED: dict[str, Callable[[], object]] = {
+    "write": lambda: write(INSERT),
+    "record": lambda: events.record("sessions.revoked", audience=[], data={}),
+    "record_task": lambda: events.record_task(events.TASK_UPDATED, 1, None),
+    "after_commit": lambda: db.after_commit(print),
+    "peewee's insert": lambda: Group.insert(name="Roofers").execute(),
+    "peewee's create": lambda: Group.create(name="Roofers"),
+    "peewee's update": lambda: Group.update(name="Roofers").execute(),
+    "peewee's delete": lambda: Group.delete().execute(),
+    "peewee's raw SQL": lambda: list(Group.raw(INSERT)),
+    "peewee's transaction": lambda: db.database.atomic().__enter__(),
+}
+# Whatever else writes or locks is refused by PostgreSQL.
+REFUSED_BY_POSTGRESQL: dict[str, Callable[[], object]] = {
+    "read": lambda: read(INSERT),
+    "read in a WITH": lambda: read(f"WITH made AS ({INSERT} RETURNING id) SELECT id FROM made"),
+    "FOR UPDATE": lambda: read("SELECT id FROM groups FOR UPDATE"),
+    "peewee's for_update": lambda: list(Group.select().for_update()),
+}
+
+
+def fail_after(*steps: Callable[[], object]) -> None:
+    """Run a unit of work that does these things and then fails."""
+    with unit_of_work():
+        for step in steps:
+            step()
+        raise LookupError
+
+
+def names_of_groups() -> list[str]:
+    return [name for (name,) in execute("SELECT name FROM groups ORDER BY id").fetchall()]
+
+
+class TestOutsideAUnitOfWork:
+    @pytest.mark.parametrize("name", REFUSED)
+    def test_what_writes_is_refused_before_a_connection_is_even_made(self, name: str) -> None:
+        db.disconnect()
+
+        with pytest.raises(UnitOfWorkMissingError):
+            REFUSED[name]()
+
+        assert db.database.is_closed()
+        assert names_of_groups() == []
+
+    @pytest.mark.parametrize("name", REFUSED)
+    def test_what_writes_is_refused_on_a_thread_that_has_run_a_unit(self, name: str) -> None:
         with unit_of_work():
-            Task.create(title="half done", user_id=alice.user_id)
-            raise LookupError
+            read("SELECT 1")
 
-    pytest.raises(LookupError, fail_after_insert)
+        with statements_sent() as sent, pytest.raises(UnitOfWorkMissingError):
+            REFUSED[name]()
 
-    assert Task.select().count() == 0
+        assert sent == []
 
+    @pytest.mark.parametrize("name", REFUSED)
+    def test_a_unit_that_has_failed_has_ended(self, name: str) -> None:
+        pytest.raises(LookupError, fail_after)
 
-def test_a_part_that_fails_undoes_only_itself_and_tells_nobody(alice: Actor) -> None:
-    called: list[str] = []
+        with pytest.raises(UnitOfWorkMissingError):
+            REFUSED[name]()
 
-    def fail_within(name: str) -> None:
+    def test_a_unit_that_could_not_begin_has_ended(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        @contextmanager
+        def fail() -> Iterator[None]:
+            raise OperationalError
+            yield
+
+        with monkeypatch.context() as patch:
+            patch.setattr(db, "connected", fail)
+            with pytest.raises(OperationalError), unit_of_work():
+                pass
+
+        assert not db.is_in_unit_of_work()
+
+    def test_the_unit_of_another_thread_does_not_count(self) -> None:
+        refusals: list[bool] = []
+
+        def attempt() -> None:
+            with pytest.raises(UnitOfWorkMissingError):
+                write(INSERT)
+            refusals.append(True)
+
         with unit_of_work():
+            _in_thread(attempt)
+
+        assert refusals == [True]
+
+    @pytest.mark.parametrize("name", REFUSED_BY_POSTGRESQL)
+    def test_whatever_else_writes_or_locks_is_refused_by_postgresql(self, name: str) -> None:
+        execute(INSERT)
+
+        with pytest.raises(InternalError) as refusal:
+            REFUSED_BY_POSTGRESQL[name]()
+
+        assert isinstance(refusal.value.orig, ReadOnlySqlTransaction)
+        assert names_of_groups() == ["Roofers"]
+
+    def test_a_replaced_connection_is_as_strict(self) -> None:
+        _terminate(read("SELECT pg_backend_pid()").fetch_value())
+
+        with pytest.raises(InternalError):
+            read(INSERT)
+
+    def test_the_error_says_what_to_do(self) -> None:
+        with pytest.raises(
+            UnitOfWorkMissingError, match=r"write\(\) .* Call it inside `with core\.db\.unit_of_work\(\):`"
+        ):
+            write(INSERT)
+
+    def test_reading_works(self) -> None:
+        execute(INSERT)
+
+        assert read("SELECT name FROM groups").fetch_all() == [("Roofers",)]
+        assert Group.select().count() == 1
+
+
+class TestInsideAUnitOfWork:
+    @pytest.mark.parametrize("name", ["read", "read in a WITH", "FOR UPDATE", "peewee's for_update"])
+    def test_postgresql_lets_it_write_and_lock(self, name: str) -> None:
+        with unit_of_work():
+            REFUSED_BY_POSTGRESQL[name]()
+
+    @pytest.mark.parametrize("name", ["write", "peewee's insert", "peewee's create", "read", "read in a WITH"])
+    def test_what_is_written_is_committed(self, name: str) -> None:
+        with unit_of_work():
+            (REFUSED | REFUSED_BY_POSTGRESQL)[name]()
+
+        assert names_of_groups() == ["Roofers"]
+
+    def test_it_costs_two_round_trips_more_than_what_is_in_it(self) -> None:
+        with statements_sent() as sent, unit_of_work():
+            write(INSERT)
+            write(INSERT)
+
+        assert sent == ["BEGIN READ WRITE", INSERT, INSERT, "COMMIT"]
+
+    def test_reading_outside_costs_one_round_trip(self) -> None:
+        with statements_sent() as sent:
+            read("SELECT 1")
+
+        assert sent == ["SELECT 1"]
+
+
+class TestWhole:
+    def test_a_unit_of_work_that_fails_leaves_nothing(self, alice: Actor) -> None:
+        pytest.raises(LookupError, fail_after, lambda: Task.create(title="half done", user_id=alice.user_id))
+
+        assert Task.select().count() == 0
+
+    def test_a_part_that_fails_undoes_only_itself_and_what_was_to_follow_it(self, alice: Actor) -> None:
+        called: list[str] = []
+
+        def make(name: str) -> None:
             Task.create(title=name, user_id=alice.user_id)
             db.after_commit(lambda: called.append(name))
-            raise LookupError
 
-    with unit_of_work():
-        Task.create(title="before", user_id=alice.user_id)
-        db.after_commit(lambda: called.append("before"))
-        pytest.raises(LookupError, fail_within, "undone")
         with unit_of_work():
-            Task.create(title="after", user_id=alice.user_id)
-            db.after_commit(lambda: called.append("after"))
-        assert called == []
+            make("before")
+            pytest.raises(LookupError, fail_after, lambda: make("undone"))
+            with unit_of_work():
+                make("after")
+            assert called == []
 
-    assert [task.title for task in Task.select().order_by(Task.id)] == ["before", "after"]
-    assert called == ["before", "after"]
+        assert [task.title for task in Task.select().order_by(Task.id)] == ["before", "after"]
+        assert called == ["before", "after"]
 
-
-def test_a_whole_that_fails_undoes_its_parts(alice: Actor) -> None:
-    def fail_after_a_part() -> None:
-        with unit_of_work():
+    def test_a_whole_that_fails_undoes_its_parts(self, alice: Actor) -> None:
+        def succeed_in_a_part() -> None:
             with unit_of_work():
                 Task.create(title="part", user_id=alice.user_id)
+
+        pytest.raises(LookupError, fail_after, succeed_in_a_part)
+
+        assert Task.select().count() == 0
+
+    def test_a_statement_that_fails_unnoticed_is_noticed_at_the_end(self) -> None:
+        """PostgreSQL answers COMMIT with ROLLBACK then, which is no error to psycopg2."""
+        called: list[None] = []
+
+        def ignore_a_failure() -> None:
+            with unit_of_work():
+                write(INSERT)
+                db.after_commit(lambda: called.append(None))
+                with pytest.raises(IntegrityError):
+                    write("INSERT INTO groups (name) VALUES (NULL)")
+
+        with pytest.raises(InternalError, match="nothing was committed"):
+            ignore_a_failure()
+
+        assert (names_of_groups(), called) == ([], [])
+        assert not db.is_in_unit_of_work()
+
+    def test_a_statement_that_fails_in_a_part_of_its_own_may_be_ignored(self) -> None:
+        with unit_of_work():
+            write(INSERT)
+            with pytest.raises(IntegrityError), unit_of_work():
+                write("INSERT INTO groups (name) VALUES (NULL)")
+
+        assert names_of_groups() == ["Roofers"]
+
+
+class TestAfterTheCommit:
+    def test_it_is_called_once_and_sees_what_was_committed(self, alice: Actor) -> None:
+        seen_by_others: list[int] = []
+
+        def count_in_another_connection() -> None:
+            _in_thread(lambda: (seen_by_others.append(Task.select().count()), db.disconnect()))
+
+        stop = events.on_recorded(count_in_another_connection)
+        try:
+            tasks.create_task(alice, {"title": "seen", "assignee_id": alice.user_id})
+        finally:
+            stop()
+
+        assert seen_by_others == [1]
+
+    def test_it_is_not_called_where_the_unit_failed(self, alice: Actor) -> None:
+        calls: list[None] = []
+        stop = events.on_recorded(lambda: calls.append(None))
+        try:
+            pytest.raises(Invalid, tasks.create_task, alice, {"title": "x", "assignee_id": 10**9})
+        finally:
+            stop()
+
+        assert calls == []
+
+    def test_what_failed_once_is_not_called_by_the_next_unit(self) -> None:
+        calls: list[None] = []
+        pytest.raises(LookupError, fail_after, lambda: db.after_commit(lambda: calls.append(None)))
+
+        with unit_of_work():
+            write(INSERT)
+
+        assert calls == []
+
+    def test_it_may_run_a_unit_of_its_own(self) -> None:
+        def store() -> None:
+            with unit_of_work():
+                write(INSERT)
+
+        with unit_of_work():
+            db.after_commit(store)
+
+        assert names_of_groups() == ["Roofers"]
+
+    def test_one_that_fails_is_logged_and_keeps_nothing_from_its_success(self) -> None:
+        """The change is made; an error would make the caller believe that it is not."""
+        called: list[str] = []
+
+        def fail() -> None:
             raise LookupError
 
-    pytest.raises(LookupError, fail_after_a_part)
+        with capture_logs() as logs, unit_of_work():
+            write(INSERT)
+            db.after_commit(fail)
+            db.after_commit(lambda: called.append("the next"))
 
-    assert Task.select().count() == 0
-
-
-def test_wake_ups_come_after_the_commit_and_once(alice: Actor) -> None:
-    seen_by_others: list[int] = []
-
-    def count_in_another_connection() -> None:
-        thread = threading.Thread(target=lambda: (seen_by_others.append(Task.select().count()), db.disconnect()))
-        thread.start()
-        thread.join()
-
-    stop = events.on_recorded(count_in_another_connection)
-    try:
-        create_task(alice, title="seen", assignee_id=alice.user_id)
-    finally:
-        stop()
-
-    assert seen_by_others == [1]
-
-
-def test_a_failed_unit_wakes_nobody(alice: Actor) -> None:
-    calls: list[None] = []
-    stop = events.on_recorded(lambda: calls.append(None))
-    try:
-        pytest.raises(Invalid, tasks.create_task, alice, {"title": "x", "assignee_id": 10**9})
-    finally:
-        stop()
-
-    assert calls == []
+        assert called == ["the next"]
+        assert [(line["event"], line["log_level"]) for line in logs] == [("after_commit_failed", "error")]
+        assert names_of_groups() == ["Roofers"]
 
 
 def test_a_connection_that_the_server_has_closed_is_replaced_before_use() -> None:
-    (pid,) = execute("SELECT pg_backend_pid()").fetchone()
+    pid = read("SELECT pg_backend_pid()").fetch_value()
     _terminate(pid)
 
-    (new_pid,) = execute("SELECT pg_backend_pid()").fetchone()
-
-    assert new_pid != pid
+    assert read("SELECT pg_backend_pid()").fetch_value() != pid
 
 
 def test_a_connection_that_dies_in_use_is_replaced_by_the_next_use() -> None:
     def lose_connection_inside() -> None:
         with unit_of_work():
-            (pid,) = execute("SELECT pg_backend_pid()").fetchone()
-            _terminate(pid)
-            execute("SELECT 1")
+            _terminate(read("SELECT pg_backend_pid()").fetch_value())
+            read("SELECT 1")
 
     pytest.raises((InterfaceError, OperationalError), lose_connection_inside)
 
-    assert execute("SELECT 1").fetchone() == (1,)
+    assert read("SELECT 1").fetch_value() == 1
 
 
 def test_an_exclusive_name_has_one_holder_and_is_free_afterwards() -> None:
@@ -125,6 +317,18 @@ def test_an_exclusive_name_has_one_holder_and_is_free_afterwards() -> None:
 
     assert held
     assert outcomes == [False, True]
+
+
+def test_who_loses_the_connection_of_an_exclusive_name_does_not_go_on_without_it() -> None:
+    def lose_connection_inside() -> None:
+        with exclusive("the name"):
+            _terminate(read("SELECT pg_backend_pid()").fetch_value())
+            read("SELECT 1")
+
+    pytest.raises((InterfaceError, OperationalError), lose_connection_inside)
+
+    with exclusive("the name") as held:
+        assert held
 
 
 def _terminate(pid: int) -> None:

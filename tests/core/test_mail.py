@@ -18,6 +18,7 @@ from core.services.notifications import KINDS
 from tests.doubles.smtp import MailServer
 from tests.job_context import job_context
 from tests.sql import execute
+from tests.threads import at_once
 
 ATTEMPTS = 3
 pytestmark = pytest.mark.usefixtures("database")

@@ -1,4 +1,4 @@
-"""The schema: made once however many ask, and the one that the models describe."""
+"""The schema: migrated once, however many processes begin at the same time, and every migration can be undone."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,9 +10,7 @@ import pytest
 from peewee import PostgresqlDatabase
 from peewee_migrate import Router
 
-from core import models
 from core.migrations import DIRECTORY, migrate
-from tests.sql import execute
 
 
 @pytest.fixture
@@ -43,16 +41,3 @@ def test_every_migration_can_be_taken_back_and_made_again(empty_database: str) -
         assert database.get_tables() == ["migratehistory"]
 
     assert migrate(empty_database) == names
-
-
-@pytest.mark.usefixtures("database")
-@pytest.mark.parametrize("model", [getattr(models, name) for name in models.__all__], ids=lambda model: model.__name__)
-def test_the_models_describe_the_schema(model: type[models.User]) -> None:
-    rows = execute(
-        "SELECT column_name, is_nullable = 'YES' FROM information_schema.columns"
-        " WHERE table_name = %s AND is_generated = 'NEVER'",
-        (model._meta.table_name,),  # noqa: SLF001 - that is where peewee keeps it.
-    ).fetchall()
-    described = [(field.column_name, field.null) for field in model._meta.sorted_fields]  # noqa: SLF001 - as above.
-
-    assert sorted(described) == sorted(rows)

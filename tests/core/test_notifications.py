@@ -1,5 +1,6 @@
 """Who is told of what, once, in their language, and never of what they did themselves."""
 
+import re
 from typing import Any
 
 import orjson
@@ -101,9 +102,9 @@ class TestWhoIsTold:
         make_due("reminders", "fires_at", task_id)
         make_due("tasks", "due_at", task_id)
         reminders.fire_reminders()
-        reminders.tell_overdue()
+        reminders.notify_overdue()
         reminders.fire_reminders()
-        reminders.tell_overdue()
+        reminders.notify_overdue()
 
         assert told(alice) == [("reminder", None), ("overdue", None)]
         assert told(bob) == [("assigned", alice.user_id), ("reminder", None), ("overdue", None)]
@@ -111,7 +112,7 @@ class TestWhoIsTold:
     def test_of_a_task_of_nobody_in_particular_the_whole_group(self, alice: Actor, bob: Actor, group: int) -> None:
         task_id = create_task(alice, group_id=group)
         make_due("tasks", "due_at", task_id)
-        reminders.tell_overdue()
+        reminders.notify_overdue()
 
         assert told(bob) == [("assigned", alice.user_id), ("overdue", None)]
         assert told(alice) == [("overdue", None)]
@@ -208,6 +209,15 @@ class TestReading:
 
         tasks.delete_task(alice, own)
         assert told(alice) == []
+
+
+def test_the_database_takes_every_kind_and_no_other() -> None:
+    """A kind that is new in the code needs a migration, which this names."""
+    (check,) = execute(
+        "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'notifications_kind_check'"
+    ).fetchone()
+
+    assert sorted(re.findall(r"'(\w+)'", check)) == sorted(KINDS)
 
 
 def test_preferences_are_kept_by_kind(alice: Actor) -> None:

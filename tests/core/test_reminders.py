@@ -11,7 +11,7 @@ from core import events
 from core.db import unit_of_work
 from core.policy import Actor
 from core.services import reminders, tasks
-from core.services.reminders import fire_reminders, tell_overdue
+from core.services.reminders import fire_reminders, notify_overdue
 from tests.builders import create_task, read_task
 from tests.sql import execute
 from tests.threads import at_once, disconnecting
@@ -234,7 +234,7 @@ class TestMissedDeadlines:
         create_task(alice, due_at=SOON)
         create_task(alice)
 
-        assert [tell_overdue(), tell_overdue()] == [1, 0]
+        assert [notify_overdue(), notify_overdue()] == [1, 0]
 
         recorded = execute("SELECT task_id, actor_id, audience, data FROM events WHERE type = 'task.overdue'")
         task = read_task(alice, task_id)
@@ -243,54 +243,54 @@ class TestMissedDeadlines:
 
     def test_it_is_told_when_its_time_comes(self, alice: Actor) -> None:
         task_id = create_task(alice, due_at=SOON)
-        assert tell_overdue() == 0
+        assert notify_overdue() == 0
 
         let_pass(task_id, due_at=LATELY)
 
-        assert tell_overdue() == 1
+        assert notify_overdue() == 1
 
     def test_what_is_done_is_not_missed_unless_it_is_reopened(self, alice: Actor) -> None:
         task_id = create_task(alice, due_at=LATELY, status="done")
-        assert tell_overdue() == 0
+        assert notify_overdue() == 0
 
         tasks.update_task(alice, task_id, {"status": "todo"})
 
-        assert tell_overdue() == 1
+        assert notify_overdue() == 1
 
     def test_it_is_told_again_when_the_task_was_done_and_reopened(self, alice: Actor) -> None:
         task_id = create_task(alice, due_at=LATELY)
-        tell_overdue()
+        notify_overdue()
 
         tasks.update_task(alice, task_id, {"status": "done"})
-        assert tell_overdue() == 0
+        assert notify_overdue() == 0
         tasks.update_task(alice, task_id, {"status": "in_progress"})
 
-        assert [tell_overdue(), tell_overdue()] == [1, 0]
+        assert [notify_overdue(), notify_overdue()] == [1, 0]
 
     def test_it_is_told_again_when_another_deadline_is_missed(self, alice: Actor) -> None:
         task_id = create_task(alice, due_at=LATELY)
-        tell_overdue()
+        notify_overdue()
 
         tasks.update_task(alice, task_id, {"due_at": SOON})
-        assert tell_overdue() == 0
+        assert notify_overdue() == 0
         let_pass(task_id, due_at=LONG_AGO)
 
-        assert [tell_overdue(), tell_overdue()] == [1, 0]
+        assert [notify_overdue(), notify_overdue()] == [1, 0]
         assert told(events.TASK_OVERDUE) == [task_id, task_id]
 
     @pytest.mark.parametrize("changes", [{"status": "in_progress"}, {"title": "late"}, {"due_at": LATELY}])
     def test_it_is_not_told_again_for_any_other_change(self, changes: dict[str, Any], alice: Actor) -> None:
         task_id = create_task(alice, due_at=LATELY)
-        tell_overdue()
+        notify_overdue()
 
         tasks.update_task(alice, task_id, changes)
 
-        assert tell_overdue() == 0
+        assert notify_overdue() == 0
 
     def test_however_many_look_at_once_each_is_told_once(self, alice: Actor) -> None:
         ids = [create_task(alice, due_at=LATELY) for _ in range(40)]
 
-        assert sum(at_once(lambda _: tell_overdue(), 8)) == 40
+        assert sum(at_once(lambda _: notify_overdue(), 8)) == 40
         assert sorted(told(events.TASK_OVERDUE)) == ids
 
     def test_more_than_one_batch_is_told(self, alice: Actor) -> None:
@@ -300,5 +300,5 @@ class TestMissedDeadlines:
                 (alice.user_id, MORE_THAN_A_BATCH),
             )
 
-        assert tell_overdue() == MORE_THAN_A_BATCH
+        assert notify_overdue() == MORE_THAN_A_BATCH
         assert len(set(told(events.TASK_OVERDUE))) == MORE_THAN_A_BATCH

@@ -1,6 +1,7 @@
-"""The rules of the house that a reader relies on: who imports whom, who commits, who reads the environment."""
+"""The rules that a reader relies on: who imports whom, who opens the database, who reads the environment."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,11 +52,36 @@ def test_api_and_worker_import_core_and_never_the_other_way_or_each_other(room: 
     assert offenders == {}
 
 
-def test_only_the_unit_of_work_commits() -> None:
-    transactions = {("database", "atomic"), ("database", "transaction"), ("database", "commit"), ("database", "begin")}
-    committers = {path for path, tree in SOURCES.items() if transactions & set(attributes(tree))}
+def names_imported_from(module: str, tree: ast.AST) -> set[str]:
+    return {
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module == module
+        for alias in node.names
+    }
 
-    assert committers == {"core/db.py"}
+
+def texts(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+# `core.db` lets nothing but a unit of work write (tests/core/test_db.py). These two keep anybody from going round it.
+def test_the_database_is_reached_through_core_db_alone() -> None:
+    holders = {path for path, tree in SOURCES.items() if "database" in names_imported_from("core.db", tree)}
+    holders |= {path for path, tree in SOURCES.items() if ("db", "database") in set(attributes(tree))}
+    makers = {path for path, tree in SOURCES.items() if "PostgresqlDatabase" in names_imported_from("peewee", tree)}
+
+    assert holders == {"core/models/base.py"}
+    assert makers == {"core/db.py", "core/migrations.py"}
+
+
+def test_no_statement_begins_or_ends_a_transaction_by_itself() -> None:
+    transaction = re.compile(r"\b(BEGIN|COMMIT|ROLLBACK|SAVEPOINT|READ WRITE|default_transaction_read_only)\b")
+    offenders = {path for path, tree in SOURCES.items() if any(map(transaction.search, texts(tree)))}
+
+    assert offenders == {"core/db.py"}
 
 
 def test_only_process_entries_read_the_environment() -> None:

@@ -1,0 +1,31 @@
+"""The figures about tasks: sums, and the changes that are not in them yet."""
+
+from peewee import BigIntegerField, CharField, CompositeKey, DateField, IdentityField, SmallIntegerField
+
+from core.models.base import BaseModel
+
+
+class AnalyticsRollup(BaseModel):
+    """How many tasks an owner created on a day have a status."""
+
+    day = DateField()
+    user_id = BigIntegerField()
+    status = CharField(20)
+    tasks = BigIntegerField()
+
+    class Meta:
+        table_name = "analytics_rollups"
+        primary_key = CompositeKey("user_id", "day", "status")
+
+
+class AnalyticsDelta(BaseModel):
+    """One more (1) or one fewer (-1) task; a trigger of the table `tasks` writes it."""
+
+    id = IdentityField()
+    day = DateField()
+    user_id = BigIntegerField()
+    status = CharField(20)
+    change = SmallIntegerField()
+
+    class Meta:
+        table_name = "analytics_deltas"

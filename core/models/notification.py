@@ -1,0 +1,28 @@
+"""Notifications, and the mails that they become."""
+
+from typing import ClassVar
+
+from peewee import BigIntegerField, CharField, IdentityField, IntegerField
+
+from core.models.base import NOW, BaseModel, DateTimeTZField, JSONField
+
+
+class Notification(BaseModel):
+    """A message of the application to one reader. `mail_status` is null if no mail is wanted or can be sent."""
+
+    INTERNAL: ClassVar[frozenset[str]] = frozenset({"user_id", "mail_status", "mail_attempts", "mail_next_attempt_at"})
+
+    id = IdentityField()
+    user_id = BigIntegerField()
+    kind = CharField(20)
+    task_id = BigIntegerField()
+    actor_id = BigIntegerField(null=True)
+    details = JSONField()
+    created_at = DateTimeTZField(constraints=NOW)
+    read_at = DateTimeTZField(null=True)
+    mail_status = CharField(10, null=True)
+    mail_attempts = IntegerField(default=0)
+    mail_next_attempt_at = DateTimeTZField(constraints=NOW)
+
+    class Meta:
+        table_name = "notifications"

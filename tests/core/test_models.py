@@ -1,0 +1,126 @@
+"""The models against the migrated database: each table has one, and they agree in every column."""
+
+from typing import Any
+
+import pytest
+from peewee import (
+    BigIntegerField,
+    BlobField,
+    BooleanField,
+    CharField,
+    DateField,
+    Field,
+    IdentityField,
+    IntegerField,
+    SmallIntegerField,
+    TextField,
+)
+from playhouse.postgres_ext import ArrayField, DateTimeTZField, JSONField
+
+from core import models
+from core.models import Task
+from core.models.base import BaseModel
+from core.models.task import TASK_JSON
+from core.policy import Actor
+from core.services import tasks
+from tests.sql import execute
+
+pytestmark = pytest.mark.usefixtures("database")
+
+ALL_MODELS: list[type[BaseModel]] = [getattr(models, name) for name in models.__all__]
+# peewee-migrate keeps it, and no code of ours knows it.
+FOREIGN_TABLES = {"migratehistory"}
+SQL_TYPES: dict[type[Field], str] = {
+    BigIntegerField: "bigint",
+    BlobField: "bytea",
+    BooleanField: "boolean",
+    DateField: "date",
+    DateTimeTZField: "timestamp with time zone",
+    IdentityField: "bigint",
+    IntegerField: "integer",
+    JSONField: "json",
+    SmallIntegerField: "smallint",
+    TextField: "text",
+}
+# A generated column is in no model: peewee would read it with every row, and nobody writes it.
+COLUMNS = """
+SELECT a.attname, format_type(a.atttypid, a.atttypmod), NOT a.attnotnull FROM pg_attribute a
+WHERE a.attrelid = %s::regclass AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+"""
+
+
+def sql_type(field: Field) -> str:
+    if isinstance(field, ArrayField):
+        # ArrayField has no other name for the type of its elements.
+        return {"BIGINT": "bigint[]", "TEXT": "text[]"}[field.field_type]
+    if isinstance(field, CharField):
+        return f"character varying({field.max_length})"
+    return SQL_TYPES[type(field)]
+
+
+def meta_of(model: type[BaseModel]) -> Any:
+    return model._meta  # noqa: SLF001 - where peewee documents that it describes a model.
+
+
+def test_every_table_has_one_model() -> None:
+    tables = {name for (name,) in execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()}
+
+    assert sorted(model.table() for model in ALL_MODELS) == sorted(tables - FOREIGN_TABLES)
+
+
+def test_every_model_is_in_the_list_of_models() -> None:
+    assert sorted(model.__name__ for model in BaseModel.__subclasses__()) == sorted(models.__all__)
+
+
+@pytest.mark.parametrize("model", ALL_MODELS, ids=lambda model: model.table())
+def test_a_model_and_its_table_agree(model: type[BaseModel]) -> None:
+    columns = execute(COLUMNS, (model.table(),)).fetchall()
+    fields = [(field.column_name, sql_type(field), field.null) for field in meta_of(model).sorted_fields]
+
+    assert sorted(fields) == sorted(columns)
+
+
+@pytest.mark.parametrize("model", ALL_MODELS, ids=lambda model: model.table())
+def test_a_model_and_its_table_have_the_same_key(model: type[BaseModel]) -> None:
+    key = execute(
+        """SELECT array_agg(a.attname::text ORDER BY a.attnum) FROM pg_index i
+           JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY(i.indkey)
+           WHERE i.indisprimary AND i.indrelid = %s::regclass""",
+        (model.table(),),
+    ).fetchone()[0]
+
+    assert sorted(field.column_name for field in meta_of(model).get_primary_keys()) == sorted(key)
+
+
+@pytest.mark.parametrize("model", ALL_MODELS, ids=lambda model: model.table())
+def test_what_is_internal_exists(model: type[BaseModel]) -> None:
+    """A name that is spelled wrongly here would show a column to clients."""
+    assert set(meta_of(model).columns) >= model.INTERNAL
+
+
+@pytest.mark.parametrize("model", ALL_MODELS, ids=lambda model: model.table())
+def test_the_json_of_a_row_is_valid_sql(model: type[BaseModel]) -> None:
+    assert execute(f"SELECT {model.json()} FROM {model.table()} LIMIT 0").fetchall() == []
+
+
+def test_the_json_of_a_task_has_these_members_in_this_order(alice: Actor) -> None:
+    task_id = tasks.create_task(alice, {"title": "a task"}).id
+
+    task: dict[str, Any] = execute(f"SELECT {TASK_JSON} FROM tasks t WHERE id = %s", (task_id,)).fetchone()[0]
+
+    assert (
+        list(task)
+        == (
+            "id title description status priority due_at city weather weather_status user_id assignee_id group_id "
+            "completed completed_at created_at updated_at version"
+        ).split()
+    )
+
+
+@pytest.mark.parametrize("status", ["todo", "in_progress", "done"])
+def test_a_task_is_completed_if_it_is_done(status: str, alice: Actor) -> None:
+    task_id = tasks.create_task(alice, {"title": "a task", "status": status}).id
+
+    task: dict[str, Any] = execute(f"SELECT {Task.json()} FROM tasks WHERE id = %s", (task_id,)).fetchone()[0]
+
+    assert task["completed"] is (status == "done")
