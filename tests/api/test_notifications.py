@@ -8,9 +8,8 @@ from websockets.sync.client import connect
 
 from core.policy import Actor
 from core.security import TokenIssuer
-from tests.api.callers import Caller, LiveServer, assert_problem
+from tests.api.callers import Caller, LiveServer, assert_problem, create_task
 from tests.api.realtime import publish
-from tests.builders import create_task
 from worker.links import links_into
 
 NOTIFICATIONS = "/api/v1/notifications"

@@ -210,7 +210,7 @@ def test_reminders_are_fired_and_their_mails_sent_by_jobs(
         replace_context(mail_server=SmtpServer(settings.model_copy(update=configured)))
         run(worker, jobs.MAIL_SEND, notification_id)
         run(worker, jobs.MAIL_SEND, notification_id)
-    assert [mail["Subject"] for mail in server.mails] == ["A reminder of the task “x”."]
+    assert [mail["Subject"] for mail in server.mails] == ["A reminder of the task “Clean the gutters”."]
 
 
 def test_the_sweep_finds_mails_whose_job_was_lost_and_forgets_them_without_a_server(
