@@ -14,7 +14,8 @@ from peewee import IntegrityError
 from core.db import connected, read, unit_of_work
 from core.errors import FieldError, Invalid, NotFound, Rejected
 from core.messages import msg
-from core.models import Task, User
+from core.models.account import User
+from core.models.task import Task
 from core.passwords import weakness
 from core.policy import Actor, Role, may_see_account, may_see_email
 from core.representations import Representation

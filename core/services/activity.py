@@ -3,7 +3,7 @@
 It is written with every event of the task (`core.events.record_task`) and stays as long as the task does.
 """
 
-from core.models import TaskActivity
+from core.models.collaboration import TaskActivity
 from core.policy import Actor
 from core.representations import Page, fetch_page, page_statement
 from core.services.task_access import require_readable

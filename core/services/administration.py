@@ -10,8 +10,8 @@ from core import events
 from core.db import connected, read, unit_of_work
 from core.errors import Conflict, NotFound
 from core.messages import msg
-from core.models import Session, Task, User
-from core.models.task import TASK_JSON
+from core.models.account import Session, User
+from core.models.task import TASK_JSON, Task
 from core.policy import Actor, Role
 from core.representations import Page, Representation
 from core.services import attachments, audit, feedback

@@ -21,7 +21,7 @@ from core.errors import Conflict, Forbidden, NotFound, TooLarge, Unavailable
 from core.files import FileFacts
 from core.jobs import JobContext
 from core.messages import msg
-from core.models import Attachment, StoredFile
+from core.models.attachment import Attachment, StoredFile
 from core.policy import Actor, TaskAccess, may_delete_attachment, may_read_task, may_update_task
 from core.representations import (
     Page,

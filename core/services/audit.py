@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from structlog.contextvars import get_contextvars
 
-from core.models import AuditEntry
+from core.models.audit import AuditEntry
 from core.representations import Page, fetch_page, page_statement
 
 REGISTERED: Final = "account.registered"

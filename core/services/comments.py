@@ -6,7 +6,7 @@ from core import events
 from core.db import unit_of_work
 from core.errors import Forbidden, NotFound
 from core.messages import msg
-from core.models import Comment
+from core.models.collaboration import Comment
 from core.policy import Actor, may_change_comment, may_delete_comment, may_read_task
 from core.representations import Page, Representation, fetch_page, page_statement, write_one
 from core.services.notifications import COMMENTED, notify

@@ -6,7 +6,7 @@ from core import events
 from core.db import unit_of_work
 from core.errors import FieldError, Forbidden, Invalid
 from core.messages import msg
-from core.models import Delegation
+from core.models.collaboration import Delegation
 from core.policy import Actor, may_delegate_task
 from core.representations import Listing, Representation, fetch_listing, listing_statement
 from core.services.notifications import DELEGATED, notify

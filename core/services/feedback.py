@@ -1,7 +1,7 @@
 """Feedback: anybody who has logged in gives it, admins read it. It stays when the account that gave it is deleted."""
 
 from core.db import unit_of_work
-from core.models import Feedback
+from core.models.feedback import Feedback
 from core.policy import Actor
 from core.representations import (
     Page,

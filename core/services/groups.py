@@ -6,8 +6,9 @@ from core import events
 from core.db import read, unit_of_work
 from core.errors import FieldError, Forbidden, Invalid, NotFound
 from core.messages import msg
-from core.models import Group, GroupMember, Task
 from core.models.base import json_object
+from core.models.group import Group, GroupMember
+from core.models.task import Task
 from core.policy import Actor, GroupAccess, may_create_group, may_manage_group, may_read_group
 from core.representations import Page, Representation, fetch_page, page_statement
 from core.services.accounts import lock_active_account

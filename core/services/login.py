@@ -13,7 +13,7 @@ from functools import cache
 from core.db import connected, unit_of_work
 from core.errors import Unauthenticated
 from core.messages import msg
-from core.models import User
+from core.models.account import User
 from core.security import hash_password, random_token
 from core.services import audit, login_throttle
 from core.services.sessions import Client, Grant, open_session

@@ -14,7 +14,8 @@ from core import events
 from core.db import connected, read, unit_of_work, write
 from core.errors import NotFound
 from core.messages import Message, language_of, msg, translate
-from core.models import Notification, User
+from core.models.account import User
+from core.models.notification import Notification
 from core.policy import Actor
 from core.representations import Page, fetch_page, page_statement
 

@@ -13,7 +13,7 @@ import orjson
 from core.db import connected, unit_of_work
 from core.errors import FieldError, Invalid, NotFound
 from core.messages import msg
-from core.models import Session
+from core.models.account import Session
 from core.policy import Actor, Scope, may_administer
 from core.representations import Listing, Representation
 from core.services import audit

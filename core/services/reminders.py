@@ -12,7 +12,8 @@ from core.db import read, unit_of_work, write
 from core.errors import NotFound
 from core.jobs import JobContext
 from core.messages import msg
-from core.models import Reminder, Task
+from core.models.collaboration import Reminder
+from core.models.task import Task
 from core.policy import Actor
 from core.representations import Listing, Representation, fetch_listing, listing_statement, write_one
 from core.services.notifications import OVERDUE, REMINDER, notify

@@ -16,7 +16,7 @@ from core import events
 from core.db import connected, read, unit_of_work, write
 from core.errors import NotFound, Unauthenticated
 from core.messages import msg
-from core.models import Session, Ticket, User
+from core.models.account import Session, Ticket, User
 from core.policy import Actor, Role
 from core.representations import Listing
 from core.security import random_token, token_hash

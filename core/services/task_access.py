@@ -5,7 +5,8 @@ from collections.abc import Callable, Container
 from core.db import read
 from core.errors import Forbidden, NotFound, PreconditionFailed
 from core.messages import msg
-from core.models import GroupMember, Task
+from core.models.group import GroupMember
+from core.models.task import Task
 from core.policy import Actor, TaskAccess, may_read_task, may_update_task
 
 # What the permission depends on, in SQL over `tasks t` and the parameter `actor_id`.

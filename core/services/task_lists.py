@@ -17,8 +17,7 @@ import orjson
 from core.db import read
 from core.errors import FieldError, Invalid
 from core.messages import msg
-from core.models import Task
-from core.models.task import PRIORITIES, STATUSES, TASK_JSON
+from core.models.task import PRIORITIES, STATUSES, TASK_JSON, Task
 from core.policy import Actor
 from core.representations import CursorPage
 

@@ -8,8 +8,8 @@ from core import events
 from core.db import read, unit_of_work, write
 from core.errors import FieldError, Forbidden, Invalid
 from core.messages import msg
-from core.models import GroupMember, Task
-from core.models.task import TASK_JSON
+from core.models.group import GroupMember
+from core.models.task import TASK_JSON, Task
 from core.policy import Actor, may_assign_task, may_delete_task, may_read_task
 from core.representations import Representation
 from core.services.accounts import lock_active_account

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from core.models import User
+from core.models.account import User
 from core.policy import Actor, Role
 from tests.api.callers import Caller, assert_problem
 from tests.builders import PASSWORD, create_actor

@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from core.errors import Rejected, Unauthenticated
-from core.models import User
+from core.models.account import User
 from core.policy import Actor, Role
 from core.representations import Representation
 from core.services import accounts, sessions

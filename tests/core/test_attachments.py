@@ -14,7 +14,7 @@ from core import db
 from core.db import unit_of_work
 from core.errors import Conflict, Forbidden, NotFound, TooLarge
 from core.files import FileFacts
-from core.models import Attachment, StoredFile
+from core.models.attachment import Attachment, StoredFile
 from core.policy import Actor
 from core.services import administration, attachments, tasks
 from core.storage import LocalStorage

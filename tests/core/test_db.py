@@ -12,7 +12,8 @@ from structlog.testing import capture_logs
 from core import db, events
 from core.db import UnitOfWorkMissingError, exclusive, read, unit_of_work, write
 from core.errors import Invalid
-from core.models import Group, Task
+from core.models.group import Group
+from core.models.task import Task
 from core.policy import Actor
 from core.services import tasks
 from tests.sql import execute

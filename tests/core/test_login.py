@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from core.errors import TooManyRequests, Unauthenticated
-from core.models import Session
+from core.models.account import Session
 from core.policy import Actor
 from core.security import verify_password
 from core.services import login, sessions

@@ -4,7 +4,8 @@ import orjson
 import pytest
 
 from core.db import UnitOfWorkMissingError, unit_of_work
-from core.models import Feedback, Group
+from core.models.feedback import Feedback
+from core.models.group import Group
 from core.representations import Page, fetch_listing, fetch_page, listing_statement, page_statement, write_one
 from tests.sql import execute
 from tests.statements import statements_sent

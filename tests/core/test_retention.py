@@ -9,7 +9,7 @@ from core import events
 from core.config import Settings
 from core.db import unit_of_work
 from core.jobs import JobContext
-from core.models import Session, Ticket
+from core.models.account import Session, Ticket
 from core.policy import Actor
 from core.services import idempotency, retention, sessions, tasks
 from core.services.idempotency import Claim

@@ -7,7 +7,7 @@ import pytest
 
 from core import db
 from core.__main__ import main
-from core.models import User
+from core.models.account import User
 from core.policy import Actor
 from core.security import verify_password
 from core.services import analytics
