@@ -6,6 +6,7 @@ from falcon.asgi import Request, Response
 
 from api.accounts.logins import REFRESH_COOKIE, CallingClient, LoginResource, end_login
 from api.accounts.passwords import confirm_password
+from api.accounts.registration import RegistrationResource
 from api.accounts.schemas import (
     Login,
     LoginForm,
@@ -28,19 +29,14 @@ from core.representations import Listing, Representation
 from core.services import accounts, sessions
 
 
-class Register(Resource):
+class Register(RegistrationResource):
     """Where accounts are made."""
 
     @operation(201, Profile, tag="accounts", public=True, rate_limit=RateLimit.CREDENTIALS, errors=(400,))
     async def on_post(self, body: Registration) -> Representation:
         """Register an account."""
-        password_hash = await self.bridge.run_bcrypt(security.hash_password, body.password, self.settings.bcrypt_rounds)
-        return await self.bridge.run(
-            accounts.register,
-            username=body.required_username,
-            email=body.email,
-            full_name=body.full_name,
-            password_hash=password_hash,
+        return await self.register(
+            username=body.required_username, email=body.email, full_name=body.full_name, password=body.password
         )
 
 

@@ -6,6 +6,7 @@ import orjson
 from falcon.asgi import Response
 
 from api.accounts.logins import CallingClient, LoginResource
+from api.accounts.registration import RegistrationResource
 from api.accounts.schemas import LoginForm, TokenGrant
 from api.compat.schemas import (
     EarlierPageQuery,
@@ -19,7 +20,6 @@ from api.http.idempotency import Repeatable
 from api.http.operation import RateLimit, operation
 from api.http.resource import Resource
 from api.http.routing import unversioned
-from core import security
 from core.policy import Actor, Scope
 from core.representations import Page, Representation
 from core.services import accounts, task_lists, tasks
@@ -28,19 +28,14 @@ from core.services.task_lists import TaskQuery
 _TAG: Final = "earlier API"
 
 
-class EarlierUsers(Resource):
+class EarlierUsers(RegistrationResource):
     """Where accounts are made."""
 
     @operation(201, EarlierUserOut, tag=_TAG, public=True, rate_limit=RateLimit.CREDENTIALS, errors=(400,))
     async def on_post(self, body: EarlierRegistration) -> dict[str, Any]:
         """Register an account."""
-        password_hash = await self.bridge.run_bcrypt(security.hash_password, body.password, self.settings.bcrypt_rounds)
-        profile = await self.bridge.run(
-            accounts.register,
-            username=body.email,
-            email=body.email,
-            full_name=body.name,
-            password_hash=password_hash,
+        profile = await self.register(
+            username=body.email, email=body.email, full_name=body.name, password=body.password
         )
         return _user(orjson.loads(profile.json))
 

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.http.fields import Identifier, Input
 from api.tasks.schemas import TaskInput, TaskOut, TaskPatch
-from core.services.bulk import Operation
+from core.services.bulk import TaskChange
 
 _LARGEST_VERSION = 2**31 - 1
 _MOST_OPERATIONS = 100
@@ -22,9 +22,9 @@ class CreateOperation(Input):
     op: Literal["create"]
     task: TaskInput
 
-    def operation(self) -> Operation:
+    def change(self) -> TaskChange:
         """The same in the domain's words."""
-        return Operation("create", None, self.task.values(), None)
+        return TaskChange("create", None, self.task.values(), None)
 
 
 class UpdateOperation(Input):
@@ -35,9 +35,9 @@ class UpdateOperation(Input):
     task: TaskPatch
     version: Version | None = None
 
-    def operation(self) -> Operation:
+    def change(self) -> TaskChange:
         """The same in the domain's words."""
-        return Operation("update", self.id, self.task.values(), self.version)
+        return TaskChange("update", self.id, self.task.values(), self.version)
 
 
 class DeleteOperation(Input):
@@ -47,9 +47,9 @@ class DeleteOperation(Input):
     id: Identifier
     version: Version | None = None
 
-    def operation(self) -> Operation:
+    def change(self) -> TaskChange:
         """The same in the domain's words."""
-        return Operation("delete", self.id, {}, self.version)
+        return TaskChange("delete", self.id, {}, self.version)
 
 
 AnyOperation = Annotated[CreateOperation | UpdateOperation | DeleteOperation, Field(discriminator="op")]

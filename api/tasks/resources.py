@@ -16,7 +16,7 @@ from core.errors import Failure
 from core.policy import Actor, Scope
 from core.representations import CursorPage, Representation
 from core.services import bulk, task_lists, tasks
-from core.services.bulk import Operation
+from core.services.bulk import TaskChange
 
 
 class TaskCollection(Resource):
@@ -86,13 +86,13 @@ class TaskBulk(Resource):
         the answer, and its `operation` is the number of it, from 0.
         """
 
-        def describe(change: Operation, outcome: Representation | Failure) -> dict[str, Any]:
+        def describe(change: TaskChange, outcome: Representation | Failure) -> dict[str, Any]:
             if isinstance(outcome, Failure):
                 problem = describe_failure(outcome)
                 return {"status": problem["status"], "problem": problem}
             return {"status": 201 if change.kind == "create" else 200, "task": orjson.Fragment(outcome.json)}
 
-        changes = [change.operation() for change in body.operations]
+        changes = [operation.change() for operation in body.operations]
         return await request.run_once(self.bridge, bulk.change_tasks, actor, changes, body.atomic, describe)
 
 

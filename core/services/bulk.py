@@ -14,12 +14,12 @@ from core.services import tasks
 
 _LOCK_IN_ORDER = "SELECT id FROM tasks WHERE id = ANY(%(task_ids)s) ORDER BY id FOR UPDATE"
 
-Describe = Callable[["Operation", Representation | Failure], dict[str, Any]]
-"""Makes a result for the client out of what an operation returned or raised."""
+Describe = Callable[["TaskChange", Representation | Failure], dict[str, Any]]
+"""Makes a result for the client out of what a change returned or raised."""
 
 
 @dataclass(frozen=True, slots=True)
-class Operation:
+class TaskChange:
     """One change: which kind, of which task (None for a new one), its fields, and the version that is expected."""
 
     kind: Literal["create", "update", "delete"]
@@ -28,35 +28,34 @@ class Operation:
     version: int | None
 
 
-def change_tasks(actor: Actor, operations: Sequence[Operation], atomic: bool, describe: Describe) -> Representation:
-    """Carry out operations in their order; returns `{"results": [...]}` with what `describe` makes of each.
+def change_tasks(actor: Actor, changes: Sequence[TaskChange], atomic: bool, describe: Describe) -> Representation:
+    """Carry out changes in their order; returns `{"results": [...]}` with what `describe` makes of each.
 
-    A failure undoes its own operation. With `atomic` a failure undoes all operations and is raised.
-
+    A failure undoes its own change. With `atomic` a failure undoes all changes and is raised.
 
     Raises:
-        Failure: the first one, with the number of its operation in `at`, if `atomic` is set.
+        Failure: the first one, with the number of its change in `at`, if `atomic` is set.
     """
     results: list[dict[str, Any]] = []
     with unit_of_work():
         # Two requests that change the same tasks in different orders would otherwise wait for each other.
-        read(_LOCK_IN_ORDER, {"task_ids": [operation.task_id for operation in operations if operation.task_id]})
-        for number, operation in enumerate(operations):
+        read(_LOCK_IN_ORDER, {"task_ids": [change.task_id for change in changes if change.task_id]})
+        for number, change in enumerate(changes):
             try:
-                outcome: Representation | Failure = _carry_out(actor, operation)
+                outcome: Representation | Failure = _carry_out(actor, change)
             except Failure as failure:
                 if atomic:
                     failure.at = number
                     raise
                 outcome = failure
-            results.append(describe(operation, outcome))
+            results.append(describe(change, outcome))
     return Representation(0, orjson.dumps({"results": results}).decode())
 
 
-def _carry_out(actor: Actor, operation: Operation) -> Representation:
-    if operation.task_id is None:
-        return tasks.create_task(actor, operation.fields)
-    expected = None if operation.version is None else {operation.version}
-    if operation.kind == "delete":
-        return tasks.delete_task(actor, operation.task_id, expected)
-    return tasks.update_task(actor, operation.task_id, operation.fields, expected)
+def _carry_out(actor: Actor, change: TaskChange) -> Representation:
+    if change.task_id is None:
+        return tasks.create_task(actor, change.fields)
+    expected = None if change.version is None else {change.version}
+    if change.kind == "delete":
+        return tasks.delete_task(actor, change.task_id, expected)
+    return tasks.update_task(actor, change.task_id, change.fields, expected)

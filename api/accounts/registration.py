@@ -1,0 +1,20 @@
+"""Making an account: what every registration has in common."""
+
+from api.http.resource import Resource
+from core import security
+from core.representations import Representation
+from core.services import accounts
+
+
+class RegistrationResource(Resource):
+    """Something that makes accounts."""
+
+    async def register(
+        self, *, username: str, email: str | None, full_name: str | None, password: str
+    ) -> Representation:
+        """Hash the password, outside the database's threads, and make the account; returns its profile."""
+        rounds = self.settings.bcrypt_rounds
+        password_hash = await self.bridge.run_bcrypt(security.hash_password, password, rounds)
+        return await self.bridge.run(
+            accounts.register, username=username, email=email, full_name=full_name, password_hash=password_hash
+        )
