@@ -1,4 +1,4 @@
-"""A small HTTP/1.1 load generator: kept-alive connections, each with one request under way."""
+"""A small HTTP/1.1 load generator. Its connections are kept alive; each has one open request at a time."""
 
 import asyncio
 import time
@@ -11,7 +11,7 @@ _LENGTH: Final = b"content-length: "
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What each connection sends again and again."""
+    """The request that every connection repeats."""
 
     method: str
     path: str
@@ -19,7 +19,7 @@ class Request:
     body: bytes = b""
 
     def encode(self, host: str) -> bytes:
-        """The request as it goes over the wire."""
+        """Return the bytes of the request."""
         head = (
             f"{self.method} {self.path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {self.token}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(self.body)}\r\n\r\n"
@@ -33,7 +33,7 @@ class _Connection(asyncio.Protocol):
         self._deadline = deadline
         self._finished = finished
         self._received = b""
-        self._answers = 0
+        self._responses = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -52,12 +52,12 @@ class _Connection(asyncio.Protocol):
             self._transport.abort()
             return
         self._received = b""
-        self._answers += 1
+        self._responses += 1
         if time.monotonic() < self._deadline:
             self._transport.write(self._request)
         else:
             self._transport.close()
-            self._finished.set_result(self._answers)
+            self._finished.set_result(self._responses)
 
 
 async def _load(port: int, request: Request, connections: int, seconds: float) -> float:
@@ -69,14 +69,14 @@ async def _load(port: int, request: Request, connections: int, seconds: float) -
         future: asyncio.Future[int] = loop.create_future()
         finished.append(future)
         await loop.create_connection(
-            lambda future=future: _Connection(encoded, start + seconds, future),  # type: ignore[misc]  # one each
+            lambda future=future: _Connection(encoded, start + seconds, future),  # type: ignore[misc]  # one future each
             "127.0.0.1",
             port,
         )
-    answers = sum(await asyncio.gather(*finished))
-    return answers / (time.monotonic() - start)
+    responses = sum(await asyncio.gather(*finished))
+    return responses / (time.monotonic() - start)
 
 
 def requests_per_second(port: int, request: Request, *, connections: int = 32, seconds: float = 3.0) -> float:
-    """Load a server on this machine for so long and answer how many requests it answered a second."""
+    """Send requests to a server on this machine for `seconds` and return the number of responses per second."""
     return asyncio.run(_load(port, request, connections, seconds))

@@ -1,4 +1,4 @@
-"""Compare how long the login takes to refuse a name that nobody has and a wrong password. See README.md beside this."""
+"""Compare how long login takes to refuse an unknown name and a wrong password. See README.md in this directory."""
 
 import os
 import statistics
@@ -21,7 +21,7 @@ BCRYPT_ROUNDS = 12
 
 
 def main() -> None:
-    """Take turns between known and unknown names, each used once, and print the medians."""
+    """Log in with known and unknown names alternately, each name once, and print the median times."""
     with (
         tempfile.TemporaryDirectory(prefix="allweather-bench-") as directory,
         EmbeddedPostgres(Path(directory) / "postgres") as postgres,

@@ -1,4 +1,4 @@
-"""The peer: the same three requests on FastAPI, SQLAlchemy 2 (async) and asyncpg, written the usual way."""
+"""The peer: the same three requests on FastAPI, SQLAlchemy 2 (async) and asyncpg, written in their usual style."""
 
 import os
 from collections.abc import AsyncIterator
@@ -22,7 +22,7 @@ bearer = OAuth2PasswordBearer(tokenUrl="login")
 
 
 class Base(DeclarativeBase):
-    type_annotation_map = {datetime: TIMESTAMP(timezone=True)}  # noqa: RUF012 - SQLAlchemy reads it so.
+    type_annotation_map = {datetime: TIMESTAMP(timezone=True)}  # noqa: RUF012 - SQLAlchemy expects a plain class attribute.
 
 
 class User(Base):

@@ -1,4 +1,4 @@
-"""Compare the API with a peer and with its own ceiling, in turns, and print the ratios. See README.md beside this."""
+"""Compare the API with a peer and with its own GET /health, and print the ratios. See README.md in this directory."""
 
 import argparse
 import logging
@@ -33,7 +33,7 @@ CREATE = b'{"title": "Clean the gutters", "description": "Before the rain comes.
 
 @contextmanager
 def server(command: list[str], port: int, environ: dict[str, str]) -> Iterator[int]:
-    process = subprocess.Popen(command, env=os.environ | environ, stdout=subprocess.DEVNULL)  # noqa: S603 - ours.
+    process = subprocess.Popen(command, env=os.environ | environ, stdout=subprocess.DEVNULL)  # noqa: S603 - the commands are our own.
     try:
         _wait_for(port)
         yield port
@@ -65,7 +65,7 @@ def free_port() -> int:
 def _seed(database_url: str) -> tuple[Actor, int]:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     db.configure(database_url, application="bench", statement_seconds=30)
-    profile = accounts.register(username="bench", email=None, full_name=None, password_hash="-")  # noqa: S106 - none.
+    profile = accounts.register(username="bench", email=None, full_name=None, password_hash="-")  # noqa: S106 - not a hash.
     session = sessions.open_session(profile.id, Client("127.0.0.1", None), timedelta(days=1))
     actor = Actor(profile.id, Role.USER, session.session_id)
     task_id = 0

@@ -1,4 +1,4 @@
-"""What tests make through the use cases, with defaults for everything that a test does not care about."""
+"""Functions that create test data through the services, with defaults for everything that a test does not need."""
 
 from datetime import timedelta
 from typing import Any
@@ -16,7 +16,7 @@ _PASSWORD_HASH = hash_password(PASSWORD, BCRYPT_ROUNDS)
 
 
 def create_actor(name: str, role: Role = Role.USER) -> Actor:
-    """Make an account with an open session. Its password is `PASSWORD`, its address `<name>@example.com`."""
+    """Create an account with an open session. Its password is `PASSWORD`, its email is `<name>@example.com`."""
     profile = accounts.register(
         username=name, email=f"{name}@example.com", full_name=name.title(), password_hash=_PASSWORD_HASH, role=role
     )
@@ -25,18 +25,18 @@ def create_actor(name: str, role: Role = Role.USER) -> Actor:
 
 
 def create_task(actor: Actor, **fields: Any) -> int:
-    """Make a task of this actor and return its id."""
+    """Create a task of this user and return its id."""
     return tasks.create_task(actor, {"title": "Clean the gutters"} | fields).id
 
 
 def read_task(actor: Actor, task_id: int) -> dict[str, Any]:
-    """Return the task as this actor sees it."""
+    """Return the task as this user sees it."""
     task: dict[str, Any] = orjson.loads(tasks.read_task(actor, task_id).json)
     return task
 
 
 def update_task(actor: Actor, task_id: int, **changes: Any) -> dict[str, Any]:
-    """Change the task and return it as it is then."""
+    """Change the task and return the changed task."""
     task: dict[str, Any] = orjson.loads(tasks.update_task(actor, task_id, changes).json)
     return task
 
@@ -44,7 +44,7 @@ def update_task(actor: Actor, task_id: int, **changes: Any) -> dict[str, Any]:
 def create_group(
     admin: Actor, name: str = "Roofers", *, members: tuple[Actor, ...] = (), managers: tuple[Actor, ...] = ()
 ) -> int:
-    """Make a group that this admin manages, with these members and further managers, and return its id."""
+    """Create a group that this admin manages, with these members and further managers, and return its id."""
     group_id = groups.create_group(admin, name).id
     for member in members:
         groups.put_member(admin, group_id, member.user_id, is_manager=False)

@@ -1,4 +1,4 @@
-"""PostgreSQL and Redis of the run's own, and the cast: Alice owns, Bob shares, Mallory is a stranger, Ada an admin."""
+"""Servers for the test run, and test users: Alice (owner), Bob (assignee), Mallory (stranger) and Ada (admin)."""
 
 from collections.abc import Iterator
 
@@ -16,12 +16,12 @@ from tests.processes import free_port
 from tests.s3 import s3_server
 from tests.sql import execute
 
-# As in a worker: which jobs follow from an event is declared by modules that a test need not import itself.
+# As in a worker: services declare which jobs follow from an event, and a test need not import them all itself.
 services.import_all()
 
 _STATEMENT_SECONDS = 10.0
-# Deleting the few rows of a test is faster than truncating all tables with their indexes. As a replica the server lets
-# foreign keys and triggers rest meanwhile.
+# Deleting the few rows of a test is faster than truncating all tables with their indexes. In the role of a replica
+# the session skips foreign keys and triggers.
 _EMPTY_ALL_TABLES = """
 SET session_replication_role = replica;
 DO $$ DECLARE name text; BEGIN
@@ -36,7 +36,7 @@ UPDATE event_log_state SET jobs_seq = last_seq;
 
 @pytest.fixture(scope="session")
 def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A fresh cluster with the schema in it."""
+    """A new PostgreSQL cluster with the migrated schema."""
     with EmbeddedPostgres(tmp_path_factory.mktemp("postgres"), durable=False) as server:
         migrate(server.url)
         yield server.url
@@ -55,7 +55,7 @@ def redis_url(redis_server: EmbeddedRedis) -> str:
 
 @pytest.fixture(scope="session")
 def environ(postgres_url: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """The environment of a process that works with the run's servers; this process has it too."""
+    """Environment variables for processes that use these servers; they are also set in this process."""
     variables = {
         "APP_ENV": "development",
         "DATABASE_URL": postgres_url,
@@ -81,7 +81,7 @@ def settings(environ: dict[str, str]) -> Settings:
 
 @pytest.fixture
 def database(postgres_url: str, redis_url: str) -> Iterator[None]:
-    """The database without rows and Redis without keys. Numbers go on, as they would in production."""
+    """Empty the database and Redis. Sequences are not reset, as in production."""
     db.configure(postgres_url, application="tests", statement_seconds=_STATEMENT_SECONDS)
     execute(_EMPTY_ALL_TABLES)
     with Redis.from_url(redis_url) as redis:
@@ -98,19 +98,19 @@ def redis(redis_url: str) -> Iterator["Redis[bytes]"]:
 
 @pytest.fixture
 def alice(database: None) -> Actor:
-    """Owns what the tests are about."""
+    """The owner of the tested tasks."""
     return create_actor("alice")
 
 
 @pytest.fixture
 def bob(database: None) -> Actor:
-    """Shares: Alice assigns tasks to him."""
+    """The user to whom Alice assigns tasks."""
     return create_actor("bob")
 
 
 @pytest.fixture
 def mallory(database: None) -> Actor:
-    """A stranger."""
+    """A user without access to the tested tasks."""
     return create_actor("mallory")
 
 
@@ -129,12 +129,12 @@ def s3_url() -> Iterator[str]:
 
 @pytest.fixture
 def weather() -> Iterator[WeatherServer]:
-    """A weather provider on loopback, which a test can make fail."""
+    """A weather provider on loopback that a test can make fail."""
     with WeatherServer() as server:
         yield server
 
 
 @pytest.fixture
 def unused_tcp_port() -> int:
-    """A port of this machine on which nobody listens."""
+    """A port of this machine on which no process listens."""
     return free_port()

@@ -1,4 +1,4 @@
-"""What the work of jobs is given in tests: it collects the jobs that are sent instead of sending them."""
+"""The job context for tests, which does not send jobs to the broker."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +16,7 @@ from worker.links import links_into
 def job_context(
     settings: Settings, redis: Redis, dispatch: Callable[[JobRequest], None] = lambda _request: None, **others: Any
 ) -> JobContext:
-    """A context out of the settings; `others` replace single parts of it."""
+    """Return a context made from the settings. `dispatch` gets the sent jobs; `others` replace parts of the context."""
     parts: dict[str, Any] = {
         "weather": provider_for(settings),
         "storage": storage_for(settings),

@@ -1,4 +1,4 @@
-"""Wait for what another thread or process does, without guessing how long it takes."""
+"""Wait until another thread or process has done something, by checking a condition repeatedly."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What tests of real processes share."""
+"""Helpers for tests with real processes."""
 
 import socket
 import time
@@ -11,15 +11,15 @@ DEADLINE_SECONDS = 40.0
 
 
 def eventually(condition: Callable[[], object]) -> None:
-    """Wait until the condition is true, and fail where it never becomes so."""
+    """Wait until the condition is true, and fail if it does not become true in time."""
     deadline = time.monotonic() + DEADLINE_SECONDS
     while not condition():
-        assert time.monotonic() < deadline, "What was awaited has not come."
+        assert time.monotonic() < deadline, "The condition did not become true in time."
         time.sleep(0.02)
 
 
 def is_alive(process: int) -> bool:
-    """Tell whether the process runs; one that has ended and waits for its parent to notice does not."""
+    """Return whether the process runs; a zombie process does not count as running."""
     try:
         return bool(psutil.Process(process).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
@@ -27,7 +27,7 @@ def is_alive(process: int) -> bool:
 
 
 def free_port() -> int:
-    """Return a port of this machine on which nobody listens."""
+    """Return a port of this machine on which no process listens."""
     with closing(socket.socket()) as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]

@@ -1,4 +1,4 @@
-"""The events that a test has caused, as they stand in the event log."""
+"""Read the events that a test has caused from the event log."""
 
 from typing import Any, NamedTuple
 
@@ -6,7 +6,7 @@ from tests.sql import execute
 
 
 class RecordedEvent(NamedTuple):
-    """One event: its type, who caused it, the ids of those who may hear of it, and what it says."""
+    """One event: its type, the user who caused it, the ids of the users who may receive it, and its data."""
 
     type: str
     actor_id: int | None
@@ -15,7 +15,7 @@ class RecordedEvent(NamedTuple):
 
 
 def recorded_events(task_id: int | None = None, *, kind: str | None = None) -> list[RecordedEvent]:
-    """Return the events of this task and of this kind, the oldest first; without arguments, all events."""
+    """Return the events of this task and of this type, oldest first; without arguments, all events."""
     rows = execute(
         "SELECT type, actor_id, audience, data FROM events"
         " WHERE (%(task_id)s::bigint IS NULL OR task_id = %(task_id)s) AND (%(kind)s::text IS NULL OR type = %(kind)s)"
@@ -26,5 +26,5 @@ def recorded_events(task_id: int | None = None, *, kind: str | None = None) -> l
 
 
 def recorded_types(task_id: int) -> list[str]:
-    """Return the types of a task's events, the oldest first."""
+    """Return the types of a task's events, oldest first."""
     return [event.type for event in recorded_events(task_id)]

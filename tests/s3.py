@@ -1,4 +1,4 @@
-"""An S3 server of the tests' own, and the settings that lead to it."""
+"""An S3 server for tests, and settings that use it."""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -16,7 +16,7 @@ _SECRET = "secret"
 
 @contextmanager
 def s3_server() -> Iterator[str]:
-    """Run the server, with a bucket in it, and yield its address."""
+    """Run the server, create a bucket in it, and yield its URL."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -31,7 +31,7 @@ def s3_server() -> Iterator[str]:
 
 
 def s3_settings(settings: Settings, url: str, bucket: str = _BUCKET) -> Settings:
-    """The settings of an installation that keeps its attachments there."""
+    """Return settings that store attachments on this server."""
     return settings.model_copy(
         update={
             "attachment_storage": "s3",

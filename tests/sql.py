@@ -1,4 +1,4 @@
-"""SQL of the tests. It may write outside of a unit of work, and also what no use case would write."""
+"""Run SQL in tests. It may write outside a unit of work, and it may write rows that no service would write."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from core import db
 
 
 def execute(sql: str, parameters: Any = None) -> Any:
-    """Run a statement and return its cursor: in the running unit of work, or else on a connection of its own."""
+    """Run a statement in the current unit of work, or else on a new connection, and return its cursor."""
     if db.is_in_unit_of_work():
         return db.database.execute_sql(sql, parameters)
     connection = psycopg2.connect(db.database.database)
@@ -22,16 +22,16 @@ def execute(sql: str, parameters: Any = None) -> Any:
 
 
 class _Result:
-    """What a cursor has read, after its connection was closed."""
+    """The rows of a cursor whose connection was closed."""
 
     def __init__(self, cursor: Any) -> None:
         self.rowcount: int = cursor.rowcount
         self._rows = cursor.fetchall() if cursor.description else []
 
     def fetchone(self) -> Any:
-        """The first row."""
+        """Return the first row, or `None`."""
         return self._rows[0] if self._rows else None
 
     def fetchall(self) -> list[tuple[Any, ...]]:
-        """All rows."""
+        """Return all rows."""
         return self._rows

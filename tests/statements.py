@@ -1,4 +1,4 @@
-"""How often the code asks the database."""
+"""Record the statements that the code sends to the database."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from core import db
 
 @contextmanager
 def statements_sent() -> Iterator[list[str]]:
-    """Collect the statements that this thread sends inside the block, in their order: each is one round trip."""
+    """Collect the statements that this thread sends inside the block, in order; each is one round trip."""
     statements: list[str] = []
 
     class Recorder(cursor):

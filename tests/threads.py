@@ -1,4 +1,4 @@
-"""Calls that meet: each thread works on a database connection of its own and gives it back at the end."""
+"""Parallel calls: each thread uses its own database connection and closes it at the end."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +10,7 @@ _Result = TypeVar("_Result")
 
 
 def disconnecting(function: Callable[..., _Result]) -> Callable[..., _Result]:
-    """Wrap a function that is to run in another thread, so that its database connection is closed after it."""
+    """Wrap a function for another thread, so that the thread's database connection is closed after the call."""
 
     def call(*args: Any, **kwargs: Any) -> _Result:
         try:
@@ -21,7 +21,7 @@ def disconnecting(function: Callable[..., _Result]) -> Callable[..., _Result]:
     return call
 
 
-def at_once(function: Callable[[int], _Result], times: int) -> list[_Result]:
-    """Call the function in as many threads at the same time, with 0, 1, 2, …, and return the results in this order."""
+def in_parallel(function: Callable[[int], _Result], times: int) -> list[_Result]:
+    """Call the function in `times` threads at the same time, with 0, 1, 2, …; return the results in this order."""
     with ThreadPoolExecutor(times) as pool:
         return list(pool.map(disconnecting(function), range(times)))

@@ -1,4 +1,4 @@
-"""The API on a real server, and what its tests send to it and read from its responses."""
+"""A real server for the API, an HTTP client for its tests, and checks of its responses."""
 
 import threading
 from typing import Any, Self
@@ -39,7 +39,7 @@ class LiveServer:
 
 
 class Caller:
-    """An HTTP client, with somebody's token or without."""
+    """An HTTP client, with or without an access token."""
 
     def __init__(self, base_url: str, token: str | None = None) -> None:
         self._base_url = base_url
@@ -79,12 +79,12 @@ def assert_problem(response: requests.Response, status: int, code: str) -> dict[
 
 
 def invalid_fields(response: requests.Response) -> list[str]:
-    """Check that a response refuses invalid input, and return the fields that it names."""
+    """Check that a response reports invalid input, and return the names of the invalid fields."""
     return [error["field"] for error in assert_problem(response, 422, "invalid")["errors"]]
 
 
 def create_task(caller: Caller, **fields: Any) -> dict[str, Any]:
-    """Make a task and return it."""
+    """Create a task and return it."""
     response = caller.post(TASKS, json={"title": "Clean the gutters"} | fields)
     assert response.status_code == 201, response.text
     task: dict[str, Any] = response.json()
@@ -92,7 +92,7 @@ def create_task(caller: Caller, **fields: Any) -> dict[str, Any]:
 
 
 def create_task_at(caller: Caller, **fields: Any) -> str:
-    """Make a task and return its path."""
+    """Create a task and return its path."""
     return f"{TASKS}/{create_task(caller, **fields)['id']}"
 
 

@@ -1,4 +1,4 @@
-"""A running API, and callers who act as each of the cast."""
+"""A running API, and an HTTP client for each of the test users."""
 
 from collections.abc import Callable, Iterator
 
@@ -13,7 +13,7 @@ from tests.api.callers import Caller, LiveServer, create_task_at
 
 @pytest.fixture(autouse=True)
 def _clean(database: None) -> None:
-    """Every test of the API begins without rows."""
+    """Start every test of the API with empty tables."""
 
 
 @pytest.fixture(scope="package")
@@ -29,13 +29,13 @@ def issuer(settings: Settings) -> TokenIssuer:
 
 @pytest.fixture
 def caller_for(live_server: LiveServer, issuer: TokenIssuer) -> Callable[[Actor], Caller]:
-    """Makes the caller who acts as one of the cast."""
+    """Return a function that makes a client with the access token of a user."""
     return lambda actor: Caller(live_server.url, issuer.access_token(actor.user_id, actor.session_id))
 
 
 @pytest.fixture
 def anybody(live_server: LiveServer) -> Caller:
-    """A caller without a token."""
+    """A client without a token."""
     return Caller(live_server.url)
 
 
@@ -61,5 +61,5 @@ def as_ada(caller_for: Callable[[Actor], Caller], ada: Actor) -> Caller:
 
 @pytest.fixture
 def task(as_alice: Caller, bob: Actor) -> str:
-    """The path of a task of Alice's that is assigned to Bob."""
+    """The path of a task that Alice owns and that is assigned to Bob."""
     return create_task_at(as_alice, assignee_id=bob.user_id)

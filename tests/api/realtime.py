@@ -1,4 +1,4 @@
-"""The realtime part of the API on a real server, and what its tests say to it and hear from it."""
+"""A real server for the realtime part of the API, and helpers to send to it and to receive from it."""
 
 import json
 import os
@@ -32,14 +32,14 @@ from core.services import publication
 from core.storage import storage_for
 from tests.polling import wait_until
 
-HEARING_SECONDS = 15.0
+RECEIVE_SECONDS = 15.0
 STREAM_LENGTH = 10_000
-# Nothing that events of this kind lead to is a part of these tests.
+# An event type without further effects on these tests: it sends no jobs and no notifications.
 REMINDER = "task.reminder"
 
 
 class RealtimeServer:
-    """A server that has nothing but the realtime routes, in a thread of this process."""
+    """A server with the realtime routes only, in a thread of this process."""
 
     def __init__(self, settings: Settings, bridge_type: type[Bridge] = Bridge) -> None:
         db.configure(settings.database_url.get_secret_value(), application="realtime", statement_seconds=10)
@@ -96,7 +96,7 @@ class RealtimeServer:
 
     @property
     def unsent_bytes(self) -> int:
-        """What has been written and waits for peers to read."""
+        """The number of bytes that were written and that the peers have not read yet."""
         connections: Any = self._server.server_state.connections
         return sum(connection.transport.get_write_buffer_size() for connection in connections)
 
@@ -108,8 +108,8 @@ class RealtimeServer:
         return {"Authorization": f"Bearer {self.issuer.access_token(actor.user_id, actor.session_id)}"}
 
     def anonymous(self, path: str = "/ws", **options: Any) -> ClientConnection:
-        """Open a socket that says nothing about its caller."""
-        # A client with unread frames does not see the answer to its goodbye, so it had better not wait for it long.
+        """Open a socket without an access token."""
+        # A client with unread frames does not see the response to its close frame, so a short timeout saves time.
         listener: ClientConnection = connect(self.url(path), proxy=None, close_timeout=0.2, **options)
         return listener
 
@@ -119,13 +119,13 @@ class RealtimeServer:
 
     @contextmanager
     def listening(self, actor: Actor, path: str = "/ws") -> Iterator[ClientConnection]:
-        """Open a socket and hear its first frame."""
+        """Open a socket and receive its first frame."""
         with self.open(actor, path) as listener:
-            assert hear(listener)["type"] == "ready"
+            assert next_frame(listener)["type"] == "ready"
             yield listener
 
     def stalled_peer(self, actor: Actor) -> socket.socket:
-        """Open a socket of a peer that reads no further than the answer to its handshake."""
+        """Open a socket of a peer that reads nothing after the first bytes of the handshake response."""
         peer = narrow_socket(self.address)
         lines = [
             "GET /ws HTTP/1.1",
@@ -142,44 +142,44 @@ class RealtimeServer:
 
 
 def narrow_socket(address: tuple[str, int]) -> socket.socket:
-    """Connect with so small a window that a peer who does not read is soon noticed."""
+    """Connect with a small receive buffer, so that the server soon notices a peer that does not read."""
     peer = socket.socket()
     peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     peer.connect(address)
     return peer
 
 
-def hear(listener: ClientConnection) -> dict[str, Any]:
-    """The next frame."""
-    frame: dict[str, Any] = json.loads(listener.recv(timeout=HEARING_SECONDS))
+def next_frame(listener: ClientConnection) -> dict[str, Any]:
+    """Receive the next frame and return it."""
+    frame: dict[str, Any] = json.loads(listener.recv(timeout=RECEIVE_SECONDS))
     return frame
 
 
-def hear_until(listener: ClientConnection, seq: int) -> list[int]:
-    """The numbers of the frames up to that of `seq`."""
-    heard: list[int] = []
-    while not heard or heard[-1] < seq:
-        heard.append(hear(listener)["seq"])
-    return heard
+def receive_until(listener: ClientConnection, seq: int) -> list[int]:
+    """Receive frames until the event number `seq`, and return the numbers of all of them."""
+    received: list[int] = []
+    while not received or received[-1] < seq:
+        received.append(next_frame(listener)["seq"])
+    return received
 
 
 def close_code(listener: ClientConnection) -> int | None:
-    """Hear out the listener and answer the code with which its socket is closed."""
+    """Receive until the server closes the socket, and return the close code."""
     try:
         while True:
-            listener.recv(timeout=HEARING_SECONDS)
+            listener.recv(timeout=RECEIVE_SECONDS)
     except ConnectionClosed as closed:
         return None if closed.rcvd is None else closed.rcvd.code
 
 
 def publish(redis: Redis, stream_length: int = STREAM_LENGTH) -> int:
-    """Publish what is recorded and answer the last number."""
+    """Publish the recorded events and return the number of the last one."""
     publication.publish(redis, stream_length, lambda *_: None)
     return events.bounds().last
 
 
 def remind(*audience: Actor, times: int = 1, padding: int = 0) -> None:
-    """Record events for these listeners; they are not published yet."""
+    """Record events for these users. They are not published yet."""
     with db.unit_of_work():
         for number in range(times):
             data: dict[str, object] = {"number": number, "padding": "x" * padding}
@@ -187,6 +187,6 @@ def remind(*audience: Actor, times: int = 1, padding: int = 0) -> None:
 
 
 def kill(server: EmbeddedRedis, redis: Redis) -> None:
-    """Kill a Redis, with all that it remembers."""
+    """Kill a Redis server; its data are lost."""
     os.kill(redis.info("server")["process_id"], signal.SIGKILL)
     wait_until(lambda: not server.is_running())

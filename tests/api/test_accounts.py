@@ -24,7 +24,7 @@ def register(caller: Caller, **fields: object) -> requests.Response:
 
 class TestRegister:
     @pytest.mark.parametrize("path", ["/api/v1/auth/register", "/auth/register", "/api/v1/auth/register/"])
-    def test_answers_the_profile_without_the_password(self, path: str, anybody: Caller) -> None:
+    def test_registering_returns_the_profile_without_the_password(self, path: str, anybody: Caller) -> None:
         response = anybody.post(path, json=ALICE | {"full_name": "Alice Archer"})
 
         profile = response.json()
@@ -34,22 +34,22 @@ class TestRegister:
         assert PASSWORD not in response.text
         assert "$2b$" not in response.text
 
-    def test_a_username_alone_will_do(self, anybody: Caller) -> None:
+    def test_a_username_without_email_is_enough(self, anybody: Caller) -> None:
         profile = register(anybody, username="alice", password=PASSWORD).json()
 
         assert (profile["username"], profile["email"]) == ("alice", None)
 
     @pytest.mark.parametrize("duplicate", [{"email": "ALICE@example.com"}, {"username": "alice@example.com", **ALICE}])
-    def test_a_duplicate_is_told_with_400(self, duplicate: dict[str, str], anybody: Caller) -> None:
+    def test_a_duplicate_account_gets_400(self, duplicate: dict[str, str], anybody: Caller) -> None:
         register(anybody, **ALICE)
 
         assert_problem(register(anybody, **(ALICE | duplicate)), 400, "account_taken")
 
-    def test_of_ten_registrations_at_once_one_wins(self, anybody: Caller) -> None:
+    def test_only_one_of_ten_parallel_registrations_succeeds(self, anybody: Caller) -> None:
         with ThreadPoolExecutor(10) as pool:
-            answers = list(pool.map(lambda _: register(anybody, **ALICE).status_code, range(10)))
+            responses = list(pool.map(lambda _: register(anybody, **ALICE).status_code, range(10)))
 
-        assert sorted(answers) == [201] + [400] * 9
+        assert sorted(responses) == [201] + [400] * 9
 
     @pytest.mark.parametrize(
         ("body", "fields"),
@@ -63,7 +63,7 @@ class TestRegister:
             ({"username": "two words", "password": 12345678}, {"username", "password"}),
         ],
     )
-    def test_bad_input_is_named_and_never_echoed(
+    def test_invalid_fields_are_named_and_values_are_not_repeated(
         self, body: dict[str, object], fields: set[str], anybody: Caller
     ) -> None:
         response = register(anybody, **body)
@@ -75,18 +75,18 @@ class TestRegister:
 
 class TestLogin:
     @pytest.mark.parametrize("name", [{"email": "alice@example.com"}, {"username": "alice"}, {"email": "Alice"}])
-    def test_by_json_with_email_or_username(self, name: dict[str, str], anybody: Caller) -> None:
+    def test_login_with_json_and_email_or_username(self, name: dict[str, str], anybody: Caller) -> None:
         register(anybody, username="alice", **ALICE)
 
-        answer = anybody.post("/api/v1/auth/login", json=name | {"password": PASSWORD}).json()
+        body = anybody.post("/api/v1/auth/login", json=name | {"password": PASSWORD}).json()
 
-        assert (answer["token_type"], answer["expires_in"]) == ("bearer", 1800)
-        assert list(answer["user"]) == PROFILE_FIELDS
-        me = anybody.get("/api/v1/auth/me", headers={"Authorization": f"Bearer {answer['access_token']}"})
-        assert me.json() == answer["user"]
+        assert (body["token_type"], body["expires_in"]) == ("bearer", 1800)
+        assert list(body["user"]) == PROFILE_FIELDS
+        me = anybody.get("/api/v1/auth/me", headers={"Authorization": f"Bearer {body['access_token']}"})
+        assert me.json() == body["user"]
 
     @pytest.mark.parametrize("path", ["/api/v1/auth/login", "/api/v1/auth/login/", "/auth/login"])
-    def test_by_form_as_the_password_flow_sends_it(self, path: str, anybody: Caller) -> None:
+    def test_login_with_the_form_of_the_oauth2_password_flow(self, path: str, anybody: Caller) -> None:
         register(anybody, **ALICE)
         form = {"grant_type": "password", "username": ALICE["email"], "password": PASSWORD, "scope": ""}
 
@@ -98,13 +98,13 @@ class TestLogin:
         assert "HttpOnly" in cookie
         assert "SameSite=Strict" in cookie
 
-    def test_an_unknown_name_and_a_wrong_password_get_the_same_answer(self, anybody: Caller) -> None:
+    def test_an_unknown_name_and_a_wrong_password_get_the_same_response(self, anybody: Caller) -> None:
         register(anybody, **ALICE)
 
         wrong = anybody.post("/api/v1/auth/login", json=ALICE | {"password": "wrong password"})
         unknown = anybody.post("/api/v1/auth/login", json={"email": "nobody@example.com", "password": PASSWORD})
 
-        problems = [assert_problem(answer, 401, "invalid_credentials") for answer in (wrong, unknown)]
+        problems = [assert_problem(response, 401, "invalid_credentials") for response in (wrong, unknown)]
         for problem in problems:
             del problem["request_id"]
         assert problems[0] == problems[1]
@@ -113,9 +113,9 @@ class TestLogin:
     def test_long_and_strange_passwords_work(self, password: str, anybody: Caller) -> None:
         register(anybody, email="a@example.com", password=password)
 
-        answer = anybody.post("/auth/login", json={"email": "a@example.com", "password": password})
+        response = anybody.post("/auth/login", json={"email": "a@example.com", "password": password})
 
-        assert answer.status_code == 200
+        assert response.status_code == 200
 
     @pytest.mark.parametrize("body", [{}, {"email": "a@example.com"}, {"email": "a", "username": "a", "password": "x"}])
     def test_an_incomplete_login_is_invalid(self, body: dict[str, str], anybody: Caller) -> None:
@@ -127,18 +127,18 @@ class TestLogin:
         assert response.status_code == 415
         assert response.headers["Content-Type"].startswith("application/problem+json")
 
-    def test_a_name_that_nobody_has_costs_as_much_as_a_wrong_password(
+    def test_an_unknown_name_costs_as_much_time_as_a_wrong_password(
         self, settings: Settings, alice: Actor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Each kind of refusal runs bcrypt once, with the same rounds; nearly all of the time goes there."""
+        """Both kinds of refusal run bcrypt once with the same rounds, which takes nearly all of the time."""
         checked: list[str] = []
         verify = security.verify_password
 
-        def note(password: str, password_hash: str) -> bool:
+        def record_call(password: str, password_hash: str) -> bool:
             checked.append(password_hash[:7])
             return verify(password, password_hash)
 
-        monkeypatch.setattr(security, "verify_password", note)
+        monkeypatch.setattr(security, "verify_password", record_call)
         with LiveServer(create_app(settings)) as server:
             for name in ("alice", "nobody"):
                 Caller(server.url).post("/auth/login", json={"username": name, "password": "a wrong guess"})
@@ -146,19 +146,21 @@ class TestLogin:
         assert len(checked) == 2
         assert checked[0] == checked[1]
 
-    def test_guessing_is_delayed(self, anybody: Caller, alice: Actor, live_server: LiveServer) -> None:
+    def test_repeated_wrong_passwords_are_delayed(self, anybody: Caller, alice: Actor, live_server: LiveServer) -> None:
         guess = {"username": "alice", "password": "a wrong guess"}
 
-        answers: list[requests.Response] = [anybody.post("/auth/login", json=guess) for _ in range(8)]
+        responses: list[requests.Response] = [anybody.post("/auth/login", json=guess) for _ in range(8)]
 
-        assert [answer.status_code for answer in answers[:6]] == [401] * 6
-        problem = answers[-1]
+        assert [response.status_code for response in responses[:6]] == [401] * 6
+        problem = responses[-1]
         assert_problem(problem, 429, "login_delayed")
         assert int(problem.headers["Retry-After"]) >= 1
 
 
 class TestTokens:
-    def test_refresh_rotates_by_body_and_by_cookie(self, anybody: Caller, alice: Actor, issuer: TokenIssuer) -> None:
+    def test_refresh_accepts_the_token_in_the_body_and_in_the_cookie(
+        self, anybody: Caller, alice: Actor, issuer: TokenIssuer
+    ) -> None:
         first = issuer.refresh_token(alice.session_id, 0)
 
         by_body = anybody.post("/api/v1/auth/refresh", json={"refresh_token": first}).json()
@@ -169,7 +171,7 @@ class TestTokens:
         assert by_cookie.json()["user"]["id"] == alice.user_id
 
     @pytest.mark.parametrize(("origin", "status"), [("https://evil.example", 403), ("own", 200), (None, 200)])
-    def test_the_cookie_counts_only_for_pages_of_allowed_origins(
+    def test_the_refresh_cookie_is_accepted_from_allowed_origins_only(
         self, origin: str | None, status: int, live_server: LiveServer, alice: Actor, issuer: TokenIssuer
     ) -> None:
         headers = {"Cookie": f"refresh_token={issuer.refresh_token(alice.session_id, 0)}"}
@@ -196,7 +198,7 @@ class TestTokens:
 
 
 class TestSessions:
-    def test_are_listed_with_the_current_one_marked(self, as_alice: Caller, alice: Actor) -> None:
+    def test_sessions_are_listed_and_the_current_one_is_marked(self, as_alice: Caller, alice: Actor) -> None:
         (session,) = as_alice.get("/api/v1/auth/sessions").json()
 
         assert set(session) == {
@@ -206,16 +208,14 @@ class TestSessions:
         assert as_alice.post("/auth/sessions/").json() == [session]
 
     @pytest.mark.parametrize("path", ["/api/v1/auth/logout", "/auth/logout_all/"])
-    def test_logout_ends_the_token_at_once(self, path: str, as_alice: Caller) -> None:
+    def test_logout_invalidates_the_token_immediately(self, path: str, as_alice: Caller) -> None:
         assert as_alice.get("/auth/me").status_code == 200
 
         assert as_alice.post(path).status_code == 204
 
         assert_problem(as_alice.get("/auth/me"), 401, "session_revoked")
 
-    def test_one_ends_ones_own_session_but_nobody_elses(
-        self, as_alice: Caller, as_mallory: Caller, alice: Actor
-    ) -> None:
+    def test_users_can_end_their_own_sessions_only(self, as_alice: Caller, as_mallory: Caller, alice: Actor) -> None:
         path = f"/api/v1/auth/sessions/{alice.session_id}"
 
         assert_problem(as_mallory.delete(path), 404, "session_not_found")
@@ -225,7 +225,7 @@ class TestSessions:
 
 class TestProfile:
     @pytest.mark.parametrize("path", ["/api/v1/auth/me", "/api/v1/users/me", "/api/v1/users/about_me/", "/auth/me"])
-    def test_is_read_and_changed(self, path: str, as_alice: Caller) -> None:
+    def test_a_profile_is_read_and_changed(self, path: str, as_alice: Caller) -> None:
         change = {"full_name": "Alice A.", "locale": "de", "timezone": "Europe/Berlin", "email": "a@example.org"}
 
         changed = as_alice.patch(path, json=change).json()
@@ -244,15 +244,15 @@ class TestProfile:
             ({"password": "a new password", "current_password": "not it"}, "current_password"),
         ],
     )
-    def test_bad_changes_are_named(self, body: dict[str, object], field: str, as_alice: Caller) -> None:
+    def test_invalid_profile_fields_are_named(self, body: dict[str, object], field: str, as_alice: Caller) -> None:
         problem = assert_problem(as_alice.patch("/auth/me", json=body), 422, "invalid")
 
         assert [error["field"] for error in problem["errors"]] == [field]
 
-    def test_anothers_email_is_taken(self, as_alice: Caller, mallory: Actor) -> None:
+    def test_the_email_of_another_account_is_refused(self, as_alice: Caller, mallory: Actor) -> None:
         assert_problem(as_alice.patch("/auth/me", json={"email": "MALLORY@example.com"}), 400, "account_taken")
 
-    def test_a_new_password_counts_from_then_on(
+    def test_a_new_password_replaces_the_old_one(
         self, as_alice: Caller, anybody: Caller, caller_for: Callable[[Actor], Caller]
     ) -> None:
         change = {"password": "an even better one", "current_password": PASSWORD}

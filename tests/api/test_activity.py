@@ -26,7 +26,7 @@ def history(caller: Caller, task: str, query: str = "") -> list[dict[str, Any]]:
     return items
 
 
-def test_it_tells_who_changed_what_from_what_to_what_the_newest_first(
+def test_the_history_lists_actors_and_changes_newest_first(
     as_alice: Caller, as_bob: Caller, alice: Actor, bob: Actor
 ) -> None:
     task = create_task_at(as_alice)
@@ -65,7 +65,7 @@ def test_pages_neither_skip_nor_repeat(as_alice: Caller) -> None:
     assert {page.headers["X-Total-Count"] for page in pages} == {"5"}
 
 
-def test_what_is_refused_or_changes_nothing_is_no_part_of_it(task: str, as_alice: Caller, as_bob: Caller) -> None:
+def test_refused_and_empty_changes_are_not_in_the_history(task: str, as_alice: Caller, as_bob: Caller) -> None:
     before = history(as_alice, task)
     as_bob.delete(task)
     as_bob.patch(task, json={"status": "todo"})
@@ -74,7 +74,9 @@ def test_what_is_refused_or_changes_nothing_is_no_part_of_it(task: str, as_alice
     assert history(as_alice, task) == before
 
 
-def test_it_stays_when_the_events_go(task: str, as_alice: Caller, settings: Settings, redis: Redis) -> None:
+def test_the_history_is_kept_when_events_are_purged(
+    task: str, as_alice: Caller, settings: Settings, redis: Redis
+) -> None:
     before = history(as_alice, task)
     publish(redis)
     with unit_of_work():
@@ -85,12 +87,12 @@ def test_it_stays_when_the_events_go(task: str, as_alice: Caller, settings: Sett
     assert history(as_alice, task) == before
 
 
-def test_the_weather_is_nobodys_doing(as_alice: Caller, settings: Settings, redis: Redis) -> None:
+def test_a_weather_update_has_no_actor(as_alice: Caller, settings: Settings, redis: Redis) -> None:
     task = create_task_at(as_alice, city="London")
     with WeatherServer() as weather:
         urls = {"open_meteo_url": weather.url, "open_meteo_geocoding_url": weather.url}
-        patient = settings.model_copy(update=urls)
-        WeatherService(patient, provider_for(patient), redis).enrich("london")
+        weather_settings = settings.model_copy(update=urls)
+        WeatherService(weather_settings, provider_for(weather_settings), redis).enrich("london")
 
     newest = history(as_alice, task)[0]
     assert (newest["type"], newest["actor_id"]) == ("task.enriched", None)

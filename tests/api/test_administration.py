@@ -1,4 +1,4 @@
-"""Admins manage accounts; everybody else manages their own; and the log knows who did what."""
+"""Admins manage all accounts; other users manage their own."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -23,13 +23,15 @@ class TestPermission:
             ("GET", "/api/v1/audit"),
         ],
     )
-    def test_only_admins_administer(self, method: str, path: str, as_mallory: Caller, anybody: Caller) -> None:
+    def test_only_admins_may_manage_accounts(self, method: str, path: str, as_mallory: Caller, anybody: Caller) -> None:
         body = {"json": {"role": "admin"}} if method == "PATCH" else {}
 
         assert_problem(as_mallory(method, path, **body), 403, "admin_required")
         assert_problem(anybody(method, path, **body), 401, "token_missing")
 
-    def test_a_manager_is_no_admin(self, as_alice: Caller, as_ada: Caller, alice: Actor, anybody: Caller) -> None:
+    def test_a_manager_may_not_manage_accounts(
+        self, as_alice: Caller, as_ada: Caller, alice: Actor, anybody: Caller
+    ) -> None:
         assert as_ada.patch(f"/api/v1/users/{alice.user_id}", json={"role": "manager"}).json()["role"] == "manager"
         token = anybody.post("/auth/login", json={"username": "alice", "password": PASSWORD}).json()["access_token"]
 
@@ -51,19 +53,21 @@ class TestAccounts:
             ("?q=%25", []),
         ],
     )
-    def test_are_found(self, query: str, names: list[str], as_ada: Caller, alice: Actor, bob: Actor) -> None:
+    def test_accounts_are_searched_and_filtered(
+        self, query: str, names: list[str], as_ada: Caller, alice: Actor, bob: Actor
+    ) -> None:
         response = as_ada.get(f"/api/v1/users{query}")
 
         assert [account["username"] for account in response.json()["items"]] == names
         assert "password" not in response.text
 
-    def test_one_is_read_or_not_found(self, as_ada: Caller, alice: Actor) -> None:
+    def test_an_account_is_read_and_an_unknown_one_gets_404(self, as_ada: Caller, alice: Actor) -> None:
         assert as_ada.get(f"/api/v1/users/{alice.user_id}").json()["username"] == "alice"
         assert_problem(as_ada.get(f"/api/v1/users/{10**9}"), 404, "account_not_found")
         assert_problem(as_ada.patch(f"/api/v1/users/{10**9}", json={"role": "user"}), 404, "account_not_found")
         assert_problem(as_ada.delete(f"/api/v1/users/{10**9}"), 404, "account_not_found")
 
-    def test_a_disabled_account_is_out_at_once_and_may_come_back(
+    def test_disabling_an_account_ends_its_sessions_and_can_be_undone(
         self, as_ada: Caller, as_alice: Caller, alice: Actor, anybody: Caller
     ) -> None:
         assert as_alice.get("/auth/me").status_code == 200
@@ -77,7 +81,7 @@ class TestAccounts:
         as_ada.patch(f"/api/v1/users/{alice.user_id}", json={"is_active": True})
         assert anybody.post("/auth/login", json=login).status_code == 200
 
-    def test_what_changes_nothing_ends_nothing(self, as_ada: Caller, as_alice: Caller, alice: Actor) -> None:
+    def test_an_unchanged_account_keeps_its_sessions(self, as_ada: Caller, as_alice: Caller, alice: Actor) -> None:
         as_ada.patch(f"/api/v1/users/{alice.user_id}", json={"role": "user", "is_active": True})
 
         assert as_alice.get("/auth/me").status_code == 200
@@ -86,7 +90,7 @@ class TestAccounts:
     def test_a_bad_change_is_invalid(self, body: dict[str, Any], as_ada: Caller, alice: Actor) -> None:
         assert_problem(as_ada.patch(f"/api/v1/users/{alice.user_id}", json=body), 422, "invalid")
 
-    def test_deleting_an_account_deletes_its_tasks_and_frees_those_of_others(
+    def test_deleting_an_account_deletes_its_tasks_and_unassigns_others(
         self, as_ada: Caller, as_alice: Caller, as_bob: Caller, bob: Actor
     ) -> None:
         own = as_bob.post("/tasks", json={"title": "Bob's"}).json()
@@ -104,16 +108,20 @@ class TestLastAdmin:
     @pytest.mark.parametrize(
         ("method", "body"), [("PATCH", {"role": "user"}), ("PATCH", {"is_active": False}), ("DELETE", None)]
     )
-    def test_cannot_go(self, method: str, body: dict[str, Any] | None, as_ada: Caller, ada: Actor) -> None:
+    def test_the_last_admin_cannot_be_demoted_disabled_or_deleted(
+        self, method: str, body: dict[str, Any] | None, as_ada: Caller, ada: Actor
+    ) -> None:
         assert_problem(as_ada(method, f"/api/v1/users/{ada.user_id}", json=body), 409, "last_admin")
         assert as_ada.get("/api/v1/users").status_code == 200
 
-    def test_cannot_leave_by_the_other_door(self, as_ada: Caller) -> None:
+    def test_the_last_admin_cannot_delete_their_own_account(self, as_ada: Caller) -> None:
         response = as_ada.post("/api/v1/users/me/delete", json={"current_password": PASSWORD})
 
         assert_problem(response, 409, "last_admin")
 
-    def test_of_two_who_demote_each_other_one_stays(self, as_ada: Caller, ada: Actor, caller_for: Any) -> None:
+    def test_two_admins_who_demote_each_other_leave_one_admin(
+        self, as_ada: Caller, ada: Actor, caller_for: Any
+    ) -> None:
         eve = create_actor("eve", Role.ADMIN)
         as_eve = caller_for(eve)
 
@@ -128,7 +136,9 @@ class TestLastAdmin:
 
 
 class TestOwnAccount:
-    def test_the_export_holds_all_that_is_kept(self, as_alice: Caller, as_mallory: Caller, alice: Actor) -> None:
+    def test_the_export_contains_the_data_of_the_account(
+        self, as_alice: Caller, as_mallory: Caller, alice: Actor
+    ) -> None:
         as_mallory.post("/tasks", json={"title": "Mallory's"})
         task = as_alice.post("/tasks", json={"title": "Alice's"}).json()
 
@@ -142,7 +152,7 @@ class TestOwnAccount:
         assert [entry["action"] for entry in export["audit"]] == ["login.succeeded", "account.registered"]
         assert "hash" not in response.text
 
-    def test_the_export_holds_what_was_done_about_others_tasks(
+    def test_the_export_contains_contributions_to_tasks_of_others(
         self, as_alice: Caller, as_bob: Caller, as_ada: Caller, bob: Actor, ada: Actor
     ) -> None:
         group_id = as_ada.post("/api/v1/groups", json={"name": "Roofers"}).json()["id"]
@@ -161,7 +171,7 @@ class TestOwnAccount:
         assert [(step["to_id"], step["note"]) for step in export["delegations"]] == [(ada.user_id, "Please")]
         assert [reminder["seconds_before_due"] for reminder in export["reminders"]] == [60]
 
-    def test_leaving_needs_the_password(self, as_alice: Caller, anybody: Caller) -> None:
+    def test_deleting_ones_account_needs_the_password(self, as_alice: Caller, anybody: Caller) -> None:
         wrong = as_alice.post("/api/v1/users/me/delete", json={"current_password": "wrong"})
 
         assert_problem(wrong, 422, "invalid")
@@ -170,7 +180,7 @@ class TestOwnAccount:
         login = anybody.post("/auth/login", json={"username": "alice", "password": PASSWORD})
         assert_problem(login, 401, "invalid_credentials")
 
-    def test_a_username_cannot_be_anothers_email(self, as_alice: Caller) -> None:
+    def test_a_username_cannot_be_an_email_address_of_another_person(self, as_alice: Caller) -> None:
         response = as_alice.patch("/auth/me", json={"username": "victim@example.com"})
 
         problem = assert_problem(response, 422, "invalid")

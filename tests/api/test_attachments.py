@@ -1,4 +1,4 @@
-"""Attachments over HTTP: what goes up comes down, under a harmless name and type, for those who may have it."""
+"""Attachments over HTTP: uploads, downloads, safe names and types, limits and permissions."""
 
 import hashlib
 import socket
@@ -32,7 +32,7 @@ MULTIPART = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
 
 @pytest.fixture
 def task(alice: Actor, bob: Actor) -> int:
-    """A task of Alice's, assigned to Bob."""
+    """A task that Alice owns and that is assigned to Bob."""
     return create_task(alice, assignee_id=bob.user_id)
 
 
@@ -63,8 +63,8 @@ def form(*parts: bytes) -> bytes:
 
 
 @pytest.fixture
-def limited(settings: Settings, issuer: TokenIssuer) -> Iterator[Callable[..., Callable[[Actor], Caller]]]:
-    """Makes servers with other settings, and the callers of each."""
+def client_with_settings(settings: Settings, issuer: TokenIssuer) -> Iterator[Callable[..., Callable[[Actor], Caller]]]:
+    """Return a function that starts a server with other settings and returns a maker of clients for it."""
     running: list[LiveServer] = []
 
     def start(changed: Settings) -> Callable[[Actor], Caller]:
@@ -79,7 +79,7 @@ def limited(settings: Settings, issuer: TokenIssuer) -> Iterator[Callable[..., C
 
 
 @pytest.mark.parametrize("prefix", ["", "/api/v1"])
-def test_what_goes_up_comes_down(prefix: str, as_alice: Caller, alice: Actor, task: int) -> None:
+def test_an_uploaded_file_can_be_downloaded(prefix: str, as_alice: Caller, alice: Actor, task: int) -> None:
     path = f"{prefix}/tasks/{task}/attachments"
 
     response = upload(as_alice, path, SEVERAL_CHUNKS, "notes.txt")
@@ -101,7 +101,7 @@ def test_what_goes_up_comes_down(prefix: str, as_alice: Caller, alice: Actor, ta
     assert content.headers["Content-Disposition"].startswith("attachment;")
 
 
-def test_an_empty_file_is_a_file(as_alice: Caller, path: str) -> None:
+def test_an_empty_file_can_be_attached(as_alice: Caller, path: str) -> None:
     attachment = added(as_alice, path, b"")
 
     assert attachment["size"] == 0
@@ -119,21 +119,21 @@ def test_an_empty_file_is_a_file(as_alice: Caller, path: str) -> None:
         (f'filename="{"n" * 300}"', "n" * 255, "n" * 255),
     ],
 )
-def test_odd_names_come_back_harmless_and_faithful(
+def test_unusual_file_names_are_returned_safely(
     disposition: str, kept: str, plain: str, as_alice: Caller, path: str
 ) -> None:
     response = as_alice.post(path, data=form(part(f'name="file"; {disposition}')), headers=MULTIPART)
     attachment = response.json()
-    said = as_alice.get(f"{path}/{attachment['id']}/content").headers["Content-Disposition"]
+    header = as_alice.get(f"{path}/{attachment['id']}/content").headers["Content-Disposition"]
 
     assert attachment["filename"] == kept
-    first, second, exact = said.split("; ")
+    first, second, exact = header.split("; ")
     assert (first, second) == ("attachment", f'filename="{plain}"')
     assert unquote(exact.removeprefix("filename*=UTF-8''")) == kept
     assert exact.isascii()
 
 
-def test_a_page_that_calls_itself_an_image_is_served_as_neither(as_alice: Caller, path: str) -> None:
+def test_html_uploaded_as_an_image_is_served_as_plain_text(as_alice: Caller, path: str) -> None:
     page = b"<!DOCTYPE html><html><script>alert(document.domain)</script></html>"
     attachment = upload(as_alice, path, page, "photo.png", "image/png").json()
 
@@ -156,7 +156,7 @@ class TestForms:
         ],
         ids=["empty", "no name", "empty name", "no name left", "another field", "two files", "more fields"],
     )
-    def test_anything_but_one_named_file_is_told(self, body: bytes, as_alice: Caller, path: str) -> None:
+    def test_a_form_must_have_exactly_one_named_file(self, body: bytes, as_alice: Caller, path: str) -> None:
         problem = assert_problem(as_alice.post(path, data=body, headers=MULTIPART), 422, "invalid")
 
         assert [error["field"] for error in problem["errors"]] == ["file"]
@@ -173,27 +173,27 @@ class TestForms:
         ],
         ids=["nothing", "no form", "no end", "no headers", "no text"],
     )
-    def test_what_is_no_whole_form_is_malformed(self, body: bytes, as_alice: Caller, path: str) -> None:
+    def test_an_incomplete_form_is_malformed(self, body: bytes, as_alice: Caller, path: str) -> None:
         assert_problem(as_alice.post(path, data=body, headers=MULTIPART), 400, "malformed")
 
-    def test_another_type_is_refused(self, as_alice: Caller, path: str) -> None:
+    def test_other_media_types_are_refused(self, as_alice: Caller, path: str) -> None:
         assert_problem(as_alice.post(path, json={"file": "x"}), 415, "unsupported_media_type")
         assert_problem(
             as_alice.post(path, data=b"x", headers={"Content-Type": "multipart/form-data"}), 400, "bad_request"
         )
 
-    def test_a_form_is_taken_nowhere_else(self, as_alice: Caller) -> None:
+    def test_other_routes_refuse_multipart_forms(self, as_alice: Caller) -> None:
         assert_problem(as_alice.post("/tasks", files={"title": b"x"}), 415, "unsupported_media_type")
 
 
 class TestSize:
-    def test_ten_mebibytes_are_just_enough(self, as_alice: Caller, path: str) -> None:
+    def test_the_size_limit_is_ten_mebibytes(self, as_alice: Caller, path: str) -> None:
         assert added(as_alice, path, bytes(10 * MIB))["size"] == 10 * MIB
         assert_problem(upload(as_alice, path, bytes(10 * MIB + 1)), 413, "body_too_large")
         assert as_alice.get(path).json()["total"] == 1
 
     @pytest.mark.parametrize("opening", [part('name="file"; filename="x"')[:-2], b""], ids=["file", "preamble"])
-    def test_a_body_without_a_length_is_counted_while_it_comes_in(
+    def test_a_body_without_content_length_is_counted_while_it_is_read(
         self, opening: bytes, as_alice: Caller, path: str
     ) -> None:
         def chunked() -> Iterator[bytes]:
@@ -202,12 +202,12 @@ class TestSize:
 
         assert_problem(as_alice.post(path, data=chunked(), headers=MULTIPART), 413, "body_too_large")
 
-    def test_the_limit_of_json_is_still_its_own(self, as_alice: Caller) -> None:
+    def test_json_bodies_keep_their_own_limit(self, as_alice: Caller) -> None:
         assert_problem(as_alice.post("/tasks", json={"title": "x" * 2 * MIB}), 413, "body_too_large")
 
 
 def open_under(directory: Path) -> list[str]:
-    """The files in a directory that this process, and with it the server, has open; also those without a name."""
+    """Return the open files of this process, which runs the server, in a directory; also files without a name."""
     targets = []
     for descriptor in Path("/proc/self/fd").iterdir():
         with suppress(FileNotFoundError):
@@ -215,7 +215,7 @@ def open_under(directory: Path) -> list[str]:
     return [target for target in targets if target.startswith(str(directory))]
 
 
-def test_an_upload_that_breaks_off_leaves_nothing(
+def test_an_aborted_upload_leaves_no_file_and_no_row(
     live_server: LiveServer, as_alice: Caller, path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
@@ -235,11 +235,11 @@ def test_an_upload_that_breaks_off_leaves_nothing(
 
 class TestQuota:
     @pytest.fixture
-    def caller(self, limited: Any, settings: Settings, alice: Actor) -> Caller:
-        made: Caller = limited(settings.model_copy(update={"attachment_quota_bytes": 100}))(alice)
+    def caller(self, client_with_settings: Any, settings: Settings, alice: Actor) -> Caller:
+        made: Caller = client_with_settings(settings.model_copy(update={"attachment_quota_bytes": 100}))(alice)
         return made
 
-    def test_more_than_the_quota_is_refused_until_something_goes(self, caller: Caller, path: str) -> None:
+    def test_uploads_over_the_quota_are_refused_until_space_is_freed(self, caller: Caller, path: str) -> None:
         attachment = added(caller, path, b"x" * 60)
 
         assert_problem(upload(caller, path, b"x" * 41), 413, "quota_exceeded")
@@ -247,7 +247,7 @@ class TestQuota:
         assert caller.delete(f"{path}/{attachment['id']}").status_code == 204
         added(caller, path, b"x" * 41)
 
-    def test_uploads_at_once_do_not_share_the_last_room(self, caller: Caller, path: str) -> None:
+    def test_parallel_uploads_do_not_exceed_the_quota(self, caller: Caller, path: str) -> None:
         with ThreadPoolExecutor(4) as threads:
             statuses = list(threads.map(lambda _: upload(caller, path, b"x" * 60).status_code, range(4)))
 
@@ -260,7 +260,7 @@ class TestParts:
         return f"{path}/{added(as_alice, path, b'0123456789')['id']}/content"
 
     @pytest.mark.parametrize(
-        ("asked", "answered", "said"),
+        ("range_header", "expected_content", "expected_range"),
         [
             ("bytes=0-3", b"0123", "bytes 0-3/10"),
             ("bytes=4-", b"456789", "bytes 4-9/10"),
@@ -269,36 +269,40 @@ class TestParts:
             ("bytes=8-99", b"89", "bytes 8-9/10"),
         ],
     )
-    def test_a_part_is_answered(self, asked: str, answered: bytes, said: str, as_alice: Caller, content: str) -> None:
-        response = as_alice.get(content, headers={"Range": asked})
+    def test_a_byte_range_is_returned(
+        self, range_header: str, expected_content: bytes, expected_range: str, as_alice: Caller, content: str
+    ) -> None:
+        response = as_alice.get(content, headers={"Range": range_header})
 
-        assert (response.status_code, response.content) == (206, answered)
-        assert response.headers["Content-Range"] == said
-        assert response.headers["Content-Length"] == str(len(answered))
+        assert (response.status_code, response.content) == (206, expected_content)
+        assert response.headers["Content-Range"] == expected_range
+        assert response.headers["Content-Length"] == str(len(expected_content))
 
-    @pytest.mark.parametrize("asked", ["bytes=10-", "bytes=99-100", "bytes=-0"])
-    def test_bytes_that_are_not_there_are_refused(self, asked: str, as_alice: Caller, content: str) -> None:
-        response = as_alice.get(content, headers={"Range": asked})
+    @pytest.mark.parametrize("range_header", ["bytes=10-", "bytes=99-100", "bytes=-0"])
+    def test_a_range_beyond_the_end_is_refused(self, range_header: str, as_alice: Caller, content: str) -> None:
+        response = as_alice.get(content, headers={"Range": range_header})
 
         assert_problem(response, 416, "range_not_satisfiable")
         assert response.headers["Content-Range"] == "bytes */10"
 
     @pytest.mark.parametrize(
-        "asked", ["bytes=0-1,4-5", "lines=1-2", "bytes=5-2", "bytes=-", "bytes=x-", "bytes=\u0661-"]
+        "range_header", ["bytes=0-1,4-5", "lines=1-2", "bytes=5-2", "bytes=-", "bytes=x-", "bytes=\u0661-"]
     )
-    def test_what_is_no_single_range_means_all(self, asked: str, as_alice: Caller, content: str) -> None:
-        response = as_alice.get(content, headers={"Range": asked.encode()})
+    def test_an_invalid_or_multiple_range_returns_the_whole_file(
+        self, range_header: str, as_alice: Caller, content: str
+    ) -> None:
+        response = as_alice.get(content, headers={"Range": range_header.encode()})
 
         assert (response.status_code, response.content) == (200, b"0123456789")
         assert response.headers["Accept-Ranges"] == "bytes"
 
-    def test_a_part_of_another_version_means_all(self, as_alice: Caller, content: str) -> None:
+    def test_if_range_with_another_etag_returns_the_whole_file(self, as_alice: Caller, content: str) -> None:
         etag = as_alice.get(content).headers["ETag"]
 
         for version, status in ((etag, 206), ('"another"', 200)):
             assert as_alice.get(content, headers={"Range": "bytes=0-1", "If-Range": version}).status_code == status
 
-    def test_what_the_client_has_is_not_sent_again(self, as_alice: Caller, content: str) -> None:
+    def test_if_none_match_with_the_current_etag_returns_304(self, as_alice: Caller, content: str) -> None:
         etag = as_alice.get(content).headers["ETag"]
 
         for known in (etag, f"W/{etag}", f'"another", {etag}', "*"):
@@ -306,14 +310,14 @@ class TestParts:
             assert (response.status_code, response.content, response.headers["ETag"]) == (304, b"", etag)
         assert as_alice.get(content, headers={"If-None-Match": '"another"'}).status_code == 200
 
-    def test_a_head_tells_the_size(self, as_alice: Caller, content: str) -> None:
+    def test_head_returns_the_size(self, as_alice: Caller, content: str) -> None:
         response = as_alice("HEAD", content)
 
         assert (response.status_code, response.content) == (200, b"")
         assert response.headers["Content-Length"] == "10"
 
 
-def test_owner_assignee_and_admin_share_what_a_stranger_never_sees(
+def test_owner_assignee_and_admin_see_attachments_and_strangers_do_not(
     as_alice: Caller, as_bob: Caller, as_mallory: Caller, as_ada: Caller, anybody: Caller, path: str
 ) -> None:
     attachment = f"{path}/{added(as_bob, path)['id']}"
@@ -330,7 +334,7 @@ def test_owner_assignee_and_admin_share_what_a_stranger_never_sees(
     assert_problem(upload(anybody, path), 401, "token_missing")
 
 
-def test_the_assignee_deletes_only_what_was_their_own(
+def test_an_assignee_deletes_only_their_own_attachments(
     as_alice: Caller, as_bob: Caller, as_ada: Caller, path: str
 ) -> None:
     of_alice, of_bob = (f"{path}/{added(caller, path)['id']}" for caller in (as_alice, as_bob))
@@ -342,7 +346,9 @@ def test_the_assignee_deletes_only_what_was_their_own(
     assert_problem(as_alice.get(f"{of_bob}/content"), 404, "attachment_not_found")
 
 
-def test_each_scope_opens_its_side(as_alice: Caller, live_server: LiveServer, path: str) -> None:
+def test_the_read_and_write_scopes_allow_only_their_own_requests(
+    as_alice: Caller, live_server: LiveServer, path: str
+) -> None:
     def program(scope: str) -> Caller:
         made = as_alice.post("/api/v1/auth/tokens", json={"name": "a program", "scopes": [scope]})
         return Caller(live_server.url, made.json()["token"])
@@ -357,7 +363,7 @@ def test_each_scope_opens_its_side(as_alice: Caller, live_server: LiveServer, pa
         assert_problem(writer.get(address), 403, "scope_missing")
 
 
-def test_the_list_comes_in_pages(as_alice: Caller, path: str) -> None:
+def test_the_list_is_paged(as_alice: Caller, path: str) -> None:
     ids = [added(as_alice, path)["id"] for _ in range(3)]
 
     page = as_alice.get(f"{path}?skip=1&limit=1")
@@ -366,7 +372,7 @@ def test_the_list_comes_in_pages(as_alice: Caller, path: str) -> None:
     assert page.headers["X-Total-Count"] == "3"
 
 
-def test_what_goes_with_its_task_is_gone(as_alice: Caller, path: str, task: int) -> None:
+def test_deleting_a_task_deletes_its_attachments(as_alice: Caller, path: str, task: int) -> None:
     attachment = f"{path}/{added(as_alice, path)['id']}"
     as_alice.delete(f"/api/v1/tasks/{task}")
 
@@ -375,20 +381,20 @@ def test_what_goes_with_its_task_is_gone(as_alice: Caller, path: str, task: int)
     assert_problem(upload(as_alice, path), 404, "task_not_found")
 
 
-def test_a_file_goes_up_and_down_through_s3(
-    limited: Any, settings: Settings, s3_url: str, alice: Actor, path: str
+def test_a_file_is_stored_in_and_read_from_s3(
+    client_with_settings: Any, settings: Settings, s3_url: str, alice: Actor, path: str
 ) -> None:
-    caller = limited(s3_settings(settings, s3_url))(alice)
+    caller = client_with_settings(s3_settings(settings, s3_url))(alice)
     content = f"{path}/{added(caller, path, SEVERAL_CHUNKS)['id']}/content"
 
     assert caller.get(content).content == SEVERAL_CHUNKS
     assert caller.get(content, headers={"Range": "bytes=1-3"}).content == SEVERAL_CHUNKS[1:4]
 
 
-def test_a_storage_that_is_away_is_503_and_nothing_is_attached(
-    limited: Any, settings: Settings, unused_tcp_port: int, as_alice: Caller, alice: Actor, path: str
+def test_an_unavailable_storage_gets_503_and_attaches_nothing(
+    client_with_settings: Any, settings: Settings, unused_tcp_port: int, as_alice: Caller, alice: Actor, path: str
 ) -> None:
-    caller = limited(s3_settings(settings, f"http://127.0.0.1:{unused_tcp_port}"))(alice)
+    caller = client_with_settings(s3_settings(settings, f"http://127.0.0.1:{unused_tcp_port}"))(alice)
     content = f"{path}/{added(as_alice, path)['id']}/content"
 
     assert_problem(upload(caller, path), 503, "storage_unavailable")
@@ -398,7 +404,7 @@ def test_a_storage_that_is_away_is_503_and_nothing_is_attached(
     assert caller.get(path).json()["total"] == 1
 
 
-def test_an_upload_that_is_repeated_attaches_once(as_alice: Caller, path: str) -> None:
+def test_a_repeated_upload_attaches_one_file(as_alice: Caller, path: str) -> None:
     def post(content: bytes) -> Any:
         return as_alice.post(path, files={"file": ("x.txt", content)}, headers={"Idempotency-Key": "the-file"})
 

@@ -1,4 +1,4 @@
-"""The audit log, over HTTP: who did what to whom, from where."""
+"""The audit log over HTTP: actors, actions, accounts and addresses."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ def actions(as_ada: Caller, user_id: int) -> list[str]:
     return [entry["action"] for entry in entries(as_ada, user_id)]
 
 
-def test_knows_who_did_what_to_whom_from_where(
+def test_entries_have_actor_action_account_and_address(
     as_ada: Caller, ada: Actor, alice: Actor, as_alice: Caller, anybody: Caller
 ) -> None:
     anybody.post("/auth/login", json={"username": "alice", "password": "wrong"}, headers={"X-Request-ID": "r-1"})
@@ -31,13 +31,13 @@ def test_knows_who_did_what_to_whom_from_where(
     assert (failed["action"], failed["ip_address"], failed["request_id"]) == ("login.failed", "127.0.0.1", "r-1")
 
 
-def test_outlives_the_account(as_ada: Caller, alice: Actor, as_alice: Caller) -> None:
+def test_entries_are_kept_when_the_account_is_deleted(as_ada: Caller, alice: Actor, as_alice: Caller) -> None:
     as_alice.post("/api/v1/users/me/delete", json={"current_password": PASSWORD})
 
     assert actions(as_ada, alice.user_id)[0] == "account.deleted"
 
 
-def test_sessions_and_passwords_leave_their_marks(as_ada: Caller, alice: Actor, as_alice: Caller) -> None:
+def test_password_changes_and_ended_sessions_are_logged(as_ada: Caller, alice: Actor, as_alice: Caller) -> None:
     as_alice.patch("/auth/me", json={"password": "an even better one", "current_password": PASSWORD})
     as_alice.post("/auth/logout_all")
 
@@ -45,7 +45,7 @@ def test_sessions_and_passwords_leave_their_marks(as_ada: Caller, alice: Actor, 
     assert "better" not in as_ada.get("/api/v1/audit").text
 
 
-def test_names_that_belong_to_nobody_are_not_kept(as_ada: Caller, anybody: Caller) -> None:
+def test_unknown_user_names_are_not_stored(as_ada: Caller, anybody: Caller) -> None:
     anybody.post("/auth/login", json={"username": "my-password-typed-here", "password": "x"})
 
     response = as_ada.get("/api/v1/audit")

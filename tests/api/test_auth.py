@@ -1,4 +1,4 @@
-"""Access tokens: what is none is refused, and those of a session that ended in one process are dead in all of them."""
+"""Access tokens: invalid ones are refused, and a session that ended in one process is refused by all processes."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -21,14 +21,14 @@ from tests.polling import wait_until
 
 
 @pytest.fixture
-def elsewhere(settings: Settings) -> Iterator[LiveServer]:
-    """Another process as far as sessions go: it would believe in one it has seen for an hour."""
+def other_server(settings: Settings) -> Iterator[LiveServer]:
+    """A second server with its own session cache, in which entries are valid for an hour."""
     with LiveServer(create_app(settings.model_copy(update={"session_cache_seconds": 3600.0}))) as server:
         yield server
 
 
 @pytest.mark.parametrize("forged", ["garbage", "a.b.c", ""])
-def test_garbage_is_no_token(forged: str, anybody: Caller) -> None:
+def test_a_malformed_token_is_refused(forged: str, anybody: Caller) -> None:
     response = anybody.get("/auth/me", headers={"Authorization": f"Bearer {forged}"})
 
     assert response.status_code == 401
@@ -43,7 +43,7 @@ def test_an_unsigned_token_is_refused(anybody: Caller, alice: Actor, issuer: Tok
     assert_problem(response, 401, "token_invalid")
 
 
-def test_a_refresh_token_is_no_access_token(anybody: Caller, alice: Actor, issuer: TokenIssuer) -> None:
+def test_a_refresh_token_is_refused_as_an_access_token(anybody: Caller, alice: Actor, issuer: TokenIssuer) -> None:
     token = issuer.refresh_token(alice.session_id, 0)
 
     response = anybody.get("/auth/me", headers={"Authorization": f"Bearer {token}"})
@@ -51,7 +51,7 @@ def test_a_refresh_token_is_no_access_token(anybody: Caller, alice: Actor, issue
     assert_problem(response, 401, "token_invalid")
 
 
-def test_a_token_is_good_for_its_own_session_only(
+def test_a_token_with_the_session_of_another_user_is_refused(
     anybody: Caller, alice: Actor, mallory: Actor, issuer: TokenIssuer
 ) -> None:
     crossed = issuer.access_token(alice.user_id, mallory.session_id)
@@ -60,16 +60,16 @@ def test_a_token_is_good_for_its_own_session_only(
 
 
 @pytest.mark.parametrize("ending", ["logout", "logout_all", "replay", "password"])
-def test_an_ended_session_is_dead_in_every_process(
-    ending: str, as_alice: Caller, alice: Actor, elsewhere: LiveServer, issuer: TokenIssuer, redis: Redis
+def test_an_ended_session_is_refused_by_every_process(
+    ending: str, as_alice: Caller, alice: Actor, other_server: LiveServer, issuer: TokenIssuer, redis: Redis
 ) -> None:
     other = sessions.open_session(alice.user_id, sessions.Client("127.0.0.1", None), timedelta(days=1))
     victim = other.session_id if ending == "password" else alice.session_id
     token = issuer.access_token(alice.user_id, victim)
-    there = Caller(elsewhere.url, token)
-    assert there.get("/auth/me").status_code == 200
+    client = Caller(other_server.url, token)
+    assert client.get("/auth/me").status_code == 200
     headers = {"Authorization": f"Bearer {token}"}
-    with connect(f"ws://127.0.0.1:{elsewhere.port}/ws", additional_headers=headers) as socket:
+    with connect(f"ws://127.0.0.1:{other_server.port}/ws", additional_headers=headers) as socket:
         assert '"ready"' in str(socket.recv(timeout=10))
 
         match ending:
@@ -83,7 +83,7 @@ def test_an_ended_session_is_dead_in_every_process(
                 assert as_alice.post(f"/auth/{ending}").status_code == 204
         publish(redis)
 
-        wait_until(lambda: there.get("/auth/me").status_code == 401)
+        wait_until(lambda: client.get("/auth/me").status_code == 401)
         with pytest.raises(ConnectionClosed) as closed:
             socket.recv(timeout=10)
     assert closed.value.rcvd is not None

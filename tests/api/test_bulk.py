@@ -9,10 +9,10 @@ import requests
 from tests.api.callers import TASKS, Caller, assert_problem, create_task
 
 
-def test_each_operation_has_a_result_of_its_own(as_alice: Caller, as_mallory: Caller) -> None:
+def test_each_operation_has_its_own_result(as_alice: Caller, as_mallory: Caller) -> None:
     mine, other, foreign = create_task(as_alice), create_task(as_alice), create_task(as_mallory)
 
-    answer = as_alice.post(
+    response = as_alice.post(
         f"{TASKS}/bulk",
         json={
             "operations": [
@@ -27,8 +27,8 @@ def test_each_operation_has_a_result_of_its_own(as_alice: Caller, as_mallory: Ca
         },
     )
 
-    assert answer.status_code == 200
-    results = answer.json()["results"]
+    assert response.status_code == 200
+    results = response.json()["results"]
     assert [result["status"] for result in results] == [201, 200, 412, 403, 200, 404, 422]
     assert results[0]["task"]["title"] == "new"
     assert results[1]["task"]["completed"] is True
@@ -38,7 +38,7 @@ def test_each_operation_has_a_result_of_its_own(as_alice: Caller, as_mallory: Ca
     assert as_alice.get(TASKS).json()["total"] == 2
 
 
-def test_atomic_means_all_or_none(as_alice: Caller) -> None:
+def test_an_atomic_request_changes_all_tasks_or_none(as_alice: Caller) -> None:
     task = create_task(as_alice)
     operations = [
         {"op": "update", "id": task["id"], "task": {"title": "changed"}},
@@ -67,23 +67,21 @@ def test_atomic_means_all_or_none(as_alice: Caller) -> None:
         ([{"op": "update", "id": 0, "task": {}}], "operations.0.id"),
     ],
 )
-def test_a_malformed_request_does_nothing(operations: list[Any], field: str, as_alice: Caller) -> None:
+def test_an_invalid_request_is_refused_as_a_whole(operations: list[Any], field: str, as_alice: Caller) -> None:
     problem = assert_problem(as_alice.post(f"{TASKS}/bulk", json={"operations": operations}), 422, "invalid")
 
     assert field in [error["field"] for error in problem["errors"]]
 
 
-def test_it_can_be_repeated_safely(as_alice: Caller) -> None:
+def test_a_repeated_request_is_executed_once(as_alice: Caller) -> None:
     body = {"operations": [{"op": "create", "task": {"title": "new"}}]}
-    answers = [as_alice.post(f"{TASKS}/bulk", json=body, headers={"Idempotency-Key": "bulk"}).json() for _ in range(2)]
+    bodies = [as_alice.post(f"{TASKS}/bulk", json=body, headers={"Idempotency-Key": "bulk"}).json() for _ in range(2)]
 
-    assert answers[0] == answers[1]
+    assert bodies[0] == bodies[1]
     assert as_alice.get(TASKS).json()["total"] == 1
 
 
-def test_two_that_change_the_same_tasks_in_opposite_orders_do_not_lock_each_other_out(
-    as_alice: Caller, as_ada: Caller
-) -> None:
+def test_requests_with_the_same_tasks_in_opposite_orders_do_not_deadlock(as_alice: Caller, as_ada: Caller) -> None:
     ids = [create_task(as_alice)["id"] for _ in range(20)]
 
     def rename(caller: Caller, order: list[int], title: str) -> requests.Response:

@@ -1,4 +1,4 @@
-"""Clients of earlier task managers: each speaks as it always has, and only the base URL is new."""
+"""Clients of earlier task managers work without a change other than the base URL."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from core.config import Settings
 from core.policy import Actor
 from core.security import TokenIssuer
 from tests.api.callers import Caller, LiveServer, assert_problem
-from tests.api.realtime import hear, publish
+from tests.api.realtime import next_frame, publish
 from tests.builders import PASSWORD
 from tests.polling import wait_until
 
@@ -34,14 +34,14 @@ NOWHERE = 999_999_999
 
 @contextmanager
 def listening(
-    server: LiveServer, path: str, token: str | None, *, says_who_first: bool = False
+    server: LiveServer, path: str, token: str | None, *, token_in_first_message: bool = False
 ) -> Iterator[ClientConnection]:
-    """Open a socket as a program does, with a header; or as a page does, which can only say who it is."""
-    headers = {} if says_who_first else {"Authorization": f"Bearer {token}"}
+    """Open a socket with the token in a header; or in the first message, as a web page must, which sets no headers."""
+    headers = {} if token_in_first_message else {"Authorization": f"Bearer {token}"}
     with connect(f"ws://127.0.0.1:{server.port}{path}", proxy=None, additional_headers=headers) as socket:
-        if says_who_first:
+        if token_in_first_message:
             socket.send(json.dumps({"action": "authenticate", "token": token}))
-        assert hear(socket)["type"] == "ready"
+        assert next_frame(socket)["type"] == "ready"
         yield socket
 
 
@@ -50,9 +50,11 @@ def parsed(time: str) -> datetime:
 
 
 class TestA:
-    """Unversioned and singular, with its own names for fields; forms for the login, bare arrays, 200 for a delete."""
+    """Unversioned, singular paths with other field names; login by form, lists as arrays, 200 for a deletion."""
 
-    def test_from_registration_to_deletion(self, live_server: LiveServer, anybody: Caller) -> None:
+    def test_register_log_in_and_create_change_and_delete_a_task(
+        self, live_server: LiveServer, anybody: Caller
+    ) -> None:
         user = anybody.post("/user/", json={"name": "Carol", "email": EMAIL, "password": PASSWORD})
         assert user.status_code == 201
         user_id = user.json()["id"]
@@ -89,7 +91,7 @@ class TestA:
         assert (deleted.status_code, deleted.json()) == (200, changed.json())
         assert_problem(carol.get(path), 404, "task_not_found")
 
-    def test_a_task_has_the_canonical_fields_and_two_more(self, as_alice: Caller) -> None:
+    def test_a_task_has_the_canonical_fields_and_two_additional_ones(self, as_alice: Caller) -> None:
         earlier = as_alice.post("/task/tasks/", json={"title": "x", "due_date": "2026-05-01"}).json()
         canonical = as_alice.get(f"/api/v1/tasks/{earlier['id']}").json()
 
@@ -118,20 +120,20 @@ class TestA:
         assert [error["field"] for error in problem["errors"]] == [field]
 
     @pytest.mark.parametrize("path", ["/login", "/login/"])
-    def test_wrong_passwords_are_401_and_then_have_to_wait(self, path: str, anybody: Caller, alice: Actor) -> None:
+    def test_wrong_passwords_get_401_and_later_429(self, path: str, anybody: Caller, alice: Actor) -> None:
         form = {"username": "alice@example.com", "password": "not her password"}
 
-        answers = [anybody.post(path, data=form) for _ in range(8)]
+        responses = [anybody.post(path, data=form) for _ in range(8)]
 
-        assert_problem(answers[0], 401, "invalid_credentials")
-        assert_problem(answers[-1], 429, "login_delayed")
+        assert_problem(responses[0], 401, "invalid_credentials")
+        assert_problem(responses[-1], 429, "login_delayed")
 
-    def test_the_login_takes_a_form_only(self, anybody: Caller, alice: Actor) -> None:
+    def test_the_login_accepts_a_form_only(self, anybody: Caller, alice: Actor) -> None:
         response = anybody.post("/login", json={"username": "alice@example.com", "password": PASSWORD})
 
         assert response.status_code == 415
 
-    def test_one_sees_oneself_and_those_with_whom_one_shares_a_task(
+    def test_users_see_their_own_account_and_those_who_share_a_task(
         self, as_alice: Caller, as_bob: Caller, as_mallory: Caller, as_ada: Caller, alice: Actor, bob: Actor
     ) -> None:
         def statuses() -> list[int]:
@@ -144,7 +146,7 @@ class TestA:
 
         assert (before, statuses()) == ([404, 404, 404, 200, 200], [200, 200, 404, 200, 200])
 
-    def test_who_assigns_a_task_learns_a_name_and_no_email(
+    def test_the_owner_of_a_shared_task_sees_the_name_but_not_the_email(
         self, as_alice: Caller, as_bob: Caller, as_ada: Caller, bob: Actor
     ) -> None:
         as_alice.post("/tasks", json={"title": "Row", "assignee_id": bob.user_id})
@@ -154,7 +156,9 @@ class TestA:
         assert [user["name"] for user in seen] == ["Bob"] * 3
         assert [user["email"] for user in seen] == [None, "bob@example.com", "bob@example.com"]
 
-    def test_a_stranger_is_as_unknown_as_nobody(self, as_mallory: Caller, alice: Actor) -> None:
+    def test_an_invisible_account_and_a_missing_account_get_the_same_404(
+        self, as_mallory: Caller, alice: Actor
+    ) -> None:
         problems = [
             assert_problem(as_mallory.get(f"/user/{user_id}/"), 404, "account_not_found")
             for user_id in (alice.user_id, NOWHERE)
@@ -162,7 +166,9 @@ class TestA:
 
         assert problems[0]["detail"] == problems[1]["detail"]
 
-    def test_who_has_no_full_name_is_called_by_their_username(self, live_server: LiveServer, anybody: Caller) -> None:
+    def test_the_name_of_an_account_without_full_name_is_its_username(
+        self, live_server: LiveServer, anybody: Caller
+    ) -> None:
         user = anybody.post("/auth/register", json={"username": "dora", "password": PASSWORD}).json()
         token = anybody.post("/login", data={"username": "dora", "password": PASSWORD}).json()["access_token"]
 
@@ -170,7 +176,7 @@ class TestA:
 
         assert found == {"id": user["id"], "name": "dora", "email": None}
 
-    def test_the_list_is_an_array_of_ten(self, as_alice: Caller, as_mallory: Caller) -> None:
+    def test_the_list_is_an_array_of_ten_tasks_by_default(self, as_alice: Caller, as_mallory: Caller) -> None:
         ids = [as_alice.post("/task/tasks/", json={"title": "x"}).json()["id"] for _ in range(12)]
         as_mallory.post("/task/tasks/", json={"title": "Not hers"})
         newest_first = ids[::-1]
@@ -213,12 +219,12 @@ class TestA:
     def test_a_bad_task_is_422(self, body: dict[str, Any], as_alice: Caller) -> None:
         assert_problem(as_alice.post("/task/tasks/", json=body), 422, "invalid")
 
-    def test_times_without_a_zone_are_for_this_api_only(self, as_alice: Caller) -> None:
+    def test_the_canonical_api_refuses_times_without_a_zone(self, as_alice: Caller) -> None:
         naive = {"title": "x", "due_at": "2026-05-01T09:00:00"}
 
         assert_problem(as_alice.post("/api/v1/tasks", json=naive), 422, "invalid")
 
-    def test_a_put_changes_what_it_names(self, as_alice: Caller) -> None:
+    def test_a_put_changes_only_the_given_fields(self, as_alice: Caller) -> None:
         body = {"title": "x", "description": "y", "due_date": "2026-05-01"}
         path = f"/task/tasks/{as_alice.post('/task/tasks/', json=body).json()['id']}"
         as_alice.put(path, json={"description": "z", "creation_date": "2001-01-01"})
@@ -239,7 +245,7 @@ class TestA:
             ("done", True, "done"),
         ],
     )
-    def test_completed_stands_for_the_status_done(
+    def test_completed_sets_or_clears_the_status_done(
         self, status: str, completed: bool, becomes: str, as_alice: Caller
     ) -> None:
         task_id = as_alice.post("/tasks", json={"title": "x", "status": status}).json()["id"]
@@ -249,14 +255,14 @@ class TestA:
         assert (task["status"], task["completed"]) == (becomes, becomes == "done")
 
     @pytest.mark.parametrize("path", ["/task/{}", "/task/{}/", "/task/tasks/{}", "/task/tasks/{}/"])
-    def test_a_delete_answers_what_it_deleted(self, path: str, as_alice: Caller) -> None:
+    def test_a_delete_returns_the_deleted_task(self, path: str, as_alice: Caller) -> None:
         task = as_alice.post("/task/tasks/", json={"title": "x"}).json()
 
         deleted = as_alice.delete(path.format(task["id"]))
 
         assert (deleted.status_code, deleted.json()) == (200, task)
 
-    def test_what_is_not_ones_own_stays_so(self, as_alice: Caller, as_mallory: Caller, anybody: Caller) -> None:
+    def test_tasks_of_others_are_refused(self, as_alice: Caller, as_mallory: Caller, anybody: Caller) -> None:
         task_id = as_alice.post("/task/tasks/", json={"title": "x"}).json()["id"]
         attempts: list[tuple[str, str, dict[str, Any] | None]] = [
             ("GET", f"/task/{task_id}", None),
@@ -271,22 +277,22 @@ class TestA:
             missing = path.replace(str(task_id), str(NOWHERE))
             assert_problem(as_alice(method, missing, json=body), 404, "task_not_found")
 
-    def test_the_socket_has_the_clients_name_in_its_path(
+    def test_the_socket_path_may_contain_a_client_name(
         self, live_server: LiveServer, as_alice: Caller, redis: "Redis[bytes]"
     ) -> None:
-        with listening(live_server, "/ws/tasks/42", as_alice.token, says_who_first=True) as socket:
+        with listening(live_server, "/ws/tasks/42", as_alice.token, token_in_first_message=True) as socket:
             task = as_alice.post("/task/tasks/", json={"title": "x"}).json()
             publish(redis)
-            frame = hear(socket)
+            frame = next_frame(socket)
 
         assert (frame["type"], frame["task_id"]) == ("task.created", task["id"])
 
-    def test_there_is_no_versioned_form(self, anybody: Caller) -> None:
+    def test_the_paths_do_not_exist_under_api_v1(self, anybody: Caller) -> None:
         assert [anybody.post(f"/api/v1{path}").status_code for path in ("/user/", "/login", "/task/tasks/")] == [
             404
         ] * 3
 
-    def test_the_api_document_describes_it(self, anybody: Caller) -> None:
+    def test_the_openapi_document_lists_the_operations(self, anybody: Caller) -> None:
         document = anybody.get("/openapi.json").json()
         described = {
             f"{method.upper()} {path}"
@@ -302,7 +308,7 @@ class TestA:
 
 
 class TestB:
-    """The canonical API: versioned, JSON throughout, an envelope around lists."""
+    """The canonical API: versioned paths, JSON only, lists as objects with a total."""
 
     def test_register_login_and_me(self, live_server: LiveServer, anybody: Caller) -> None:
         profile = anybody.post("/api/v1/auth/register", json=PROFILE)
@@ -322,15 +328,15 @@ class TestB:
         )
 
     @pytest.mark.parametrize(("password", "status"), [("gr8 wal", 422), ("gr8 wall", 201)])
-    def test_a_password_has_eight_characters(self, password: str, status: int, anybody: Caller) -> None:
-        answer = anybody.post("/api/v1/auth/register", json=PROFILE | {"password": password})
+    def test_a_password_needs_eight_characters(self, password: str, status: int, anybody: Caller) -> None:
+        response = anybody.post("/api/v1/auth/register", json=PROFILE | {"password": password})
 
-        assert answer.status_code == status
+        assert response.status_code == status
 
     def test_passwords_are_hashed_with_bcrypt_in_twelve_rounds(self) -> None:
         assert Settings.model_fields["bcrypt_rounds"].default == 12
 
-    def test_a_list_is_an_envelope_with_a_total(self, as_alice: Caller) -> None:
+    def test_a_list_is_an_object_with_items_and_total(self, as_alice: Caller) -> None:
         ids = [as_alice.post("/api/v1/tasks", json={"title": "x"}).json()["id"] for _ in range(5)]
 
         page = as_alice.get("/api/v1/tasks?skip=1&limit=2").json()
@@ -339,7 +345,7 @@ class TestB:
         assert (page["total"], page["skip"], page["limit"]) == (5, 1, 2)
         assert as_alice.get("/api/v1/tasks?skip=9").json()["items"] == []
 
-    def test_a_put_replaces_and_a_delete_is_silent(self, as_alice: Caller) -> None:
+    def test_a_put_replaces_the_task_and_a_delete_returns_204(self, as_alice: Caller) -> None:
         path = f"/api/v1/tasks/{as_alice.post('/api/v1/tasks', json={'title': 'x', 'description': 'y'}).json()['id']}"
 
         replaced = as_alice.put(path, json={"title": "z", "status": "in_progress"})
@@ -369,16 +375,18 @@ class TestB:
             ({"title": "t", "description": "d" * 5001}, 422),
         ],
     )
-    def test_texts_have_their_lengths(self, fields: dict[str, str], status: int, as_alice: Caller) -> None:
+    def test_title_and_description_have_length_limits(
+        self, fields: dict[str, str], status: int, as_alice: Caller
+    ) -> None:
         assert as_alice.post("/api/v1/tasks", json=fields).status_code == status
 
     @pytest.mark.parametrize("path", ["/api/v1/docs", "/api/v1/redoc", "/api/v1/openapi.json"])
-    def test_the_pages_are_there(self, path: str, anybody: Caller) -> None:
+    def test_the_documentation_pages_exist(self, path: str, anybody: Caller) -> None:
         assert anybody.get(path).status_code == 200
 
 
 class TestC:
-    """Unversioned and plural: usernames, weather, filters, analytics, a limit of requests, a log, a socket."""
+    """Unversioned, plural paths: user names, weather, filters, analytics, rate limit, log file and socket."""
 
     def test_register_and_log_in_by_username(self, live_server: LiveServer, anybody: Caller) -> None:
         account = {"username": "carol", "password": PASSWORD}
@@ -390,7 +398,7 @@ class TestC:
 
         assert Caller(live_server.url, token).get("/tasks").json() == []
 
-    def test_a_task_from_its_creation_to_its_end(self, as_alice: Caller) -> None:
+    def test_create_read_change_and_delete_a_task(self, as_alice: Caller) -> None:
         created = as_alice.post("/tasks", json={"title": "Sail", "description": "Far", "city": "Kiel"})
         path = f"/tasks/{created.json()['id']}"
 
@@ -429,25 +437,27 @@ class TestC:
         assert figures["by_user"] == {"alice": 3}
         assert sum(before["by_status"].values()) == 0
 
-    def test_a_hundred_requests_a_minute_for_each_user(
+    def test_each_user_may_send_a_hundred_requests_a_minute(
         self, settings: Settings, issuer: TokenIssuer, alice: Actor, bob: Actor
     ) -> None:
         with LiveServer(create_app(settings.model_copy(update={"rate_limit": "100/minute"}))) as server:
             as_alice, as_bob = (
                 Caller(server.url, issuer.access_token(actor.user_id, actor.session_id)) for actor in (alice, bob)
             )
-            answers = [as_alice.get("/tasks")]
-            # Minutes begin with the clock, so that one may end in between and the count begin anew.
-            while answers[-1].status_code == 200 and len(answers) < 300:
-                answers.append(as_alice.get("/tasks"))
+            responses = [as_alice.get("/tasks")]
+            # The window is a minute of the clock. If it ends during the loop, the count starts again.
+            while responses[-1].status_code == 200 and len(responses) < 300:
+                responses.append(as_alice.get("/tasks"))
             untouched = as_bob.get("/tasks")
 
-        assert_problem(answers[-1], 429, "rate_limited")
-        assert 0 < int(answers[-1].headers["Retry-After"]) <= 60
-        assert [int(answer.headers["RateLimit-Remaining"]) for answer in answers[-101:-1]] == list(range(99, -1, -1))
+        assert_problem(responses[-1], 429, "rate_limited")
+        assert 0 < int(responses[-1].headers["Retry-After"]) <= 60
+        assert [int(response.headers["RateLimit-Remaining"]) for response in responses[-101:-1]] == list(
+            range(99, -1, -1)
+        )
         assert untouched.status_code == 200
 
-    def test_every_change_stands_in_app_log_and_stdout_with_its_user(
+    def test_every_change_is_logged_to_app_log_and_stdout_with_its_user(
         self, environ: dict[str, str], tmp_path: Path, unused_tcp_port: int, alice: Actor, issuer: TokenIssuer
     ) -> None:
         url = f"http://127.0.0.1:{unused_tcp_port}"
@@ -458,7 +468,7 @@ class TestC:
                 [sys.executable, "-m", "api"], cwd=PROJECT, env=os.environ | environ | variables, stdout=stdout
             )
             try:
-                wait_until(lambda: answers(url), 40)
+                wait_until(lambda: is_serving(url), 40)
                 task_id = as_alice.post("/tasks", json={"title": "x"}).json()["id"]
                 as_alice.put(f"/tasks/{task_id}", json={"title": "y"})
                 as_alice.delete(f"/tasks/{task_id}")
@@ -471,15 +481,15 @@ class TestC:
             changes = [(line["kind"], line["task_id"], line["actor_id"]) for line in lines if line["event"] == "change"]
             assert changes == [(f"task.{end}", task_id, alice.user_id) for end in ("created", "updated", "deleted")]
 
-    def test_the_socket_tells_of_creations_and_updates(
+    def test_the_socket_sends_creations_and_updates(
         self, live_server: LiveServer, as_alice: Caller, as_mallory: Caller, redis: "Redis[bytes]"
     ) -> None:
         with listening(live_server, "/ws", as_alice.token) as socket:
-            as_mallory.post("/tasks", json={"title": "Not for her ears"})
+            as_mallory.post("/tasks", json={"title": "Not visible to Alice"})
             task = as_alice.post("/tasks", json={"title": "x"}).json()
             changed = as_alice.put(f"/tasks/{task['id']}", json={"title": "y"}).json()
             publish(redis)
-            frames = [hear(socket), hear(socket)]
+            frames = [next_frame(socket), next_frame(socket)]
 
         assert [(frame["type"], frame["data"]) for frame in frames] == [
             ("task.created", task),
@@ -488,11 +498,11 @@ class TestC:
 
 
 class TestD:
-    """Canonical paths with a trailing slash; a form for the login, and the refresh token as a cookie."""
+    """Canonical paths with a trailing slash; login by form, and the refresh token as a cookie."""
 
     @pytest.fixture
     def client(self, live_server: LiveServer) -> Caller:
-        """A client with a cookie jar of its own, logged in."""
+        """A client with its own cookies, whose account is registered."""
         client = Caller(live_server.url)
         client.post("/api/v1/auth/register/", json={"email": EMAIL, "password": PASSWORD})
         return client
@@ -504,7 +514,7 @@ class TestD:
     def carol(self, client: Caller, live_server: LiveServer) -> Caller:
         return Caller(live_server.url, self.log_in(client).json()["access_token"])
 
-    def test_the_refresh_token_is_a_cookie_no_script_reads_and_rotates(self, client: Caller) -> None:
+    def test_the_refresh_token_is_an_httponly_cookie_and_rotates(self, client: Caller) -> None:
         login = self.log_in(client)
         assert (login.status_code, login.json()["token_type"]) == (200, "bearer")
         assert re.match(r"refresh_token=[^;]+;.*HttpOnly", login.headers["Set-Cookie"])
@@ -525,14 +535,14 @@ class TestD:
         assert_problem(replay, 401, "refresh_token_reused")
         assert_problem(client.post("/api/v1/auth/refresh/"), 401, "session_revoked")
 
-    def test_guessing_is_slowed_down(self, client: Caller) -> None:
+    def test_repeated_wrong_passwords_get_429(self, client: Caller) -> None:
         guess = FORM | {"password": "a mere guess"}
 
         statuses = [client.post("/api/v1/auth/login/", data=guess).status_code for _ in range(8)]
 
         assert (statuses[0], statuses[-1]) == (401, 429)
 
-    def test_sessions_and_both_ways_out(self, client: Caller, carol: Caller) -> None:
+    def test_sessions_are_listed_and_logout_ends_the_current_one(self, client: Caller, carol: Caller) -> None:
         self.log_in(client)
         assert len(carol.get("/api/v1/auth/sessions/").json()) == 2
         assert len(carol.post("/api/v1/auth/sessions/").json()) == 2
@@ -548,10 +558,10 @@ class TestD:
 
         assert_problem(client.post("/api/v1/auth/refresh/"), 401, "session_revoked")
 
-    def test_about_me(self, carol: Caller) -> None:
+    def test_users_about_me_returns_the_profile(self, carol: Caller) -> None:
         assert carol.get("/api/v1/users/about_me/").json()["email"] == EMAIL
 
-    def test_tasks_with_a_trailing_slash(self, carol: Caller) -> None:
+    def test_task_paths_work_with_a_trailing_slash(self, carol: Caller) -> None:
         created = carol.post("/api/v1/tasks/", json={"title": "x"})
         path = f"/api/v1/tasks/{created.json()['id']}/"
 
@@ -561,16 +571,18 @@ class TestD:
         assert carol.put(path, json={"title": "y"}).json()["title"] == "y"
         assert carol.delete(path).status_code == 204
 
-    def test_the_socket_of_a_client(self, live_server: LiveServer, carol: Caller, redis: "Redis[bytes]") -> None:
+    def test_the_socket_accepts_a_client_name_in_its_path(
+        self, live_server: LiveServer, carol: Caller, redis: "Redis[bytes]"
+    ) -> None:
         with listening(live_server, "/ws/tasks/my-phone", carol.token) as socket:
             carol.post("/api/v1/tasks/", json={"title": "x"})
             publish(redis)
 
-            assert hear(socket)["type"] == "task.created"
+            assert next_frame(socket)["type"] == "task.created"
 
 
 class TestE:
-    """Unversioned and plural: emails, a form for the login, arrays, PATCH."""
+    """Unversioned, plural paths: email addresses, login by form, lists as arrays, PATCH."""
 
     def test_register_and_log_in_by_email(self, live_server: LiveServer, anybody: Caller) -> None:
         account = {"email": EMAIL, "password": PASSWORD}
@@ -594,16 +606,16 @@ class TestE:
         assert isinstance(response.json()["detail"], str)
 
     @pytest.mark.parametrize("path", ["/tasks", "/tasks/"])
-    def test_the_list_is_an_array_of_ones_own_newest_first(
+    def test_the_list_is_an_array_of_own_tasks_newest_first(
         self, path: str, as_alice: Caller, as_mallory: Caller
     ) -> None:
         as_mallory.post(path, json={"title": "hers"})
         created = [as_alice.post(path, json={"title": title}) for title in "abc"]
 
-        assert {answer.status_code for answer in created} == {201}
+        assert {response.status_code for response in created} == {201}
         assert [task["title"] for task in as_alice.get(path).json()] == ["c", "b", "a"]
 
-    def test_a_patch_changes_and_a_delete_is_silent(self, as_alice: Caller) -> None:
+    def test_a_patch_changes_given_fields_and_a_delete_returns_204(self, as_alice: Caller) -> None:
         path = f"/tasks/{as_alice.post('/tasks', json={'title': 'x', 'description': 'y'}).json()['id']}"
 
         patched = as_alice.patch(path, json={"status": "done"})
@@ -613,7 +625,7 @@ class TestE:
         assert (deleted.status_code, deleted.content) == (204, b"")
 
     @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
-    def test_whose_task_it_is_decides_the_status(
+    def test_tasks_of_others_get_403_and_missing_tasks_404(
         self, method: str, as_alice: Caller, as_mallory: Caller, anybody: Caller
     ) -> None:
         path = f"/tasks/{as_alice.post('/tasks', json={'title': 'x'}).json()['id']}"
@@ -624,8 +636,8 @@ class TestE:
         assert [*statuses, as_alice(method, f"/tasks/{NOWHERE}", json=body).status_code] == [403, 401, 404]
 
 
-def answers(url: str) -> bool:
-    """Whether somebody serves there."""
+def is_serving(url: str) -> bool:
+    """Return whether a server responds at this URL."""
     try:
         return requests.get(f"{url}/health", timeout=5).ok
     except requests.ConnectionError:

@@ -1,4 +1,4 @@
-"""Passing a task on, over HTTP."""
+"""Delegating a task over HTTP."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,11 +18,11 @@ from tests.sql import execute
 
 @pytest.fixture
 def dora(database: None) -> Actor:
-    """Somebody else who may be asked."""
+    """One more user, to whom tasks are delegated."""
     return create_actor("dora")
 
 
-def test_an_assignee_passes_it_on_and_is_out(
+def test_an_assignee_who_delegates_a_task_loses_access(
     task: str, as_bob: Caller, as_alice: Caller, bob: Actor, dora: Actor, caller_for: Any
 ) -> None:
     response = as_bob.post(f"{task}/delegate", json={"assignee_id": dora.user_id, "note": "You know the roof."})
@@ -35,7 +35,7 @@ def test_an_assignee_passes_it_on_and_is_out(
     assert_problem(as_bob.post(f"{task}/delegate", json={"assignee_id": bob.user_id}), 403, "task_forbidden")
 
 
-def test_an_assignee_of_the_tasks_group_stays_in_reach(as_bob: Caller, bob: Actor, ada: Actor) -> None:
+def test_an_assignee_in_the_group_of_the_task_keeps_access(as_bob: Caller, bob: Actor, ada: Actor) -> None:
     group_id = create_group(ada)
     groups.put_member(ada, group_id, bob.user_id, is_manager=False)
     task = create_task_at(as_bob, group_id=group_id, assignee_id=bob.user_id)
@@ -44,7 +44,7 @@ def test_an_assignee_of_the_tasks_group_stays_in_reach(as_bob: Caller, bob: Acto
     assert as_bob.get(task).status_code == 200
 
 
-def test_the_trail_tells_each_step_in_order(
+def test_delegations_are_listed_in_order(
     task: str, as_bob: Caller, as_alice: Caller, as_ada: Caller, alice: Actor, bob: Actor, ada: Actor
 ) -> None:
     as_bob.post(f"{task}/delegate", json={"assignee_id": ada.user_id, "note": "Крыша, bitte ☔"})
@@ -62,23 +62,23 @@ def test_the_trail_tells_each_step_in_order(
     assert list(trail[0]) == "id actor_id from_id to_id note created_at".split()
 
 
-def test_a_task_that_never_changed_hands_has_no_trail(task: str, as_alice: Caller) -> None:
+def test_a_task_without_delegations_has_an_empty_list(task: str, as_alice: Caller) -> None:
     assert as_alice.get(f"{task}/delegations").json() == []
 
 
-def test_it_is_told_as_a_change_and_as_what_it_is(
+def test_a_delegation_records_an_update_event_and_a_delegation_event(
     task: str, as_bob: Caller, alice: Actor, bob: Actor, dora: Actor
 ) -> None:
-    answer = as_bob.post(f"{task}/delegate", json={"assignee_id": dora.user_id, "note": "Please"}).json()
+    body = as_bob.post(f"{task}/delegate", json={"assignee_id": dora.user_id, "note": "Please"}).json()
 
     ((_, *updated, data),) = recorded_events(id_in(task), kind=events.TASK_UPDATED)
-    ((_, *delegated, told),) = recorded_events(id_in(task), kind=events.TASK_DELEGATED)
+    ((_, *delegated, delegated_data),) = recorded_events(id_in(task), kind=events.TASK_DELEGATED)
     assert updated == delegated == [bob.user_id, [alice.user_id, dora.user_id]]
-    assert data == answer
-    assert told == answer | {"delegation": {"from_id": bob.user_id, "to_id": dora.user_id, "note": "Please"}}
+    assert data == body
+    assert delegated_data == body | {"delegation": {"from_id": bob.user_id, "to_id": dora.user_id, "note": "Please"}}
 
 
-def test_what_cannot_be_is_refused_and_leaves_nothing(
+def test_an_invalid_delegation_is_refused_and_changes_nothing(
     task: str, as_bob: Caller, as_alice: Caller, bob: Actor, dora: Actor
 ) -> None:
     with unit_of_work():
@@ -92,7 +92,7 @@ def test_what_cannot_be_is_refused_and_leaves_nothing(
     assert as_alice.get(f"{task}/delegations").json() == []
 
 
-def test_a_version_that_has_passed_is_refused(task: str, as_bob: Caller, dora: Actor, alice: Actor) -> None:
+def test_an_outdated_version_is_refused(task: str, as_bob: Caller, dora: Actor, alice: Actor) -> None:
     as_bob.patch(task, json={"status": "in_progress"})
     stale = as_bob.post(f"{task}/delegate", json={"assignee_id": dora.user_id}, headers={"If-Match": '"1"'})
     present = as_bob.post(f"{task}/delegate", json={"assignee_id": dora.user_id}, headers={"If-Match": '"2"'})
@@ -101,7 +101,7 @@ def test_a_version_that_has_passed_is_refused(task: str, as_bob: Caller, dora: A
     assert present.json()["version"] == 3
 
 
-def test_who_passes_it_on_at_once_with_others_does_it_alone(
+def test_only_one_of_several_parallel_delegations_succeeds(
     task: str, caller_for: Callable[[Actor], Caller], bob: Actor, as_alice: Caller
 ) -> None:
     others = [create_actor(f"other{number}") for number in range(4)]

@@ -1,4 +1,4 @@
-"""Every failure becomes a problem document of its own status; on a real server too."""
+"""Every failure becomes a problem document with the right status, also on a real server."""
 
 import asyncio
 import json
@@ -25,12 +25,12 @@ from tests.api.callers import LiveServer
 from tests.sql import execute
 
 LIMIT = 256 * 1024
-SECRET = "a secret that no answer and no log may hold"
+SECRET = "a secret that must be in no response and no log"
 
 
 @pytest.fixture(autouse=True)
 def _clean() -> None:
-    """Nothing here touches a database."""
+    """Replace the fixture that empties the database, which most of these tests do not need."""
 
 
 class RequestIds:
@@ -39,7 +39,7 @@ class RequestIds:
 
 
 class Failing:
-    """Fails with whatever it is told."""
+    """A resource that raises `error`."""
 
     error: Exception = Exception()
 
@@ -110,7 +110,7 @@ def assert_problem(response: Result, status: int, code: str) -> dict[str, Any]:
         (failures.Unavailable("no", 3), 503, {"retry-after": "3"}),
     ],
 )
-def test_each_kind_of_failure_has_its_status(
+def test_each_failure_class_has_its_status(
     failure: Failure, status: int, headers: dict[str, str], client: TestClient, failing: Failing
 ) -> None:
     failing.error = failure
@@ -121,11 +121,11 @@ def test_each_kind_of_failure_has_its_status(
     assert {name: response.headers.get(name) for name in headers} == headers
 
 
-def test_no_kind_of_failure_is_forgotten() -> None:
+def test_every_failure_class_has_a_status() -> None:
     assert set(errors.STATUSES) == set(Failure.__subclasses__())
 
 
-def test_a_kind_that_grows_out_of_another_keeps_its_status(client: TestClient, failing: Failing) -> None:
+def test_a_subclass_of_a_failure_keeps_its_status(client: TestClient, failing: Failing) -> None:
     class TaskNotFound(failures.NotFound):
         code = "task_not_found"
 
@@ -134,7 +134,7 @@ def test_a_kind_that_grows_out_of_another_keeps_its_status(client: TestClient, f
     assert_problem(client.simulate_get("/failing"), 404, "task_not_found")
 
 
-def test_the_fields_that_are_wrong_are_listed(client: TestClient, failing: Failing) -> None:
+def test_invalid_fields_are_listed(client: TestClient, failing: Failing) -> None:
     failing.error = failures.Invalid([FieldError("title", "is required"), FieldError("", "is odd")])
 
     problem = assert_problem(client.simulate_get("/failing"), 422, "invalid")
@@ -143,7 +143,7 @@ def test_the_fields_that_are_wrong_are_listed(client: TestClient, failing: Faili
 
 
 @pytest.mark.parametrize("error", [peewee.OperationalError(SECRET), peewee.InterfaceError(SECRET)])
-def test_a_database_that_is_down_is_no_mistake_of_ours(error: Exception, client: TestClient, failing: Failing) -> None:
+def test_an_unavailable_database_gets_503(error: Exception, client: TestClient, failing: Failing) -> None:
     failing.error = error
 
     with structlog.testing.capture_logs() as log:
@@ -154,7 +154,7 @@ def test_a_database_that_is_down_is_no_mistake_of_ours(error: Exception, client:
     assert SECRET not in response.text + repr(log)
 
 
-def test_what_is_gone_when_it_is_referred_to_is_a_conflict(client: TestClient, failing: Failing, alice: Actor) -> None:
+def test_a_foreign_key_violation_is_a_conflict(client: TestClient, failing: Failing, alice: Actor) -> None:
     with pytest.raises(peewee.IntegrityError) as failure, unit_of_work():
         execute("INSERT INTO tasks (title, user_id) VALUES ('x', 4611686018427387904)")
     failing.error = failure.value
@@ -163,7 +163,7 @@ def test_what_is_gone_when_it_is_referred_to_is_a_conflict(client: TestClient, f
 
 
 @pytest.mark.parametrize("error", [ValueError(SECRET), peewee.IntegrityError(SECRET), KeyError(SECRET)])
-def test_a_mistake_is_logged_with_its_traceback_and_not_told(
+def test_an_unexpected_error_is_logged_and_not_shown_to_the_client(
     error: Exception, client: TestClient, failing: Failing
 ) -> None:
     failing.error = error
@@ -188,7 +188,7 @@ def test_a_mistake_is_logged_with_its_traceback_and_not_told(
         ("OPTIONS", "/nowhere", 404, "route_not_found"),
     ],
 )
-def test_what_the_router_refuses_is_a_problem_too(
+def test_errors_of_the_router_are_problem_documents(
     method: str, path: str, status: int, code: str, client: TestClient
 ) -> None:
     response = client.simulate_request(method, path)
@@ -197,7 +197,7 @@ def test_what_the_router_refuses_is_a_problem_too(
     assert ("allow" in response.headers) == (status == 405)
 
 
-def test_a_failure_of_head_has_no_body(client: TestClient, failing: Failing) -> None:
+def test_a_failed_head_request_has_no_body(client: TestClient, failing: Failing) -> None:
     failing.error = failures.NotFound("no")
 
     response = client.simulate_head("/failing")
@@ -205,13 +205,13 @@ def test_a_failure_of_head_has_no_body(client: TestClient, failing: Failing) -> 
     assert (response.status_code, response.content) == (404, b"")
 
 
-def test_an_unknown_query_is_refused_where_none_is_taken(client: TestClient) -> None:
+def test_an_unknown_query_parameter_is_refused(client: TestClient) -> None:
     problem = assert_problem(client.simulate_post("/notes?color=red", json={"text": "x"}), 422, "invalid")
 
     assert problem["errors"] == [{"field": "color", "message": "is not known here"}]
 
 
-def test_without_a_request_id_there_is_still_an_answer() -> None:
+def test_a_problem_is_returned_even_without_a_request_id() -> None:
     app: Any = falcon.asgi.App()
     errors.install(app)
 
@@ -229,7 +229,7 @@ def test_without_a_request_id_there_is_still_an_answer() -> None:
         (ValueError(), 1011),
     ],
 )
-def test_an_open_socket_closes_with_a_code_that_tells_the_kind(
+def test_an_open_socket_is_closed_with_the_code_of_the_failure(
     error: Exception, close_code: int, app: Any, failing: Failing
 ) -> None:
     failing.error = error
@@ -261,14 +261,14 @@ class TestOnARealServer:
 
         assert (response.status_code, response.json()["code"]) == (413, "body_too_large")
 
-    def test_a_deep_body_is_malformed(self, url: str) -> None:
+    def test_a_deeply_nested_body_is_malformed(self, url: str) -> None:
         response = requests.post(
             f"{url}/notes", data=b"[" * 100_000, headers={"Content-Type": "application/json"}, timeout=20
         )
 
         assert (response.status_code, response.json()["code"]) == (400, "malformed")
 
-    def test_a_query_of_odd_bytes_is_refused(self, url: str) -> None:
+    def test_a_query_with_invalid_bytes_is_refused(self, url: str) -> None:
         response = requests.post(f"{url}/notes?%ff=%00&a=%ED%A0%80", json={"text": "x"}, timeout=20)
 
         assert response.status_code == 422

@@ -1,4 +1,4 @@
-"""Feedback: anybody who has logged in gives it, and admins alone read it."""
+"""Feedback: every logged-in user can give it, and only admins can read it."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ def give(caller: Caller, rating: int, message: str | None = None) -> dict[str, A
     return given
 
 
-def test_feedback_is_kept_under_the_name_of_who_gave_it(as_alice: Caller, alice: Actor) -> None:
+def test_feedback_is_stored_with_its_author(as_alice: Caller, alice: Actor) -> None:
     given = give(as_alice, 5, "  I am never rained on. ☀ ")
 
     assert list(given) == ["id", "user_id", "rating", "message", "created_at"]
@@ -41,13 +41,13 @@ def test_feedback_is_kept_under_the_name_of_who_gave_it(as_alice: Caller, alice:
         ({"rating": 5, "user_id": 1}, "user_id"),
     ],
 )
-def test_what_breaks_a_rule_is_named(body: dict[str, Any], field: str, as_alice: Caller) -> None:
+def test_invalid_fields_are_named(body: dict[str, Any], field: str, as_alice: Caller) -> None:
     problem = assert_problem(as_alice.post(PATH, json=body), 422, "invalid")
 
     assert [error["field"] for error in problem["errors"]] == [field]
 
 
-def test_an_admin_reads_the_newest_first_page_by_page(as_alice: Caller, as_bob: Caller, as_ada: Caller) -> None:
+def test_an_admin_reads_pages_newest_first(as_alice: Caller, as_bob: Caller, as_ada: Caller) -> None:
     oldest, middle, newest = give(as_alice, 2, "Slow."), give(as_bob, 5), give(as_alice, 2, "Still slow.")
 
     everything = as_ada.get(PATH)
@@ -61,13 +61,13 @@ def test_an_admin_reads_the_newest_first_page_by_page(as_alice: Caller, as_bob: 
     assert_problem(as_ada.get(f"{PATH}?rating=6"), 422, "invalid")
 
 
-def test_others_neither_read_it_nor_give_it_unknown(as_alice: Caller, anybody: Caller) -> None:
+def test_only_admins_read_feedback_and_giving_it_needs_a_token(as_alice: Caller, anybody: Caller) -> None:
     assert_problem(as_alice.get(PATH), 403, "admin_required")
     assert_problem(anybody.get(PATH), 401, "token_missing")
     assert_problem(anybody.post(PATH, json={"rating": 1}), 401, "token_missing")
 
 
-def test_it_is_a_part_of_ones_data_and_outlives_the_account(as_alice: Caller, as_ada: Caller) -> None:
+def test_feedback_is_exported_and_is_kept_when_the_account_is_deleted(as_alice: Caller, as_ada: Caller) -> None:
     given = give(as_alice, 1, "I am leaving.")
 
     assert as_alice.get("/api/v1/users/me/export").json()["feedback"] == [given]

@@ -1,4 +1,4 @@
-"""Groups over HTTP: who makes and manages them, and what their members may do with the tasks given to them."""
+"""Groups over HTTP: who creates and manages them, and what their members may do with the group's tasks."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +18,7 @@ MEMBER_FIELDS = "user_id username is_manager joined_at".split()
 
 @pytest.fixture
 def carol(database: None) -> Actor:
-    """A manager by her role, who makes the groups."""
+    """A user with the role manager, who creates the groups."""
     return create_actor("carol", Role.MANAGER)
 
 
@@ -28,7 +28,7 @@ def as_carol(caller_for: Callable[[Actor], Caller], carol: Actor) -> Caller:
 
 
 def make_group(caller: Caller, *members: Actor, name: str = "Roofers") -> str:
-    """Make a group of these members and answer its path."""
+    """Create a group with these members and return its path."""
     response = caller.post(GROUPS, json={"name": name})
     assert response.status_code == 201, response.text
     path = f"{GROUPS}/{response.json()['id']}"
@@ -38,12 +38,12 @@ def make_group(caller: Caller, *members: Actor, name: str = "Roofers") -> str:
 
 
 def members_of(caller: Caller, path: str) -> dict[int, bool]:
-    """Who belongs to a group, and who manages it."""
+    """Return the ids of the members of a group; the value is whether the member is a manager."""
     return {member["user_id"]: member["is_manager"] for member in caller.get(path).json()["members"] or []}
 
 
 class TestMaking:
-    def test_who_makes_a_group_becomes_its_manager(self, as_carol: Caller, carol: Actor) -> None:
+    def test_the_creator_of_a_group_becomes_its_manager(self, as_carol: Caller, carol: Actor) -> None:
         response = as_carol.post(GROUPS, json={"name": "Roofers"})
 
         group = response.json()
@@ -55,7 +55,7 @@ class TestMaking:
         assert members_of(as_carol, f"{GROUPS}/{group['id']}") == {carol.user_id: True}
         assert as_carol.get(f"{GROUPS}/{group['id']}").json() == group
 
-    def test_managers_and_admins_make_groups_and_others_do_not(
+    def test_only_managers_and_admins_create_groups(
         self, as_carol: Caller, as_ada: Caller, as_alice: Caller, anybody: Caller
     ) -> None:
         body = {"json": {"name": "Roofers"}}
@@ -66,7 +66,7 @@ class TestMaking:
         assert execute("SELECT count(*) FROM groups").fetchone() == (2,)
 
     @pytest.mark.parametrize("name", ["Крыша и сад", "屋根職人", "👷🏽‍♀️ & Söhne", "x" * 100, "👷" * 100])
-    def test_a_name_is_kept_as_it_was_written(self, name: str, as_carol: Caller) -> None:
+    def test_a_name_is_stored_unchanged(self, name: str, as_carol: Caller) -> None:
         assert as_carol.post(GROUPS, json={"name": name}).json()["name"] == name
 
     @pytest.mark.parametrize("name", ["", "   ", "x" * 101, "nul\x00", None, 7])
@@ -76,7 +76,7 @@ class TestMaking:
         assert invalid_fields(as_carol.post(GROUPS, json={"name": name})) == ["name"]
         assert invalid_fields(as_carol.patch(path, json={"name": name})) == ["name"]
 
-    def test_a_repeated_request_makes_one_group(self, as_carol: Caller) -> None:
+    def test_a_repeated_request_creates_one_group(self, as_carol: Caller) -> None:
         request = {"json": {"name": "Roofers"}, "headers": {"Idempotency-Key": "once"}}
 
         first, second = (as_carol.post(GROUPS, **request) for _ in range(2))
@@ -89,7 +89,7 @@ class TestMaking:
 
 
 class TestReading:
-    def test_a_list_holds_ones_own_groups_and_for_an_admin_all(
+    def test_members_list_their_groups_and_admins_list_all(
         self, as_carol: Caller, as_bob: Caller, as_ada: Caller, as_mallory: Caller, bob: Actor
     ) -> None:
         first, second = make_group(as_carol, bob, name="first"), make_group(as_carol, name="second")
@@ -114,7 +114,7 @@ class TestReading:
         ]
         assert {page.headers["X-Total-Count"] for page in pages} == {"5"}
 
-    def test_strangers_cannot_tell_a_group_from_none(
+    def test_strangers_get_404_for_existing_and_missing_groups(
         self, as_carol: Caller, as_bob: Caller, as_mallory: Caller, as_ada: Caller, bob: Actor, mallory: Actor
     ) -> None:
         path = make_group(as_carol, bob)
@@ -129,7 +129,7 @@ class TestReading:
             assert_problem(caller.delete(f"{absent}/members/{bob.user_id}"), 404, "group_not_found")
             assert_problem(caller.delete(absent), 404, "group_not_found")
 
-    def test_nobody_learns_an_email_through_a_group(self, as_carol: Caller) -> None:
+    def test_a_group_does_not_show_email_addresses(self, as_carol: Caller) -> None:
         emailed = create_actor("dave@example.com")
 
         path = make_group(as_carol, emailed)
@@ -140,7 +140,7 @@ class TestReading:
 
 
 class TestManaging:
-    def test_members_change_nothing(self, as_carol: Caller, as_bob: Caller, bob: Actor, alice: Actor) -> None:
+    def test_members_cannot_change_the_group(self, as_carol: Caller, as_bob: Caller, bob: Actor, alice: Actor) -> None:
         path = make_group(as_carol, bob, alice)
         before = as_carol.get(path).json()
 
@@ -163,7 +163,7 @@ class TestManaging:
         assert as_ada.delete(path).status_code == 204
         assert_problem(as_ada.get(path), 404, "group_not_found")
 
-    def test_a_manager_need_not_be_one_by_role(
+    def test_a_manager_of_a_group_does_not_need_the_role_manager(
         self, as_carol: Caller, as_bob: Caller, carol: Actor, bob: Actor, alice: Actor
     ) -> None:
         path = make_group(as_carol, bob)
@@ -179,7 +179,7 @@ class TestManaging:
         assert members_of(as_bob, path) == {carol.user_id: False, bob.user_id: True, alice.user_id: False}
         assert_problem(as_carol.patch(path, json={"name": "Mine again"}), 403, "group_forbidden")
 
-    def test_renaming_leaves_the_rest(self, as_carol: Caller, bob: Actor) -> None:
+    def test_renaming_changes_only_the_name(self, as_carol: Caller, bob: Actor) -> None:
         path = make_group(as_carol, bob)
         before = as_carol.get(path).json()
 
@@ -188,12 +188,14 @@ class TestManaging:
         assert renamed["updated_at"] > before["updated_at"]
         assert renamed == before | {"name": "Gardeners", "updated_at": renamed["updated_at"]}
 
-    @pytest.mark.parametrize("is_there", [True, False])
-    def test_only_active_accounts_are_taken_in(self, is_there: bool, as_carol: Caller, bob: Actor) -> None:
+    @pytest.mark.parametrize("account_exists", [True, False])
+    def test_only_active_accounts_can_be_added(self, account_exists: bool, as_carol: Caller, bob: Actor) -> None:
         path = make_group(as_carol)
         with unit_of_work():
             execute(
-                "UPDATE users SET is_active = false WHERE id = %s" if is_there else "DELETE FROM users WHERE id = %s",
+                "UPDATE users SET is_active = false WHERE id = %s"
+                if account_exists
+                else "DELETE FROM users WHERE id = %s",
                 (bob.user_id,),
             )
 
@@ -201,17 +203,17 @@ class TestManaging:
 
         assert invalid_fields(refused) == ["user_id"]
 
-    def test_anybody_leaves_and_nobody_twice(self, as_carol: Caller, as_bob: Caller, bob: Actor, carol: Actor) -> None:
+    def test_a_member_can_leave_once(self, as_carol: Caller, as_bob: Caller, bob: Actor, carol: Actor) -> None:
         path = make_group(as_carol, bob)
-        place = f"{path}/members/{bob.user_id}"
+        membership = f"{path}/members/{bob.user_id}"
 
-        assert as_bob.delete(place).status_code == 204
+        assert as_bob.delete(membership).status_code == 204
         assert_problem(as_bob.get(path), 404, "group_not_found")
-        assert_problem(as_bob.delete(place), 404, "group_not_found")
-        assert_problem(as_carol.delete(place), 404, "member_not_found")
+        assert_problem(as_bob.delete(membership), 404, "group_not_found")
+        assert_problem(as_carol.delete(membership), 404, "member_not_found")
         assert members_of(as_carol, path) == {carol.user_id: True}
 
-    def test_a_group_outlives_its_last_member(self, as_carol: Caller, as_ada: Caller, carol: Actor, ada: Actor) -> None:
+    def test_a_group_without_members_is_kept(self, as_carol: Caller, as_ada: Caller, carol: Actor, ada: Actor) -> None:
         path = make_group(as_carol)
 
         assert as_carol.delete(f"{path}/members/{carol.user_id}").status_code == 204
@@ -219,7 +221,7 @@ class TestManaging:
         assert as_ada.get(path).json()["members"] == []
         assert_problem(as_ada.delete(f"{path}/members/{ada.user_id}"), 404, "member_not_found")
 
-    def test_managers_who_demote_each_other_do_not_both_succeed(
+    def test_only_one_of_two_managers_who_demote_each_other_succeeds(
         self, as_carol: Caller, as_bob: Caller, carol: Actor, bob: Actor
     ) -> None:
         path = make_group(as_carol)
@@ -234,21 +236,21 @@ class TestManaging:
         assert sorted(statuses) == [200, 403]
         assert sorted(members_of(as_carol, path).values()) == [False, True]
 
-    def test_somebody_who_is_taken_in_many_times_at_once_belongs_to_it_once(
+    def test_adding_a_member_many_times_in_parallel_adds_one_membership(
         self, as_carol: Caller, caller_for: Callable[[Actor], Caller], carol: Actor, bob: Actor
     ) -> None:
         path = make_group(as_carol)
         callers = [caller_for(carol) for _ in range(4)]
 
         with ThreadPoolExecutor(4) as pool:
-            answers = list(pool.map(lambda caller: caller.put(f"{path}/members/{bob.user_id}"), callers * 3))
+            responses = list(pool.map(lambda caller: caller.put(f"{path}/members/{bob.user_id}"), callers * 3))
 
-        assert {answer.status_code for answer in answers} == {200}
+        assert {response.status_code for response in responses} == {200}
         assert members_of(as_carol, path) == {carol.user_id: True, bob.user_id: False}
 
 
 class TestTasks:
-    """Carol manages a group that Bob belongs to; the task is Alice's, who belongs to it, too."""
+    """Carol manages a group. Alice and Bob are its members. Alice owns a task of the group."""
 
     @pytest.fixture
     def group(self, as_carol: Caller, alice: Actor, bob: Actor) -> str:
@@ -260,7 +262,7 @@ class TestTasks:
         assert created.status_code == 201, created.text
         return f"/api/v1/tasks/{created.json()['id']}"
 
-    def test_a_member_works_on_the_groups_tasks(
+    def test_a_member_can_work_on_tasks_of_the_group(
         self, task: str, group: str, as_bob: Caller, as_carol: Caller, as_mallory: Caller
     ) -> None:
         assert as_bob.get(task).json()["group_id"] == id_in(group)
@@ -273,7 +275,7 @@ class TestTasks:
         assert as_mallory.get("/api/v1/tasks").json()["items"] == []
         assert_problem(as_mallory.get(task), 403, "task_forbidden")
 
-    def test_a_member_neither_assigns_nor_passes_on_nor_deletes(
+    def test_a_member_cannot_assign_delegate_or_delete(
         self, task: str, as_bob: Caller, bob: Actor, as_carol: Caller
     ) -> None:
         for refused in (
@@ -287,14 +289,16 @@ class TestTasks:
             assert_problem(refused, 403, "task_forbidden")
         assert as_bob.get(task).json()["version"] == 1
 
-    def test_a_manager_of_the_group_assigns(self, task: str, as_carol: Caller, bob: Actor, mallory: Actor) -> None:
+    def test_a_manager_of_the_group_can_assign_and_delegate(
+        self, task: str, as_carol: Caller, bob: Actor, mallory: Actor
+    ) -> None:
         assigned = as_carol.patch(task, json={"assignee_id": bob.user_id})
         passed_on = as_carol.post(f"{task}/delegate", json={"assignee_id": mallory.user_id})
 
         assert assigned.json()["assignee_id"] == bob.user_id
         assert passed_on.json()["assignee_id"] == mallory.user_id
 
-    def test_who_is_taken_out_sees_no_task_any_more(
+    def test_a_removed_member_loses_access_to_the_tasks(
         self, task: str, group: str, as_carol: Caller, as_bob: Caller, bob: Actor
     ) -> None:
         assert as_carol.delete(f"{group}/members/{bob.user_id}").status_code == 204
@@ -305,7 +309,7 @@ class TestTasks:
         assert_problem(as_bob.get(f"{task}/comments"), 403, "task_forbidden")
         assert as_bob.get(f"/api/v1/tasks?group_id={id_in(group)}").json()["items"] == []
 
-    def test_events_are_for_the_members_of_the_moment(
+    def test_events_are_sent_to_the_current_members_only(
         self, task: str, group: str, as_alice: Caller, as_carol: Caller, alice: Actor, bob: Actor, carol: Actor
     ) -> None:
         as_carol.delete(f"{group}/members/{bob.user_id}")
@@ -321,7 +325,7 @@ class TestTasks:
             ("task.updated", {alice.user_id}),
         ]
 
-    def test_a_task_is_only_given_to_a_group_of_ones_own(
+    def test_users_give_tasks_only_to_their_own_groups(
         self, group: str, as_mallory: Caller, as_alice: Caller, as_ada: Caller
     ) -> None:
         other = make_group(as_ada, name="Ada's")
@@ -338,7 +342,7 @@ class TestTasks:
             assert invalid_fields(refused) == ["group_id"]
         assert as_ada.patch(task, json=of_another).json()["group_id"] == id_in(other)
 
-    def test_a_deleted_group_leaves_its_tasks_to_their_owners(
+    def test_deleting_a_group_keeps_its_tasks_for_their_owners(
         self, task: str, group: str, as_carol: Caller, as_alice: Caller, as_bob: Caller, alice: Actor, carol: Actor
     ) -> None:
         other = as_alice.post("/api/v1/tasks", json={"title": "Not the group's"}).json()
@@ -355,7 +359,9 @@ class TestTasks:
         newest = as_alice.get(f"{task}/activity?limit=1").json()["items"][0]
         assert newest["changes"] == {"group_id": {"from": id_in(group), "to": None}}
 
-    def test_a_list_is_narrowed_to_a_group(self, task: str, group: str, as_alice: Caller, as_mallory: Caller) -> None:
+    def test_a_task_list_is_filtered_by_group(
+        self, task: str, group: str, as_alice: Caller, as_mallory: Caller
+    ) -> None:
         as_alice.post("/api/v1/tasks", json={"title": "Not the group's"})
         query = f"/api/v1/tasks?group_id={id_in(group)}"
 

@@ -1,4 +1,4 @@
-"""Problems speak the language that the request asks for, or else that of the profile."""
+"""Problems are in the language of the request header, or else in the language of the profile."""
 
 from typing import Any
 
@@ -21,14 +21,14 @@ def problem(caller: Caller, language: str | None = None) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_the_request_chooses_the_language(language: str, as_alice: Caller) -> None:
+def test_accept_language_selects_the_language(language: str, as_alice: Caller) -> None:
     found = problem(as_alice, f"pt, {language};q=0.8")
 
     assert (found["language"], found["detail"]) == (language, translate(NO_SUCH_TASK, language))
     assert found["title"] == translate(msg("Not Found"), language)
 
 
-def test_without_a_wish_the_profile_chooses(as_alice: Caller) -> None:
+def test_without_accept_language_the_profile_selects_the_language(as_alice: Caller) -> None:
     assert problem(as_alice)["language"] == "en"
     as_alice.patch("/api/v1/auth/me", json={"locale": "ru"})
 
@@ -36,7 +36,7 @@ def test_without_a_wish_the_profile_chooses(as_alice: Caller) -> None:
     assert problem(as_alice, "de")["language"] == "de"
 
 
-def test_validation_speaks_it_too(as_alice: Caller) -> None:
+def test_validation_messages_are_translated(as_alice: Caller) -> None:
     body = {"title": "", "status": "burnt", "due_at": "tomorrow", "assignee_id": -1, "surprise": 1}
 
     response = as_alice.post("/api/v1/tasks", json=body, headers={"Accept-Language": "es"})
@@ -49,11 +49,11 @@ def test_validation_speaks_it_too(as_alice: Caller) -> None:
 
 
 @pytest.mark.parametrize("header", ["*", "x" * 4000, ";=,", "zh-Hant-TW", "de;q=nan"])
-def test_a_strange_header_is_no_mistake(header: str, as_alice: Caller) -> None:
+def test_an_unusual_header_falls_back_to_english(header: str, as_alice: Caller) -> None:
     assert problem(as_alice, header)["language"] == "en"
 
 
-def test_notifications_are_told_in_the_readers_language(as_alice: Caller, as_bob: Caller, bob: Actor) -> None:
+def test_notifications_are_in_the_language_of_the_reader(as_alice: Caller, as_bob: Caller, bob: Actor) -> None:
     as_alice.post("/api/v1/tasks", json={"title": "x", "assignee_id": bob.user_id})
 
     response = as_bob.get("/api/v1/notifications", headers={"Accept-Language": "fr"})

@@ -1,4 +1,4 @@
-"""What surrounds every request: its id, its line in the log, security headers and cross-origin rules."""
+"""What applies to every request: its id, its log line, security headers and cross-origin rules."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ from tests.polling import wait_until
 ORIGIN = "https://app.example.com"
 
 
-def test_a_request_id_is_kept_or_made(anybody: Caller) -> None:
+def test_a_valid_request_id_is_kept_and_others_are_replaced(anybody: Caller) -> None:
     kept = anybody.get("/health", headers={"X-Request-ID": "abc-123_x.y"})
     made = [
         anybody.get("/health", headers=headers).headers["X-Request-ID"]
@@ -27,7 +27,7 @@ def test_a_request_id_is_kept_or_made(anybody: Caller) -> None:
     assert all(len(request_id) == 32 for request_id in made)
 
 
-def test_one_line_a_request_with_who_what_and_how_long(as_alice: Caller, alice: Actor) -> None:
+def test_each_request_logs_one_line_with_user_route_and_duration(as_alice: Caller, alice: Actor) -> None:
     with capture_logs() as lines:
         as_alice.get("/api/v1/tasks?secret=private", headers={"X-Request-ID": "the-request"})
         wait_until(lambda: any(line["event"] == "request" for line in lines))
@@ -39,7 +39,7 @@ def test_one_line_a_request_with_who_what_and_how_long(as_alice: Caller, alice: 
     assert "private" not in repr(lines)
 
 
-def test_a_change_has_a_line_with_its_author(as_alice: Caller, alice: Actor) -> None:
+def test_each_change_logs_one_line_with_its_user(as_alice: Caller, alice: Actor) -> None:
     with capture_logs() as lines:
         task = as_alice.post("/tasks", json={"title": "a private title"}).json()
 
@@ -48,7 +48,7 @@ def test_a_change_has_a_line_with_its_author(as_alice: Caller, alice: Actor) -> 
     assert "private" not in repr(lines)
 
 
-def test_the_text_of_an_unknown_address_does_not_reach_the_log(anybody: Caller) -> None:
+def test_unknown_paths_are_not_logged(anybody: Caller) -> None:
     with capture_logs() as lines:
         anybody.get("/no/such/private-thing")
         wait_until(lambda: lines)
@@ -56,7 +56,7 @@ def test_the_text_of_an_unknown_address_does_not_reach_the_log(anybody: Caller) 
     assert "private-thing" not in repr(lines)
 
 
-def test_security_headers_stand_on_every_answer(anybody: Caller) -> None:
+def test_every_response_has_security_headers(anybody: Caller) -> None:
     for path in ("/health", "/tasks", "/no/such/route"):
         headers = anybody.get(path).headers
         assert headers["X-Content-Type-Options"] == "nosniff"
@@ -75,7 +75,7 @@ def production(settings: Settings) -> Iterator[LiveServer]:
         yield server
 
 
-def test_production_insists_on_tls(production: LiveServer) -> None:
+def test_production_sends_strict_transport_security(production: LiveServer) -> None:
     assert "max-age=" in Caller(production.url).get("/health").headers["Strict-Transport-Security"]
 
 
@@ -85,20 +85,20 @@ def test_a_listed_origin_may_call_with_credentials(production: LiveServer) -> No
         "/api/v1/tasks",
         headers={"Origin": ORIGIN, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x"},
     )
-    answer = Caller(production.url).get("/health", headers={"Origin": ORIGIN})
+    health = Caller(production.url).get("/health", headers={"Origin": ORIGIN})
 
     assert preflight.status_code == 204
-    for response in (preflight, answer):
+    for response in (preflight, health):
         assert response.headers["Access-Control-Allow-Origin"] == ORIGIN
         assert response.headers["Access-Control-Allow-Credentials"] == "true"
         assert response.headers["Vary"] == "Origin"
     assert "POST" in preflight.headers["Access-Control-Allow-Methods"]
     assert "Authorization" in preflight.headers["Access-Control-Allow-Headers"]
-    assert "RateLimit-Remaining" in answer.headers["Access-Control-Expose-Headers"]
+    assert "RateLimit-Remaining" in health.headers["Access-Control-Expose-Headers"]
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example.com", "https://app.example.com.evil.example", "null"])
-def test_another_origin_may_not(origin: str, production: LiveServer) -> None:
+def test_another_origin_gets_no_cors_headers(origin: str, production: LiveServer) -> None:
     for method in ("GET", "OPTIONS"):
         headers = {"Origin": origin, "Access-Control-Request-Method": "POST"}
         response = Caller(production.url)(method, "/health", headers=headers)

@@ -1,4 +1,4 @@
-"""Notifications over HTTP and over the socket of their reader."""
+"""Notifications over HTTP and over the WebSocket of their recipient."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ def assign(caller: Caller, actor: Actor, title: str = "Clean the gutters") -> di
     return create_task(caller, title=title, assignee_id=actor.user_id)
 
 
-def test_they_are_listed_counted_and_marked(as_alice: Caller, as_bob: Caller, bob: Actor) -> None:
+def test_notifications_are_listed_counted_and_marked_as_read(as_alice: Caller, as_bob: Caller, bob: Actor) -> None:
     for number in range(3):
         assign(as_alice, bob, f"Task {number}")
 
@@ -38,7 +38,9 @@ def test_they_are_listed_counted_and_marked(as_alice: Caller, as_bob: Caller, bo
     assert as_bob.get(NOTIFICATIONS).json()["total"] == 3
 
 
-def test_they_are_nobody_elses(as_alice: Caller, as_bob: Caller, as_ada: Caller, bob: Actor) -> None:
+def test_notifications_of_others_are_not_accessible(
+    as_alice: Caller, as_bob: Caller, as_ada: Caller, bob: Actor
+) -> None:
     assign(as_alice, bob)
     (mine,) = as_bob.get(NOTIFICATIONS).json()["items"]
 
@@ -47,7 +49,7 @@ def test_they_are_nobody_elses(as_alice: Caller, as_bob: Caller, as_ada: Caller,
     assert as_bob.get(f"{NOTIFICATIONS}/unread").json() == {"unread": 1}
 
 
-def test_their_reader_hears_them_and_an_admin_does_not(
+def test_the_recipient_gets_the_event_and_an_admin_does_not(
     live_server: LiveServer, as_alice: Caller, alice: Actor, bob: Actor, ada: Actor, issuer: TokenIssuer, redis: Redis
 ) -> None:
     def listen(actor: Actor) -> Any:
@@ -62,13 +64,13 @@ def test_their_reader_hears_them_and_an_admin_does_not(
         as_alice.post("/api/v1/tasks", json={"title": "The last"})
         publish(redis)
 
-        heard_by_ada = [str(adas.recv(timeout=10)) for _ in range(3)]
-        heard_by_bob = [str(bobs.recv(timeout=10)) for _ in range(3)]
+        frames_of_ada = [str(adas.recv(timeout=10)) for _ in range(3)]
+        frames_of_bob = [str(bobs.recv(timeout=10)) for _ in range(3)]
 
-    assert ["notification.created" in frame for frame in heard_by_ada] == [False, False, False]
-    assert '"The last"' in heard_by_ada[2]
-    assert "notification.created" in heard_by_bob[2]
-    assert "Alice gave you the task" in heard_by_bob[2]
+    assert ["notification.created" in frame for frame in frames_of_ada] == [False, False, False]
+    assert '"The last"' in frames_of_ada[2]
+    assert "notification.created" in frames_of_bob[2]
+    assert "Alice gave you the task" in frames_of_bob[2]
 
 
 class TestMail:
@@ -86,7 +88,7 @@ class TestMail:
         }
         assert_problem(as_bob.patch(path, json={"letters": False}), 422, "invalid")
 
-    def test_one_click_ends_a_kind_of_mail_without_a_login(
+    def test_the_unsubscribe_link_works_without_a_login(
         self, anybody: Caller, as_bob: Caller, bob: Actor, issuer: TokenIssuer
     ) -> None:
         link = f"{NOTIFICATIONS}/unsubscribe?token={issuer.unsubscribe_token(bob.user_id, 'commented')}"
@@ -96,7 +98,7 @@ class TestMail:
         assert anybody.post(link, data={"List-Unsubscribe": "One-Click"}).status_code == 204
         assert as_bob.get(f"{NOTIFICATIONS}/preferences").json()["commented"] is False
 
-    def test_the_page_asks_and_then_says_that_it_is_done(
+    def test_the_unsubscribe_page_asks_and_then_confirms(
         self, anybody: Caller, bob: Actor, issuer: TokenIssuer
     ) -> None:
         link = f"{NOTIFICATIONS}/unsubscribe?token={issuer.unsubscribe_token(bob.user_id, 'commented')}"
@@ -110,7 +112,7 @@ class TestMail:
         assert "script" not in asks.headers["Content-Security-Policy"]
 
     @pytest.mark.parametrize("change", [lambda token: token[:-1] + "x", lambda token: token.replace(".", "0.", 1)])
-    def test_a_made_up_link_changes_nothing(
+    def test_a_forged_link_changes_nothing(
         self, change: Any, anybody: Caller, as_bob: Caller, bob: Actor, issuer: TokenIssuer
     ) -> None:
         token = change(issuer.unsubscribe_token(bob.user_id, "commented"))
@@ -129,7 +131,7 @@ class TestMail:
         assert page.headers["Content-Type"].startswith("text/html")
         assert page.status_code == 200
 
-    def test_an_access_token_is_no_link_and_a_link_no_access_token(
+    def test_tokens_of_other_kinds_are_refused(
         self, anybody: Caller, live_server: LiveServer, bob: Actor, issuer: TokenIssuer
     ) -> None:
         refresh_token = issuer.refresh_token(bob.session_id, 0)

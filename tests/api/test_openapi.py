@@ -1,4 +1,4 @@
-"""The OpenAPI document of the real app: complete, and true to the responses of the API."""
+"""The OpenAPI document of the real app: it is complete, and the responses of the API match it."""
 
 import re
 from collections.abc import Callable
@@ -25,7 +25,7 @@ def document(anybody: Caller) -> dict[str, Any]:
     return found
 
 
-def test_the_contracts_routes_are_all_there(document: dict[str, Any]) -> None:
+def test_all_required_routes_are_described(document: dict[str, Any]) -> None:
     described = {f"{method.upper()} {path}" for path, methods in document["paths"].items() for method in methods}
 
     for prefix in ("", "/api/v1"):
@@ -51,7 +51,7 @@ def test_the_contracts_routes_are_all_there(document: dict[str, Any]) -> None:
     assert {"GET /health", "GET /health/ready", "POST /api/v1/ws/tickets", "GET /api/v1/users/about_me"} <= described
 
 
-def test_whatever_is_not_public_says_that_it_needs_a_token_and_does(document: dict[str, Any], anybody: Caller) -> None:
+def test_operations_that_are_not_public_require_a_token(document: dict[str, Any], anybody: Caller) -> None:
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             if path.removeprefix("/api/v1") in PUBLIC:
@@ -64,7 +64,7 @@ def test_whatever_is_not_public_says_that_it_needs_a_token_and_does(document: di
 
 
 def resolved(document: dict[str, Any], described: dict[str, Any]) -> dict[str, Any]:
-    """What a reference into the document stands for."""
+    """Return the part of the document to which `$ref` refers."""
     for part in described.get("$ref", "#").split("/")[1:]:
         described = document = document[part]
     return described
@@ -72,7 +72,7 @@ def resolved(document: dict[str, Any], described: dict[str, Any]) -> dict[str, A
 
 @pytest.fixture
 def matches(document: dict[str, Any]) -> Callable[[requests.Response, str, str], None]:
-    """Checks an answer against what the document says of it."""
+    """Return a function that checks a response against the document."""
 
     def check(response: requests.Response, method: str, path: str) -> None:
         described = resolved(document, document["paths"][path][method]["responses"][str(response.status_code)])
@@ -85,7 +85,7 @@ def matches(document: dict[str, Any]) -> Callable[[requests.Response, str, str],
     return check
 
 
-def test_answers_are_as_described(
+def test_responses_match_the_document(
     matches: Callable[[requests.Response, str, str], None],
     as_alice: Caller,
     as_mallory: Caller,

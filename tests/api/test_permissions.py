@@ -1,4 +1,4 @@
-"""docs/permissions.md, cell by cell, over HTTP: who does what gets the answer that stands there."""
+"""Every cell of the tables in docs/permissions.md, checked with real requests over HTTP."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ V1 = "/api/v1"
 
 @dataclass(frozen=True)
 class Scene:
-    """A task of a group, with an owner, an assignee and a comment, and everybody who may come along."""
+    """A task of a group with a comment, a reminder and an attachment, and a client for each role in the tables."""
 
     callers: dict[str, Caller]
     actors: dict[str, Actor]
@@ -65,7 +65,7 @@ def scene(alice: Actor, bob: Actor, ada: Actor, caller_for: Callable[[Actor], Ca
     callers = {name: caller_for(actor) for name, actor in actors.items()}
     task = f"{V1}/tasks/{task_id}"
     owner = callers["owner"]
-    # Nobody of those who are tried below wrote this comment, set this reminder or uploaded this file.
+    # The author of the comment and of the attachment is none of the tested users.
     comment_id = owner.post(f"{task}/comments", json={"body": "x"}).json()["id"]
     reminder_id = owner.post(f"{task}/reminders", json={"remind_at": "2096-01-01T00:00:00Z"}).json()["id"]
     attachment_id = owner.post(f"{task}/attachments", files={"file": ("x.txt", b"x")}).json()["id"]
@@ -83,7 +83,7 @@ def listed(caller: Caller, scene: Scene) -> requests.Response:
     return response
 
 
-def heard(_caller: Caller, scene: Scene, who: str) -> str:
+def hears_event(_caller: Caller, scene: Scene, who: str) -> str:
     (audience,) = execute(
         "SELECT audience FROM events WHERE task_id = %s ORDER BY id DESC LIMIT 1", (scene.task_id,)
     ).fetchone()
@@ -92,7 +92,7 @@ def heard(_caller: Caller, scene: Scene, who: str) -> str:
 
 
 def figures(caller: Caller, _scene: Scene, who: str) -> str:
-    """Alice, who has a task, is the only one who does."""
+    """Return whether this user sees everyone's figures. Only Alice has a task."""
     by_user = caller.get(f"{V1}/analytics").json()["by_user"]
     return "yes" if who == "admin" and by_user == {"alice": 1} else "no"
 
@@ -118,16 +118,18 @@ TASK_ACTIONS: dict[str, Callable[[Caller, Scene], requests.Response]] = {
 }
 
 
-@pytest.mark.parametrize(("action", "who", "said"), cells_of(DOCUMENT, first_column="action", second_column="owner"))
-def test_what_one_may_do_with_a_task(action: str, who: str, said: str, scene: Scene) -> None:
+@pytest.mark.parametrize(
+    ("action", "who", "expected"), cells_of(DOCUMENT, first_column="action", second_column="owner")
+)
+def test_permissions_on_a_task(action: str, who: str, expected: str, scene: Scene) -> None:
     caller = scene.callers[who]
     match action:
         case "hear events of task":
-            assert heard(caller, scene, who) == said
+            assert hears_event(caller, scene, who) == expected
         case "see everyone's analytics":
-            assert figures(caller, scene, who) == said
+            assert figures(caller, scene, who) == expected
         case _:
-            assert meaning_of(TASK_ACTIONS[action](caller, scene)) == said
+            assert meaning_of(TASK_ACTIONS[action](caller, scene)) == expected
 
 
 GROUP_ACTIONS: dict[str, Callable[[Caller, Scene], list[requests.Response]]] = {
@@ -142,10 +144,10 @@ GROUP_ACTIONS: dict[str, Callable[[Caller, Scene], list[requests.Response]]] = {
 
 
 @pytest.mark.parametrize(
-    ("action", "who", "said"), cells_of(DOCUMENT, first_column="group action", second_column="member")
+    ("action", "who", "expected"), cells_of(DOCUMENT, first_column="group action", second_column="member")
 )
-def test_what_one_may_do_with_a_group(action: str, who: str, said: str, scene: Scene) -> None:
-    assert {meaning_of(response) for response in GROUP_ACTIONS[action](scene.callers[who], scene)} == {said}
+def test_permissions_on_a_group(action: str, who: str, expected: str, scene: Scene) -> None:
+    assert {meaning_of(response) for response in GROUP_ACTIONS[action](scene.callers[who], scene)} == {expected}
 
 
 def name_of(caller: Caller, actor: Actor) -> requests.Response:
@@ -199,13 +201,15 @@ OTHER_ACTIONS: dict[str, Callable[[Caller, Scene], list[requests.Response]]] = {
 }
 
 
-@pytest.mark.parametrize(("action", "who", "said"), cells_of(DOCUMENT, first_column="action", second_column="nobody"))
-def test_what_one_may_do_besides(action: str, who: str, said: str, scene: Scene, anybody: Caller) -> None:
+@pytest.mark.parametrize(
+    ("action", "who", "expected"), cells_of(DOCUMENT, first_column="action", second_column="nobody")
+)
+def test_other_permissions(action: str, who: str, expected: str, scene: Scene, anybody: Caller) -> None:
     caller = anybody if who == "nobody" else scene.callers[who]
     if "shares a task" in action and who != "nobody":
         share_a_task(scene, who)
 
-    assert {meaning_of(response) for response in OTHER_ACTIONS[action](caller, scene)} == {said}
+    assert {meaning_of(response) for response in OTHER_ACTIONS[action](caller, scene)} == {expected}
 
 
 def share_a_task(scene: Scene, who: str) -> None:
@@ -213,7 +217,7 @@ def share_a_task(scene: Scene, who: str) -> None:
 
 
 def meaning_of(response: Any) -> str:
-    """What an answer is called in the tables."""
+    """Return the word that the tables use for this response."""
     if response.reason == "hidden":
         return "hidden"
     return "yes" if response.ok else str(response.status_code)

@@ -1,4 +1,4 @@
-"""Personal access tokens: shown once, good for their scopes, and gone when they are revoked."""
+"""Personal access tokens: shown once, limited to their scopes, and refused after they are revoked."""
 
 from typing import Any
 
@@ -22,12 +22,12 @@ def make(owner: Caller, *scopes: str, **fields: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def program(live_server: LiveServer) -> Any:
-    """Makes the caller who comes with a token of somebody's."""
+def client_with_token(live_server: LiveServer) -> Any:
+    """Return a function that makes a client with a new personal access token of a user."""
     return lambda owner, *scopes: Caller(live_server.url, make(owner, *scopes)["token"])
 
 
-def test_a_token_is_shown_once_and_kept_nowhere(as_alice: Caller) -> None:
+def test_a_token_is_shown_once_and_not_stored(as_alice: Caller) -> None:
     made = make(as_alice, "tasks:read", expires_in_days=7)
 
     listed = as_alice.get("/api/v1/auth/tokens")
@@ -38,17 +38,17 @@ def test_a_token_is_shown_once_and_kept_nowhere(as_alice: Caller) -> None:
     assert made["token"].rpartition(".")[2] not in repr(execute("SELECT * FROM sessions").fetchall())
 
 
-def test_each_scope_opens_its_door_and_no_other(as_alice: Caller, program: Any) -> None:
+def test_each_scope_allows_only_its_own_requests(as_alice: Caller, client_with_token: Any) -> None:
     task = as_alice.post("/tasks", json={"title": "x"}).json()
-    doors = {
+    requests_by_scope = {
         "tasks:read": [("GET", "/tasks"), ("GET", f"/tasks/{task['id']}")],
         "tasks:write": [("POST", "/tasks"), ("PATCH", f"/tasks/{task['id']}"), ("PUT", f"/tasks/{task['id']}")],
         "analytics:read": [("GET", "/analytics")],
         "events:read": [("POST", "/api/v1/ws/tickets")],
     }
-    for held in doors:
-        caller = program(as_alice, held)
-        for scope, attempts in doors.items():
+    for held in requests_by_scope:
+        caller = client_with_token(as_alice, held)
+        for scope, attempts in requests_by_scope.items():
             for method, path in attempts:
                 body = {"json": {"title": "y"}} if scope == "tasks:write" else {}
                 response = caller(method, path, **body)
@@ -70,26 +70,26 @@ def test_each_scope_opens_its_door_and_no_other(as_alice: Caller, program: Any) 
         ("GET", "/api/v1/users/me/export", None),
     ],
 )
-def test_a_token_does_not_stand_for_a_login(
-    method: str, path: str, body: dict[str, Any] | None, as_alice: Caller, program: Any
+def test_a_token_is_refused_where_a_login_is_required(
+    method: str, path: str, body: dict[str, Any] | None, as_alice: Caller, client_with_token: Any
 ) -> None:
-    response = program(as_alice, *ALL_BUT_ADMIN)(method, path, json=body)
+    response = client_with_token(as_alice, *ALL_BUT_ADMIN)(method, path, json=body)
 
     assert_problem(response, 403, "login_required")
 
 
-def test_a_token_without_the_admin_scope_is_no_admin_whoever_made_it(
-    as_ada: Caller, as_alice: Caller, program: Any
+def test_a_token_without_the_admin_scope_has_no_admin_rights(
+    as_ada: Caller, as_alice: Caller, client_with_token: Any
 ) -> None:
     task = as_alice.post("/tasks", json={"title": "Alice's"}).json()
 
-    assert_problem(program(as_ada, "tasks:read").get(f"/tasks/{task['id']}"), 403, "task_forbidden")
-    assert program(as_ada, "tasks:read", "admin").get(f"/tasks/{task['id']}").status_code == 200
-    assert program(as_ada, "admin").get("/api/v1/users").status_code == 200
-    assert_problem(program(as_ada, "tasks:read").get("/api/v1/users"), 403, "scope_missing")
+    assert_problem(client_with_token(as_ada, "tasks:read").get(f"/tasks/{task['id']}"), 403, "task_forbidden")
+    assert client_with_token(as_ada, "tasks:read", "admin").get(f"/tasks/{task['id']}").status_code == 200
+    assert client_with_token(as_ada, "admin").get("/api/v1/users").status_code == 200
+    assert_problem(client_with_token(as_ada, "tasks:read").get("/api/v1/users"), 403, "scope_missing")
 
 
-def test_only_an_admin_makes_a_token_with_the_admin_scope(as_alice: Caller) -> None:
+def test_only_an_admin_creates_a_token_with_the_admin_scope(as_alice: Caller) -> None:
     response = as_alice.post("/api/v1/auth/tokens", json={"name": "x", "scopes": ["admin"]})
 
     assert [error["field"] for error in assert_problem(response, 422, "invalid")["errors"]] == ["scopes"]
@@ -104,13 +104,13 @@ def test_only_an_admin_makes_a_token_with_the_admin_scope(as_alice: Caller) -> N
         ({"name": "x", "scopes": ["tasks:read"], "expires_in_days": 366}, "expires_in_days"),
     ],
 )
-def test_a_bad_request_is_named(body: dict[str, Any], field: str, as_alice: Caller) -> None:
+def test_invalid_fields_are_named(body: dict[str, Any], field: str, as_alice: Caller) -> None:
     problem = assert_problem(as_alice.post("/api/v1/auth/tokens", json=body), 422, "invalid")
 
     assert [error["field"] for error in problem["errors"]] == [field]
 
 
-def test_a_revoked_token_is_refused_at_once_and_nobody_else_revokes_it(
+def test_only_the_owner_revokes_a_token_and_it_is_refused_immediately(
     as_alice: Caller, as_mallory: Caller, live_server: LiveServer
 ) -> None:
     made = make(as_alice, "tasks:read")
@@ -125,7 +125,7 @@ def test_a_revoked_token_is_refused_at_once_and_nobody_else_revokes_it(
     assert as_alice.get("/api/v1/auth/tokens").json() == []
 
 
-def test_sessions_and_tokens_are_not_mistaken_for_each_other(as_alice: Caller, alice: Actor) -> None:
+def test_sessions_and_tokens_are_listed_and_deleted_separately(as_alice: Caller, alice: Actor) -> None:
     made = make(as_alice, "tasks:read")
 
     assert [session["id"] for session in as_alice.get("/auth/sessions").json()] == [alice.session_id]
@@ -133,8 +133,8 @@ def test_sessions_and_tokens_are_not_mistaken_for_each_other(as_alice: Caller, a
     assert_problem(as_alice.delete(f"/api/v1/auth/tokens/{alice.session_id}"), 404, "token_not_found")
 
 
-def test_the_last_use_is_noted(as_alice: Caller, program: Any) -> None:
-    caller = program(as_alice, "tasks:read")
+def test_the_time_of_last_use_is_stored(as_alice: Caller, client_with_token: Any) -> None:
+    caller = client_with_token(as_alice, "tasks:read")
     before = as_alice.get("/api/v1/auth/tokens").json()[0]["last_used_at"]
     caller.get("/tasks")
 
@@ -159,7 +159,7 @@ def test_a_socket_needs_the_scope_for_events(as_alice: Caller, live_server: Live
         connect(url, additional_headers={"Authorization": f"Bearer {bad}"})
 
 
-def test_a_token_whose_making_is_repeated_is_the_same_token(as_alice: Caller) -> None:
+def test_a_repeated_request_returns_the_same_token(as_alice: Caller) -> None:
     def post() -> Any:
         body = {"name": "a program", "scopes": ["tasks:read"]}
         return as_alice.post("/api/v1/auth/tokens", json=body, headers={"Idempotency-Key": "token-1"})

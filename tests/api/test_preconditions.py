@@ -1,4 +1,4 @@
-"""Entity tags: who has seen another version changes nothing, and what a client has is not sent again."""
+"""Entity tags: `If-Match` with another version is refused, and `If-None-Match` with this version gets 304."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -7,7 +7,7 @@ import pytest
 from tests.api.callers import TASKS, Caller, assert_problem, create_task
 
 
-def test_the_tag_is_the_version(as_alice: Caller) -> None:
+def test_the_etag_is_the_version(as_alice: Caller) -> None:
     created = as_alice.post(TASKS, json={"title": "x"})
     path = f"{TASKS}/{created.json()['id']}"
     changed = as_alice.patch(path, json={"title": "y"})
@@ -21,7 +21,7 @@ def test_the_tag_is_the_version(as_alice: Caller) -> None:
 @pytest.mark.parametrize(
     ("tag", "status"), [('"1"', 304), ('W/"1"', 304), ("*", 304), ('"7", "1"', 304), ('"2"', 200), ("1x", 200)]
 )
-def test_what_the_client_has_is_not_sent_again(tag: str, status: int, as_alice: Caller) -> None:
+def test_if_none_match_with_the_current_version_gets_304(tag: str, status: int, as_alice: Caller) -> None:
     path = f"{TASKS}/{create_task(as_alice)['id']}"
 
     response = as_alice.get(path, headers={"If-None-Match": tag})
@@ -33,7 +33,7 @@ def test_what_the_client_has_is_not_sent_again(tag: str, status: int, as_alice: 
 
 @pytest.mark.parametrize("tag", ['"1"', '"3"', 'W/"2"', "nonsense", '"x"', '""', '"' + "9" * 5000 + '"'])
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
-def test_who_has_seen_another_version_changes_nothing(method: str, tag: str, as_alice: Caller) -> None:
+def test_if_match_with_another_version_is_refused(method: str, tag: str, as_alice: Caller) -> None:
     path = f"{TASKS}/{create_task(as_alice)['id']}"
     as_alice.patch(path, json={"title": "the second"})
     body = {} if method == "DELETE" else {"json": {"title": "lost update"}}
@@ -44,7 +44,7 @@ def test_who_has_seen_another_version_changes_nothing(method: str, tag: str, as_
 
 
 @pytest.mark.parametrize("tag", ['"2"', "*", '"1", "2"'])
-def test_who_has_seen_this_version_changes_it(tag: str, as_alice: Caller) -> None:
+def test_if_match_with_the_current_version_is_accepted(tag: str, as_alice: Caller) -> None:
     path = f"{TASKS}/{create_task(as_alice)['id']}"
     as_alice.patch(path, json={"title": "the second"})
 
@@ -52,17 +52,17 @@ def test_who_has_seen_this_version_changes_it(tag: str, as_alice: Caller) -> Non
     assert as_alice.delete(path, headers={"If-Match": '"3"'}).status_code == 204
 
 
-def test_of_two_who_saw_the_same_version_one_wins(as_alice: Caller, as_ada: Caller) -> None:
+def test_only_one_of_two_parallel_changes_of_a_version_succeeds(as_alice: Caller, as_ada: Caller) -> None:
     path = f"{TASKS}/{create_task(as_alice)['id']}"
 
     with ThreadPoolExecutor(2) as pool:
-        answers = list(
+        responses = list(
             pool.map(
                 lambda caller: caller.patch(path, json={"title": "mine"}, headers={"If-Match": '"1"'}),
                 [as_alice, as_ada],
             )
         )
 
-    statuses = sorted(answer.status_code for answer in answers)
-    # The second may also come when the title has become what it wants: then it has lost all the same.
+    statuses = sorted(response.status_code for response in responses)
+    # The second request is refused although the title already has the value that it asks for.
     assert statuses == [200, 412]

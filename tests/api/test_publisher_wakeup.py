@@ -1,4 +1,4 @@
-"""The wake-up: after a commit, once for many, and never in the way of a request."""
+"""The wake-up of the publisher: sent after a commit, once for many changes, without delaying requests."""
 
 import asyncio
 import threading
@@ -17,7 +17,7 @@ from tests.worker.broker import job_names
 
 
 def run_with(send: Callable[[], object], scenario: Callable[[], object], until: Callable[[], bool]) -> None:
-    """Run a wake-up in an event loop while a scenario runs in a thread, and until something is true."""
+    """Run the wake-up in an event loop and `scenario` in a thread, until the condition `until` is true."""
 
     def in_thread() -> None:
         scenario()
@@ -28,7 +28,7 @@ def run_with(send: Callable[[], object], scenario: Callable[[], object], until: 
         wake_up.start()
         await asyncio.to_thread(in_thread)
         async with asyncio.timeout(10):
-            while not until():  # noqa: ASYNC110 - what it waits for is no event of this loop.
+            while not until():  # noqa: ASYNC110 - the condition is not an event of this loop.
                 await asyncio.sleep(0.01)
         await wake_up.stop()
 
@@ -47,7 +47,7 @@ def test_many_changes_send_few_messages(alice: Actor) -> None:
     assert 0 < len(sent) < 100
 
 
-def test_the_message_is_the_publishers_job(alice: Actor, redis: Redis, environ: dict[str, str]) -> None:
+def test_the_message_is_the_publishing_job(alice: Actor, redis: Redis, environ: dict[str, str]) -> None:
     run_with(
         celery_sender(),
         lambda: create_task(alice),
@@ -55,7 +55,9 @@ def test_the_message_is_the_publishers_job(alice: Actor, redis: Redis, environ: 
     )
 
 
-def test_a_broker_that_is_down_is_noted_once_and_its_return_too(alice: Actor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_broker_and_its_return_are_each_logged_once(
+    alice: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("api.realtime.publisher_wakeup._PAUSE_AFTER_FAILURE_SECONDS", 0.0)
     attempts: list[int] = []
     tried = threading.Semaphore(0)
@@ -74,5 +76,5 @@ def test_a_broker_that_is_down_is_noted_once_and_its_return_too(alice: Actor, mo
     with capture_logs() as lines:
         run_with(send, change_until_sent, lambda: any(line["event"] == "broker_reachable" for line in lines))
 
-    told = [line["event"] for line in lines if line["event"].startswith("broker")]
-    assert told == ["broker_unreachable", "broker_reachable"]
+    logged = [line["event"] for line in lines if line["event"].startswith("broker")]
+    assert logged == ["broker_unreachable", "broker_reachable"]

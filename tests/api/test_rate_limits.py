@@ -1,4 +1,4 @@
-"""The rate limit: for each user, for each address, on every route, with and without Redis."""
+"""The rate limit for each user and each address, on every route, with and without Redis."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -38,7 +38,7 @@ def caller(server: LiveServer, issuer: TokenIssuer, actor: Actor) -> Caller:
     return Caller(server.url, issuer.access_token(actor.user_id, actor.session_id))
 
 
-def test_every_answer_says_where_one_stands(server: LiveServer, issuer: TokenIssuer, alice: Actor) -> None:
+def test_every_response_has_the_rate_limit_headers(server: LiveServer, issuer: TokenIssuer, alice: Actor) -> None:
     as_alice = caller(server, issuer, alice)
 
     remaining = []
@@ -51,7 +51,9 @@ def test_every_answer_says_where_one_stands(server: LiveServer, issuer: TokenIss
     assert remaining == [4, 3, 2, 1, 0]
 
 
-def test_over_the_limit_is_429_with_retry_after(server: LiveServer, issuer: TokenIssuer, alice: Actor) -> None:
+def test_requests_over_the_limit_get_429_with_retry_after(
+    server: LiveServer, issuer: TokenIssuer, alice: Actor
+) -> None:
     as_alice = caller(server, issuer, alice)
     for _ in range(LIMIT):
         assert as_alice.get("/tasks").status_code == 200
@@ -63,7 +65,7 @@ def test_over_the_limit_is_429_with_retry_after(server: LiveServer, issuer: Toke
     assert refused.headers["RateLimit-Remaining"] == "0"
 
 
-def test_users_are_counted_apart_though_they_share_an_address(
+def test_users_with_the_same_address_are_counted_separately(
     server: LiveServer, issuer: TokenIssuer, alice: Actor, bob: Actor
 ) -> None:
     for _ in range(LIMIT + 1):
@@ -72,13 +74,13 @@ def test_users_are_counted_apart_though_they_share_an_address(
     assert caller(server, issuer, bob).get("/tasks").status_code == 200
 
 
-def test_a_made_up_token_counts_for_the_address(server: LiveServer) -> None:
+def test_requests_with_invalid_tokens_are_counted_by_address(server: LiveServer) -> None:
     statuses = [Caller(server.url, f"made-up-{number}").get("/tasks").status_code for number in range(LIMIT + 1)]
 
     assert statuses == [401] * LIMIT + [429]
 
 
-def test_credentials_have_a_tighter_limit_over_all_their_paths(server: LiveServer) -> None:
+def test_all_credential_paths_share_a_lower_limit(server: LiveServer) -> None:
     anybody = Caller(server.url)
     paths = ["/auth/login", "/api/v1/auth/login/", "/auth/register", "/user/", "/login"]
 
@@ -88,7 +90,7 @@ def test_credentials_have_a_tighter_limit_over_all_their_paths(server: LiveServe
 
 
 @pytest.mark.parametrize("path", ["//auth/login", "///api/v1/auth/register", "//user"])
-def test_slashes_that_the_router_overlooks_lead_around_no_limit(server: LiveServer, path: str) -> None:
+def test_additional_slashes_in_a_path_do_not_avoid_the_limit(server: LiveServer, path: str) -> None:
     statuses = []
     for _ in range(3):
         connection = HTTPConnection("127.0.0.1", server.port, timeout=20)
@@ -99,7 +101,7 @@ def test_slashes_that_the_router_overlooks_lead_around_no_limit(server: LiveServ
     assert statuses == [422, 422, 429]
 
 
-def test_handshakes_count_too(server: LiveServer, issuer: TokenIssuer, alice: Actor) -> None:
+def test_websocket_handshakes_are_counted(server: LiveServer, issuer: TokenIssuer, alice: Actor) -> None:
     as_alice = caller(server, issuer, alice)
     for _ in range(LIMIT - 1):
         as_alice.get("/tasks")
@@ -116,7 +118,7 @@ def test_handshakes_count_too(server: LiveServer, issuer: TokenIssuer, alice: Ac
     assert refused.value.response.status_code == 403
 
 
-def test_counting_alone_forgets_a_window_with_the_next_one() -> None:
+def test_the_local_counter_starts_again_in_the_next_window() -> None:
     counter = LocalCounter()
 
     counts = [counter.increment(*call) for call in (("a", 1, 60), ("a", 1, 60), ("b", 1, 60), ("a", 1, 3600))]
@@ -126,7 +128,7 @@ def test_counting_alone_forgets_a_window_with_the_next_one() -> None:
     assert counter.increment("a", 1, 3600) == 2
 
 
-def test_probes_have_a_limit_of_their_own(server: LiveServer) -> None:
+def test_health_requests_have_their_own_limit(server: LiveServer) -> None:
     anybody = Caller(server.url)
 
     responses = [anybody.get("/health") for _ in range(LIMIT + 1)]
@@ -135,7 +137,7 @@ def test_probes_have_a_limit_of_their_own(server: LiveServer) -> None:
     assert responses[-1].headers["RateLimit-Limit"] == "50"
 
 
-def test_the_count_is_shared_over_processes(strict: Settings, issuer: TokenIssuer, alice: Actor) -> None:
+def test_processes_share_the_count(strict: Settings, issuer: TokenIssuer, alice: Actor) -> None:
     with LiveServer(create_app(strict)) as first, LiveServer(create_app(strict)) as second:
         for server in (first, second, first, second, first):
             assert caller(server, issuer, alice).get("/tasks").status_code == 200
@@ -143,7 +145,7 @@ def test_the_count_is_shared_over_processes(strict: Settings, issuer: TokenIssue
         assert caller(second, issuer, alice).get("/tasks").status_code == 429
 
 
-def test_without_redis_each_process_counts_alone_and_says_so_once(
+def test_without_redis_each_process_counts_separately_and_logs_it_once(
     strict: Settings, issuer: TokenIssuer, alice: Actor, unused_tcp_port: int
 ) -> None:
     alone = strict.model_copy(update={"redis_url": type(strict.redis_url)(f"redis://127.0.0.1:{unused_tcp_port}/0")})
@@ -154,7 +156,7 @@ def test_without_redis_each_process_counts_alone_and_says_so_once(
     assert [line["event"] for line in lines].count("rate_limit_counts_alone") == 1
 
 
-def test_a_frozen_redis_holds_nobody_up_and_is_used_again_when_it_is_back(
+def test_a_paused_redis_delays_no_request_and_is_used_again_later(
     strict: Settings, issuer: TokenIssuer, alice: Actor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("api.http.rate_limits._PAUSE_SECONDS", 0.0)

@@ -12,7 +12,7 @@ from tests.sql import execute
 DUE = "2030-05-01T09:00:00+00:00"
 
 
-def test_a_reminder_has_a_time_of_its_own(task: str, as_bob: Caller, bob: Actor) -> None:
+def test_a_reminder_can_have_a_fixed_time(task: str, as_bob: Caller, bob: Actor) -> None:
     response = as_bob.post(f"{task}/reminders", json={"remind_at": "2030-05-01T11:00:00+02:00"})
 
     reminder = response.json()
@@ -25,7 +25,7 @@ def test_a_reminder_has_a_time_of_its_own(task: str, as_bob: Caller, bob: Actor)
     assert as_bob.get(f"{task}/reminders").json() == [reminder]
 
 
-def test_or_lies_before_the_deadline_wherever_that_moves(task: str, as_alice: Caller) -> None:
+def test_a_reminder_before_the_deadline_follows_the_deadline(task: str, as_alice: Caller) -> None:
     created = as_alice.post(f"{task}/reminders", json={"seconds_before_due": 3600}).json()
 
     def fires_at() -> str | None:
@@ -42,7 +42,7 @@ def test_or_lies_before_the_deadline_wherever_that_moves(task: str, as_alice: Ca
     assert fires_at() is None
 
 
-def test_a_deadline_that_moves_leaves_times_of_their_own(task: str, as_alice: Caller) -> None:
+def test_a_changed_deadline_does_not_change_fixed_times(task: str, as_alice: Caller) -> None:
     reminder = as_alice.post(f"{task}/reminders", json={"remind_at": DUE}).json()
     as_alice.patch(task, json={"due_at": "2031-05-01T09:00:00Z"})
 
@@ -62,19 +62,19 @@ def test_a_deadline_that_moves_leaves_times_of_their_own(task: str, as_alice: Ca
         ({"seconds_before_due": 1.5}, "seconds_before_due"),
     ],
 )
-def test_what_is_no_time_is_refused(body: dict[str, Any], field: str, task: str, as_bob: Caller) -> None:
+def test_an_invalid_time_is_refused(body: dict[str, Any], field: str, task: str, as_bob: Caller) -> None:
     assert invalid_fields(as_bob.post(f"{task}/reminders", json=body)) == [field]
     assert as_bob.get(f"{task}/reminders").json() == []
 
 
-def test_the_longest_lead_before_the_earliest_deadline_can_be(as_alice: Caller) -> None:
+def test_the_largest_lead_time_and_the_earliest_deadline_are_accepted(as_alice: Caller) -> None:
     task = create_task_at(as_alice, due_at="1900-01-01T00:00:00Z")
     response = as_alice.post(f"{task}/reminders", json={"seconds_before_due": 366 * 24 * 3600})
 
     assert response.json()["fires_at"] == "1898-12-31T00:00:00+00:00"
 
 
-def test_the_next_one_is_the_first_and_what_has_fired_comes_last(task: str, as_alice: Caller) -> None:
+def test_reminders_are_listed_by_time_and_fired_ones_last(task: str, as_alice: Caller) -> None:
     later, sooner, fired, waiting = (
         as_alice.post(f"{task}/reminders", json=body).json()["id"]
         for body in (
@@ -91,7 +91,7 @@ def test_the_next_one_is_the_first_and_what_has_fired_comes_last(task: str, as_a
     assert [reminder["id"] for reminder in listed] == [sooner, later, waiting, fired]
 
 
-def test_everybody_who_works_on_the_task_takes_it_back(
+def test_everybody_who_works_on_the_task_can_delete_a_reminder(
     task: str, as_bob: Caller, as_alice: Caller, as_mallory: Caller
 ) -> None:
     reminder = f"{task}/reminders/{as_alice.post(f'{task}/reminders', json={'remind_at': DUE}).json()['id']}"
@@ -104,7 +104,7 @@ def test_everybody_who_works_on_the_task_takes_it_back(
     assert as_alice.get(f"{task}/reminders").json() == []
 
 
-def test_a_repeated_request_sets_one(task: str, as_bob: Caller) -> None:
+def test_a_repeated_request_creates_one_reminder(task: str, as_bob: Caller) -> None:
     request = {"json": {"remind_at": DUE}, "headers": {"Idempotency-Key": "once"}}
 
     first, second = (as_bob.post(f"{task}/reminders", **request) for _ in range(2))

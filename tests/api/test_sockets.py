@@ -1,4 +1,4 @@
-"""One socket: who may open it, what it says, and how it ends."""
+"""A single WebSocket: who may open it, its messages, and how it is closed."""
 
 import json
 from collections.abc import Iterator
@@ -21,8 +21,8 @@ from core.services import sessions
 from tests.api.realtime import (
     RealtimeServer,
     close_code,
-    hear,
     narrow_socket,
+    next_frame,
     publish,
     remind,
 )
@@ -41,8 +41,8 @@ def server(settings: Settings) -> Iterator[RealtimeServer]:
 
 
 @pytest.fixture(autouse=True)
-def _nobody_left(server: RealtimeServer) -> Iterator[None]:
-    """However its sockets end, each test leaves none behind."""
+def _no_listeners_left(server: RealtimeServer) -> Iterator[None]:
+    """Check after each test that the server has removed all its listeners."""
     yield
     wait_until(lambda: server.listeners == 0)
 
@@ -58,10 +58,10 @@ def authenticate(listener: ClientConnection, token: str) -> None:
 
 
 def issue_ticket(server: RealtimeServer, actor: Actor) -> str:
-    answer = requests.post(server.url("/api/v1/ws/tickets", "http"), headers=server.headers(actor), timeout=10)
-    assert answer.status_code == 201
-    assert answer.json().keys() == {"ticket", "expires_in"}
-    return str(answer.json()["ticket"])
+    response = requests.post(server.url("/api/v1/ws/tickets", "http"), headers=server.headers(actor), timeout=10)
+    assert response.status_code == 201
+    assert response.json().keys() == {"ticket", "expires_in"}
+    return str(response.json()["ticket"])
 
 
 def revoke(actor: Actor) -> None:
@@ -71,7 +71,7 @@ def revoke(actor: Actor) -> None:
 @pytest.mark.parametrize("path", ["/ws", "/ws/tasks/my-phone"])
 def test_header_opens_a_socket_on_either_path(server: RealtimeServer, alice: Actor, path: str) -> None:
     with server.open(alice, path) as listener:
-        assert hear(listener) == {"type": "ready", "seq": events.bounds().last, "user_id": alice.user_id}
+        assert next_frame(listener) == {"type": "ready", "seq": events.bounds().last, "user_id": alice.user_id}
 
 
 @pytest.mark.parametrize("header", ["Bearer nonsense", "Bearer ", "Basic YWxpY2U6c2VjcmV0"])
@@ -93,7 +93,7 @@ def test_token_of_an_ended_session_refuses_the_handshake(server: RealtimeServer,
 def test_ticket_opens_one_socket(server: RealtimeServer, alice: Actor) -> None:
     path = f"/ws?ticket={issue_ticket(server, alice)}"
     with server.anonymous(path) as listener:
-        assert hear(listener)["user_id"] == alice.user_id
+        assert next_frame(listener)["user_id"] == alice.user_id
     assert_refused(server, path)
 
 
@@ -103,7 +103,7 @@ def test_ticket_used_by_many_at_once_opens_one_socket(server: RealtimeServer, al
     def is_opened(_: int) -> bool:
         try:
             with server.anonymous(path) as listener:
-                return bool(hear(listener))
+                return bool(next_frame(listener))
         except InvalidStatus:
             return False
 
@@ -127,14 +127,14 @@ def test_ticket_of_an_ended_session_is_refused(server: RealtimeServer, alice: Ac
     assert_refused(server, f"/ws?ticket={ticket}")
 
 
-def test_ticket_is_only_for_who_is_known(server: RealtimeServer) -> None:
+def test_ticket_request_needs_a_token(server: RealtimeServer) -> None:
     assert requests.post(server.url("/api/v1/ws/tickets", "http"), timeout=10).status_code == 401
 
 
-def test_first_message_opens_the_ears(server: RealtimeServer, alice: Actor) -> None:
+def test_first_message_authenticates_the_socket(server: RealtimeServer, alice: Actor) -> None:
     with server.anonymous() as listener:
         authenticate(listener, server.issuer.access_token(alice.user_id, alice.session_id))
-        assert hear(listener)["user_id"] == alice.user_id
+        assert next_frame(listener)["user_id"] == alice.user_id
 
 
 @pytest.mark.parametrize(
@@ -157,9 +157,7 @@ def test_bad_first_message_closes_with_4401(server: RealtimeServer, message: str
         assert close_code(listener) == 4401
 
 
-def test_first_message_that_does_not_come_closes_with_4401(
-    server: RealtimeServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_first_message_closes_with_4401(server: RealtimeServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resources, "FIRST_MESSAGE_SECONDS", 0.05)
     with server.anonymous() as listener:
         assert close_code(listener) == 4401
@@ -183,7 +181,7 @@ def test_token_that_expires_closes_with_4401(server: RealtimeServer, settings: S
     issuer = TokenIssuer(settings.secret_key.get_secret_value(), 1)
     with server.anonymous() as listener:
         authenticate(listener, issuer.access_token(alice.user_id, alice.session_id))
-        assert hear(listener)["type"] == "ready"
+        assert next_frame(listener)["type"] == "ready"
         assert close_code(listener) == 4401
 
 
@@ -200,10 +198,10 @@ def test_foreign_origin_refuses_the_handshake(server: RealtimeServer, alice: Act
 def test_own_and_allowed_origins_may_open_a_socket(server: RealtimeServer, alice: Actor) -> None:
     for origin in ("https://app.example.com", server.url("", "http")):
         with server.anonymous(additional_headers=server.headers(alice) | {"Origin": origin}) as listener:
-            assert hear(listener)["type"] == "ready"
+            assert next_frame(listener)["type"] == "ready"
 
 
-def test_socket_beyond_the_allowance_closes_with_4429(
+def test_socket_over_the_limit_per_user_closes_with_4429(
     server: RealtimeServer, settings: Settings, alice: Actor, bob: Actor
 ) -> None:
     with ExitStack() as opened:
@@ -218,9 +216,9 @@ def test_socket_beyond_the_allowance_closes_with_4429(
             pass
 
 
-def test_database_that_does_not_answer_closes_with_1013(settings: Settings, alice: Actor) -> None:
-    hasty = settings.model_copy(update={"database_timeout": 0.3})
-    with RealtimeServer(hasty) as server, db.unit_of_work():
+def test_blocked_database_closes_with_1013(settings: Settings, alice: Actor) -> None:
+    short_timeout = settings.model_copy(update={"database_timeout": 0.3})
+    with RealtimeServer(short_timeout) as server, db.unit_of_work():
         execute("LOCK TABLE sessions IN ACCESS EXCLUSIVE MODE")
         with server.open(alice) as listener:
             assert close_code(listener) == 1013
@@ -229,13 +227,13 @@ def test_database_that_does_not_answer_closes_with_1013(settings: Settings, alic
             assert close_code(listener) == 1013
 
 
-def test_ping_is_answered_and_anything_else_is_told(server: RealtimeServer, alice: Actor) -> None:
+def test_ping_gets_pong_and_other_messages_get_an_error(server: RealtimeServer, alice: Actor) -> None:
     with server.listening(alice) as listener:
         for message in ("nonsense", "[]", "{}", b"\x00\xff", '{"action": "authenticate", "token": "again"}'):
             listener.send(message)
-            assert hear(listener)["type"] == "error"
+            assert next_frame(listener)["type"] == "error"
         listener.send('{"action": "ping"}')
-        assert hear(listener) == {"type": "pong"}
+        assert next_frame(listener) == {"type": "pong"}
 
 
 def test_message_over_64_kib_closes_with_1009(server: RealtimeServer, alice: Actor) -> None:
@@ -244,24 +242,24 @@ def test_message_over_64_kib_closes_with_1009(server: RealtimeServer, alice: Act
         assert close_code(listener) == 1009
 
 
-def test_peer_that_leaves_in_silence_is_noticed(server: RealtimeServer, alice: Actor) -> None:
+def test_peer_that_disconnects_without_a_close_frame_is_removed(server: RealtimeServer, alice: Actor) -> None:
     peer = server.stalled_peer(alice)
     wait_until(lambda: server.listeners == 1)
     peer.close()
     wait_until(lambda: server.listeners == 0)
 
 
-def test_slow_reader_is_told_4408_and_freed(server: RealtimeServer, alice: Actor, redis: Redis) -> None:
+def test_slow_reader_is_closed_with_4408_and_removed(server: RealtimeServer, alice: Actor, redis: Redis) -> None:
     with server.open(alice, sock=narrow_socket(server.address)) as listener:
-        assert hear(listener)["type"] == "ready"
+        assert next_frame(listener)["type"] == "ready"
         remind(alice, times=_MANY, padding=_LARGE)
         publish(redis)
-        # The client reads no more than a few frames ahead, so from here on nobody reads.
+        # The client library reads only a few frames ahead, so from here on it does not read any more.
         wait_until(lambda: server.listeners == 0)
         assert close_code(listener) == 4408
 
 
-def test_peer_that_stops_reading_is_freed_even_when_little_is_said(
+def test_peer_that_stops_reading_is_removed_even_with_few_events(
     server: RealtimeServer, alice: Actor, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with server.stalled_peer(alice):
@@ -304,7 +302,7 @@ def test_ticket_does_not_reach_the_log(
     caplog.set_level("DEBUG")
     ticket = issue_ticket(server, alice)
     with server.anonymous(f"/ws?ticket={ticket}") as listener:
-        hear(listener)
+        next_frame(listener)
     wait_until(lambda: server.listeners == 0)
     assert_refused(server, f"/ws?ticket={ticket}")
     mine = [record.getMessage() for record in caplog.records if not record.name.startswith("websockets.client")]

@@ -1,4 +1,4 @@
-"""Who reaches what belongs to a task: its delegations, comments, reminders and history."""
+"""Who may access the delegations, comments, reminders and history of a task."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ from tests.api.callers import TASKS, Caller, assert_problem, id_in
         ("GET", "activity", None),
     ],
 )
-def test_strangers_are_told_403_and_of_what_is_not_there_404(
+def test_strangers_get_403_and_missing_tasks_get_404(
     method: str, part: str, body: dict[str, Any] | None, task: str, as_mallory: Caller, as_ada: Caller, anybody: Caller
 ) -> None:
     missing = f"{TASKS}/{id_in(task) + 1000}/{part}"

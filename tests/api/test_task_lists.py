@@ -7,7 +7,7 @@ from tests.api.callers import TASKS, Caller, assert_problem, create_task
 
 
 class TestLists:
-    def test_the_envelope_and_the_array_hold_the_same_newest_first(self, as_alice: Caller) -> None:
+    def test_the_object_and_the_array_contain_the_same_tasks_newest_first(self, as_alice: Caller) -> None:
         ids = [create_task(as_alice, title=title)["id"] for title in ("first", "second", "third")]
 
         envelope = as_alice.get("/api/v1/tasks")
@@ -44,7 +44,7 @@ class TestLists:
 
         assert as_alice.get("/api/v1/tasks?skip=5000").json()["items"] == []
 
-    def test_one_sees_ones_own_and_what_one_is_assigned(
+    def test_users_see_own_and_assigned_tasks(
         self, as_alice: Caller, as_bob: Caller, as_mallory: Caller, bob: Actor
     ) -> None:
         create_task(as_alice, title="private")
@@ -95,7 +95,7 @@ class TestLists:
             ("overdue=maybe", "overdue"),
         ],
     )
-    def test_a_bad_query_is_named(self, query: str, field: str, as_alice: Caller) -> None:
+    def test_invalid_query_parameters_are_named(self, query: str, field: str, as_alice: Caller) -> None:
         problem = assert_problem(as_alice.get(f"/api/v1/tasks?{query}"), 422, "invalid")
 
         assert [error["field"] for error in problem["errors"]] == [field]
@@ -114,7 +114,7 @@ class TestLists:
 
 
 class TestCursors:
-    def test_a_cursor_leads_through_all_pages(self, as_alice: Caller) -> None:
+    def test_all_pages_can_be_read_with_cursors(self, as_alice: Caller) -> None:
         ids = [create_task(as_alice)["id"] for _ in range(5)]
         seen: list[int] = []
         cursor: str | None = None
@@ -129,7 +129,7 @@ class TestCursors:
 
         assert seen == ids[::-1]
 
-    def test_the_link_of_a_page_by_cursor_leads_to_the_next(self, as_alice: Caller) -> None:
+    def test_the_next_link_of_a_page_read_by_cursor_returns_the_next_page(self, as_alice: Caller) -> None:
         for _ in range(5):
             create_task(as_alice)
         first = as_alice.get(TASKS, params={"limit": "2"}).json()

@@ -1,4 +1,4 @@
-"""Tasks over HTTP: the contract's statuses, bodies and headers, for each of the cast."""
+"""Tasks over HTTP: statuses, bodies and headers, for each of the test users."""
 
 import pytest
 
@@ -13,7 +13,7 @@ TASK_FIELDS = (
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_created_task_has_the_contracts_fields_and_its_address(path: str, as_alice: Caller, alice: Actor) -> None:
+def test_a_created_task_has_all_fields_and_a_location(path: str, as_alice: Caller, alice: Actor) -> None:
     response = as_alice.post(path, json={"title": "Clean the gutters", "city": "London"})
 
     task = response.json()
@@ -28,13 +28,13 @@ def test_a_created_task_has_the_contracts_fields_and_its_address(path: str, as_a
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_trailing_slash_never_matters(path: str, as_alice: Caller) -> None:
+def test_a_trailing_slash_makes_no_difference(path: str, as_alice: Caller) -> None:
     task = as_alice.post(f"{path}/", json={"title": "x"}).json()
 
     assert as_alice.get(f"{path}/{task['id']}/").json() == task
 
 
-def test_put_replaces_the_writable_fields_and_patch_changes_those_it_names(as_alice: Caller) -> None:
+def test_put_replaces_all_writable_fields_and_patch_only_given_ones(as_alice: Caller) -> None:
     task = create_task(as_alice, description="Before the rain", priority="high", city="London")
     path = f"/api/v1/tasks/{task['id']}"
 
@@ -49,7 +49,7 @@ def test_put_replaces_the_writable_fields_and_patch_changes_those_it_names(as_al
     assert replaced["version"] == 3
 
 
-def test_patch_also_takes_the_merge_patch_media_type(as_alice: Caller) -> None:
+def test_patch_accepts_the_merge_patch_media_type(as_alice: Caller) -> None:
     task = create_task(as_alice)
 
     response = as_alice.patch(
@@ -61,7 +61,7 @@ def test_patch_also_takes_the_merge_patch_media_type(as_alice: Caller) -> None:
     assert response.json()["title"] == "patched"
 
 
-def test_a_deleted_task_is_gone(as_alice: Caller) -> None:
+def test_a_deleted_task_gets_404(as_alice: Caller) -> None:
     path = f"/api/v1/tasks/{create_task(as_alice)['id']}"
 
     response = as_alice.delete(path)
@@ -72,7 +72,7 @@ def test_a_deleted_task_is_gone(as_alice: Caller) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
 @pytest.mark.parametrize("path", PATHS)
-def test_a_stranger_is_told_403_for_what_exists_and_404_for_what_does_not(
+def test_a_stranger_gets_403_for_an_existing_task_and_404_for_a_missing_one(
     method: str, path: str, as_alice: Caller, as_mallory: Caller
 ) -> None:
     task = create_task(as_alice)
@@ -83,7 +83,7 @@ def test_a_stranger_is_told_403_for_what_exists_and_404_for_what_does_not(
     assert as_alice.get(f"{path}/{task['id']}").json() == task
 
 
-def test_bob_works_on_what_alice_assigns_to_him_but_may_not_give_it_away(
+def test_an_assignee_can_work_on_a_task_but_not_reassign_or_delete_it(
     as_alice: Caller, as_bob: Caller, bob: Actor, alice: Actor
 ) -> None:
     path = f"/api/v1/tasks/{create_task(as_alice, assignee_id=bob.user_id)['id']}"
@@ -102,18 +102,18 @@ def test_an_admin_sees_and_manages_all_tasks(as_alice: Caller, as_ada: Caller) -
 
 
 @pytest.mark.parametrize("path", ["/api/v1/tasks", "/tasks", "/api/v1/tasks/1", "/tasks/1"])
-def test_nobody_gets_nothing(path: str, anybody: Caller) -> None:
+def test_requests_without_a_token_are_refused(path: str, anybody: Caller) -> None:
     problem = anybody.get(path)
 
     assert_problem(problem, 401, "token_missing")
     assert problem.headers["WWW-Authenticate"].startswith("Bearer")
 
 
-def test_who_calls_is_asked_before_what_they_say(anybody: Caller) -> None:
+def test_authentication_is_checked_before_the_body(anybody: Caller) -> None:
     assert_problem(anybody.post("/api/v1/tasks", json={"titel": 1}), 401, "token_missing")
 
 
-def test_every_field_error_is_told_at_once(as_alice: Caller) -> None:
+def test_all_field_errors_are_reported_together(as_alice: Caller) -> None:
     body = {"title": "", "status": "later", "due_at": "2026-05-01T09:00:00", "surprise": 1}
 
     problem = assert_problem(as_alice.post("/api/v1/tasks", json=body), 422, "invalid")
@@ -136,12 +136,12 @@ def test_every_field_error_is_told_at_once(as_alice: Caller) -> None:
         ("priority", "whatever"),
     ],
 )
-def test_a_bad_value_is_named(field: str, value: object, as_alice: Caller) -> None:
+def test_the_field_of_an_invalid_value_is_named(field: str, value: object, as_alice: Caller) -> None:
     response = as_alice.post("/api/v1/tasks", json={"title": "x"} | {field: value})
 
     assert [error["field"] for error in assert_problem(response, 422, "invalid")["errors"]] == [field]
 
 
 @pytest.mark.parametrize("identifier", ["0", "-1", "+5", "1_0", "१२", "9223372036854775808", "1.0", "abc", "%00"])
-def test_what_is_no_id_is_not_found(identifier: str, as_alice: Caller) -> None:
+def test_an_invalid_id_gets_404(identifier: str, as_alice: Caller) -> None:
     assert as_alice.get(f"/api/v1/tasks/{identifier}").status_code == 404

@@ -1,4 +1,4 @@
-"""The export of one's tasks and their import, over HTTP: what goes out comes in again, whatever it holds."""
+"""Export and import of tasks over HTTP: every exported file can be imported again, whatever text it contains."""
 
 import csv
 import io
@@ -48,7 +48,7 @@ def exported(caller: Caller) -> list[dict[str, Any]]:
 
 
 class TestExport:
-    def test_json_lines_are_the_tasks_that_one_owns_the_oldest_first(
+    def test_json_lines_contain_own_tasks_oldest_first(
         self, as_alice: Caller, as_bob: Caller, as_ada: Caller, bob: Actor
     ) -> None:
         first = as_alice.post("/api/v1/tasks", json={"title": "first", "city": "London"}).json()
@@ -63,7 +63,7 @@ class TestExport:
         assert exported(as_bob) == [mine]
         assert exported(as_ada) == []
 
-    def test_a_table_has_the_columns_that_are_promised(self, as_alice: Caller) -> None:
+    def test_a_csv_export_has_the_documented_columns(self, as_alice: Caller) -> None:
         task = as_alice.post("/api/v1/tasks", json={"title": "=1+1", "description": 'a\n"b",c'}).json()
 
         response = as_alice.get(f"{EXPORT}?format=csv")
@@ -71,19 +71,19 @@ class TestExport:
 
         assert response.headers["Content-Type"] == "text/csv; charset=utf-8"
         assert response.headers["Content-Disposition"] == 'attachment; filename="allweather-tasks.csv"'
-        promised = "id title description status priority due_at city assignee_id group_id completed_at"
-        assert header == [*promised.split(), "created_at", "updated_at"]
+        documented = "id title description status priority due_at city assignee_id group_id completed_at"
+        assert header == [*documented.split(), "created_at", "updated_at"]
         assert row == [
             str(task["id"]), "'=1+1", 'a\n"b",c', "todo", "medium", "", "", "", "", "", task["created_at"],
             task["updated_at"],
         ]  # fmt: skip
 
     @pytest.mark.parametrize("name", MEDIA_TYPES)
-    def test_no_task_is_missing_or_twice_however_many_pages_there_are(
+    def test_an_export_of_several_pages_contains_each_task_once(
         self, name: str, as_alice: Caller, alice: Actor
     ) -> None:
         execute(
-            # Two creation times for all, so that pages begin and end within each.
+            # Only a few different creation times, so that pages begin and end between tasks with equal times.
             "INSERT INTO tasks (title, user_id, created_at)"
             " SELECT n::text, %(owner)s, '2026-01-01Z'::timestamptz + (n / 700) * interval '1 day'"
             " FROM generate_series(0, %(last)s) n",
@@ -97,19 +97,19 @@ class TestExport:
         ]  # fmt: skip
         assert titles == [str(number) for number in range(2 * PAGE_LENGTH)]
 
-    def test_a_head_says_the_same_without_the_tasks(self, as_alice: Caller) -> None:
+    def test_head_returns_the_same_headers_without_the_tasks(self, as_alice: Caller) -> None:
         response = as_alice("HEAD", f"{EXPORT}?format=csv")
 
         assert (response.status_code, response.content) == (200, b"")
         assert response.headers["Content-Type"] == "text/csv; charset=utf-8"
 
-    def test_only_known_formats_are_given(self, as_alice: Caller, anybody: Caller) -> None:
+    def test_unknown_formats_are_refused(self, as_alice: Caller, anybody: Caller) -> None:
         assert_problem(as_alice.get(f"{EXPORT}?format=xml"), 422, "invalid")
         assert_problem(anybody.get(EXPORT), 401, "token_missing")
 
 
 @pytest.mark.parametrize("name", MEDIA_TYPES)
-def test_what_goes_out_comes_in_again(name: str, as_alice: Caller, as_bob: Caller, bob: Actor) -> None:
+def test_an_exported_file_can_be_imported(name: str, as_alice: Caller, as_bob: Caller, bob: Actor) -> None:
     plain = {"description": None, "status": "todo", "priority": "medium", "due_at": None, "city": None}
     rich = {
         "description": "=cmd|' /C calc'!A0", "status": "done", "priority": "urgent", "city": "São Paulo",
@@ -135,7 +135,7 @@ class TestImport:
     @pytest.mark.parametrize(
         "media_type", ["application/x-ndjson", "application/jsonl", "Application/JSONL; charset=utf-8"]
     )
-    def test_lines_that_are_wrong_are_told_and_the_others_become_tasks(
+    def test_invalid_lines_are_reported_and_valid_lines_become_tasks(
         self, media_type: str, as_alice: Caller, alice: Actor
     ) -> None:
         lines = [
@@ -165,7 +165,7 @@ class TestImport:
         assert (first["title"], first["weather_status"], first["user_id"]) == ("first", "pending", alice.user_id)
         assert (last["title"], last["version"]) == ("last", 1)
 
-    def test_a_table_may_have_any_columns_in_any_order(self, as_alice: Caller) -> None:
+    def test_a_csv_file_may_have_any_columns_in_any_order(self, as_alice: Caller) -> None:
         table = 'status,updated_at,title\r\ndone,never,"two\nlines"\r\n\r\n,,\r\ntodo,,"open\r\n'
 
         report = imported(as_alice, table.encode(), "text/csv; charset=utf-8")
@@ -177,18 +177,18 @@ class TestImport:
         assert task["completed_at"] is not None
 
     @pytest.mark.parametrize("header", [b"title,nonsense", b"title,title", b"\xff\xfet"])
-    def test_a_header_that_does_not_name_columns_is_refused(self, header: bytes, as_alice: Caller) -> None:
+    def test_an_invalid_csv_header_is_refused(self, header: bytes, as_alice: Caller) -> None:
         problem = assert_problem(send(as_alice, header + b"\nx,y\n", "text/csv"), 422, "invalid")
 
         assert [error["field"] for error in problem["errors"]] == ["header"]
 
     @pytest.mark.parametrize("media_type", MEDIA_TYPES.values())
     @pytest.mark.parametrize("body", [b"", b"\xef\xbb\xbf", b"\r\n \n\n"])
-    def test_nothing_makes_nothing(self, body: bytes, media_type: str, as_alice: Caller) -> None:
+    def test_an_empty_file_creates_no_tasks(self, body: bytes, media_type: str, as_alice: Caller) -> None:
         assert imported(as_alice, body, media_type) == {"created": 0, "failed": 0, "errors": []}
 
     @pytest.mark.parametrize("media_type", MEDIA_TYPES.values())
-    def test_no_bytes_break_it(self, media_type: str, as_alice: Caller) -> None:
+    def test_invalid_bytes_are_reported_as_failed_lines(self, media_type: str, as_alice: Caller) -> None:
         head = b"title,weather\n" if media_type == "text/csv" else b""
         lines = [
             b'{"title": "\x00"}', b'{"title": "\\u0000"}', b'{"title": "\\ud800"}', b'{"title": NaN}',
@@ -203,13 +203,13 @@ class TestImport:
         assert 0 < report["failed"] <= len(lines) + 1
         assert exported(as_alice) == []
 
-    def test_the_first_hundred_mistakes_are_told_and_all_are_counted(self, as_alice: Caller) -> None:
+    def test_the_first_hundred_errors_are_reported_and_all_are_counted(self, as_alice: Caller) -> None:
         report = imported(as_alice, b"{}\n" * 250 + b'{"title": "x"}\n' * 5)
 
         assert (report["created"], report["failed"]) == (5, 250)
         assert [error["line"] for error in report["errors"]] == list(range(1, 101))
 
-    def test_a_task_that_was_imported_is_one_like_any_other(self, as_alice: Caller) -> None:
+    def test_imported_tasks_are_listed_counted_and_recorded_as_events(self, as_alice: Caller) -> None:
         imported(as_alice, b'{"title": "x", "city": "London"}\n' * 101)
 
         assert as_alice.get("/api/v1/tasks?limit=1").json()["total"] == 101
@@ -217,9 +217,7 @@ class TestImport:
         (events,) = execute("SELECT count(*) FROM events WHERE type = 'task.created'").fetchone()
         assert events == 101
 
-    def test_too_large_a_body_makes_nothing_where_its_length_is_told(
-        self, as_alice: Caller, settings: Settings
-    ) -> None:
+    def test_a_too_large_body_with_content_length_creates_nothing(self, as_alice: Caller, settings: Settings) -> None:
         line = b'{"title": "x"}\n'
 
         response = send(as_alice, line * (settings.import_max_bytes // len(line) + 1))
@@ -227,26 +225,24 @@ class TestImport:
         assert_problem(response, 413, "body_too_large")
         assert exported(as_alice) == []
 
-    def test_too_large_a_body_is_refused_where_its_length_is_not_told(
-        self, as_alice: Caller, settings: Settings
-    ) -> None:
+    def test_a_too_large_body_without_content_length_is_refused(self, as_alice: Caller, settings: Settings) -> None:
         blank = b" " * 65535 + b"\n"
 
         response = send(as_alice, (blank for _ in range(settings.import_max_bytes // len(blank) + 1)))
 
         assert_problem(response, 413, "body_too_large")
 
-    def test_a_line_without_end_is_refused(self, as_alice: Caller) -> None:
+    def test_a_too_long_line_is_refused(self, as_alice: Caller) -> None:
         response = send(as_alice, b'{"title": "' + b"x" * 1024 * 1024)
 
         assert_problem(response, 413, "body_too_large")
 
     @pytest.mark.parametrize("media_type", ["application/json", "text/plain", ""])
-    def test_other_media_types_are_not_taken(self, media_type: str, as_alice: Caller, anybody: Caller) -> None:
+    def test_other_media_types_are_refused(self, media_type: str, as_alice: Caller, anybody: Caller) -> None:
         assert_problem(send(as_alice, b'{"title": "x"}', media_type), 415, "unsupported_media_type")
         assert_problem(send(anybody, b'{"title": "x"}', media_type), 401, "token_missing")
 
-    def test_mistakes_are_told_in_the_readers_language(self, as_alice: Caller, german: None) -> None:
+    def test_errors_are_in_the_language_of_the_request(self, as_alice: Caller, german: None) -> None:
         response = send(as_alice, b"nonsense", **{"Accept-Language": "de"})
 
         assert response.json()["errors"][0]["errors"] == [{"field": "", "message": "ist kein JSON"}]
@@ -261,12 +257,12 @@ def german(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     catalogue.write_text('msgid ""\nmsgstr "Content-Type: text/plain; charset=utf-8\\n"\n\n'
                          'msgid "is no JSON"\nmsgstr "ist kein JSON"\n', encoding="utf-8")  # fmt: skip
     monkeypatch.setattr(messages, "DIRECTORY", tmp_path)
-    messages._catalogue.cache_clear()  # noqa: SLF001 - what was read before hides what is read here.
+    messages._catalogue.cache_clear()  # noqa: SLF001 - the cache may contain the real catalogue.
     yield
-    messages._catalogue.cache_clear()  # noqa: SLF001 - as above.
+    messages._catalogue.cache_clear()  # noqa: SLF001 - the cache now contains this catalogue.
 
 
-def test_the_addresses_do_not_hide_a_task_nor_exist_without_a_version(as_alice: Caller) -> None:
+def test_the_routes_exist_only_under_api_v1_and_hide_no_other_route(as_alice: Caller) -> None:
     task = as_alice.post("/api/v1/tasks", json={"title": "x"}).json()
 
     assert as_alice.get(f"/api/v1/tasks/{task['id']}").json() == task
@@ -276,7 +272,7 @@ def test_the_addresses_do_not_hide_a_task_nor_exist_without_a_version(as_alice: 
     assert_problem(as_alice.post(EXPORT), 405, "method_not_allowed")
 
 
-def test_a_token_needs_the_scope_of_the_direction(as_alice: Caller, anybody: Caller) -> None:
+def test_export_needs_the_read_scope_and_import_the_write_scope(as_alice: Caller, anybody: Caller) -> None:
     for scope, allowed, refused in (("tasks:read", EXPORT, IMPORT), ("tasks:write", IMPORT, EXPORT)):
         made = as_alice.post("/api/v1/auth/tokens", json={"name": scope, "scopes": [scope]}).json()
         headers = {"Authorization": f"Bearer {made['token']}", "Content-Type": "text/csv"}
@@ -286,7 +282,7 @@ def test_a_token_needs_the_scope_of_the_direction(as_alice: Caller, anybody: Cal
         assert_problem(anybody(method[refused], refused, headers=headers), 403, "scope_missing")
 
 
-def test_an_import_that_is_repeated_makes_nothing_twice(as_alice: Caller) -> None:
+def test_a_repeated_import_creates_each_task_once(as_alice: Caller) -> None:
     lines = b"".join(b'{"title": "task %d"}\n' % number for number in range(150)) + b'{"title": ""}\n'
     headers = {"Content-Type": "application/x-ndjson", "Idempotency-Key": "the file of May"}
 
@@ -300,7 +296,7 @@ def test_an_import_that_is_repeated_makes_nothing_twice(as_alice: Caller) -> Non
     assert as_alice.get("/api/v1/tasks").json()["total"] == 150
 
 
-def test_a_file_holds_no_more_tasks_than_it_may(as_alice: Caller) -> None:
+def test_a_file_with_too_many_lines_is_refused(as_alice: Caller) -> None:
     lines = b"{}\n" * 10_001
 
     response = as_alice.post(IMPORT, data=lines, headers={"Content-Type": "application/x-ndjson"})

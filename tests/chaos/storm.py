@@ -1,4 +1,4 @@
-"""A storm: people go on working while parts of the system are killed, and afterwards every promise is checked."""
+"""A load test with failures: clients work while parts of the system are killed; then every guarantee is checked."""
 
 import json
 import random
@@ -25,11 +25,11 @@ _PARTS: Final = {
     "redis": "redis-server",
     "postgres": "postgres",
 }
-_CALM_SECONDS: Final = 90
+_RECOVERY_SECONDS: Final = 90
 
 
 def parts_of(system: System, part: str) -> list[psutil.Process]:
-    """The processes of one part of the system."""
+    """Return the processes of one part of the system."""
     return [
         process
         for process in psutil.Process(system.process.pid).children(recursive=True)
@@ -38,7 +38,7 @@ def parts_of(system: System, part: str) -> list[psutil.Process]:
 
 
 def kill(system: System, part: str) -> bool:
-    """Kill one part of the system the hard way; answers whether it was there to be killed."""
+    """Kill one part of the system with SIGKILL; return whether it was running."""
     victims = parts_of(system, part)
     for victim in victims:
         victim.kill()
@@ -46,7 +46,7 @@ def kill(system: System, part: str) -> bool:
 
 
 class Writer(threading.Thread):
-    """Creates tasks without end, each asked for under one key until it is acknowledged, and notes them."""
+    """Creates tasks until stopped, repeats each request with the same key until it succeeds, and keeps the ids."""
 
     def __init__(self, person: Person, ending: threading.Event) -> None:
         super().__init__(name="writer")
@@ -56,16 +56,16 @@ class Writer(threading.Thread):
         self.refused: Counter[str] = Counter()
 
     def run(self) -> None:
-        """Work until told to stop."""
+        """Create tasks until the event `ending` is set."""
         while not self._ending.is_set():
-            city = random.choice(_CITIES)  # noqa: S311 - no secret.
+            city = random.choice(_CITIES)  # noqa: S311 - not a secret.
             fields = {"title": "In the storm", "city": city, "due_at": "2026-01-01T00:00:00Z"}
             headers = self._person.headers | {"Idempotency-Key": uuid4().hex}
-            while (task_id := self._ask(fields, headers)) is None:
+            while (task_id := self._try_to_create(fields, headers)) is None:
                 time.sleep(0.1)
             self.acknowledged.append(task_id)
 
-    def _ask(self, fields: dict[str, str], headers: dict[str, str]) -> int | None:
+    def _try_to_create(self, fields: dict[str, str], headers: dict[str, str]) -> int | None:
         url = f"{self._person.system.url}/api/v1/tasks"
         try:
             response = requests.post(url, json=fields, headers=headers, timeout=15)
@@ -81,52 +81,52 @@ class Writer(threading.Thread):
 
 
 class Listener(threading.Thread):
-    """Listens for good, comes back with `since` after every interruption, and notes all it hears."""
+    """Listens until stopped, reconnects with `since` after every interruption, and keeps all received events."""
 
     def __init__(self, person: Person, ending: threading.Event) -> None:
         super().__init__(name="listener")
         self._person = person
         self._ending = ending
         self._seq: int | None = None
-        self.heard: list[dict[str, Any]] = []
+        self.received: list[dict[str, Any]] = []
 
     def run(self) -> None:
-        """Listen until told to stop."""
+        """Listen until the event `ending` is set."""
         while not self._ending.is_set():
             try:
                 with self._person.listen(self._seq) as socket:
                     while not self._ending.is_set():
-                        self._note(socket.recv(timeout=0.5))
+                        self._store(socket.recv(timeout=0.5))
             except (WebSocketException, OSError, TimeoutError):
                 time.sleep(0.1)
 
-    def _note(self, text: str | bytes) -> None:
+    def _store(self, text: str | bytes) -> None:
         frame = json.loads(text)
         assert frame["type"] != "resync_required", frame
         if frame["type"] != "ready":
-            self.heard.append(frame)
+            self.received.append(frame)
         self._seq = frame["seq"]
 
 
-def weather_the_storm(system: System, blows: list[str], pause: Callable[[], float]) -> Counter[str]:
-    """Kill one part after the other while a writer and a listener are at work, then check every promise.
+def kill_parts_under_load(system: System, kills: list[str], pause: Callable[[], float]) -> Counter[str]:
+    """Kill one part after the other while a writer and a listener are at work, then check every guarantee.
 
-    Answers how often the writer was refused, by reason.
+    Return how often the requests of the writer failed, by reason.
     """
     alice = Person(system)
     stop_writing, stop_listening = threading.Event(), threading.Event()
     writer, listener = Writer(alice, stop_writing), Listener(alice, stop_listening)
     listener.start()
-    wait_until(lambda: alice.create_task(title="Before the storm") and listener.heard, 30)
+    wait_until(lambda: alice.create_task(title="Before the storm") and listener.received, 30)
     writer.start()
     try:
-        for part in blows:
+        for part in kills:
             time.sleep(pause())
-            wait_until(lambda part=part: kill(system, part), 30)  # type: ignore[misc]  # bound at once
+            wait_until(lambda part=part: kill(system, part), 30)  # type: ignore[misc]  # bound by default
         time.sleep(pause())
         stop_writing.set()
         writer.join()
-        _check_promises(alice, writer, listener)
+        _check_guarantees(alice, writer, listener)
     finally:
         stop_writing.set()
         stop_listening.set()
@@ -134,9 +134,9 @@ def weather_the_storm(system: System, blows: list[str], pause: Callable[[], floa
     return writer.refused
 
 
-def _check_promises(alice: Person, writer: Writer, listener: Listener) -> None:
+def _check_guarantees(alice: Person, writer: Writer, listener: Listener) -> None:
     assert len(writer.acknowledged) > 10, writer.refused
-    wait_until(lambda: alice.system.answers("/health/ready"), _CALM_SECONDS)
+    wait_until(lambda: alice.system.returns_ok("/health/ready"), _RECOVERY_SECONDS)
 
     def all_tasks() -> dict[int, dict[str, Any]]:
         found: dict[int, dict[str, Any]] = {}
@@ -145,25 +145,29 @@ def _check_promises(alice: Person, writer: Writer, listener: Listener) -> None:
         return found
 
     def events(kind: str) -> Counter[int]:
-        return Counter(frame["task_id"] for frame in listener.heard if frame["type"] == kind)
+        return Counter(frame["task_id"] for frame in listener.received if frame["type"] == kind)
 
-    # Nothing acknowledged is lost, and nothing was created twice, however often it was asked for.
+    # Every acknowledged task exists, and no task was created twice, although requests were repeated.
     in_the_storm = {task_id for task_id, task in all_tasks().items() if task["due_at"]}
     assert Counter(writer.acknowledged) == Counter(in_the_storm)
-    # The weather comes to every task that asked for it.
-    wait_until(lambda: all(task["weather_status"] in {None, "ready"} for task in all_tasks().values()), _CALM_SECONDS)
+    # Every task with a city gets its weather.
+    wait_until(
+        lambda: all(task["weather_status"] in {None, "ready"} for task in all_tasks().values()), _RECOVERY_SECONDS
+    )
     tasks = all_tasks()
     in_cities = {task_id for task_id, task in tasks.items() if task["city"]}
-    wait_until(lambda: set(events("task.enriched")) >= in_cities, _CALM_SECONDS)
-    # The listener has heard of everything, once, and in order.
+    wait_until(lambda: set(events("task.enriched")) >= in_cities, _RECOVERY_SECONDS)
+    # The listener has received every event once and in order.
     assert events("task.created") == Counter(tasks.keys())
     assert events("task.enriched") == Counter(in_cities)
-    # Everybody who missed a deadline is told so, once.
-    wait_until(lambda: set(events("task.overdue")) >= in_the_storm, _CALM_SECONDS)
+    # Each missed deadline causes one event and one notification.
+    wait_until(lambda: set(events("task.overdue")) >= in_the_storm, _RECOVERY_SECONDS)
     assert events("task.overdue") == Counter(in_the_storm)
-    told = Counter(frame["data"]["task_id"] for frame in listener.heard if frame["type"] == "notification.created")
-    assert told == Counter(in_the_storm)
-    numbers = [frame["seq"] for frame in listener.heard]
+    notified = Counter(
+        frame["data"]["task_id"] for frame in listener.received if frame["type"] == "notification.created"
+    )
+    assert notified == Counter(in_the_storm)
+    numbers = [frame["seq"] for frame in listener.received]
     assert numbers == sorted(set(numbers))
-    # The figures are exact.
+    # The analytics are exact.
     assert alice.get("/analytics")["by_status"]["todo"] == len(tasks)

@@ -1,4 +1,4 @@
-"""What tests of changes that meet share."""
+"""Fixtures for tests of concurrent changes."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,8 +12,8 @@ from tests.threads import disconnecting
 
 
 @pytest.fixture
-def meanwhile(database: None) -> Iterator[Callable[..., Future[Any]]]:
-    """Begins a call in another thread, and lets this one go on when that one waits for a lock."""
+def start_blocked(database: None) -> Iterator[Callable[..., Future[Any]]]:
+    """Return a function that starts a call in another thread and returns when that call waits for a lock."""
 
     def begin(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Future[Any]:
         begun = pool.submit(disconnecting(function), *args, **kwargs)

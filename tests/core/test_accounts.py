@@ -1,4 +1,4 @@
-"""Accounts: who is who, and what changing one's profile does."""
+"""Accounts: registration, unique names and changes of a profile."""
 
 from datetime import timedelta
 from typing import Any
@@ -12,7 +12,7 @@ from core.policy import Actor, Role
 from core.representations import Representation
 from core.services import accounts, sessions
 from tests.builders import create_actor
-from tests.threads import at_once
+from tests.threads import in_parallel
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -21,13 +21,13 @@ def register(username: str, email: str | None = None) -> int:
     return accounts.register(username=username, email=email, full_name=None, password_hash="-").id
 
 
-def shown(profile: Representation) -> dict[str, Any]:
+def as_dict(profile: Representation) -> dict[str, Any]:
     found: dict[str, Any] = orjson.loads(profile.json)
     return found
 
 
-def test_a_profile_never_holds_the_hash() -> None:
-    profile = shown(accounts.register(username="alice", email=None, full_name="Alice", password_hash="the hash"))
+def test_a_profile_does_not_contain_the_password_hash() -> None:
+    profile = as_dict(accounts.register(username="alice", email=None, full_name="Alice", password_hash="the hash"))
 
     assert "the hash" not in repr(profile)
     assert (profile["role"], profile["is_active"], profile["locale"], profile["timezone"]) == (
@@ -41,7 +41,7 @@ def test_a_profile_never_holds_the_hash() -> None:
 @pytest.mark.parametrize(
     ("username", "email"), [("ALICE", None), ("another", "Alice@Example.com"), ("Alice@example.com", "x@example.com")]
 )
-def test_names_are_taken_whatever_their_case(username: str, email: str | None) -> None:
+def test_names_are_unique_regardless_of_case(username: str, email: str | None) -> None:
     register("alice", "alice@example.com")
     register("alice@example.com")
 
@@ -51,7 +51,7 @@ def test_names_are_taken_whatever_their_case(username: str, email: str | None) -
     assert failure.value.stable_code == "account_taken"
 
 
-def test_of_many_registrations_that_meet_one_wins() -> None:
+def test_only_one_of_many_parallel_registrations_succeeds() -> None:
     def attempt(_: int) -> bool:
         try:
             register("alice", "alice@example.com")
@@ -59,7 +59,7 @@ def test_of_many_registrations_that_meet_one_wins() -> None:
             return False
         return True
 
-    assert at_once(attempt, 8).count(True) == 1
+    assert in_parallel(attempt, 8).count(True) == 1
     assert User.select().count() == 1
 
 
@@ -73,21 +73,21 @@ def test_an_account_is_found_by_username_and_by_email_in_any_case() -> None:
     assert User.named("nobody") is None
 
 
-def test_who_is_called_by_their_email_stays_so_when_it_changes(alice: Actor) -> None:
+def test_a_username_equal_to_the_email_changes_with_it(alice: Actor) -> None:
     user_id = register("ann@example.com", "ann@example.com")
     ann = Actor(user_id, Role.USER, alice.session_id)
 
-    profile = shown(accounts.update_profile(ann, {"email": "ann@example.org"}))
+    profile = as_dict(accounts.update_profile(ann, {"email": "ann@example.org"}))
 
     assert (profile["username"], profile["email"]) == ("ann@example.org", "ann@example.org")
-    assert shown(accounts.update_profile(alice, {"email": "a@example.org"}))["username"] == "alice"
+    assert as_dict(accounts.update_profile(alice, {"email": "a@example.org"}))["username"] == "alice"
 
 
 def test_a_name_of_another_account_is_refused_and_nothing_changes(alice: Actor, bob: Actor) -> None:
     with pytest.raises(Rejected):
         accounts.update_profile(alice, {"full_name": "New", "email": "BOB@example.com"})
 
-    assert shown(accounts.read_profile(alice))["full_name"] == "Alice"
+    assert as_dict(accounts.read_profile(alice))["full_name"] == "Alice"
 
 
 def test_a_new_password_ends_the_other_sessions(alice: Actor) -> None:
@@ -101,7 +101,7 @@ def test_a_new_password_ends_the_other_sessions(alice: Actor) -> None:
     assert accounts.own_password_hash(alice) == "new"
 
 
-def test_promoting_names_one_account() -> None:
+def test_promoting_changes_only_the_named_account() -> None:
     create_actor("carol")
 
     assert accounts.promote("carol@example.com", Role.ADMIN)

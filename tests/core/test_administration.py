@@ -1,4 +1,4 @@
-"""What the deletion of an account leaves behind, and what happens to changes that meet it."""
+"""What is kept when an account is deleted, and concurrent changes during the deletion."""
 
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -18,8 +18,8 @@ from tests.sql import execute
 
 
 @pytest.mark.parametrize("how", ["assigned", "delegated", "joined"])
-def test_nothing_is_given_to_an_account_that_is_being_deleted(
-    how: str, alice: Actor, bob: Actor, ada: Actor, meanwhile: Callable[..., Future[Any]]
+def test_no_task_or_group_is_given_to_an_account_during_its_deletion(
+    how: str, alice: Actor, bob: Actor, ada: Actor, start_blocked: Callable[..., Future[Any]]
 ) -> None:
     task_id = create_task(alice)
     group_id = create_group(ada)
@@ -27,21 +27,21 @@ def test_nothing_is_given_to_an_account_that_is_being_deleted(
     with unit_of_work():
         administration.delete_account(ada, bob.user_id)
         if how == "assigned":
-            given = meanwhile(tasks.update_task, alice, task_id, {"assignee_id": bob.user_id})
+            given = start_blocked(tasks.update_task, alice, task_id, {"assignee_id": bob.user_id})
         elif how == "delegated":
-            given = meanwhile(delegation.delegate_task, alice, task_id, bob.user_id, None)
+            given = start_blocked(delegation.delegate_task, alice, task_id, bob.user_id, None)
         else:
-            given = meanwhile(groups.put_member, ada, group_id, bob.user_id, is_manager=False)
+            given = start_blocked(groups.put_member, ada, group_id, bob.user_id, is_manager=False)
 
     with pytest.raises(Invalid):
         given.result()
     assert read_task(alice, task_id)["version"] == 1
 
 
-class TestAccountsThatGo:
+class TestDeletedAccounts:
     @pytest.fixture
     def task(self, alice: Actor, bob: Actor, ada: Actor) -> int:
-        """Alice's task in a group that Bob manages, which he passed on and got back, spoke about and is reminded of."""
+        """A task of Alice in a group that Bob manages. Bob delegated it, got it back, commented and set a reminder."""
         group_id = create_group(ada)
         groups.put_member(ada, group_id, bob.user_id, is_manager=True)
         groups.put_member(ada, group_id, alice.user_id, is_manager=False)
@@ -52,7 +52,7 @@ class TestAccountsThatGo:
         reminders.create_reminder(bob, task_id, None, 60)
         return task_id
 
-    def test_what_they_did_stays_and_names_nobody(self, task: int, alice: Actor, bob: Actor, ada: Actor) -> None:
+    def test_contributions_are_kept_without_the_user(self, task: int, alice: Actor, bob: Actor, ada: Actor) -> None:
         before = read_task(alice, task)
         trail = orjson.loads(delegation.list_delegations(alice, task).items)
 
@@ -73,7 +73,7 @@ class TestAccountsThatGo:
         members = orjson.loads(groups.read_group(alice, after["group_id"]).json)["members"]
         assert [member["user_id"] for member in members] == [ada.user_id, alice.user_id]
 
-    def test_the_history_tells_who_lost_the_task_and_listeners_hear_it(
+    def test_the_removed_assignee_is_in_the_history_and_in_an_event(
         self, task: int, alice: Actor, bob: Actor, ada: Actor
     ) -> None:
         administration.delete_account(ada, bob.user_id)
@@ -84,7 +84,7 @@ class TestAccountsThatGo:
         recorded = execute("SELECT type, data FROM events ORDER BY id DESC LIMIT 1").fetchone()
         assert recorded == (events.TASK_UPDATED, read_task(alice, task))
 
-    def test_their_reminders_still_remind_the_others(self, task: int, alice: Actor, bob: Actor, ada: Actor) -> None:
+    def test_reminders_of_the_deleted_account_still_fire(self, task: int, alice: Actor, bob: Actor, ada: Actor) -> None:
         administration.delete_account(ada, bob.user_id)
         with unit_of_work():
             execute("UPDATE reminders SET fires_at = now() WHERE task_id = %s", (task,))
@@ -93,7 +93,7 @@ class TestAccountsThatGo:
         (reminder,) = orjson.loads(reminders.list_reminders(alice, task).items)
         assert reminder["user_id"] is None
 
-    def test_only_its_owner_and_admins_delete_a_comment_of_nobody(
+    def test_only_the_owner_and_admins_delete_a_comment_without_author(
         self, task: int, alice: Actor, bob: Actor, ada: Actor
     ) -> None:
         comment = orjson.loads(comments.list_comments(alice, task, 0, 1).items)[0]
@@ -108,7 +108,7 @@ class TestAccountsThatGo:
             comments.delete_comment(eve, task, comment["id"])
         comments.delete_comment(alice, task, comment["id"])
 
-    def test_an_owner_takes_their_tasks_along_with_all_about_them(
+    def test_tasks_of_the_deleted_account_are_deleted_with_their_data(
         self, task: int, alice: Actor, bob: Actor, ada: Actor
     ) -> None:
         kept = create_task(bob, title="Bob's own")
@@ -126,7 +126,7 @@ class TestAccountsThatGo:
         )
         assert read_task(bob, kept)["version"] == 1
 
-    def test_a_group_outlives_all_of_its_members(self, alice: Actor, bob: Actor, ada: Actor) -> None:
+    def test_a_group_is_kept_when_its_last_member_is_deleted(self, alice: Actor, bob: Actor, ada: Actor) -> None:
         group_id = create_group(ada)
         groups.remove_member(ada, group_id, ada.user_id)
         groups.put_member(ada, group_id, bob.user_id, is_manager=True)

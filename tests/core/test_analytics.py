@@ -1,4 +1,4 @@
-"""The analytics: exact at every moment, and the same whether folded bit by bit or counted anew."""
+"""The analytics: always exact, and the same whether folded incrementally or rebuilt."""
 
 import random
 import threading
@@ -35,7 +35,7 @@ def create_on(actor: Actor, created_at: datetime) -> int:
     return task_id
 
 
-def test_figures_are_exact_before_and_after_the_fold(alice: Actor) -> None:
+def test_figures_are_exact_before_and_after_folding(alice: Actor) -> None:
     for status in ("todo", "todo", "done"):
         create_task(alice, status=status)
 
@@ -56,7 +56,7 @@ def test_without_tasks_all_figures_are_zero(alice: Actor) -> None:
     assert figures.by_user == {}
 
 
-def test_one_sees_ones_own_figures_and_an_admin_everyones(alice: Actor, bob: Actor, ada: Actor) -> None:
+def test_users_see_their_own_figures_and_admins_see_all(alice: Actor, bob: Actor, ada: Actor) -> None:
     create_task(alice, assignee_id=bob.user_id)
     create_task(bob)
 
@@ -65,7 +65,7 @@ def test_one_sees_ones_own_figures_and_an_admin_everyones(alice: Actor, bob: Act
 
 
 @pytest.mark.parametrize("fold_first", [False, True])
-def test_both_ends_of_a_span_are_included_in_utc(fold_first: bool, alice: Actor) -> None:
+def test_start_and_end_dates_are_inclusive_in_utc(fold_first: bool, alice: Actor) -> None:
     for created_at in (
         datetime(2026, 4, 30, 23, 59, 59, 999999, tzinfo=UTC),
         datetime(2026, 5, 1, tzinfo=UTC),
@@ -85,7 +85,7 @@ def test_both_ends_of_a_span_are_included_in_utc(fold_first: bool, alice: Actor)
     assert total(None, None) == 4
 
 
-def test_deleting_an_account_takes_its_figures_along(alice: Actor, ada: Actor) -> None:
+def test_deleting_an_account_deletes_its_figures(alice: Actor, ada: Actor) -> None:
     create_task(alice)
     analytics.fold()
     with unit_of_work():
@@ -96,20 +96,20 @@ def test_deleting_an_account_takes_its_figures_along(alice: Actor, ada: Actor) -
     assert rollups() == []
 
 
-def test_rebuilt_equals_incremental_after_thousands_of_random_changes(alice: Actor, bob: Actor) -> None:
-    """Changes, folds and rebuilds run side by side; at every look the figures are those of a count."""
-    dice = random.Random(20260501)  # noqa: S311 - the same changes in every run.
+def test_rebuilding_equals_folding_after_thousands_of_random_changes(alice: Actor, bob: Actor) -> None:
+    """Changes, folds and rebuilds run in parallel; at each check the figures equal a count of the tasks."""
+    rng = random.Random(20260501)  # noqa: S311 - the same changes in every run.
     changes_done = threading.Event()
 
-    def fold_all_the_time() -> None:
+    def fold_repeatedly() -> None:
         while not changes_done.is_set():
-            analytics.fold(limit=dice.choice([1, 7, 100]))
+            analytics.fold(limit=rng.choice([1, 7, 100]))
         db.disconnect()
 
-    folder = threading.Thread(target=fold_all_the_time)
+    folder = threading.Thread(target=fold_repeatedly)
     folder.start()
     try:
-        _change_at_random(dice, (alice, bob), 3000)
+        _change_at_random(rng, (alice, bob), 3000)
     finally:
         changes_done.set()
         folder.join()
@@ -125,11 +125,11 @@ def test_rebuilt_equals_incremental_after_thousands_of_random_changes(alice: Act
         assert read_figures(actor).by_status == counted(actor)
 
 
-def _change_at_random(dice: random.Random, actors: tuple[Actor, Actor], changes: int) -> None:
-    """Make changes in SQL, as they reach the tables from any writer."""
+def _change_at_random(rng: random.Random, actors: tuple[Actor, Actor], changes: int) -> None:
+    """Make random changes with SQL: the figures must be right for every kind of writer."""
     for number in range(changes):
-        actor = dice.choice(actors)
-        match dice.randrange(10):
+        actor = rng.choice(actors)
+        match rng.randrange(10):
             case 0 | 1 | 2 | 3:
                 sql = (
                     "INSERT INTO tasks (title, user_id, status, completed_at, created_at) SELECT 'x', %(user)s, "
@@ -142,7 +142,7 @@ def _change_at_random(dice: random.Random, actors: tuple[Actor, Actor], changes:
                 )
             case _:
                 sql = "DELETE FROM tasks WHERE id IN (SELECT id FROM tasks WHERE user_id = %(user)s LIMIT 1)"
-        parameters = {"user": actor.user_id, "status": dice.choice(STATUSES), "days": dice.randrange(5)}
+        parameters = {"user": actor.user_id, "status": rng.choice(STATUSES), "days": rng.randrange(5)}
         with unit_of_work():
             execute(sql, parameters)
         if number % 500 == 0:

@@ -1,4 +1,4 @@
-"""Attachments in the database: quota, events, permissions, and a sweep that takes what is left over, and only that."""
+"""Attachments in the database: quota, events, permissions, and a sweep that deletes only unused files."""
 
 import io
 from concurrent.futures import ThreadPoolExecutor
@@ -36,7 +36,7 @@ def storage(tmp_path: Path) -> LocalStorage:
 
 @pytest.fixture
 def task_id(alice: Actor, bob: Actor) -> int:
-    """A task of Alice's, assigned to Bob."""
+    """A task that Alice owns and that is assigned to Bob."""
     return create_task(alice, assignee_id=bob.user_id)
 
 
@@ -46,12 +46,12 @@ def add(actor: Actor, task_id: int, storage: LocalStorage, size: int = 1) -> dic
     return orjson.loads(attachments.attach(actor, task_id, key, facts(size), QUOTA).json)
 
 
-def grow_old() -> None:
+def make_files_old() -> None:
     with unit_of_work():
         execute("UPDATE stored_files SET created_at = now() - interval '61 minutes'")
 
 
-def test_adding_and_deleting_are_events_of_the_task(alice: Actor, task_id: int, storage: LocalStorage) -> None:
+def test_adding_and_deleting_record_events_of_the_task(alice: Actor, task_id: int, storage: LocalStorage) -> None:
     added = add(alice, task_id, storage)
     attachments.delete_attachment(alice, task_id, added["id"])
 
@@ -59,7 +59,7 @@ def test_adding_and_deleting_are_events_of_the_task(alice: Actor, task_id: int, 
     assert Attachment.select().count() == 0
 
 
-def test_a_refused_file_is_no_event(mallory: Actor, alice: Actor, task_id: int, storage: LocalStorage) -> None:
+def test_a_refused_file_records_no_event(mallory: Actor, alice: Actor, task_id: int, storage: LocalStorage) -> None:
     with pytest.raises(Forbidden):
         add(mallory, task_id, storage)
     with pytest.raises(NotFound):
@@ -68,7 +68,7 @@ def test_a_refused_file_is_no_event(mallory: Actor, alice: Actor, task_id: int, 
     assert recorded_types(task_id)[2:] == []
 
 
-def test_the_quota_is_a_users_over_all_tasks(alice: Actor, bob: Actor, task_id: int, storage: LocalStorage) -> None:
+def test_the_quota_of_a_user_covers_all_tasks(alice: Actor, bob: Actor, task_id: int, storage: LocalStorage) -> None:
     other = create_task(alice, title="y")
     add(alice, task_id, storage, 60)
     with pytest.raises(TooLarge) as refused:
@@ -79,7 +79,7 @@ def test_the_quota_is_a_users_over_all_tasks(alice: Actor, bob: Actor, task_id: 
     add(bob, task_id, storage, QUOTA)
 
 
-def test_two_uploads_at_once_do_not_share_the_last_room(alice: Actor, task_id: int) -> None:
+def test_two_parallel_uploads_do_not_exceed_the_quota(alice: Actor, task_id: int) -> None:
     keys = [attachments.announce(alice, 60, QUOTA) for _ in range(2)]
     together = Barrier(2)
 
@@ -100,13 +100,13 @@ def test_two_uploads_at_once_do_not_share_the_last_room(alice: Actor, task_id: i
     assert outcomes == ["attached", "quota_exceeded"]
 
 
-def test_what_is_deleted_makes_room(alice: Actor, task_id: int, storage: LocalStorage) -> None:
+def test_deleting_an_attachment_frees_quota(alice: Actor, task_id: int, storage: LocalStorage) -> None:
     attachments.delete_attachment(alice, task_id, add(alice, task_id, storage, QUOTA)["id"])
 
     add(alice, task_id, storage, QUOTA)
 
 
-def test_uploader_owner_and_admin_delete_others_do_not(
+def test_only_uploader_owner_and_admin_delete_an_attachment(
     alice: Actor, bob: Actor, ada: Actor, mallory: Actor, task_id: int, storage: LocalStorage
 ) -> None:
     of_alice, of_bob = add(alice, task_id, storage)["id"], [add(bob, task_id, storage)["id"] for _ in range(3)]
@@ -124,7 +124,7 @@ def test_uploader_owner_and_admin_delete_others_do_not(
         attachments.delete_attachment(bob, task_id, of_bob[0])
 
 
-def test_the_uploader_deletes_also_after_the_task_went_to_somebody_else(
+def test_the_uploader_can_delete_after_losing_the_task(
     alice: Actor, bob: Actor, task_id: int, storage: LocalStorage
 ) -> None:
     attachment_id = add(bob, task_id, storage)["id"]
@@ -135,7 +135,7 @@ def test_the_uploader_deletes_also_after_the_task_went_to_somebody_else(
     attachments.delete_attachment(bob, task_id, attachment_id)
 
 
-def test_what_somebody_uploaded_is_in_their_export(
+def test_uploads_are_in_the_export_of_the_account(
     alice: Actor, bob: Actor, task_id: int, storage: LocalStorage
 ) -> None:
     add(alice, task_id, storage)
@@ -145,7 +145,7 @@ def test_what_somebody_uploaded_is_in_their_export(
     assert exported["id"] == of_bob["id"]
 
 
-def test_an_attachment_is_its_own_tasks_alone(alice: Actor, task_id: int, storage: LocalStorage) -> None:
+def test_an_attachment_is_not_found_under_another_task(alice: Actor, task_id: int, storage: LocalStorage) -> None:
     other = create_task(alice, title="y")
     attachment_id = add(alice, task_id, storage)["id"]
 
@@ -154,7 +154,7 @@ def test_an_attachment_is_its_own_tasks_alone(alice: Actor, task_id: int, storag
             reach(alice, other, attachment_id)
 
 
-def test_the_sweep_takes_the_files_of_what_was_deleted(
+def test_the_sweep_deletes_files_of_deleted_attachments(
     alice: Actor, task_id: int, storage: LocalStorage, tmp_path: Path
 ) -> None:
     doomed = create_task(alice, title="doomed")
@@ -162,14 +162,14 @@ def test_the_sweep_takes_the_files_of_what_was_deleted(
     attachments.delete_attachment(alice, task_id, add(alice, task_id, storage)["id"])
     kept = attachments.content_of(alice, task_id, add(alice, task_id, storage)["id"]).key
     tasks.delete_task(alice, doomed)
-    grow_old()
+    make_files_old()
 
     assert attachments.sweep(storage) == 2
     assert [path.name for path in tmp_path.iterdir()] == [kept]
     assert [stored.key for stored in StoredFile.select()] == [kept]
 
 
-def test_the_sweep_takes_what_was_never_attached_but_nothing_fresh(
+def test_the_sweep_deletes_old_unattached_files_but_no_new_ones(
     alice: Actor, storage: LocalStorage, tmp_path: Path
 ) -> None:
     key = attachments.announce(alice, 1, QUOTA)
@@ -178,25 +178,25 @@ def test_the_sweep_takes_what_was_never_attached_but_nothing_fresh(
 
     assert attachments.sweep(storage) == 0
     assert (tmp_path / key).exists()
-    grow_old()
+    make_files_old()
     assert attachments.sweep(storage) == 2
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_sweep_takes_more_than_a_batch(storage: LocalStorage, database: None) -> None:
+def test_the_sweep_deletes_more_than_one_batch(storage: LocalStorage, database: None) -> None:
     with unit_of_work():
         execute("INSERT INTO stored_files SELECT n::text FROM generate_series(1, 120) n")
-    grow_old()
+    make_files_old()
 
     assert attachments.sweep(storage) == 120
 
 
-def test_a_storage_that_is_down_is_told_once_and_the_next_sweep_goes_on(
+def test_an_unavailable_storage_is_logged_once_and_the_next_sweep_continues(
     alice: Actor, storage: LocalStorage, tmp_path: Path
 ) -> None:
     for _ in range(3):
         attachments.announce(alice, 1, QUOTA)
-    grow_old()
+    make_files_old()
     (tmp_path / "file").touch()
 
     with capture_logs() as lines:
@@ -206,9 +206,9 @@ def test_a_storage_that_is_down_is_told_once_and_the_next_sweep_goes_on(
     assert attachments.sweep(storage) == 3
 
 
-def test_what_the_sweep_may_have_is_not_attached_any_more(alice: Actor, task_id: int) -> None:
+def test_a_file_old_enough_to_be_swept_cannot_be_attached(alice: Actor, task_id: int) -> None:
     key = attachments.announce(alice, 1, QUOTA)
-    grow_old()
+    make_files_old()
 
     with pytest.raises(Conflict):
         attachments.attach(alice, task_id, key, facts(), QUOTA)

@@ -1,4 +1,4 @@
-"""A batch holds no more rows than it may, however PostgreSQL goes about finding them."""
+"""A batch has no more rows than its limit, whichever query plan PostgreSQL uses."""
 
 from collections.abc import Iterator
 
@@ -10,39 +10,39 @@ from core.services import analytics, retention, weather
 from tests.builders import create_task
 from tests.sql import execute
 
-# Without these the planner is left with a loop that looks for the rows of a batch anew for each candidate; it also
-# takes that way by itself where it believes a table to be empty.
-_WAYS_AROUND = ("hashjoin", "mergejoin", "hashagg", "sort", "material", "memoize")
+# Without these methods the planner must use a nested loop, which selects the rows of the batch again for each
+# candidate row. It also chooses this plan by itself if its statistics say that a table is empty.
+_OTHER_METHODS = ("hashjoin", "mergejoin", "hashagg", "sort", "material", "memoize")
 
 
 @pytest.fixture
-def badly_planned(database: None) -> Iterator[None]:
-    for way in _WAYS_AROUND:
-        execute(f"SET enable_{way} = off")
+def nested_loops_only(database: None) -> Iterator[None]:
+    for method in _OTHER_METHODS:
+        execute(f"SET enable_{method} = off")
     yield
-    for way in _WAYS_AROUND:
-        execute(f"SET enable_{way} = on")
+    for method in _OTHER_METHODS:
+        execute(f"SET enable_{method} = on")
 
 
-@pytest.mark.usefixtures("badly_planned")
-def test_deltas_are_folded_by_the_batch(alice: Actor) -> None:
+@pytest.mark.usefixtures("nested_loops_only")
+def test_deltas_are_folded_in_batches(alice: Actor) -> None:
     for _ in range(5):
         create_task(alice)
 
     assert [analytics.fold(2) for _ in range(3)] == [2, 2, 1]
 
 
-@pytest.mark.usefixtures("badly_planned")
+@pytest.mark.usefixtures("nested_loops_only")
 @pytest.mark.parametrize(
     ("statement", "table"),
     [
-        (retention._TICKETS, "ws_tickets"),  # noqa: SLF001 - what is tested is the statement.
+        (retention._TICKETS, "ws_tickets"),  # noqa: SLF001 - the statement itself is tested.
         (retention._SESSIONS, "sessions"),  # noqa: SLF001 - as above.
         (retention._LOGIN_FAILURES, "login_failures"),  # noqa: SLF001 - as above.
         (retention._IDEMPOTENCY_KEYS, "idempotency_keys"),  # noqa: SLF001 - as above.
     ],
 )
-def test_what_is_old_is_removed_by_the_batch(statement: str, table: str, alice: Actor) -> None:
+def test_old_rows_are_removed_in_batches(statement: str, table: str, alice: Actor) -> None:
     long_ago = "now() - interval '30 days'"
     rows = {
         "sessions": f"SELECT %(user)s, {long_ago} FROM generate_series(1, 5)",
@@ -68,12 +68,12 @@ def test_what_is_old_is_removed_by_the_batch(statement: str, table: str, alice: 
     assert removed == [2, 2, 1]
 
 
-@pytest.mark.usefixtures("badly_planned")
-def test_weather_is_settled_by_the_batch(alice: Actor) -> None:
+@pytest.mark.usefixtures("nested_loops_only")
+def test_weather_is_settled_in_batches(alice: Actor) -> None:
     for _ in range(5):
         create_task(alice, city="London")
     about = {"key": "london", "status": "unavailable", "result": None, "attempts": 0, "due_only": False}
 
-    settled = [weather.WAITING._settle_batch(about | {"limit": 2}) for _ in range(3)]  # noqa: SLF001 - as above.
+    settled = [weather.WAITING._settle_batch(about | {"limit": 2}) for _ in range(3)]  # noqa: SLF001 - one batch is tested.
 
     assert settled == [2, 2, 1]

@@ -1,4 +1,4 @@
-"""Comments, where two changes meet."""
+"""Concurrent changes of comments."""
 
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -13,39 +13,41 @@ from core.services import comments, tasks
 from tests.builders import create_task
 
 
-def test_nobody_comments_on_what_is_being_deleted(
-    alice: Actor, ada: Actor, meanwhile: Callable[..., Future[Any]]
+def test_a_task_cannot_be_commented_on_while_it_is_deleted(
+    alice: Actor, ada: Actor, start_blocked: Callable[..., Future[Any]]
 ) -> None:
     task_id = create_task(alice)
 
     with unit_of_work():
         tasks.delete_task(alice, task_id)
-        said = meanwhile(comments.create_comment, ada, task_id, "Wait!")
+        created = start_blocked(comments.create_comment, ada, task_id, "Wait!")
 
     with pytest.raises(NotFound):
-        said.result()
+        created.result()
 
 
-def test_nobody_comments_on_what_is_being_taken_from_them(
-    alice: Actor, bob: Actor, meanwhile: Callable[..., Future[Any]]
+def test_an_assignee_cannot_comment_while_the_task_is_unassigned(
+    alice: Actor, bob: Actor, start_blocked: Callable[..., Future[Any]]
 ) -> None:
     task_id = create_task(alice, assignee_id=bob.user_id)
 
     with unit_of_work():
         tasks.update_task(alice, task_id, {"assignee_id": None})
-        said = meanwhile(comments.create_comment, bob, task_id, "Mine!")
+        created = start_blocked(comments.create_comment, bob, task_id, "Mine!")
 
     with pytest.raises(Forbidden):
-        said.result()
+        created.result()
 
 
-def test_a_comment_that_is_being_deleted_is_not_changed(alice: Actor, meanwhile: Callable[..., Future[Any]]) -> None:
+def test_a_comment_cannot_be_changed_while_it_is_deleted(
+    alice: Actor, start_blocked: Callable[..., Future[Any]]
+) -> None:
     task_id = create_task(alice)
     comment_id = comments.create_comment(alice, task_id, "Hello").id
 
     with unit_of_work():
         comments.delete_comment(alice, task_id, comment_id)
-        changed = meanwhile(comments.change_comment, alice, task_id, comment_id, "Hi")
+        changed = start_blocked(comments.change_comment, alice, task_id, comment_id, "Hi")
 
     with pytest.raises(NotFound):
         changed.result()

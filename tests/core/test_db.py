@@ -1,4 +1,4 @@
-"""The transaction rule: only a unit of work writes, whole or not at all; and lost connections are replaced."""
+"""Only a unit of work may write, completely or not at all; and lost connections are replaced."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("database")
 
 INSERT = "INSERT INTO groups (name) VALUES ('Roofers')"
 
-# Whatever writes, or is to follow a commit, and is refused by our own code before anything is sent.
+# Calls that write, or that schedule something after a commit. Our own code refuses them before it sends anything.
 REFUSED: dict[str, Callable[[], object]] = {
     "write": lambda: write(INSERT),
     "record": lambda: events.record("sessions.revoked", audience=[], data={}),
@@ -36,7 +36,7 @@ REFUSED: dict[str, Callable[[], object]] = {
     "peewee's raw SQL": lambda: list(Group.raw(INSERT)),
     "peewee's transaction": lambda: db.database.atomic().__enter__(),
 }
-# Whatever else writes or locks is refused by PostgreSQL.
+# Other calls that write or lock. PostgreSQL refuses them.
 REFUSED_BY_POSTGRESQL: dict[str, Callable[[], object]] = {
     "read": lambda: read(INSERT),
     "read in a WITH": lambda: read(f"WITH made AS ({INSERT} RETURNING id) SELECT id FROM made"),
@@ -46,7 +46,7 @@ REFUSED_BY_POSTGRESQL: dict[str, Callable[[], object]] = {
 
 
 def fail_after(*steps: Callable[[], object]) -> None:
-    """Run a unit of work that does these things and then fails."""
+    """Run a unit of work that calls these functions and then fails."""
     with unit_of_work():
         for step in steps:
             step()
@@ -59,7 +59,7 @@ def names_of_groups() -> list[str]:
 
 class TestOutsideAUnitOfWork:
     @pytest.mark.parametrize("name", REFUSED)
-    def test_what_writes_is_refused_before_a_connection_is_even_made(self, name: str) -> None:
+    def test_writing_is_refused_before_a_connection_is_opened(self, name: str) -> None:
         db.disconnect()
 
         with pytest.raises(UnitOfWorkMissingError):
@@ -69,7 +69,7 @@ class TestOutsideAUnitOfWork:
         assert names_of_groups() == []
 
     @pytest.mark.parametrize("name", REFUSED)
-    def test_what_writes_is_refused_on_a_thread_that_has_run_a_unit(self, name: str) -> None:
+    def test_writing_is_refused_after_a_unit_of_work_in_the_same_thread(self, name: str) -> None:
         with unit_of_work():
             read("SELECT 1")
 
@@ -79,13 +79,13 @@ class TestOutsideAUnitOfWork:
         assert sent == []
 
     @pytest.mark.parametrize("name", REFUSED)
-    def test_a_unit_that_has_failed_has_ended(self, name: str) -> None:
+    def test_writing_is_refused_after_a_failed_unit_of_work(self, name: str) -> None:
         pytest.raises(LookupError, fail_after)
 
         with pytest.raises(UnitOfWorkMissingError):
             REFUSED[name]()
 
-    def test_a_unit_that_could_not_begin_has_ended(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_unit_of_work_that_cannot_begin_is_not_active(self, monkeypatch: pytest.MonkeyPatch) -> None:
         @contextmanager
         def fail() -> Iterator[None]:
             raise OperationalError
@@ -98,7 +98,7 @@ class TestOutsideAUnitOfWork:
 
         assert not db.is_in_unit_of_work()
 
-    def test_the_unit_of_another_thread_does_not_count(self) -> None:
+    def test_a_unit_of_work_in_another_thread_does_not_permit_writing(self) -> None:
         refusals: list[bool] = []
 
         def attempt() -> None:
@@ -112,7 +112,7 @@ class TestOutsideAUnitOfWork:
         assert refusals == [True]
 
     @pytest.mark.parametrize("name", REFUSED_BY_POSTGRESQL)
-    def test_whatever_else_writes_or_locks_is_refused_by_postgresql(self, name: str) -> None:
+    def test_postgresql_refuses_other_writes_and_locks(self, name: str) -> None:
         execute(INSERT)
 
         with pytest.raises(InternalError) as refusal:
@@ -121,19 +121,19 @@ class TestOutsideAUnitOfWork:
         assert isinstance(refusal.value.orig, ReadOnlySqlTransaction)
         assert names_of_groups() == ["Roofers"]
 
-    def test_a_replaced_connection_is_as_strict(self) -> None:
+    def test_a_replaced_connection_is_also_read_only(self) -> None:
         _terminate(read("SELECT pg_backend_pid()").fetch_value())
 
         with pytest.raises(InternalError):
             read(INSERT)
 
-    def test_the_error_says_what_to_do(self) -> None:
+    def test_the_error_explains_how_to_fix_the_call(self) -> None:
         with pytest.raises(
             UnitOfWorkMissingError, match=r"write\(\) .* Call it inside `with core\.db\.unit_of_work\(\):`"
         ):
             write(INSERT)
 
-    def test_reading_works(self) -> None:
+    def test_reading_is_allowed(self) -> None:
         execute(INSERT)
 
         assert read("SELECT name FROM groups").fetch_all() == [("Roofers",)]
@@ -142,38 +142,38 @@ class TestOutsideAUnitOfWork:
 
 class TestInsideAUnitOfWork:
     @pytest.mark.parametrize("name", ["read", "read in a WITH", "FOR UPDATE", "peewee's for_update"])
-    def test_postgresql_lets_it_write_and_lock(self, name: str) -> None:
+    def test_postgresql_allows_writes_and_locks(self, name: str) -> None:
         with unit_of_work():
             REFUSED_BY_POSTGRESQL[name]()
 
     @pytest.mark.parametrize("name", ["write", "peewee's insert", "peewee's create", "read", "read in a WITH"])
-    def test_what_is_written_is_committed(self, name: str) -> None:
+    def test_writes_are_committed(self, name: str) -> None:
         with unit_of_work():
             (REFUSED | REFUSED_BY_POSTGRESQL)[name]()
 
         assert names_of_groups() == ["Roofers"]
 
-    def test_it_costs_two_round_trips_more_than_what_is_in_it(self) -> None:
+    def test_a_unit_of_work_adds_two_round_trips(self) -> None:
         with statements_sent() as sent, unit_of_work():
             write(INSERT)
             write(INSERT)
 
         assert sent == ["BEGIN READ WRITE", INSERT, INSERT, "COMMIT"]
 
-    def test_reading_outside_costs_one_round_trip(self) -> None:
+    def test_reading_outside_a_unit_of_work_takes_one_round_trip(self) -> None:
         with statements_sent() as sent:
             read("SELECT 1")
 
         assert sent == ["SELECT 1"]
 
 
-class TestWhole:
-    def test_a_unit_of_work_that_fails_leaves_nothing(self, alice: Actor) -> None:
+class TestRollback:
+    def test_a_failed_unit_of_work_is_rolled_back(self, alice: Actor) -> None:
         pytest.raises(LookupError, fail_after, lambda: Task.create(title="half done", user_id=alice.user_id))
 
         assert Task.select().count() == 0
 
-    def test_a_part_that_fails_undoes_only_itself_and_what_was_to_follow_it(self, alice: Actor) -> None:
+    def test_a_failed_nested_unit_rolls_back_only_itself_and_its_callbacks(self, alice: Actor) -> None:
         called: list[str] = []
 
         def make(name: str) -> None:
@@ -190,17 +190,17 @@ class TestWhole:
         assert [task.title for task in Task.select().order_by(Task.id)] == ["before", "after"]
         assert called == ["before", "after"]
 
-    def test_a_whole_that_fails_undoes_its_parts(self, alice: Actor) -> None:
-        def succeed_in_a_part() -> None:
+    def test_a_failed_outer_unit_rolls_back_nested_units(self, alice: Actor) -> None:
+        def succeed_in_nested_unit() -> None:
             with unit_of_work():
                 Task.create(title="part", user_id=alice.user_id)
 
-        pytest.raises(LookupError, fail_after, succeed_in_a_part)
+        pytest.raises(LookupError, fail_after, succeed_in_nested_unit)
 
         assert Task.select().count() == 0
 
-    def test_a_statement_that_fails_unnoticed_is_noticed_at_the_end(self) -> None:
-        """PostgreSQL answers COMMIT with ROLLBACK then, which is no error to psycopg2."""
+    def test_a_swallowed_statement_error_is_reported_at_the_commit(self) -> None:
+        """In this case PostgreSQL rolls back on COMMIT, and psycopg2 raises no error."""
         called: list[None] = []
 
         def ignore_a_failure() -> None:
@@ -216,7 +216,7 @@ class TestWhole:
         assert (names_of_groups(), called) == ([], [])
         assert not db.is_in_unit_of_work()
 
-    def test_a_statement_that_fails_in_a_part_of_its_own_may_be_ignored(self) -> None:
+    def test_an_error_in_a_nested_unit_can_be_ignored(self) -> None:
         with unit_of_work():
             write(INSERT)
             with pytest.raises(IntegrityError), unit_of_work():
@@ -226,7 +226,7 @@ class TestWhole:
 
 
 class TestAfterTheCommit:
-    def test_it_is_called_once_and_sees_what_was_committed(self, alice: Actor) -> None:
+    def test_the_callback_is_called_once_and_sees_the_committed_rows(self, alice: Actor) -> None:
         seen_by_others: list[int] = []
 
         def count_in_another_connection() -> None:
@@ -240,7 +240,7 @@ class TestAfterTheCommit:
 
         assert seen_by_others == [1]
 
-    def test_it_is_not_called_where_the_unit_failed(self, alice: Actor) -> None:
+    def test_the_callback_is_not_called_after_a_failed_unit(self, alice: Actor) -> None:
         calls: list[None] = []
         stop = events.on_recorded(lambda: calls.append(None))
         try:
@@ -250,7 +250,7 @@ class TestAfterTheCommit:
 
         assert calls == []
 
-    def test_what_failed_once_is_not_called_by_the_next_unit(self) -> None:
+    def test_callbacks_of_a_failed_unit_are_not_called_by_the_next_unit(self) -> None:
         calls: list[None] = []
         pytest.raises(LookupError, fail_after, lambda: db.after_commit(lambda: calls.append(None)))
 
@@ -259,7 +259,7 @@ class TestAfterTheCommit:
 
         assert calls == []
 
-    def test_it_may_run_a_unit_of_its_own(self) -> None:
+    def test_a_callback_may_run_a_unit_of_work(self) -> None:
         def store() -> None:
             with unit_of_work():
                 write(INSERT)
@@ -269,8 +269,8 @@ class TestAfterTheCommit:
 
         assert names_of_groups() == ["Roofers"]
 
-    def test_one_that_fails_is_logged_and_keeps_nothing_from_its_success(self) -> None:
-        """The change is made; an error would make the caller believe that it is not."""
+    def test_a_failing_callback_is_logged_and_the_others_are_called(self) -> None:
+        """The change is committed. An exception would suggest to the caller that it is not."""
         called: list[str] = []
 
         def fail() -> None:
@@ -286,14 +286,14 @@ class TestAfterTheCommit:
         assert names_of_groups() == ["Roofers"]
 
 
-def test_a_connection_that_the_server_has_closed_is_replaced_before_use() -> None:
+def test_a_connection_closed_by_the_server_is_replaced_before_use() -> None:
     pid = read("SELECT pg_backend_pid()").fetch_value()
     _terminate(pid)
 
     assert read("SELECT pg_backend_pid()").fetch_value() != pid
 
 
-def test_a_connection_that_dies_in_use_is_replaced_by_the_next_use() -> None:
+def test_a_connection_lost_during_use_is_replaced_at_the_next_use() -> None:
     def lose_connection_inside() -> None:
         with unit_of_work():
             _terminate(read("SELECT pg_backend_pid()").fetch_value())
@@ -304,7 +304,7 @@ def test_a_connection_that_dies_in_use_is_replaced_by_the_next_use() -> None:
     assert read("SELECT 1").fetch_value() == 1
 
 
-def test_an_exclusive_name_has_one_holder_and_is_free_afterwards() -> None:
+def test_an_exclusive_name_has_one_holder_and_is_released() -> None:
     outcomes: list[bool] = []
 
     def try_elsewhere() -> None:
@@ -320,7 +320,7 @@ def test_an_exclusive_name_has_one_holder_and_is_free_afterwards() -> None:
     assert outcomes == [False, True]
 
 
-def test_who_loses_the_connection_of_an_exclusive_name_does_not_go_on_without_it() -> None:
+def test_losing_the_connection_of_an_exclusive_name_raises() -> None:
     def lose_connection_inside() -> None:
         with exclusive("the name"):
             _terminate(read("SELECT pg_backend_pid()").fetch_value())

@@ -1,4 +1,4 @@
-"""Passing a task on, where two changes meet."""
+"""Concurrent delegation and reassignment."""
 
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -12,14 +12,14 @@ from core.services import delegation, tasks
 from tests.builders import create_task
 
 
-def test_passing_on_and_taking_away_at_once_keep_the_trail_true(
-    alice: Actor, bob: Actor, ada: Actor, meanwhile: Callable[..., Future[Any]]
+def test_a_delegation_during_an_unassignment_records_the_right_assignee(
+    alice: Actor, bob: Actor, ada: Actor, start_blocked: Callable[..., Future[Any]]
 ) -> None:
     task_id = create_task(alice, assignee_id=bob.user_id)
 
     with unit_of_work():
         tasks.update_task(alice, task_id, {"assignee_id": None})
-        passed_on = meanwhile(delegation.delegate_task, ada, task_id, ada.user_id, None)
+        passed_on = start_blocked(delegation.delegate_task, ada, task_id, ada.user_id, None)
     passed_on.result()
 
     (step,) = orjson.loads(delegation.list_delegations(alice, task_id).items)

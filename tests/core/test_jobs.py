@@ -1,4 +1,4 @@
-"""Jobs as they are declared: one piece of work each, and arguments whose types are checked."""
+"""Job declarations: each job has one work function, and the types of its arguments are checked."""
 
 from pathlib import Path
 
@@ -41,16 +41,16 @@ def test_names_are_unique() -> None:
     assert len({job.name for job in jobs.ALL}) == len(jobs.ALL)
 
 
-def test_every_declaration_has_work() -> None:
+def test_every_declared_job_has_a_work_function() -> None:
     assert [job for job in jobs.ALL if not callable(job.required_work())] == []
 
 
-def test_a_job_without_work_is_a_mistake_that_is_named() -> None:
+def test_a_job_without_a_work_function_raises() -> None:
     with pytest.raises(JobDeclarationError, match=r"tasks\.archive"):
         Job[()]("tasks.archive").required_work()
 
 
-def test_a_job_with_two_kinds_of_work_is_a_mistake() -> None:
+def test_a_second_work_function_for_a_job_raises() -> None:
     job = Job[()]("tasks.archive")
 
     def archive(_context: JobContext) -> None: ...
@@ -61,7 +61,7 @@ def test_a_job_with_two_kinds_of_work_is_a_mistake() -> None:
         job.work(archive)
 
 
-def test_what_follows_from_an_event_is_said_by_whoever_cares(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_jobs_declared_for_an_event_follow_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("core.jobs._causes", {})
     event = Event(1, "task.created", 7, None, (), "", None, "{}")
 
@@ -79,9 +79,7 @@ def test_what_follows_from_an_event_is_said_by_whoever_cares(monkeypatch: pytest
     ]
 
 
-def test_the_type_checker_finds_what_is_sent_with_other_arguments_than_the_work_takes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_type_checker_finds_jobs_sent_with_wrong_arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     snippet = tmp_path / "snippet.py"
     snippet.write_text(CHECKED)
     monkeypatch.chdir(PROJECT)

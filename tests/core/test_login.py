@@ -1,4 +1,4 @@
-"""Logging in: what a session takes, and what is noted of an attempt that fails."""
+"""Logging in: what a session needs, and what is recorded about a failed attempt."""
 
 from datetime import timedelta
 
@@ -32,7 +32,7 @@ def audited() -> list[tuple[str, int | None]]:
 
 
 @pytest.mark.parametrize("identifier", ["alice", "ALICE", "Alice@Example.com"])
-def test_a_right_password_begins_a_session(identifier: str, alice: Actor) -> None:
+def test_the_right_password_opens_a_session(identifier: str, alice: Actor) -> None:
     grant = log_in(identifier, PASSWORD)
 
     assert grant.user_id == alice.user_id
@@ -43,7 +43,7 @@ def test_a_right_password_begins_a_session(identifier: str, alice: Actor) -> Non
     assert audited()[-1] == ("login.succeeded", alice.user_id)
 
 
-def test_a_wrong_password_begins_none_and_is_noted(alice: Actor) -> None:
+def test_a_wrong_password_opens_no_session_and_is_recorded(alice: Actor) -> None:
     with pytest.raises(Unauthenticated) as failure:
         log_in("alice", "wrong")
 
@@ -52,7 +52,7 @@ def test_a_wrong_password_begins_none_and_is_noted(alice: Actor) -> None:
     assert Session.select().count() == 1
 
 
-def test_a_disabled_account_gets_the_same_answer(alice: Actor) -> None:
+def test_a_disabled_account_gets_the_same_error(alice: Actor) -> None:
     execute("UPDATE users SET is_active = false WHERE id = %s", (alice.user_id,))
 
     with pytest.raises(Unauthenticated) as failure:
@@ -61,7 +61,7 @@ def test_a_disabled_account_gets_the_same_answer(alice: Actor) -> None:
     assert failure.value.stable_code == "invalid_credentials"
 
 
-def test_an_unknown_name_gets_the_same_answer_and_its_name_is_not_kept() -> None:
+def test_an_unknown_name_gets_the_same_error_and_is_not_stored() -> None:
     with pytest.raises(Unauthenticated) as failure:
         log_in("nobody", PASSWORD)
 
@@ -70,7 +70,7 @@ def test_an_unknown_name_gets_the_same_answer_and_its_name_is_not_kept() -> None
     assert "nobody" not in repr(execute("SELECT * FROM audit_log").fetchall())
 
 
-def test_an_unknown_name_has_no_session_even_if_its_hash_should_match() -> None:
+def test_an_unknown_name_gets_no_session_even_if_the_hash_matches() -> None:
     attempt = login.begin_login("nobody", CLIENT.ip_address, BCRYPT_ROUNDS)
 
     with pytest.raises(Unauthenticated):
@@ -79,14 +79,14 @@ def test_an_unknown_name_has_no_session_even_if_its_hash_should_match() -> None:
     assert Session.select().count() == 0
 
 
-def test_the_hash_of_nobody_costs_as_much_as_any_other() -> None:
+def test_the_hash_for_unknown_names_has_the_usual_bcrypt_rounds() -> None:
     attempt = login.begin_login("nobody", CLIENT.ip_address, BCRYPT_ROUNDS)
 
     assert attempt.password_hash == login.hash_of_nobody(BCRYPT_ROUNDS)
     assert attempt.password_hash.split("$")[2] == f"{BCRYPT_ROUNDS:02}"
 
 
-def test_too_many_failures_are_refused_before_the_password_is_looked_at(alice: Actor) -> None:
+def test_too_many_failures_are_refused_before_the_password_is_checked(alice: Actor) -> None:
     for _ in range(FREE_ATTEMPTS + 1):
         with pytest.raises(Unauthenticated):
             log_in("alice", "wrong")
@@ -97,7 +97,7 @@ def test_too_many_failures_are_refused_before_the_password_is_looked_at(alice: A
     assert failure.value.stable_code == "login_delayed"
 
 
-def test_a_right_password_forgives_what_failed_before(alice: Actor) -> None:
+def test_the_right_password_deletes_earlier_failures(alice: Actor) -> None:
     for _ in range(FREE_ATTEMPTS):
         with pytest.raises(Unauthenticated):
             log_in("alice", "wrong")

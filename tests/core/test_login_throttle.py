@@ -1,4 +1,4 @@
-"""Guessing passwords is slow, for whoever guesses, and not for the account's owner."""
+"""Failed logins delay further attempts, but not those of the account's owner."""
 
 from collections.abc import Callable
 
@@ -9,14 +9,14 @@ from core.errors import TooManyRequests
 from core.policy import Actor
 from core.services import login_throttle
 from tests.sql import execute
-from tests.threads import at_once
+from tests.threads import in_parallel
 
 pytestmark = pytest.mark.usefixtures("database")
 HERE, ELSEWHERE = "203.0.113.9", "198.51.100.1"
 
 
 def delay(identifier: str = "alice", address: str = HERE, user_id: int | None = None) -> int:
-    """Make an attempt that fails; answers for how many seconds it was refused."""
+    """Count a failed attempt and return for how many seconds it was refused; 0 if it was allowed."""
     try:
         login_throttle.count_attempt(identifier, address, user_id)
     except TooManyRequests as refusal:
@@ -24,33 +24,33 @@ def delay(identifier: str = "alice", address: str = HERE, user_id: int | None = 
     return 0
 
 
-def let_it_pass() -> None:
+def end_the_wait() -> None:
     with unit_of_work():
         execute("UPDATE login_failures SET blocked_until = now()")
 
 
-def test_a_few_failures_are_free_and_then_each_one_doubles_the_wait() -> None:
+def test_after_a_few_failures_each_further_one_doubles_the_wait() -> None:
     free = [delay() for _ in range(6)]
     waits = []
     for _ in range(4):
         waits.append(delay())
-        let_it_pass()
+        end_the_wait()
         delay()
 
     assert free == [0] * 6
     assert waits == [1, 2, 4, 8]
 
 
-def test_the_wait_is_bounded() -> None:
+def test_the_wait_has_a_maximum() -> None:
     for _ in range(40):
         delay()
-        let_it_pass()
+        end_the_wait()
     delay()
 
     assert 890 <= delay() <= 900
 
 
-def test_other_names_and_other_addresses_are_not_held_up() -> None:
+def test_other_names_and_addresses_are_not_delayed() -> None:
     for _ in range(8):
         delay()
 
@@ -59,21 +59,21 @@ def test_other_names_and_other_addresses_are_not_held_up() -> None:
     assert delay(address=ELSEWHERE) == 0
 
 
-def test_case_makes_no_other_name() -> None:
+def test_names_are_counted_regardless_of_case() -> None:
     for _ in range(7):
         delay("alice")
 
     assert delay("ALICE") > 0
 
 
-def test_guesses_from_everywhere_at_one_name_are_held_up_too() -> None:
+def test_failures_for_one_name_from_many_addresses_are_delayed() -> None:
     waits = [delay(address=f"10.0.0.{number}") for number in range(40)]
 
     assert waits[:31] == [0] * 31
     assert waits[-1] > 0
 
 
-def test_who_comes_from_where_they_have_been_before_does_not_suffer_from_it(alice: Actor) -> None:
+def test_a_known_address_of_the_account_is_not_delayed(alice: Actor) -> None:
     for number in range(40):
         delay(address=f"10.0.0.{number}", user_id=alice.user_id)
 
@@ -81,7 +81,7 @@ def test_who_comes_from_where_they_have_been_before_does_not_suffer_from_it(alic
     assert delay(address="127.0.0.1", user_id=alice.user_id) == 0
 
 
-def test_the_right_password_takes_the_failures_back(alice: Actor) -> None:
+def test_the_right_password_resets_the_failures(alice: Actor) -> None:
     for _ in range(6):
         delay(user_id=alice.user_id)
     login_throttle.forgive("alice", HERE, alice.user_id)
@@ -89,13 +89,13 @@ def test_the_right_password_takes_the_failures_back(alice: Actor) -> None:
     assert [delay(user_id=alice.user_id) for _ in range(6)] == [0] * 6
 
 
-def test_attempts_that_come_at_once_count_as_well() -> None:
-    waits = at_once(lambda _: delay(), 20)
+def test_parallel_attempts_are_counted() -> None:
+    waits = in_parallel(lambda _: delay(), 20)
 
     assert waits.count(0) == 6
 
 
-def test_after_a_day_the_count_begins_anew() -> None:
+def test_the_count_is_reset_after_a_day() -> None:
     for _ in range(7):
         delay()
     with unit_of_work():
@@ -105,11 +105,11 @@ def test_after_a_day_the_count_begins_anew() -> None:
 
 
 @pytest.fixture
-def names_kept() -> Callable[[], str]:
+def stored_failures() -> Callable[[], str]:
     return lambda: repr(execute("SELECT * FROM login_failures").fetchall())
 
 
-def test_the_table_is_no_list_of_names(names_kept: Callable[[], str]) -> None:
+def test_the_attempted_name_is_not_stored_as_text(stored_failures: Callable[[], str]) -> None:
     delay("a-name-that-somebody-tried")
 
-    assert "somebody" not in names_kept()
+    assert "somebody" not in stored_failures()

@@ -1,4 +1,4 @@
-"""The logs: JSON in the file, nothing secret in them, and many processes writing to one file."""
+"""The logs: JSON lines without secrets, and many processes that write to one file."""
 
 import json
 import logging
@@ -20,7 +20,7 @@ LINES_EACH = 300
 
 @pytest.fixture
 def configured(settings: Settings, tmp_path: Path) -> Iterator[Path]:
-    """Logging of this process into a file, and as it was before afterwards."""
+    """Configure this process to log to a file, and restore the previous configuration afterwards."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     file = tmp_path / "app.log"
@@ -37,7 +37,7 @@ def written(file: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
-def test_the_file_holds_a_json_object_a_line(configured: Path) -> None:
+def test_each_line_of_the_file_is_a_json_object(configured: Path) -> None:
     structlog.get_logger().info("change", task_id=7)
     logging.getLogger("some.library").warning("look at %s", "this")
 
@@ -47,7 +47,7 @@ def test_the_file_holds_a_json_object_a_line(configured: Path) -> None:
     assert ours["timestamp"].endswith("Z")
 
 
-def test_what_is_named_like_a_secret_is_blanked_at_any_depth(configured: Path) -> None:
+def test_values_named_like_secrets_are_blanked_at_any_depth(configured: Path) -> None:
     structlog.get_logger().info(
         "x", password="p1", deep={"list": [{"refresh_token": "p2", "ok": 1}]}, Authorization="p3", new_ticket="p4"
     )
@@ -57,21 +57,21 @@ def test_what_is_named_like_a_secret_is_blanked_at_any_depth(configured: Path) -
     assert line["deep"]["list"][0]["ok"] == 1
 
 
-def test_a_traceback_is_a_part_of_its_line(configured: Path) -> None:
+def test_a_traceback_is_part_of_its_line(configured: Path) -> None:
     structlog.get_logger().error("unexpected_failure", exc_info=LookupError("lost"))
 
     (line,) = written(configured)
     assert "LookupError: lost" in line["exception"]
 
 
-def test_chatty_libraries_are_heard_only_when_something_is_wrong(configured: Path) -> None:
+def test_info_and_debug_lines_of_verbose_libraries_are_not_logged(configured: Path) -> None:
     logging.getLogger("uvicorn.error").info('"WebSocket /ws?ticket=secret" [accepted]')
     logging.getLogger("urllib3").debug("GET /?appid=secret")
 
     assert written(configured) == []
 
 
-def test_a_librarys_line_written_in_the_background_says_whose_request_it_is_about() -> None:
+def test_a_library_line_written_in_the_background_has_the_request_id() -> None:
     script = """
 import logging, sys, structlog
 from core import logs
@@ -81,13 +81,13 @@ structlog.contextvars.bind_contextvars(request_id="the-request")
 logging.getLogger("some.library").warning("careful")
 """
     arguments = [sys.executable, "-c", script]
-    done = subprocess.run(arguments, capture_output=True, timeout=60, check=True)  # noqa: S603 - our own text.
+    done = subprocess.run(arguments, capture_output=True, timeout=60, check=True)  # noqa: S603 - the script is our own.
 
     line = json.loads(done.stdout)
     assert (line["event"], line["request_id"]) == ("careful", "the-request")
 
 
-LAST_WORDS = """
+KILLED_AFTER_FINISH = """
 import os, signal, sys, structlog
 from core import logs
 from core.config import Settings
@@ -101,11 +101,11 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_a_process_that_a_signal_ends_has_written_its_last_lines(tmp_path: Path) -> None:
+def test_a_killed_process_has_written_all_lines_before_and_after_finish(tmp_path: Path) -> None:
     file = tmp_path / "app.log"
 
-    arguments = [sys.executable, "-c", LAST_WORDS, str(file), str(LINES_EACH)]
-    done = subprocess.run(arguments, stdout=subprocess.DEVNULL, timeout=60, check=False)  # noqa: S603 - our own text.
+    arguments = [sys.executable, "-c", KILLED_AFTER_FINISH, str(file), str(LINES_EACH)]
+    done = subprocess.run(arguments, stdout=subprocess.DEVNULL, timeout=60, check=False)  # noqa: S603 - the script is our own.
 
     assert done.returncode == -signal.SIGKILL
     assert [line["number"] for line in written(file)] == list(range(LINES_EACH + 1))
@@ -123,10 +123,10 @@ for number in range(int(sys.argv[3])):
 """
 
 
-def test_several_processes_write_and_rotate_one_file_without_losing_a_line(tmp_path: Path) -> None:
+def test_several_processes_write_and_rotate_one_file_without_loss(tmp_path: Path) -> None:
     file = tmp_path / "app.log"
     writers = [
-        subprocess.Popen(  # noqa: S603 - this interpreter, with the text above.
+        subprocess.Popen(  # noqa: S603 - this interpreter and the script above.
             [sys.executable, "-c", WRITER, str(file), name, str(LINES_EACH)], stdout=subprocess.DEVNULL
         )
         for name in ("a", "b", "c")

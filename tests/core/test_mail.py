@@ -1,4 +1,4 @@
-"""Mails: sent once by however many workers, retried, given up, and ended by one click."""
+"""Mails: sent once even by many workers, retried, given up, and unsubscribed with one click."""
 
 import re
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from core.services.notifications import KINDS
 from tests.doubles.smtp import MailServer
 from tests.job_context import job_context
 from tests.sql import execute
-from tests.threads import at_once
+from tests.threads import in_parallel
 
 ATTEMPTS = 3
 pytestmark = pytest.mark.usefixtures("database")
@@ -51,7 +51,7 @@ def configured(settings: Settings, port: int) -> Settings:
 
 @pytest.fixture
 def waiting(alice: Actor, bob: Actor) -> int:
-    """A notification of Bob's that waits to be mailed."""
+    """A notification for Bob whose mail has not been sent yet."""
     tasks.create_task(
         alice,
         {"title": "Clean the\ngutters — “now”", "assignee_id": bob.user_id, "due_at": "2026-05-01T09:00:00+00:00"},
@@ -69,7 +69,7 @@ def skip_the_wait() -> None:
         execute("UPDATE notifications SET mail_next_attempt_at = now()")
 
 
-def test_a_mail_says_what_happened_and_how_to_end_such_mails(
+def test_a_mail_has_the_text_the_link_and_the_unsubscribe_headers(
     waiting: int, context: JobContext, server: MailServer, bob: Actor, settings: Settings
 ) -> None:
     mail.send(context, waiting)
@@ -90,7 +90,7 @@ def test_a_mail_says_what_happened_and_how_to_end_such_mails(
     assert status() == ("sent", 1)
 
 
-def test_the_deadline_is_told_in_the_readers_language_and_zone(
+def test_the_deadline_is_in_the_language_and_time_zone_of_the_reader(
     waiting: int, context: JobContext, server: MailServer, bob: Actor
 ) -> None:
     with unit_of_work():
@@ -103,14 +103,14 @@ def test_the_deadline_is_told_in_the_readers_language_and_zone(
     assert "Fällig: Freitag, 1. Mai 2026, 18:00 (Asia/Tokyo)" in sent.get_content()
 
 
-def test_however_many_try_it_is_sent_once(waiting: int, context: JobContext, server: MailServer) -> None:
-    at_once(lambda _: mail.send(context, waiting), 24)
+def test_many_parallel_attempts_send_one_mail(waiting: int, context: JobContext, server: MailServer) -> None:
+    in_parallel(lambda _: mail.send(context, waiting), 24)
 
     assert len(server.mails) == 1
     assert status() == ("sent", 1)
 
 
-def test_a_server_that_is_away_is_tried_again_and_then_given_up(
+def test_an_unreachable_server_is_retried_and_then_the_mail_is_given_up(
     waiting: int, settings: Settings, redis: Redis, unused_tcp_port: int
 ) -> None:
     context = job_context(configured(settings, unused_tcp_port), redis)
@@ -125,7 +125,7 @@ def test_a_server_that_is_away_is_tried_again_and_then_given_up(
     assert {line["reason"] for line in lines} == {"ConnectionRefusedError"}
 
 
-def test_a_mail_that_was_put_off_is_found_and_sent_later(waiting: int, context: JobContext, server: MailServer) -> None:
+def test_a_postponed_mail_is_found_and_sent_later(waiting: int, context: JobContext, server: MailServer) -> None:
     server.refusal = "451 come back later"
     mail.send(context, waiting)
     assert status() == ("pending", 1)
@@ -140,7 +140,7 @@ def test_a_mail_that_was_put_off_is_found_and_sent_later(waiting: int, context: 
     assert mail.WAITING.overdue(10) == []
 
 
-def test_a_mail_that_is_refused_for_good_is_given_up_and_can_be_revived(
+def test_a_permanently_refused_mail_is_given_up_and_can_be_revived(
     waiting: int, context: JobContext, server: MailServer
 ) -> None:
     server.refusal = "550 no such mailbox"
@@ -162,7 +162,7 @@ def test_a_mail_that_is_refused_for_good_is_given_up_and_can_be_revived(
         "UPDATE users SET email = NULL",
     ],
 )
-def test_who_wants_it_no_more_gets_it_no_more(
+def test_no_mail_is_sent_after_unsubscribing_or_losing_the_address(
     change: str, waiting: int, context: JobContext, server: MailServer
 ) -> None:
     with unit_of_work():
@@ -173,7 +173,7 @@ def test_who_wants_it_no_more_gets_it_no_more(
     assert (server.mails, status()[0]) == ([], None)
 
 
-def test_without_a_mail_server_nothing_waits(waiting: int, settings: Settings, redis: Redis) -> None:
+def test_without_a_mail_server_the_sweep_cancels_pending_mails(waiting: int, settings: Settings, redis: Redis) -> None:
     context = job_context(settings, redis)
 
     mail.send(context, waiting)
@@ -183,7 +183,7 @@ def test_without_a_mail_server_nothing_waits(waiting: int, settings: Settings, r
     assert (before, status()) == (("pending", 0), (None, 0))
 
 
-def test_a_worker_that_dies_after_its_claim_leaves_the_mail_to_the_next_attempt(
+def test_a_mail_claimed_by_a_worker_that_died_is_sent_by_the_next_attempt(
     waiting: int, context: JobContext, server: MailServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
@@ -197,7 +197,7 @@ def test_a_worker_that_dies_after_its_claim_leaves_the_mail_to_the_next_attempt(
     assert (len(server.mails), status()) == (1, ("sent", 2))
 
 
-def test_a_mail_whose_every_attempt_kills_its_worker_is_given_up(
+def test_a_mail_that_kills_the_worker_at_every_attempt_is_given_up(
     waiting: int, context: JobContext, server: MailServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
@@ -214,19 +214,19 @@ def test_a_mail_whose_every_attempt_kills_its_worker_is_given_up(
     assert (server.mails, status()) == ([], ("dead", ATTEMPTS))
 
 
-def test_a_mail_server_gets_its_password_only_over_tls(
+def test_no_mail_is_sent_if_required_starttls_is_missing(
     settings: Settings, redis: Redis, server: MailServer, waiting: int
 ) -> None:
-    """The double offers no STARTTLS, so nothing is sent where the settings insist on it."""
-    insisting = configured(settings, server.port).model_copy(update={"smtp_security": "starttls"})
-    context = job_context(insisting, redis)
+    """The test server does not offer STARTTLS, so nothing may be sent if the settings require it."""
+    requiring_tls = configured(settings, server.port).model_copy(update={"smtp_security": "starttls"})
+    context = job_context(requiring_tls, redis)
 
     mail.send(context, waiting)
 
     assert (server.mails, status()) == ([], ("pending", 1))
 
 
-def test_the_link_of_one_kind_ends_no_other(bob: Actor) -> None:
+def test_unsubscribing_from_one_kind_keeps_the_others(bob: Actor) -> None:
     notifications.change_mail_preferences(bob.user_id, {"assigned": False})
 
     assert [kind for kind, wanted in notifications.mail_preferences(bob.user_id).items() if not wanted] == ["assigned"]

@@ -1,4 +1,4 @@
-"""The schema: migrated once, however many processes begin at the same time, and every migration can be undone."""
+"""Migrations: only one of several parallel processes migrates, and every migration can be rolled back."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +15,7 @@ from core.migrations import DIRECTORY, migrate
 
 @pytest.fixture
 def empty_database(postgres_url: str) -> Iterator[str]:
-    """A database of this test's own in the run's cluster."""
+    """A new, empty database in the cluster of the test run."""
     name = f"test_{uuid4().hex}"
     with closing(psycopg2.connect(postgres_url)) as connection:
         connection.autocommit = True
@@ -24,7 +24,7 @@ def empty_database(postgres_url: str) -> Iterator[str]:
         connection.cursor().execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-def test_of_four_that_migrate_at_once_one_does_it(empty_database: str) -> None:
+def test_only_one_of_four_parallel_processes_migrates(empty_database: str) -> None:
     with ThreadPoolExecutor(4) as pool:
         done = list(pool.map(lambda _: migrate(empty_database), range(4)))
 
@@ -32,7 +32,7 @@ def test_of_four_that_migrate_at_once_one_does_it(empty_database: str) -> None:
     assert max(done, key=len)[0] == "001_initial"
 
 
-def test_every_migration_can_be_taken_back_and_made_again(empty_database: str) -> None:
+def test_every_migration_can_be_rolled_back_and_repeated(empty_database: str) -> None:
     names = migrate(empty_database)
     database = PostgresqlDatabase(empty_database)
     with database.connection_context():

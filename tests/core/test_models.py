@@ -1,4 +1,4 @@
-"""The models against the migrated database: each table has one, and they agree in every column."""
+"""Each table of the migrated database has a model with the same columns."""
 
 import pkgutil
 from importlib import import_module
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.usefixtures("database")
 for module in pkgutil.iter_modules(models.__path__, prefix=f"{models.__name__}."):
     import_module(module.name)
 ALL_MODELS: list[type[BaseModel]] = BaseModel.__subclasses__()
-# peewee-migrate keeps it, and no code of ours knows it.
+# A table of peewee-migrate, which our code does not use.
 FOREIGN_TABLES = {"migratehistory"}
 SQL_TYPES: dict[type[Field], str] = {
     BigIntegerField: "bigint",
@@ -45,7 +45,7 @@ SQL_TYPES: dict[type[Field], str] = {
     SmallIntegerField: "smallint",
     TextField: "text",
 }
-# A generated column is in no model: peewee would read it with every row, and nobody writes it.
+# Generated columns are in no model: they are never written, and peewee would read them with every row.
 COLUMNS = """
 SELECT a.attname, format_type(a.atttypid, a.atttypmod), NOT a.attnotnull FROM pg_attribute a
 WHERE a.attrelid = %s::regclass AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
@@ -54,7 +54,7 @@ WHERE a.attrelid = %s::regclass AND a.attnum > 0 AND NOT a.attisdropped AND a.at
 
 def sql_type(field: Field) -> str:
     if isinstance(field, ArrayField):
-        # ArrayField has no other name for the type of its elements.
+        # ArrayField provides the type of its elements only as this text.
         return {"BIGINT": "bigint[]", "TEXT": "text[]"}[field.field_type]
     if isinstance(field, CharField):
         return f"character varying({field.max_length})"
@@ -62,7 +62,7 @@ def sql_type(field: Field) -> str:
 
 
 def meta_of(model: type[BaseModel]) -> Any:
-    return model._meta  # noqa: SLF001 - where peewee documents that it describes a model.
+    return model._meta  # noqa: SLF001 - peewee documents this attribute.
 
 
 def test_every_table_has_one_model() -> None:
@@ -72,7 +72,7 @@ def test_every_table_has_one_model() -> None:
 
 
 @pytest.mark.parametrize("model", ALL_MODELS, ids=lambda model: model.table())
-def test_a_model_and_its_table_agree(model: type[BaseModel]) -> None:
+def test_a_model_has_the_columns_of_its_table(model: type[BaseModel]) -> None:
     columns = execute(COLUMNS, (model.table(),)).fetchall()
     fields = [(field.column_name, sql_type(field), field.null) for field in meta_of(model).sorted_fields]
 
@@ -80,7 +80,7 @@ def test_a_model_and_its_table_agree(model: type[BaseModel]) -> None:
 
 
 @pytest.mark.parametrize("model", ALL_MODELS, ids=lambda model: model.table())
-def test_a_model_and_its_table_have_the_same_key(model: type[BaseModel]) -> None:
+def test_a_model_has_the_primary_key_of_its_table(model: type[BaseModel]) -> None:
     key = execute(
         """SELECT array_agg(a.attname::text ORDER BY a.attnum) FROM pg_index i
            JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY(i.indkey)
@@ -92,8 +92,8 @@ def test_a_model_and_its_table_have_the_same_key(model: type[BaseModel]) -> None
 
 
 @pytest.mark.parametrize("model", ALL_MODELS, ids=lambda model: model.table())
-def test_what_is_internal_exists(model: type[BaseModel]) -> None:
-    """A name that is spelled wrongly here would show a column to clients."""
+def test_internal_columns_exist(model: type[BaseModel]) -> None:
+    """A misspelled name in `INTERNAL` would expose a column to clients."""
     assert set(meta_of(model).columns) >= model.INTERNAL
 
 

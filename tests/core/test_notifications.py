@@ -1,4 +1,4 @@
-"""Who is told of what, once, in their language, and never of what they did themselves."""
+"""Who is notified of what: once, in their language, and not of their own actions."""
 
 import re
 from typing import Any
@@ -19,8 +19,8 @@ from tests.sql import execute
 pytestmark = pytest.mark.usefixtures("database")
 
 
-def told(actor: Actor, *, unread: bool = False) -> list[tuple[str, int | None]]:
-    """What somebody is told, and by whom, the oldest first."""
+def notifications_of(actor: Actor, *, unread: bool = False) -> list[tuple[str, int | None]]:
+    """Return the kind and the actor of each notification of a user, oldest first."""
     page = notifications.list_notifications(actor, unread, 0, 100)
     return [(item["kind"], item["actor_id"]) for item in reversed(orjson.loads(page.items))]
 
@@ -33,7 +33,7 @@ def make_due(table: str, column: str, task_id: int) -> None:
 
 @pytest.fixture
 def group(ada: Actor, alice: Actor, bob: Actor) -> int:
-    """Alice and Bob."""
+    """A group with the members Alice and Bob."""
     group_id = create_group(ada)
     for member in (alice, bob):
         groups.put_member(ada, group_id, member.user_id, is_manager=False)
@@ -41,32 +41,38 @@ def group(ada: Actor, alice: Actor, bob: Actor) -> int:
     return group_id
 
 
-class TestWhoIsTold:
-    def test_of_an_assignment_who_got_the_task(self, alice: Actor, bob: Actor, mallory: Actor) -> None:
+class TestRecipients:
+    def test_an_assignment_notifies_the_assignee(self, alice: Actor, bob: Actor, mallory: Actor) -> None:
         task_id = create_task(alice, assignee_id=bob.user_id)
         tasks.update_task(alice, task_id, {"title": "x"})
         tasks.update_task(alice, task_id, {"assignee_id": mallory.user_id})
         tasks.update_task(alice, task_id, {"assignee_id": None})
 
-        assert told(bob) == [("assigned", alice.user_id)]
-        assert told(mallory) == [("assigned", alice.user_id)]
-        assert told(alice) == []
+        assert notifications_of(bob) == [("assigned", alice.user_id)]
+        assert notifications_of(mallory) == [("assigned", alice.user_id)]
+        assert notifications_of(alice) == []
 
-    def test_of_a_task_for_a_group_its_members(self, alice: Actor, bob: Actor, mallory: Actor, group: int) -> None:
+    def test_a_task_for_a_group_notifies_its_members(
+        self, alice: Actor, bob: Actor, mallory: Actor, group: int
+    ) -> None:
         create_task(alice, group_id=group)
 
-        assert (told(bob), told(alice), told(mallory)) == ([("assigned", alice.user_id)], [], [])
+        assert (notifications_of(bob), notifications_of(alice), notifications_of(mallory)) == (
+            [("assigned", alice.user_id)],
+            [],
+            [],
+        )
 
-    def test_nobody_of_what_they_give_themselves(self, alice: Actor) -> None:
+    def test_assigning_a_task_to_oneself_notifies_no_one(self, alice: Actor) -> None:
         create_task(alice, assignee_id=alice.user_id)
 
-        assert told(alice) == []
+        assert notifications_of(alice) == []
 
-    def test_of_a_delegation_who_got_the_task(self, alice: Actor, bob: Actor, mallory: Actor) -> None:
+    def test_a_delegation_notifies_the_new_assignee(self, alice: Actor, bob: Actor, mallory: Actor) -> None:
         task_id = create_task(alice, assignee_id=bob.user_id)
         delegation.delegate_task(bob, task_id, mallory.user_id, "You know the roof.")
 
-        assert told(mallory) == [("delegated", bob.user_id)]
+        assert notifications_of(mallory) == [("delegated", bob.user_id)]
         (details,) = execute("SELECT details FROM notifications WHERE kind = 'delegated'").fetchone()
         assert (details["said"], details["actor"], details["title"]) == (
             "You know the roof.",
@@ -74,29 +80,29 @@ class TestWhoIsTold:
             "Clean the gutters",
         )
 
-    def test_of_a_comment_those_who_have_the_task(self, alice: Actor, bob: Actor, ada: Actor) -> None:
+    def test_a_comment_notifies_owner_and_assignee(self, alice: Actor, bob: Actor, ada: Actor) -> None:
         task_id = create_task(alice, assignee_id=bob.user_id)
         comments.create_comment(bob, task_id, "Done soon.")
         comments.create_comment(ada, task_id, "Good.")
 
-        assert told(alice) == [("commented", bob.user_id), ("commented", ada.user_id)]
-        assert told(bob) == [("assigned", alice.user_id), ("commented", ada.user_id)]
-        assert told(ada) == []
+        assert notifications_of(alice) == [("commented", bob.user_id), ("commented", ada.user_id)]
+        assert notifications_of(bob) == [("assigned", alice.user_id), ("commented", ada.user_id)]
+        assert notifications_of(ada) == []
 
-    def test_of_a_comment_those_of_the_group_who_have_commented(
+    def test_a_comment_notifies_group_members_who_have_commented(
         self, alice: Actor, bob: Actor, mallory: Actor, group: int
     ) -> None:
         task_id = create_task(alice, group_id=group, assignee_id=alice.user_id)
         comments.create_comment(alice, task_id, "Who helps?")
-        silent = told(bob)
+        before_commenting = notifications_of(bob)
         comments.create_comment(bob, task_id, "I do.")
         comments.create_comment(alice, task_id, "Thanks.")
 
-        assert silent == []
-        assert told(bob) == [("commented", alice.user_id)]
-        assert told(mallory) == []
+        assert before_commenting == []
+        assert notifications_of(bob) == [("commented", alice.user_id)]
+        assert notifications_of(mallory) == []
 
-    def test_of_a_reminder_and_a_missed_deadline_those_who_have_the_task(self, alice: Actor, bob: Actor) -> None:
+    def test_reminders_and_missed_deadlines_notify_owner_and_assignee(self, alice: Actor, bob: Actor) -> None:
         task_id = create_task(alice, assignee_id=bob.user_id)
         reminders.create_reminder(alice, task_id, None, 60)
         make_due("reminders", "fires_at", task_id)
@@ -106,28 +112,30 @@ class TestWhoIsTold:
         reminders.fire_reminders()
         reminders.notify_overdue()
 
-        assert told(alice) == [("reminder", None), ("overdue", None)]
-        assert told(bob) == [("assigned", alice.user_id), ("reminder", None), ("overdue", None)]
+        assert notifications_of(alice) == [("reminder", None), ("overdue", None)]
+        assert notifications_of(bob) == [("assigned", alice.user_id), ("reminder", None), ("overdue", None)]
 
-    def test_of_a_task_of_nobody_in_particular_the_whole_group(self, alice: Actor, bob: Actor, group: int) -> None:
+    def test_a_missed_deadline_of_an_unassigned_group_task_notifies_the_group(
+        self, alice: Actor, bob: Actor, group: int
+    ) -> None:
         task_id = create_task(alice, group_id=group)
         make_due("tasks", "due_at", task_id)
         reminders.notify_overdue()
 
-        assert told(bob) == [("assigned", alice.user_id), ("overdue", None)]
-        assert told(alice) == [("overdue", None)]
+        assert notifications_of(bob) == [("assigned", alice.user_id), ("overdue", None)]
+        assert notifications_of(alice) == [("overdue", None)]
 
-    def test_nobody_whose_account_is_disabled(self, alice: Actor, bob: Actor) -> None:
+    def test_disabled_accounts_are_not_notified(self, alice: Actor, bob: Actor) -> None:
         task_id = create_task(alice, assignee_id=bob.user_id)
         with unit_of_work():
             execute("UPDATE users SET is_active = false WHERE id = %s", (bob.user_id,))
         comments.create_comment(alice, task_id, "x")
 
-        assert told(bob) == [("assigned", alice.user_id)]
+        assert notifications_of(bob) == [("assigned", alice.user_id)]
 
 
 class TestEvents:
-    def test_each_is_an_event_for_its_reader_alone_in_their_language(self, alice: Actor, bob: Actor) -> None:
+    def test_each_notification_is_an_event_for_its_recipient_only(self, alice: Actor, bob: Actor) -> None:
         create_task(alice, title="Braces { } and {actor}", assignee_id=bob.user_id)
 
         (audience, actor_id, data) = execute(
@@ -137,7 +145,7 @@ class TestEvents:
         assert data["text"] == "Alice gave you the task “Braces { } and {actor}”."
         assert data["by_mail"] is True
 
-    def test_who_wants_it_by_mail_gets_a_job(self, alice: Actor, bob: Actor, redis: Any) -> None:
+    def test_a_mail_job_is_sent_only_for_wanted_kinds(self, alice: Actor, bob: Actor, redis: Any) -> None:
         sent: list[JobRequest] = []
         notifications.change_mail_preferences(bob.user_id, {"commented": False})
         task_id = create_task(alice, assignee_id=bob.user_id)
@@ -148,14 +156,14 @@ class TestEvents:
         (assigned_id,) = execute("SELECT id FROM notifications WHERE kind = 'assigned'").fetchone()
         assert [(job.name, job.arguments) for job in sent] == [(jobs.MAIL_SEND.name, (assigned_id,))]
 
-    def test_who_has_no_email_gets_no_mail(self, alice: Actor, bob: Actor) -> None:
+    def test_an_account_without_email_gets_no_mail(self, alice: Actor, bob: Actor) -> None:
         with unit_of_work():
             execute("UPDATE users SET email = NULL WHERE id = %s", (bob.user_id,))
         create_task(alice, assignee_id=bob.user_id)
 
         assert execute("SELECT mail_status FROM notifications").fetchall() == [(None,)]
 
-    def test_nobody_fills_a_mailbox(self, alice: Actor, bob: Actor) -> None:
+    def test_the_number_of_mails_per_hour_is_limited(self, alice: Actor, bob: Actor) -> None:
         for _ in range(35):
             create_task(alice, assignee_id=bob.user_id)
 
@@ -166,7 +174,7 @@ class TestEvents:
         create_task(alice, assignee_id=bob.user_id)
         assert execute(mailed).fetchone() == (36, 31)
 
-    def test_what_is_undone_tells_nobody(self, alice: Actor, bob: Actor) -> None:
+    def test_a_rolled_back_change_notifies_no_one(self, alice: Actor, bob: Actor) -> None:
         def fail_after_assigning() -> None:
             with unit_of_work():
                 create_task(alice, assignee_id=bob.user_id)
@@ -174,30 +182,34 @@ class TestEvents:
 
         pytest.raises(LookupError, fail_after_assigning)
 
-        assert told(bob) == []
+        assert notifications_of(bob) == []
 
 
 class TestReading:
-    def test_one_and_all_are_marked(self, alice: Actor, bob: Actor) -> None:
+    def test_one_notification_or_all_can_be_marked_as_read(self, alice: Actor, bob: Actor) -> None:
         for _ in range(3):
             create_task(alice, assignee_id=bob.user_id)
         (first,) = execute("SELECT min(id) FROM notifications").fetchone()
 
         notifications.mark_read(bob, first)
-        assert (notifications.count_unread(bob), len(told(bob, unread=True)), len(told(bob))) == (2, 2, 3)
+        assert (
+            notifications.count_unread(bob),
+            len(notifications_of(bob, unread=True)),
+            len(notifications_of(bob)),
+        ) == (2, 2, 3)
         notifications.mark_all_read(bob)
-        assert (notifications.count_unread(bob), len(told(bob))) == (0, 3)
+        assert (notifications.count_unread(bob), len(notifications_of(bob))) == (0, 3)
 
-    def test_nobody_reads_or_marks_those_of_others(self, alice: Actor, bob: Actor, ada: Actor) -> None:
+    def test_notifications_of_others_cannot_be_read_or_marked(self, alice: Actor, bob: Actor, ada: Actor) -> None:
         create_task(alice, assignee_id=bob.user_id)
         (first,) = execute("SELECT id FROM notifications").fetchone()
 
         with pytest.raises(NotFound):
             notifications.mark_read(ada, first)
         notifications.mark_all_read(ada)
-        assert (told(ada), notifications.count_unread(bob)) == ([], 1)
+        assert (notifications_of(ada), notifications.count_unread(bob)) == ([], 1)
 
-    def test_they_go_with_their_task_and_outlive_who_caused_them(self, alice: Actor, bob: Actor) -> None:
+    def test_notifications_are_deleted_with_the_task_but_not_with_the_actor(self, alice: Actor, bob: Actor) -> None:
         carol = create_actor("carol")
         own = create_task(alice, assignee_id=bob.user_id)
         comments.create_comment(bob, own, "x")
@@ -205,14 +217,14 @@ class TestReading:
             execute("DELETE FROM users WHERE id = %s", (carol.user_id,))
             execute("UPDATE tasks SET assignee_id = NULL")
             execute("DELETE FROM users WHERE id = %s", (bob.user_id,))
-        assert told(alice) == [("commented", None)]
+        assert notifications_of(alice) == [("commented", None)]
 
         tasks.delete_task(alice, own)
-        assert told(alice) == []
+        assert notifications_of(alice) == []
 
 
-def test_the_database_takes_every_kind_and_no_other() -> None:
-    """A kind that is new in the code needs a migration, which this names."""
+def test_the_database_allows_exactly_the_kinds_of_the_code() -> None:
+    """A new kind in the code needs a migration of this constraint."""
     (check,) = execute(
         "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'notifications_kind_check'"
     ).fetchone()
@@ -220,7 +232,7 @@ def test_the_database_takes_every_kind_and_no_other() -> None:
     assert sorted(re.findall(r"'(\w+)'", check)) == sorted(KINDS)
 
 
-def test_preferences_are_kept_by_kind(alice: Actor) -> None:
+def test_preferences_are_stored_for_each_kind(alice: Actor) -> None:
     assert notifications.mail_preferences(alice.user_id) == dict.fromkeys(KINDS, True)
 
     notifications.change_mail_preferences(alice.user_id, {"overdue": False, "reminder": False})

@@ -1,4 +1,4 @@
-"""The event log's way out: numbered in order, appended once, turned into jobs, whatever fails in between."""
+"""Publishing the event log: numbering in order, appending once and sending jobs, also after failures in between."""
 
 import threading
 from collections.abc import Callable
@@ -41,7 +41,7 @@ def stream(redis: Redis) -> list[events.Event]:
     return [event_from_entry(entry_id, fields) for entry_id, fields in entries]
 
 
-def test_events_are_numbered_in_order_without_gaps_and_appended(
+def test_events_are_numbered_without_gaps_and_appended_to_the_stream(
     alice: Actor, redis: Redis, publish: Callable[[], int]
 ) -> None:
     before = bounds().last
@@ -55,7 +55,7 @@ def test_events_are_numbered_in_order_without_gaps_and_appended(
     assert published == events.read_since(before, 10)
 
 
-def test_a_lower_id_that_commits_late_is_numbered_late_and_not_skipped(
+def test_an_event_with_a_lower_id_that_commits_later_is_not_skipped(
     alice: Actor, redis: Redis, publish: Callable[[], int]
 ) -> None:
     inserted, may_commit = threading.Event(), threading.Event()
@@ -79,7 +79,7 @@ def test_a_lower_id_that_commits_late_is_numbered_late_and_not_skipped(
     assert [event.type for event in stream(redis)] == ["task.created", "sessions.revoked"]
 
 
-def test_many_writers_and_many_publishers_leave_no_gap_and_no_double(
+def test_parallel_writers_and_publishers_leave_no_gap_and_no_duplicate(
     alice: Actor, redis: Redis, publish: Callable[[], int]
 ) -> None:
     before = bounds().last
@@ -99,40 +99,40 @@ def test_many_writers_and_many_publishers_leave_no_gap_and_no_double(
     assert sorted(event.task_id or 0 for event in published) == sorted(created)
 
 
-def test_who_finds_a_publisher_at_work_leaves_and_the_other_sees_its_events(
+def test_a_second_publisher_returns_and_the_first_publishes_its_events(
     alice: Actor, redis: Redis, dispatched: list[JobRequest]
 ) -> None:
-    """What commits while somebody publishes is published by them, since they look again after letting go."""
+    """The first publisher looks for new events again after it has released the lock."""
     create_task(alice, city="London")
     late: list[int] = []
 
-    def commit_and_be_turned_away(job: JobRequest) -> None:
+    def publish_from_another_thread(job: JobRequest) -> None:
         dispatched.append(job)
         if not late:
             late.append(0)
-            thread = threading.Thread(target=from_elsewhere)
+            thread = threading.Thread(target=in_another_thread)
             thread.start()
             thread.join()
 
-    def from_elsewhere() -> None:
+    def in_another_thread() -> None:
         create_task(alice, title="late")
         late.append(publication.publish(redis, STREAM_LENGTH, dispatched.append))
         db.disconnect()
 
-    published = publication.publish(redis, STREAM_LENGTH, commit_and_be_turned_away)
+    published = publication.publish(redis, STREAM_LENGTH, publish_from_another_thread)
 
     assert late == [0, 0]
     assert published == 2
 
 
 @pytest.mark.parametrize("broken", ["xadd", "dispatch"])
-def test_a_crash_between_the_steps_costs_nothing_but_a_repetition(
+def test_a_failure_between_the_steps_only_causes_a_repetition(
     broken: str, alice: Actor, redis: Redis, dispatched: list[JobRequest], publish: Callable[[], int]
 ) -> None:
     create_task(alice, city="London")
 
     class Broken:
-        """A Redis that fails on the way to the stream."""
+        """A Redis client that fails when it writes to the stream."""
 
         def __getattr__(self, name: str) -> Any:
             if name == "pipeline":
@@ -153,7 +153,7 @@ def test_a_crash_between_the_steps_costs_nothing_but_a_repetition(
     assert [(job.name, job.arguments) for job in dispatched] == [(WEATHER_ENRICH.name, ("london",))]
 
 
-def test_a_redis_that_lost_its_memory_is_refilled(alice: Actor, redis: Redis, publish: Callable[[], int]) -> None:
+def test_an_emptied_redis_is_filled_again(alice: Actor, redis: Redis, publish: Callable[[], int]) -> None:
     create_task(alice)
     publish()
     redis.flushall()
@@ -165,7 +165,7 @@ def test_a_redis_that_lost_its_memory_is_refilled(alice: Actor, redis: Redis, pu
 
 
 @pytest.mark.parametrize("ahead", [1, 3, 1000])
-def test_a_stream_of_another_history_is_renewed(
+def test_a_stream_ahead_of_the_database_is_replaced(
     ahead: int, alice: Actor, redis: Redis, publish: Callable[[], int]
 ) -> None:
     restored = bounds().last
@@ -179,7 +179,7 @@ def test_a_stream_of_another_history_is_renewed(
     assert [event.task_id for event in published] == created
 
 
-def test_the_stream_is_no_longer_than_it_may_be_after_a_refill(alice: Actor, redis: Redis) -> None:
+def test_the_stream_has_its_maximum_length_after_a_refill(alice: Actor, redis: Redis) -> None:
     for _ in range(5):
         create_task(alice)
 
@@ -188,7 +188,7 @@ def test_the_stream_is_no_longer_than_it_may_be_after_a_refill(alice: Actor, red
     assert [event.seq for event in stream(redis)] == [bounds().last - 1, bounds().last]
 
 
-def test_one_job_a_city_with_the_request_it_came_from(
+def test_each_city_gets_one_job_with_the_request_id(
     alice: Actor, dispatched: list[JobRequest], publish: Callable[[], int]
 ) -> None:
     with bound_contextvars(request_id="the-request"):
@@ -204,7 +204,7 @@ def test_one_job_a_city_with_the_request_it_came_from(
     ]
 
 
-def test_a_frame_holds_the_task_as_it_was_recorded(alice: Actor, redis: Redis, publish: Callable[[], int]) -> None:
+def test_a_frame_contains_the_recorded_task(alice: Actor, redis: Redis, publish: Callable[[], int]) -> None:
     task_id = create_task(alice, title='quotes " and ünïcödé ☔')
     publish()
 
@@ -216,16 +216,16 @@ def test_a_frame_holds_the_task_as_it_was_recorded(alice: Actor, redis: Redis, p
     assert event.audience == (alice.user_id,)
 
 
-def test_nothing_happens_while_another_process_holds_the_lock(alice: Actor, redis: Redis) -> None:
+def test_nothing_is_published_while_another_process_holds_the_lock(alice: Actor, redis: Redis) -> None:
     create_task(alice)
     outcome: list[int] = []
 
-    def from_elsewhere() -> None:
+    def in_another_thread() -> None:
         outcome.append(publication.publish(redis, STREAM_LENGTH, lambda _job: None))
         db.disconnect()
 
     with exclusive("allweather:publish"):
-        thread = threading.Thread(target=from_elsewhere)
+        thread = threading.Thread(target=in_another_thread)
         thread.start()
         thread.join()
 
@@ -234,7 +234,7 @@ def test_nothing_happens_while_another_process_holds_the_lock(alice: Actor, redi
 
 
 class TestIsBehind:
-    """The condition under which beat sends the job: each step of publication that has something to do makes it true."""
+    """The condition for beat to send the job: it is true if any step of publication has something to do."""
 
     @pytest.fixture
     def is_behind(
@@ -245,33 +245,31 @@ class TestIsBehind:
         context = job_context(settings, redis)
         return lambda: publication.is_behind(context)
 
-    def test_after_a_publication_it_is_not(self, is_behind: Callable[[], bool]) -> None:
+    def test_false_after_a_publication(self, is_behind: Callable[[], bool]) -> None:
         assert not is_behind()
 
-    def test_where_an_event_has_no_number(self, is_behind: Callable[[], bool], alice: Actor) -> None:
+    def test_true_if_an_event_has_no_number(self, is_behind: Callable[[], bool], alice: Actor) -> None:
         create_task(alice)
 
         assert is_behind()
 
-    def test_where_jobs_have_not_been_sent(self, is_behind: Callable[[], bool]) -> None:
+    def test_true_if_jobs_have_not_been_sent(self, is_behind: Callable[[], bool]) -> None:
         with unit_of_work():
             execute("UPDATE event_log_state SET jobs_seq = jobs_seq - 1")
 
         assert is_behind()
 
-    def test_where_the_stream_has_lost_events(self, is_behind: Callable[[], bool], redis: Redis) -> None:
+    def test_true_if_the_stream_has_lost_events(self, is_behind: Callable[[], bool], redis: Redis) -> None:
         redis.delete(STREAM_KEY)
 
         assert is_behind()
 
-    def test_where_the_stream_is_of_another_history(self, is_behind: Callable[[], bool], redis: Redis) -> None:
+    def test_true_if_the_stream_is_ahead_of_the_database(self, is_behind: Callable[[], bool], redis: Redis) -> None:
         redis.xadd(STREAM_KEY, {"type": "from before the backup"}, id=f"{bounds().last + 5}-0")
 
         assert is_behind()
 
-    def test_where_the_stream_lacks_only_what_is_not_kept_it_is_not(
-        self, is_behind: Callable[[], bool], redis: Redis
-    ) -> None:
+    def test_false_if_the_stream_lacks_only_purged_events(self, is_behind: Callable[[], bool], redis: Redis) -> None:
         redis.delete(STREAM_KEY)
         with unit_of_work():
             execute("DELETE FROM events")

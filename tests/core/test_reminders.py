@@ -1,4 +1,4 @@
-"""Reminders and missed deadlines: told once each, late rather than never, and in nobody's way."""
+"""Reminders and missed deadlines: one event each, also if late, and without blocking other changes."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,7 @@ from core.services import reminders, tasks
 from core.services.reminders import fire_reminders, notify_overdue
 from tests.builders import create_task, read_task
 from tests.sql import execute
-from tests.threads import at_once, disconnecting
+from tests.threads import disconnecting, in_parallel
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -33,13 +33,13 @@ def only_reminder(actor: Actor, task_id: int) -> dict[str, Any]:
     return reminder
 
 
-def told(kind: str) -> list[int]:
-    """The tasks of which something was told, each as often as it was."""
+def tasks_with_event(kind: str) -> list[int]:
+    """Return the task ids of the recorded events of this type, one for each event."""
     return [task for (task,) in execute("SELECT task_id FROM events WHERE type = %s ORDER BY id", (kind,)).fetchall()]
 
 
-def let_pass(task_id: int, **moments: datetime) -> None:
-    """Move times of a task, as if the clock had gone on."""
+def move_times(task_id: int, **moments: datetime) -> None:
+    """Change times of a task or of its reminders, as if time had passed."""
     columns = ", ".join(f"{name} = %({name})s" for name in moments)
     table = "reminders" if "fires_at" in moments else "tasks"
     key = "task_id" if table == "reminders" else "id"
@@ -48,7 +48,7 @@ def let_pass(task_id: int, **moments: datetime) -> None:
 
 
 class TestReminders:
-    def test_one_is_told_to_the_tasks_people_once(self, alice: Actor, bob: Actor, mallory: Actor) -> None:
+    def test_one_event_is_sent_to_owner_and_assignee(self, alice: Actor, bob: Actor, mallory: Actor) -> None:
         task_id = create_task(alice, assignee_id=bob.user_id)
         reminder_id = remind(bob, task_id, LATELY)
         create_task(mallory)
@@ -63,7 +63,7 @@ class TestReminders:
         assert task["version"] == 1
         assert only_reminder(alice, task_id)["fired_at"] is not None
 
-    def test_one_whose_time_has_not_come_waits(self, alice: Actor) -> None:
+    def test_a_reminder_does_not_fire_before_its_time(self, alice: Actor) -> None:
         task_id = create_task(alice, due_at=SOON)
         remind(alice, task_id, SOON)
         remind(alice, task_id, before_due=60)
@@ -71,24 +71,24 @@ class TestReminders:
         remind(alice, without_deadline, before_due=60)
 
         assert fire_reminders() == 0
-        assert told(events.TASK_REMINDER) == []
+        assert tasks_with_event(events.TASK_REMINDER) == []
 
-    def test_one_that_was_missed_is_told_late(self, alice: Actor) -> None:
+    def test_a_reminder_whose_time_has_passed_fires_late(self, alice: Actor) -> None:
         task_id = create_task(alice, due_at=LONG_AGO)
         remind(alice, task_id, before_due=3600)
 
         assert fire_reminders() == 1
-        assert told(events.TASK_REMINDER) == [task_id]
+        assert tasks_with_event(events.TASK_REMINDER) == [task_id]
 
-    def test_each_of_a_task_is_told(self, alice: Actor) -> None:
+    def test_each_reminder_of_a_task_fires(self, alice: Actor) -> None:
         task_id = create_task(alice)
         remind(alice, task_id, LATELY)
         remind(alice, task_id, LONG_AGO)
 
         assert fire_reminders() == 2
-        assert told(events.TASK_REMINDER) == [task_id, task_id]
+        assert tasks_with_event(events.TASK_REMINDER) == [task_id, task_id]
 
-    def test_who_has_done_it_needs_no_reminding_and_gets_none_later(self, alice: Actor) -> None:
+    def test_a_reminder_of_a_done_task_never_fires(self, alice: Actor) -> None:
         task_id = create_task(alice, status="done")
         remind(alice, task_id, LATELY)
 
@@ -96,23 +96,23 @@ class TestReminders:
         tasks.update_task(alice, task_id, {"status": "todo"})
         fire_reminders()
 
-        assert told(events.TASK_REMINDER) == []
+        assert tasks_with_event(events.TASK_REMINDER) == []
 
-    def test_one_that_was_taken_back_is_not_told(self, alice: Actor) -> None:
+    def test_a_deleted_reminder_does_not_fire(self, alice: Actor) -> None:
         task_id = create_task(alice)
         reminders.delete_reminder(alice, task_id, remind(alice, task_id, LATELY))
 
         assert fire_reminders() == 0
 
-    def test_however_many_look_at_once_each_is_told_once(self, alice: Actor) -> None:
+    def test_parallel_runs_record_each_event_once(self, alice: Actor) -> None:
         ids = [create_task(alice) for _ in range(40)]
         for task_id in ids:
             remind(alice, task_id, LATELY)
 
-        assert sum(at_once(lambda _: fire_reminders(), 8)) == 40
-        assert sorted(told(events.TASK_REMINDER)) == ids
+        assert sum(in_parallel(lambda _: fire_reminders(), 8)) == 40
+        assert sorted(tasks_with_event(events.TASK_REMINDER)) == ids
 
-    def test_more_than_one_batch_is_told(self, alice: Actor) -> None:
+    def test_more_than_one_batch_is_processed(self, alice: Actor) -> None:
         task_id = create_task(alice)
         with unit_of_work():
             execute(
@@ -122,9 +122,9 @@ class TestReminders:
             )
 
         assert fire_reminders() == MORE_THAN_A_BATCH
-        assert len(told(events.TASK_REMINDER)) == MORE_THAN_A_BATCH
+        assert len(tasks_with_event(events.TASK_REMINDER)) == MORE_THAN_A_BATCH
 
-    def test_what_a_worker_does_not_finish_is_told_by_the_next(self, alice: Actor) -> None:
+    def test_a_reminder_of_an_interrupted_run_is_fired_by_the_next_run(self, alice: Actor) -> None:
         task_id = create_task(alice)
         remind(alice, task_id, LATELY)
 
@@ -137,7 +137,7 @@ class TestReminders:
             die_before_the_commit()
 
         assert fire_reminders() == 1
-        assert told(events.TASK_REMINDER) == [task_id]
+        assert tasks_with_event(events.TASK_REMINDER) == [task_id]
 
 
 class TestMovingDeadlines:
@@ -149,7 +149,7 @@ class TestMovingDeadlines:
         assert fire_reminders() == 1
         return task_id
 
-    def test_a_later_deadline_brings_a_new_reminder(self, fired: int, alice: Actor) -> None:
+    def test_a_later_deadline_sets_the_reminder_again(self, fired: int, alice: Actor) -> None:
         tasks.update_task(alice, fired, {"due_at": SOON})
 
         moved = only_reminder(alice, fired)
@@ -157,12 +157,12 @@ class TestMovingDeadlines:
         assert moved["fired_at"] is None
         assert fire_reminders() == 0
 
-        let_pass(fired, fires_at=LATELY)
+        move_times(fired, fires_at=LATELY)
         assert fire_reminders() == 1
-        assert told(events.TASK_REMINDER) == [fired, fired]
+        assert tasks_with_event(events.TASK_REMINDER) == [fired, fired]
 
     @pytest.mark.parametrize("deadline", [LONG_AGO, NOW + timedelta(minutes=30), None])
-    def test_a_deadline_that_leaves_it_in_the_past_brings_none(
+    def test_a_deadline_that_keeps_the_reminder_in_the_past_does_not_set_it_again(
         self, deadline: datetime | None, fired: int, alice: Actor
     ) -> None:
         before = only_reminder(alice, fired)["fired_at"]
@@ -172,21 +172,21 @@ class TestMovingDeadlines:
         assert only_reminder(alice, fired)["fired_at"] == before
         assert fire_reminders() == 0
 
-    def test_a_deadline_that_went_and_came_back_brings_one(self, fired: int, alice: Actor) -> None:
+    def test_removing_and_adding_a_deadline_sets_the_reminder_again(self, fired: int, alice: Actor) -> None:
         tasks.update_task(alice, fired, {"due_at": None})
         assert only_reminder(alice, fired)["fires_at"] is None
         tasks.update_task(alice, fired, {"due_at": SOON})
 
         assert only_reminder(alice, fired)["fired_at"] is None
 
-    def test_one_that_waits_is_told_where_the_deadline_comes_nearer(self, alice: Actor) -> None:
+    def test_an_earlier_deadline_makes_a_waiting_reminder_fire(self, alice: Actor) -> None:
         task_id = create_task(alice, due_at=SOON)
         remind(alice, task_id, before_due=3600)
         tasks.update_task(alice, task_id, {"due_at": NOW + timedelta(minutes=30)})
 
         assert fire_reminders() == 1
 
-    def test_other_tasks_and_times_of_their_own_stay(self, alice: Actor) -> None:
+    def test_other_tasks_and_fixed_times_do_not_change(self, alice: Actor) -> None:
         moved, other = (create_task(alice, due_at=SOON) for _ in range(2))
         remind(alice, moved, SOON)
         remind(alice, other, before_due=3600)
@@ -196,21 +196,21 @@ class TestMovingDeadlines:
 
         assert [only_reminder(alice, task_id) for task_id in (moved, other)] == before
 
-    def test_firing_stays_out_of_the_way_of_who_is_changing_the_task(self, alice: Actor) -> None:
+    def test_firing_does_not_wait_for_a_running_change_of_a_task(self, alice: Actor) -> None:
         task_id, other = create_task(alice, due_at=LATELY), create_task(alice)
         remind(alice, task_id, before_due=60)
         remind(alice, other, LATELY)
 
         with unit_of_work():
             tasks.update_task(alice, task_id, {"title": "about to be moved"})
-            # Whoever fires neither waits for this, nor holds what the next change needs.
-            assert at_once(lambda _: fire_reminders(), 1) == [1]
+            # Firing reminders neither waits for this transaction nor holds a lock that the next change needs.
+            assert in_parallel(lambda _: fire_reminders(), 1) == [1]
             tasks.update_task(alice, task_id, {"due_at": SOON})
 
-        assert told(events.TASK_REMINDER) == [other]
+        assert tasks_with_event(events.TASK_REMINDER) == [other]
         assert fire_reminders() == 0
 
-    def test_deadlines_that_move_while_reminders_fire_lose_none(self, alice: Actor) -> None:
+    def test_no_reminder_is_lost_when_deadlines_change_while_reminders_fire(self, alice: Actor) -> None:
         ids = [create_task(alice, due_at=LATELY) for _ in range(20)]
         for task_id in ids:
             remind(alice, task_id, before_due=60)
@@ -220,16 +220,16 @@ class TestMovingDeadlines:
 
         with ThreadPoolExecutor(4) as pool:
             moving = [pool.submit(disconnecting(move), task_id) for task_id in ids]
-            at_once(lambda _: fire_reminders(), 4)
+            in_parallel(lambda _: fire_reminders(), 4)
             for move_made in moving:
                 move_made.result()
         fire_reminders()
 
-        assert sorted(told(events.TASK_REMINDER)) == ids
+        assert sorted(tasks_with_event(events.TASK_REMINDER)) == ids
 
 
 class TestMissedDeadlines:
-    def test_one_is_told_to_the_tasks_people_once(self, alice: Actor, bob: Actor) -> None:
+    def test_one_event_is_sent_to_owner_and_assignee(self, alice: Actor, bob: Actor) -> None:
         task_id = create_task(alice, due_at=LATELY, assignee_id=bob.user_id)
         create_task(alice, due_at=SOON)
         create_task(alice)
@@ -241,15 +241,15 @@ class TestMissedDeadlines:
         assert recorded.fetchall() == [(task_id, None, [alice.user_id, bob.user_id], task)]
         assert task["version"] == 1
 
-    def test_it_is_told_when_its_time_comes(self, alice: Actor) -> None:
+    def test_an_event_is_recorded_when_the_deadline_passes(self, alice: Actor) -> None:
         task_id = create_task(alice, due_at=SOON)
         assert notify_overdue() == 0
 
-        let_pass(task_id, due_at=LATELY)
+        move_times(task_id, due_at=LATELY)
 
         assert notify_overdue() == 1
 
-    def test_what_is_done_is_not_missed_unless_it_is_reopened(self, alice: Actor) -> None:
+    def test_a_done_task_is_overdue_only_after_it_is_reopened(self, alice: Actor) -> None:
         task_id = create_task(alice, due_at=LATELY, status="done")
         assert notify_overdue() == 0
 
@@ -257,7 +257,7 @@ class TestMissedDeadlines:
 
         assert notify_overdue() == 1
 
-    def test_it_is_told_again_when_the_task_was_done_and_reopened(self, alice: Actor) -> None:
+    def test_another_event_is_recorded_when_the_task_is_done_and_reopened(self, alice: Actor) -> None:
         task_id = create_task(alice, due_at=LATELY)
         notify_overdue()
 
@@ -267,19 +267,19 @@ class TestMissedDeadlines:
 
         assert [notify_overdue(), notify_overdue()] == [1, 0]
 
-    def test_it_is_told_again_when_another_deadline_is_missed(self, alice: Actor) -> None:
+    def test_another_event_is_recorded_when_another_deadline_is_missed(self, alice: Actor) -> None:
         task_id = create_task(alice, due_at=LATELY)
         notify_overdue()
 
         tasks.update_task(alice, task_id, {"due_at": SOON})
         assert notify_overdue() == 0
-        let_pass(task_id, due_at=LONG_AGO)
+        move_times(task_id, due_at=LONG_AGO)
 
         assert [notify_overdue(), notify_overdue()] == [1, 0]
-        assert told(events.TASK_OVERDUE) == [task_id, task_id]
+        assert tasks_with_event(events.TASK_OVERDUE) == [task_id, task_id]
 
     @pytest.mark.parametrize("changes", [{"status": "in_progress"}, {"title": "late"}, {"due_at": LATELY}])
-    def test_it_is_not_told_again_for_any_other_change(self, changes: dict[str, Any], alice: Actor) -> None:
+    def test_other_changes_record_no_further_event(self, changes: dict[str, Any], alice: Actor) -> None:
         task_id = create_task(alice, due_at=LATELY)
         notify_overdue()
 
@@ -287,13 +287,13 @@ class TestMissedDeadlines:
 
         assert notify_overdue() == 0
 
-    def test_however_many_look_at_once_each_is_told_once(self, alice: Actor) -> None:
+    def test_parallel_runs_record_each_event_once(self, alice: Actor) -> None:
         ids = [create_task(alice, due_at=LATELY) for _ in range(40)]
 
-        assert sum(at_once(lambda _: notify_overdue(), 8)) == 40
-        assert sorted(told(events.TASK_OVERDUE)) == ids
+        assert sum(in_parallel(lambda _: notify_overdue(), 8)) == 40
+        assert sorted(tasks_with_event(events.TASK_OVERDUE)) == ids
 
-    def test_more_than_one_batch_is_told(self, alice: Actor) -> None:
+    def test_more_than_one_batch_is_processed(self, alice: Actor) -> None:
         with unit_of_work():
             execute(
                 "INSERT INTO tasks (title, user_id, due_at) SELECT 'late', %s, now() FROM generate_series(1, %s)",
@@ -301,4 +301,4 @@ class TestMissedDeadlines:
             )
 
         assert notify_overdue() == MORE_THAN_A_BATCH
-        assert len(set(told(events.TASK_OVERDUE))) == MORE_THAN_A_BATCH
+        assert len(set(tasks_with_event(events.TASK_OVERDUE))) == MORE_THAN_A_BATCH

@@ -1,4 +1,4 @@
-"""Lists, pages and single rows as JSON: complete, counted right, and each in one round trip."""
+"""Lists, pages and single rows as JSON: complete, with the right total, and each in one round trip."""
 
 import orjson
 import pytest
@@ -37,21 +37,21 @@ class TestPages:
 
         assert (messages(page.items), page.total) == (expected, 3)
 
-    def test_a_list_of_nothing_is_an_empty_array(self) -> None:
+    def test_an_empty_page_is_an_empty_array(self) -> None:
         assert fetch_page(OF_RATING, 0, 10, rating=5) == Page("[]", 0)
 
-    def test_items_and_total_are_of_the_same_rows(self) -> None:
+    def test_items_and_total_use_the_same_condition(self) -> None:
         page = fetch_page(EITHER, 1, 2)
 
         assert (messages(page.items), page.total) == (["b", "c"], 4)
 
-    def test_a_page_costs_one_round_trip(self) -> None:
+    def test_a_page_takes_one_round_trip(self) -> None:
         with statements_sent() as sent:
             fetch_page(OF_RATING, 0, 2, rating=1)
 
         assert sent == [OF_RATING]
 
-    def test_an_item_may_have_a_form_of_its_own(self) -> None:
+    def test_a_statement_may_define_its_own_json(self) -> None:
         statement = page_statement(
             Feedback, where="true", order="id", json="json_build_object('length', length(message))"
         )
@@ -67,12 +67,12 @@ class TestListings:
         assert messages(listing.items) == ["d", "c", "a"]
         assert len(sent) == 1
 
-    def test_a_listing_of_nothing_is_an_empty_array(self) -> None:
+    def test_an_empty_listing_is_an_empty_array(self) -> None:
         assert fetch_listing(ALL_OF_RATING, rating=5).items == "[]"
 
 
 class TestWritingOne:
-    def test_an_insert_returns_the_row_as_it_is_in_the_database(self) -> None:
+    def test_an_insert_returns_the_stored_row(self) -> None:
         with unit_of_work(), statements_sent() as sent:
             made = write_one(Group.insert(name="Roofers"))
 
@@ -81,7 +81,7 @@ class TestWritingOne:
         assert (made.id, made.version) == (stored["id"], 1)
         assert len(sent) == 1
 
-    def test_an_update_returns_the_row_as_it_is_now(self) -> None:
+    def test_an_update_returns_the_changed_row(self) -> None:
         with unit_of_work():
             group_id = write_one(Group.insert(name="Roofers")).id
             changed = write_one(Group.update(name="Gardeners").where(Group.id == group_id))

@@ -1,4 +1,4 @@
-"""What has had its time is removed, and nothing else."""
+"""Only rows whose retention time has passed are removed."""
 
 from datetime import timedelta
 
@@ -20,7 +20,7 @@ from tests.sql import execute
 
 @pytest.fixture
 def context(settings: Settings, redis: Redis) -> JobContext:
-    """Events are kept for 7 days and notifications for 90, as by default."""
+    """A job context with the default retention: 7 days for events and 90 days for notifications."""
     return job_context(settings, redis)
 
 
@@ -29,7 +29,7 @@ def scalar(sql: str) -> int:
     return int(value)
 
 
-def test_sessions_go_when_they_have_expired_or_were_revoked_long_ago(alice: Actor, context: JobContext) -> None:
+def test_expired_sessions_and_sessions_revoked_long_ago_are_removed(alice: Actor, context: JobContext) -> None:
     expired, revoked_lately, revoked_long_ago = (
         create_actor("expired"),
         create_actor("lately"),
@@ -48,7 +48,7 @@ def test_sessions_go_when_they_have_expired_or_were_revoked_long_ago(alice: Acto
     assert kept == {alice.session_id, revoked_lately.session_id}
 
 
-def test_tickets_go_when_they_have_expired(alice: Actor, context: JobContext) -> None:
+def test_expired_tickets_are_removed(alice: Actor, context: JobContext) -> None:
     for _ in range(2):
         sessions.issue_ticket(alice, timedelta(minutes=1))
     with unit_of_work():
@@ -62,7 +62,7 @@ def test_tickets_go_when_they_have_expired(alice: Actor, context: JobContext) ->
 
 @pytest.fixture
 def old_events(alice: Actor) -> int:
-    """Events of eight days ago: published and turned into jobs, published only, and not even that."""
+    """Three events of eight days ago: one with its jobs sent, one that is only published, and one unpublished."""
     for _ in range(3):
         create_task(alice, title="old")
     with unit_of_work():
@@ -79,15 +79,15 @@ def old_events(alice: Actor) -> int:
     return events.bounds().last
 
 
-def test_only_events_that_have_been_worked_off_go(old_events: int, context: JobContext) -> None:
+def test_only_events_whose_jobs_were_sent_are_removed(old_events: int, context: JobContext) -> None:
     assert retention.purge_events(context) == 1
 
     assert events.bounds() == events.Bounds(last=old_events, oldest=old_events)
     assert scalar("SELECT count(*) FROM events") == 2
 
 
-def test_what_is_kept_has_no_holes_though_numbers_do_not_follow_the_clock(alice: Actor, context: JobContext) -> None:
-    """An event is dated when it is recorded and numbered when it is committed, so an older one may come after."""
+def test_the_kept_events_have_no_gaps_although_numbers_are_not_in_time_order(alice: Actor, context: JobContext) -> None:
+    """An event gets its time when it is recorded and its number after the commit, so the orders may differ."""
     for _ in range(4):
         create_task(alice)
     with unit_of_work():
@@ -105,13 +105,13 @@ def test_what_is_kept_has_no_holes_though_numbers_do_not_follow_the_clock(alice:
 
 
 @pytest.mark.usefixtures("old_events")
-def test_events_within_their_retention_stay(settings: Settings, redis: Redis) -> None:
+def test_events_within_their_retention_are_kept(settings: Settings, redis: Redis) -> None:
     longer = settings.model_copy(update={"event_retention_days": 9})
 
     assert retention.purge_events(job_context(longer, redis)) == 0
 
 
-def test_more_than_a_batch_goes_at_once(alice: Actor, context: JobContext) -> None:
+def test_more_than_one_batch_is_removed_in_one_run(alice: Actor, context: JobContext) -> None:
     with unit_of_work():
         execute(
             "INSERT INTO ws_tickets SELECT int4send(n), %s, now() - interval '1 s' FROM generate_series(1, 2500) n",
@@ -121,7 +121,7 @@ def test_more_than_a_batch_goes_at_once(alice: Actor, context: JobContext) -> No
     assert retention.purge_tokens(context) == 2500
 
 
-def test_keys_of_repeated_requests_go_after_a_day(alice: Actor, context: JobContext) -> None:
+def test_idempotency_keys_are_removed_after_a_day(alice: Actor, context: JobContext) -> None:
     for key in ("old", "new"):
         claim = Claim(alice.user_id, "POST /tasks", key, b"")
         idempotency.once(claim, tasks.create_task, alice, {"title": "x"})
@@ -132,7 +132,7 @@ def test_keys_of_repeated_requests_go_after_a_day(alice: Actor, context: JobCont
     assert execute("SELECT key FROM idempotency_keys").fetchall() == [("new",)]
 
 
-def test_notifications_go_when_they_are_old_unless_their_mail_still_waits(
+def test_old_notifications_are_removed_unless_their_mail_is_pending(
     alice: Actor, bob: Actor, context: JobContext
 ) -> None:
     for title in ("old and sent", "old and waiting", "new"):

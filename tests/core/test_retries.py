@@ -1,4 +1,4 @@
-"""A kind of work that needs nothing but its own columns is claimed, retried, given up and found again."""
+"""`WaitingWork` claims, retries, gives up and finds work in any table that has the needed columns."""
 
 from collections.abc import Iterator
 
@@ -16,7 +16,7 @@ PATIENCE = Patience(attempts=2, first_wait=60, longest_wait=90)
 
 @pytest.fixture(autouse=True)
 def _parcels(database: None) -> Iterator[None]:
-    """Three parcels that wait, two of them for the same town."""
+    """A table with three waiting rows, two of which have the same key."""
     execute("""
         CREATE TABLE parcels (
             id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -62,7 +62,7 @@ def test_a_claim_takes_all_rows_of_its_key_once(rides: WaitingWork[str]) -> None
     assert (rides.is_due("Graz"), rides.is_due("Linz")) == (False, True)
 
 
-def test_the_waits_double_up_to_the_longest_and_are_spread(rides: WaitingWork[str]) -> None:
+def test_the_waits_double_up_to_the_maximum_with_random_variation(rides: WaitingWork[str]) -> None:
     waits = []
     for _ in range(3):
         rides.claim("Linz", PATIENCE)
@@ -76,7 +76,7 @@ def test_the_waits_double_up_to_the_longest_and_are_spread(rides: WaitingWork[st
     assert [low < wait <= high for wait, (low, high) in zip(waits, bounds, strict=True)] == [True] * 3
 
 
-def test_what_is_settled_has_its_result_and_is_recorded(
+def test_settled_work_has_its_result_and_is_recorded(
     rides: WaitingWork[str], recorded: list[tuple[int, str | None]]
 ) -> None:
     assert rides.settle("Graz", "there", "signed") == 2
@@ -87,7 +87,7 @@ def test_what_is_settled_has_its_result_and_is_recorded(
     assert rides.settle("Graz", "there") == 0
 
 
-def test_where_an_end_cannot_be_recorded_the_work_still_waits(rides: WaitingWork[str]) -> None:
+def test_work_stays_pending_if_its_end_cannot_be_recorded(rides: WaitingWork[str]) -> None:
     def fail(_row_id: int, _status: str | None) -> None:
         raise LookupError
 
@@ -108,7 +108,7 @@ def test_work_is_given_up_after_its_last_attempt_and_not_before(rides: WaitingWo
     assert statuses()[2] == ("lost", 2)
 
 
-def test_while_its_last_attempt_may_still_run_work_is_not_taken_for_lost(rides: WaitingWork[str]) -> None:
+def test_work_is_not_given_up_while_its_last_attempt_may_still_run(rides: WaitingWork[str]) -> None:
     for _ in range(PATIENCE.attempts):
         make_due()
         rides.claim("Linz", PATIENCE)
@@ -119,14 +119,14 @@ def test_while_its_last_attempt_may_still_run_work_is_not_taken_for_lost(rides: 
     assert (running, rides.give_up_lost("Linz", PATIENCE)) == (0, 1)
 
 
-def test_what_was_given_up_can_be_revived(rides: WaitingWork[str]) -> None:
+def test_given_up_work_can_be_revived(rides: WaitingWork[str]) -> None:
     rides.settle("Graz", rides.given_up)
 
     assert rides.revive() == 2
     assert statuses() == [("pending", 0)] * 3
 
 
-def test_overdue_keys_are_found_once_each_the_oldest_first(rides: WaitingWork[str]) -> None:
+def test_each_overdue_key_is_found_once_oldest_first(rides: WaitingWork[str]) -> None:
     execute("UPDATE parcels SET ride_next_attempt_at = now() - interval '1 hour' WHERE town = 'Linz'")
 
     assert rides.overdue(10) == ["Linz", "Graz"]
@@ -138,7 +138,7 @@ def test_overdue_keys_are_found_once_each_the_oldest_first(rides: WaitingWork[st
 
 
 @pytest.mark.parametrize(("queued", "sent"), [(0, ["Graz", "Linz"]), (499, ["Graz"]), (500, []), (9000, [])])
-def test_jobs_are_sent_for_what_is_overdue_as_far_as_the_queue_has_room(
+def test_jobs_are_sent_for_overdue_work_up_to_the_queue_limit(
     queued: int,
     sent: list[str],
     rides: WaitingWork[str],

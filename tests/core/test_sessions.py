@@ -1,4 +1,4 @@
-"""Sessions: rotation, replay, revocation and tickets, also when many come at once."""
+"""Sessions: rotation, replay, revocation and tickets, also with parallel calls."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,7 @@ from core.services import sessions
 from core.services.sessions import Client, Grant
 from tests.recorded import recorded_events
 from tests.sql import execute
-from tests.threads import at_once
+from tests.threads import in_parallel
 
 
 def refused(attempt: Callable[[], object]) -> str:
@@ -23,7 +23,7 @@ def refused(attempt: Callable[[], object]) -> str:
     return failure.value.stable_code
 
 
-def let_the_grace_pass() -> None:
+def end_the_grace_period() -> None:
     with unit_of_work():
         execute("UPDATE sessions SET rotated_at = now() - interval '11 s'")
 
@@ -38,29 +38,29 @@ class TestRotation:
 
         assert counters == [1, 2, 3]
 
-    def test_a_lost_answer_may_be_asked_for_again(self, alice: Actor) -> None:
+    def test_a_token_can_be_used_again_if_the_response_was_lost(self, alice: Actor) -> None:
         first = sessions.rotate(alice.session_id, 0)
 
         assert sessions.rotate(alice.session_id, 0) == first
 
-    def test_twenty_uses_at_once_give_one_successor(self, alice: Actor) -> None:
-        grants: list[Grant] = at_once(lambda _: sessions.rotate(alice.session_id, 0), 20)
+    def test_twenty_parallel_uses_give_the_same_next_token(self, alice: Actor) -> None:
+        grants: list[Grant] = in_parallel(lambda _: sessions.rotate(alice.session_id, 0), 20)
 
         assert {grant.refresh_counter for grant in grants} == {1}
         assert execute("SELECT refresh_counter, revoked_at FROM sessions").fetchall() == [(1, None)]
 
     @pytest.mark.parametrize("rotations", [1, 2])
-    def test_a_replay_ends_the_session_for_good(self, rotations: int, alice: Actor) -> None:
+    def test_a_replay_revokes_the_session(self, rotations: int, alice: Actor) -> None:
         for number in range(rotations):
             sessions.rotate(alice.session_id, number)
-        let_the_grace_pass()
+        end_the_grace_period()
 
         assert refused(lambda: sessions.rotate(alice.session_id, 0)) == "refresh_token_reused"
         assert refused(lambda: sessions.rotate(alice.session_id, rotations)) == "session_revoked"
         assert refused(lambda: sessions.session_actor(alice.session_id)) == "session_revoked"
         assert revocations() == [{"user_id": alice.user_id, "session_ids": [alice.session_id]}]
 
-    def test_a_token_older_than_the_last_is_a_replay_even_within_the_grace(self, alice: Actor) -> None:
+    def test_a_token_older_than_the_previous_one_is_always_a_replay(self, alice: Actor) -> None:
         for number in range(2):
             sessions.rotate(alice.session_id, number)
 
@@ -75,7 +75,7 @@ class TestRotation:
         assert refused(lambda: sessions.rotate(alice.session_id, 2)) == "session_revoked"
 
     @pytest.mark.parametrize("change", ["UPDATE users SET is_active = false", "DELETE FROM users"])
-    def test_a_disabled_or_deleted_account_gets_nothing(self, change: str, alice: Actor) -> None:
+    def test_a_disabled_or_deleted_account_cannot_use_its_session(self, change: str, alice: Actor) -> None:
         with unit_of_work():
             execute(change)
 
@@ -84,7 +84,7 @@ class TestRotation:
 
 
 class TestRevocation:
-    def test_sessions_are_listed_without_those_that_ended(self, alice: Actor, bob: Actor) -> None:
+    def test_ended_sessions_are_not_listed(self, alice: Actor, bob: Actor) -> None:
         client = Client("203.0.113.9", "curl")
         kept = sessions.open_session(alice.user_id, client, timedelta(days=1))
         ended = sessions.open_session(alice.user_id, client, timedelta(days=1))
@@ -96,13 +96,13 @@ class TestRevocation:
         assert {entry["id"]: entry["current"] for entry in listed} == {alice.session_id: True, kept.session_id: False}
         assert {entry["ip_address"] for entry in listed} == {"127.0.0.1", "203.0.113.9"}
 
-    def test_one_ends_only_ones_own(self, alice: Actor, bob: Actor) -> None:
+    def test_users_revoke_only_their_own_sessions(self, alice: Actor, bob: Actor) -> None:
         with pytest.raises(NotFound):
             sessions.revoke_session(bob, alice.session_id)
 
         assert sessions.session_actor(alice.session_id) == alice
 
-    def test_logging_out_everywhere_ends_all_in_one_event(self, alice: Actor, bob: Actor) -> None:
+    def test_logging_out_everywhere_revokes_all_sessions_in_one_event(self, alice: Actor, bob: Actor) -> None:
         other = sessions.open_session(alice.user_id, Client("127.0.0.1", None), timedelta(days=1))
 
         ended = sessions.logout_everywhere(alice)
@@ -111,7 +111,7 @@ class TestRevocation:
         assert [sorted(event["session_ids"]) for event in revocations()] == [sorted(ended)]
         assert sessions.session_actor(bob.session_id) == bob
 
-    def test_logging_out_without_sessions_leaves_no_event(self, alice: Actor) -> None:
+    def test_logging_out_without_sessions_records_no_event(self, alice: Actor) -> None:
         sessions.logout_everywhere(alice)
 
         assert sessions.logout_everywhere(alice) == []
@@ -119,7 +119,7 @@ class TestRevocation:
 
 
 class TestTickets:
-    def test_a_ticket_is_good_once_however_many_try(self, alice: Actor) -> None:
+    def test_a_ticket_is_valid_for_one_of_many_parallel_uses(self, alice: Actor) -> None:
         ticket = sessions.issue_ticket(alice, timedelta(seconds=30))
 
         def redeem(_: int) -> bool:
@@ -128,20 +128,20 @@ class TestTickets:
             except Unauthenticated:
                 return False
 
-        assert sorted(at_once(redeem, 10)) == [False] * 9 + [True]
+        assert sorted(in_parallel(redeem, 10)) == [False] * 9 + [True]
 
     def test_a_ticket_expires(self, alice: Actor) -> None:
         ticket = sessions.issue_ticket(alice, timedelta(seconds=-1))
 
         assert refused(lambda: sessions.redeem_ticket(ticket)) == "ticket_invalid"
 
-    def test_a_ticket_ends_with_its_session(self, alice: Actor) -> None:
+    def test_a_ticket_of_an_ended_session_is_refused(self, alice: Actor) -> None:
         ticket = sessions.issue_ticket(alice, timedelta(seconds=30))
         sessions.logout_everywhere(alice)
 
         assert refused(lambda: sessions.redeem_ticket(ticket)) == "session_revoked"
 
-    def test_only_the_hash_of_a_ticket_is_kept(self, alice: Actor) -> None:
+    def test_only_the_hash_of_a_ticket_is_stored(self, alice: Actor) -> None:
         ticket = sessions.issue_ticket(alice, timedelta(seconds=30))
 
         rows = execute("SELECT encode(ticket_hash, 'escape'), expires_at FROM ws_tickets").fetchall()

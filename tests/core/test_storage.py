@@ -1,4 +1,4 @@
-"""What a storage promises, kept by a directory and by a real S3 server alike."""
+"""The behaviour that local storage and S3 storage have in common, tested with a directory and a real S3 server."""
 
 import io
 import stat
@@ -23,7 +23,7 @@ def storage(request: pytest.FixtureRequest, settings: Settings, tmp_path: Path) 
 
 @pytest.fixture(params=["local", "s3"])
 def broken(request: pytest.FixtureRequest, settings: Settings, tmp_path: Path, unused_tcp_port: int) -> Storage:
-    """A storage that cannot be reached: a file where the directory should be, a port on which nobody listens."""
+    """An unavailable storage: a file in place of the directory, or a port on which no process listens."""
     if request.param == "local":
         (tmp_path / "attachments").touch()
         return LocalStorage(tmp_path / "attachments")
@@ -35,14 +35,14 @@ def content(storage: Storage, key: str, start: int, end: int) -> bytes:
 
 
 @pytest.mark.parametrize("written", [b"", b"x", LARGE], ids=["empty", "small", "several chunks"])
-def test_what_was_put_is_read(storage: Storage, written: bytes) -> None:
+def test_a_stored_file_can_be_read(storage: Storage, written: bytes) -> None:
     key = new_key()
     storage.put(key, io.BytesIO(written))
 
     assert content(storage, key, 0, len(written)) == written
 
 
-def test_a_file_is_stored_from_its_beginning_wherever_it_stands(storage: Storage) -> None:
+def test_a_file_is_stored_from_its_start_whatever_its_position(storage: Storage) -> None:
     key, file = new_key(), io.BytesIO(b"whole")
     file.read()
     storage.put(key, file)
@@ -51,14 +51,14 @@ def test_a_file_is_stored_from_its_beginning_wherever_it_stands(storage: Storage
 
 
 @pytest.mark.parametrize(("start", "end"), [(0, 1), (1, 4), (5, CHUNK_BYTES + 7), (len(LARGE) - 1, len(LARGE))])
-def test_a_part_is_read(storage: Storage, start: int, end: int) -> None:
+def test_a_range_can_be_read(storage: Storage, start: int, end: int) -> None:
     key = new_key()
     storage.put(key, io.BytesIO(LARGE))
 
     assert content(storage, key, start, end) == LARGE[start:end]
 
 
-def test_what_was_deleted_is_gone_and_may_be_deleted_again(storage: Storage) -> None:
+def test_a_deleted_file_cannot_be_read_and_can_be_deleted_again(storage: Storage) -> None:
     key, other = new_key(), new_key()
     storage.put(key, io.BytesIO(b"x"))
     storage.put(other, io.BytesIO(b"y"))
@@ -72,7 +72,7 @@ def test_what_was_deleted_is_gone_and_may_be_deleted_again(storage: Storage) -> 
     assert content(storage, other, 0, 1) == b"y"
 
 
-def test_a_storage_that_is_away_is_told_before_anything_is_answered(broken: Storage) -> None:
+def test_an_unavailable_storage_raises_before_any_content_is_returned(broken: Storage) -> None:
     for failing in (
         lambda: broken.put("key", io.BytesIO(b"x")),
         lambda: broken.read("key", 0, 1),
@@ -83,12 +83,12 @@ def test_a_storage_that_is_away_is_told_before_anything_is_answered(broken: Stor
         assert refused.value.stable_code == "storage_unavailable"
 
 
-def test_a_bucket_that_is_missing_is_a_storage_that_is_away(settings: Settings, s3_url: str) -> None:
+def test_a_missing_bucket_is_an_unavailable_storage(settings: Settings, s3_url: str) -> None:
     with pytest.raises(Unavailable):
         storage_for(s3_settings(settings, s3_url, bucket="elsewhere")).put("key", io.BytesIO(b"x"))
 
 
-def test_local_files_are_their_owners_alone_and_under_no_other_name(tmp_path: Path) -> None:
+def test_local_files_are_private_and_leave_no_temporary_files(tmp_path: Path) -> None:
     directory = tmp_path / "made" / "when needed"
     LocalStorage(directory).put("key", io.BytesIO(b"x"))
 
@@ -97,7 +97,7 @@ def test_local_files_are_their_owners_alone_and_under_no_other_name(tmp_path: Pa
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
 
 
-def test_half_a_file_is_never_found_and_goes_with_its_key(tmp_path: Path) -> None:
+def test_a_partly_written_file_cannot_be_read_and_can_be_deleted(tmp_path: Path) -> None:
     class Breaking(io.BytesIO):
         def read(self, size: int | None = -1, /) -> bytes:
             raise OSError

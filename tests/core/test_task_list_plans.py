@@ -1,4 +1,4 @@
-"""At 100,000 tasks every list that the API offers has an index."""
+"""With 100,000 tasks, every task list of the API uses an index."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -31,7 +31,7 @@ FILTERS: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _crowded(postgres_url: str) -> Iterator[None]:
+def _many_tasks(postgres_url: str) -> Iterator[None]:
     db.configure(postgres_url, application="tests", statement_seconds=60)
     with unit_of_work():
         execute("SET LOCAL session_replication_role = replica")
@@ -69,7 +69,7 @@ def test_each_filter_uses_an_index(name: str, is_admin: bool) -> None:
 @pytest.mark.parametrize("descending", [False, True], ids=["rising", "falling"])
 @pytest.mark.parametrize("name", PLAIN_COLUMNS)
 def test_each_order_uses_an_index(name: str, descending: bool, is_admin: bool) -> None:
-    """The page does; an admin's total counts all there is (as `t_1`), which is best done row by row."""
+    """This holds for the page. The total for an admin counts all tasks (as `t_1`), so a sequential scan is best."""
     explained = plan(TaskQuery(sort=(SortKey(name, descending=descending),)), is_admin)
 
     assert "Seq Scan on tasks t\n" not in explained
@@ -77,8 +77,8 @@ def test_each_order_uses_an_index(name: str, descending: bool, is_admin: bool) -
 
 
 @pytest.mark.parametrize("name", PLAIN_COLUMNS)
-def test_a_page_far_behind_begins_at_its_cursor(name: str) -> None:
-    """What an index scan passes over before the first row would show as rows removed by a filter."""
+def test_a_late_page_is_read_from_its_cursor(name: str) -> None:
+    """Rows that an index scan reads before the cursor would be reported as removed by a filter."""
     admin = Actor(1, Role.ADMIN, 1)
     sort = (SortKey(name),)
     cursor = task_lists.list_tasks(admin, TaskQuery(sort=sort, skip=60_000, limit=1)).next_cursor

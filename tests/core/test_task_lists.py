@@ -1,4 +1,4 @@
-"""Lists of tasks: who sees what, filters, search, order, and pages that neither skip nor repeat."""
+"""Lists of tasks: visibility, filters, search, order, and pages that neither skip nor repeat tasks."""
 
 import base64
 import random
@@ -38,20 +38,20 @@ class TestLists:
     def test_visibility_in_sql_agrees_with_the_policy(
         self, alice: Actor, bob: Actor, mallory: Actor, ada: Actor
     ) -> None:
-        cast = (alice, bob, mallory, ada)
+        users = (alice, bob, mallory, ada)
         shared = create_group(ada, "shared")
         groups.put_member(ada, shared, bob.user_id, is_manager=False)
         left_again = create_group(ada, "left again")
         groups.put_member(ada, left_again, mallory.user_id, is_manager=True)
-        for owner in cast:
-            for assignee in (None, *cast):
+        for owner in users:
+            for assignee in (None, *users):
                 assignee_id = None if assignee is None else assignee.user_id
                 given_to_groups = [create_task(owner, assignee_id=assignee_id) for _ in range(3)][1:]
                 for task_id, group_id in zip(given_to_groups, (shared, left_again), strict=True):
                     tasks.update_task(ada, task_id, {"group_id": group_id})
         groups.remove_member(mallory, left_again, mallory.user_id)
 
-        for actor in cast:
+        for actor in users:
             listed = ids_of(task_lists.list_tasks(actor, TaskQuery()))
             rows = execute(f"SELECT t.id, {ACCESS_COLUMNS} FROM tasks t", {"actor_id": actor.user_id}).fetchall()
             readable = {row[0] for row in rows if may_read_task(actor, task_access(*row[1:]))}
@@ -82,7 +82,7 @@ class TestLists:
         assert self.titles(ada, user_id=alice.user_id, status=["todo"], city_key="x' OR true --") == []
 
     @pytest.mark.parametrize("name", PLAIN_COLUMNS)
-    def test_each_sort_has_a_direction_and_a_tie_break(self, name: str, alice: Actor) -> None:
+    def test_each_sort_key_works_in_both_directions(self, name: str, alice: Actor) -> None:
         for number, due_at in enumerate((None, datetime(2026, 5, 1, tzinfo=UTC), datetime(2026, 5, 2, tzinfo=UTC))):
             create_task(
                 alice,
@@ -117,7 +117,7 @@ class TestSearch:
         page = task_lists.list_tasks(actor, TaskQuery({"q": q}, BEST_FIRST))
         return [task["title"] for task in orjson.loads(page.items)]
 
-    def test_words_are_found_from_their_beginning_in_title_and_description(self, alice: Actor) -> None:
+    def test_search_finds_prefixes_of_words_in_title_and_description(self, alice: Actor) -> None:
         create_task(alice, title="Clean the gutters")
         create_task(alice, title="Убрать снег", description="на крыше")
         create_task(alice, title="Rest", description="The roof is clean but the gutters are not.")
@@ -135,20 +135,20 @@ class TestSearch:
 
         assert self.titles(alice, "ladder") == ["ladder", "Anything"]
 
-    def test_nobody_finds_what_they_may_not_read(self, alice: Actor, mallory: Actor) -> None:
+    def test_search_finds_only_readable_tasks(self, alice: Actor, mallory: Actor) -> None:
         create_task(alice, title="A secret ladder")
 
         assert self.titles(mallory, "ladder") == []
 
     @pytest.mark.parametrize("q", ["!!!", "'", "a'b", ":*", "& | ! ( )", "\\", "-", '"', "a <-> b", "%s", "x':*|'y"])
-    def test_no_text_is_taken_for_a_query_of_the_database(self, q: str, alice: Actor) -> None:
+    def test_special_characters_in_a_search_are_harmless(self, q: str, alice: Actor) -> None:
         create_task(alice, title="ladder")
 
         assert self.titles(alice, q) == []
 
 
 class TestCursors:
-    def walk(self, actor: Actor, query: TaskQuery) -> Iterator[list[int]]:
+    def read_pages(self, actor: Actor, query: TaskQuery) -> Iterator[list[int]]:
         cursor = None
         while True:
             page = task_lists.list_tasks(actor, TaskQuery(query.filters, query.sort, 0, query.limit, cursor))
@@ -167,51 +167,51 @@ class TestCursors:
         ],
         ids=lambda keys: ",".join(map(str, keys)),
     )
-    def test_walking_gives_what_the_whole_list_holds(self, sort: tuple[SortKey, ...], alice: Actor) -> None:
-        chance = random.Random(7)  # noqa: S311 - the same tasks in every run.
+    def test_all_pages_together_equal_the_whole_list(self, sort: tuple[SortKey, ...], alice: Actor) -> None:
+        rng = random.Random(7)  # noqa: S311 - the same tasks in every run.
         day = datetime(2026, 5, 1, 12, 0, 0, 123456, tzinfo=UTC)
         for _ in range(30):
             create_task(
                 alice,
-                title=chance.choice("aBcÄ\"'"),
-                status=chance.choice(["todo", "in_progress", "done"]),
-                priority=chance.choice(["low", "urgent"]),
-                due_at=chance.choice([None, day, day + timedelta(microseconds=1)]),
+                title=rng.choice("aBcÄ\"'"),
+                status=rng.choice(["todo", "in_progress", "done"]),
+                priority=rng.choice(["low", "urgent"]),
+                due_at=rng.choice([None, day, day + timedelta(microseconds=1)]),
             )
         whole = ids_of(task_lists.list_tasks(alice, TaskQuery(sort=sort)))
 
-        pages = list(self.walk(alice, TaskQuery(sort=sort, limit=7)))
+        pages = list(self.read_pages(alice, TaskQuery(sort=sort, limit=7)))
 
         assert [task_id for page in pages for task_id in page] == whole
         assert [len(page) for page in pages] == [7, 7, 7, 7, 2]
 
-    def test_a_search_can_be_walked(self, alice: Actor) -> None:
+    def test_a_search_result_can_be_read_page_by_page(self, alice: Actor) -> None:
         for number in range(9):
             create_task(alice, title="ladder " * (number % 3 + 1), description="ladder")
 
-        pages = list(self.walk(alice, TaskQuery({"q": "ladder"}, BEST_FIRST, limit=2)))
+        pages = list(self.read_pages(alice, TaskQuery({"q": "ladder"}, BEST_FIRST, limit=2)))
 
         assert sorted(task_id for page in pages for task_id in page) == sorted({i for page in pages for i in page})
         assert sum(map(len, pages)) == 9
 
-    def test_what_others_write_meanwhile_neither_shifts_nor_repeats_a_page(self, alice: Actor, bob: Actor) -> None:
-        there_all_the_time = [create_task(alice) for _ in range(20)]
-        deleted = there_all_the_time.pop(5)
+    def test_changes_between_pages_neither_skip_nor_repeat_tasks(self, alice: Actor, bob: Actor) -> None:
+        existing = [create_task(alice) for _ in range(20)]
+        deleted = existing.pop(5)
         seen: list[int] = []
 
-        for number, page in enumerate(self.walk(alice, TaskQuery(limit=4))):
+        for number, page in enumerate(self.read_pages(alice, TaskQuery(limit=4))):
             seen += page
             create_task(bob, assignee_id=alice.user_id)
             if number == 1:
                 tasks.delete_task(alice, deleted)
 
-        assert [task_id for task_id in seen if task_id != deleted] == there_all_the_time[::-1]
+        assert [task_id for task_id in seen if task_id != deleted] == existing[::-1]
 
-    def test_the_last_page_has_no_successor_even_if_it_is_full(self, alice: Actor) -> None:
+    def test_a_full_last_page_has_no_next_cursor(self, alice: Actor) -> None:
         for _ in range(4):
             create_task(alice)
 
-        assert [len(page) for page in self.walk(alice, TaskQuery(limit=2))] == [2, 2]
+        assert [len(page) for page in self.read_pages(alice, TaskQuery(limit=2))] == [2, 2]
 
     @pytest.mark.parametrize(
         "cursor",
@@ -231,7 +231,7 @@ class TestCursors:
             "W" * 3000,
         ],
     )
-    def test_a_made_up_cursor_is_refused(self, cursor: str, alice: Actor) -> None:
+    def test_a_forged_cursor_is_refused(self, cursor: str, alice: Actor) -> None:
         with pytest.raises(Invalid) as failure:
             task_lists.list_tasks(alice, TaskQuery(cursor=cursor))
         assert [error.field for error in failure.value.errors] == ["cursor"]
@@ -240,13 +240,13 @@ class TestCursors:
         ("key", "value"),
         [("status", b"1099511627776"), ("status", b"true"), ("relevance", b"1e300"), ("relevance", b"1e-300")],
     )
-    def test_a_made_up_value_is_refused(self, key: str, value: bytes, alice: Actor) -> None:
+    def test_a_forged_value_in_a_cursor_is_refused(self, key: str, value: bytes, alice: Actor) -> None:
         cursor = base64.urlsafe_b64encode(b'["%s,id",[%s,1]]' % (key.encode(), value)).decode()
 
         with pytest.raises(Invalid):
             task_lists.list_tasks(alice, TaskQuery({"q": "x"}, (SortKey(key),), cursor=cursor))
 
-    def test_a_cursor_belongs_to_its_order(self, alice: Actor) -> None:
+    def test_a_cursor_is_refused_with_another_order(self, alice: Actor) -> None:
         for _ in range(3):
             create_task(alice)
         cursor = task_lists.list_tasks(alice, TaskQuery(limit=1)).next_cursor

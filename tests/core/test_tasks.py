@@ -1,4 +1,4 @@
-"""Tasks: who may do what, what each change leaves behind, and what happens when two changes meet."""
+"""Tasks: permissions, the events of each change, and concurrent changes."""
 
 import orjson
 import pytest
@@ -11,7 +11,7 @@ from core.services import tasks
 from tests.builders import create_task, read_task, update_task
 from tests.recorded import recorded_events, recorded_types
 from tests.sql import execute
-from tests.threads import at_once
+from tests.threads import in_parallel
 
 
 class TestPermission:
@@ -25,7 +25,7 @@ class TestPermission:
         for version, actor in enumerate((alice, bob, ada), start=2):
             assert update_task(actor, shared, title=f"by {actor.user_id}")["version"] == version
 
-    def test_a_stranger_may_do_nothing_with_it(self, shared: int, mallory: Actor) -> None:
+    def test_a_stranger_cannot_read_change_or_delete_a_task(self, shared: int, mallory: Actor) -> None:
         for attempt in (
             lambda: tasks.read_task(mallory, shared),
             lambda: tasks.update_task(mallory, shared, {"title": "mine"}),
@@ -34,23 +34,23 @@ class TestPermission:
             with pytest.raises(Forbidden):
                 attempt()
 
-    def test_what_does_not_exist_is_not_found_for_anybody(self, mallory: Actor, ada: Actor) -> None:
+    def test_a_missing_task_is_not_found_for_every_user(self, mallory: Actor, ada: Actor) -> None:
         for actor in (mallory, ada):
             with pytest.raises(NotFound):
                 tasks.read_task(actor, 10**9)
             with pytest.raises(NotFound):
                 tasks.delete_task(actor, 10**9)
 
-    def test_the_assignee_may_neither_delete_nor_pass_it_on(self, shared: int, bob: Actor, mallory: Actor) -> None:
+    def test_the_assignee_cannot_delete_or_reassign_a_task(self, shared: int, bob: Actor, mallory: Actor) -> None:
         with pytest.raises(Forbidden):
             tasks.delete_task(bob, shared)
         with pytest.raises(Forbidden):
             tasks.update_task(bob, shared, {"assignee_id": mallory.user_id})
 
-    def test_an_admin_may_delete_it(self, shared: int, ada: Actor) -> None:
+    def test_an_admin_can_delete_a_task(self, shared: int, ada: Actor) -> None:
         assert orjson.loads(tasks.delete_task(ada, shared).json)["id"] == shared
 
-    def test_what_is_no_longer_assigned_is_out_of_reach(self, shared: int, alice: Actor, bob: Actor) -> None:
+    def test_a_former_assignee_cannot_read_the_task(self, shared: int, alice: Actor, bob: Actor) -> None:
         update_task(alice, shared, assignee_id=None)
 
         with pytest.raises(Forbidden):
@@ -71,7 +71,7 @@ class TestPermission:
 
 
 class TestChanges:
-    def test_every_change_leaves_one_event_with_the_task_as_it_then_was(self, alice: Actor, bob: Actor) -> None:
+    def test_every_change_records_an_event_with_the_changed_task(self, alice: Actor, bob: Actor) -> None:
         created = tasks.create_task(alice, {"title": "a task"})
         task_id = created.id
         updated = tasks.update_task(alice, task_id, {"assignee_id": bob.user_id})
@@ -87,25 +87,25 @@ class TestChanges:
             ("task.deleted", alice.user_id, both, orjson.loads(deleted.json)),
         ]
 
-    def test_a_task_that_is_assigned_at_once_says_so(self, alice: Actor, bob: Actor) -> None:
+    def test_a_task_created_with_an_assignee_records_an_assignment_event(self, alice: Actor, bob: Actor) -> None:
         task_id = create_task(alice, assignee_id=bob.user_id)
 
         assert recorded_types(task_id) == ["task.created", "task.assigned"]
 
-    def test_the_event_knows_the_request_it_came_from(self, alice: Actor) -> None:
+    def test_an_event_has_the_id_of_its_request(self, alice: Actor) -> None:
         with bound_contextvars(request_id="the-request"):
             create_task(alice)
 
         assert execute("SELECT request_id FROM events").fetchone() == ("the-request",)
 
-    def test_what_changes_nothing_leaves_nothing(self, alice: Actor) -> None:
+    def test_an_update_without_changes_records_no_event(self, alice: Actor) -> None:
         task_id = create_task(alice, city="London")
         before = read_task(alice, task_id)
 
         assert update_task(alice, task_id, title="Clean the gutters", city="London", status="todo") == before
         assert len(recorded_events(task_id)) == 1
 
-    def test_a_refused_change_leaves_nothing(self, alice: Actor) -> None:
+    def test_a_refused_change_records_no_event(self, alice: Actor) -> None:
         task_id = create_task(alice)
 
         with pytest.raises(Invalid):
@@ -124,18 +124,18 @@ class TestChanges:
         assert first["completed_at"] == still["completed_at"] is not None
         assert (reopened["completed"], reopened["completed_at"]) == (False, None)
 
-    def test_changes_that_meet_are_all_made(self, alice: Actor) -> None:
+    def test_parallel_changes_are_all_made(self, alice: Actor) -> None:
         task_id = create_task(alice)
 
         def rename(number: int) -> None:
             update_task(alice, task_id, title=f"title {number}")
 
-        at_once(rename, 24)
+        in_parallel(rename, 24)
 
         assert read_task(alice, task_id)["version"] == 25
         assert [event.data["version"] for event in recorded_events(task_id)] == list(range(1, 26))
 
-    def test_of_two_deletions_that_meet_one_finds_nothing(self, alice: Actor) -> None:
+    def test_only_one_of_several_parallel_deletions_succeeds(self, alice: Actor) -> None:
         task_id = create_task(alice)
 
         def delete(_: int) -> bool:
@@ -145,7 +145,7 @@ class TestChanges:
                 return False
             return True
 
-        assert sorted(at_once(delete, 4)) == [False, False, False, True]
+        assert sorted(in_parallel(delete, 4)) == [False, False, False, True]
         assert recorded_types(task_id) == ["task.created", "task.deleted"]
 
 
@@ -157,7 +157,7 @@ class TestCities:
             execute("""UPDATE tasks SET weather_status = 'ready', weather = '{"temperature": 11.4}'""")
         return task_id
 
-    def test_another_city_waits_for_its_own_weather(self, enriched: int, alice: Actor) -> None:
+    def test_another_city_sets_the_weather_to_pending(self, enriched: int, alice: Actor) -> None:
         task = update_task(alice, enriched, city="Oslo")
 
         assert (task["city"], task["weather"], task["weather_status"]) == ("Oslo", None, "pending")

@@ -1,4 +1,4 @@
-"""Importing a batch: what is wrong with a line stays with that line, and what is wrong with us undoes the batch."""
+"""Importing a batch: an invalid line affects only itself, and a failure of the service rolls back the batch."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ LINES = [Line(number, text) for number, text in enumerate([b"first", b"second", 
 
 
 def reader(failures: dict[bytes, Exception]) -> Any:
-    """Reads titles, but for those that fail."""
+    """Return a function that reads a line as a title, or raises the failure given for it."""
 
     def read(text: bytes) -> dict[str, Any]:
         if text in failures:
@@ -28,7 +28,7 @@ def describe(refusal: Refusal) -> dict[str, Any]:
     return {"line": refusal.line, "why": [error.message for error in refusal.errors]}
 
 
-def test_a_line_that_fails_leaves_the_others_alone(alice: Actor) -> None:
+def test_an_invalid_line_does_not_affect_the_others(alice: Actor) -> None:
     mistakes = [FieldError("title", "is too plain")]
 
     failures: dict[bytes, Exception] = {b"first": Invalid(mistakes), b"third": Conflict("It is there.")}
@@ -39,7 +39,7 @@ def test_a_line_that_fails_leaves_the_others_alone(alice: Actor) -> None:
     assert len(read_own_page(alice, START).tasks) == 1
 
 
-def test_a_batch_that_breaks_off_makes_nothing(alice: Actor) -> None:
+def test_an_interrupted_batch_creates_nothing(alice: Actor) -> None:
     with pytest.raises(Unavailable):
         import_batch(alice, LINES, reader({b"third": Unavailable("Down.")}), describe)
 

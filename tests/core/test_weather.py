@@ -1,4 +1,4 @@
-"""The weather's way to the tasks: one flight a city, an hour in the cache, patience with outages, nothing lost."""
+"""Weather for tasks: one request per city, an hour in the cache, retries after outages, and no lost task."""
 
 import threading
 from typing import Any
@@ -17,13 +17,13 @@ from tests.builders import create_task, read_task
 from tests.doubles.weather import Handler, WeatherServer
 from tests.recorded import recorded_types
 from tests.sql import execute
-from tests.threads import at_once
+from tests.threads import in_parallel
 
 ATTEMPTS = 3
 
 
 @pytest.fixture
-def patient(settings: Settings, weather: WeatherServer) -> Settings:
+def weather_settings(settings: Settings, weather: WeatherServer) -> Settings:
     return settings.model_copy(
         update={
             "open_meteo_url": weather.url,
@@ -35,8 +35,8 @@ def patient(settings: Settings, weather: WeatherServer) -> Settings:
 
 
 @pytest.fixture
-def service(patient: Settings, redis: Redis) -> WeatherService:
-    return WeatherService(patient, provider_for(patient), redis)
+def service(weather_settings: Settings, redis: Redis) -> WeatherService:
+    return WeatherService(weather_settings, provider_for(weather_settings), redis)
 
 
 def searches(weather: WeatherServer) -> int:
@@ -48,7 +48,7 @@ def make_due() -> None:
         execute("UPDATE tasks SET weather_next_attempt_at = now() - interval '10 s' WHERE weather_status = 'pending'")
 
 
-def test_weather_comes_with_its_event_in_the_same_form(alice: Actor, service: WeatherService) -> None:
+def test_the_weather_is_stored_and_recorded_as_an_event(alice: Actor, service: WeatherService) -> None:
     task_id = create_task(alice, city="London")
 
     service.enrich("london")
@@ -59,20 +59,20 @@ def test_weather_comes_with_its_event_in_the_same_form(alice: Actor, service: We
     assert recorded == (task,)
 
 
-def test_one_flight_serves_all_tasks_of_a_city_however_many_ask(
+def test_parallel_jobs_send_one_request_for_all_tasks_of_a_city(
     alice: Actor, service: WeatherService, weather: WeatherServer
 ) -> None:
     ids = [create_task(alice, city=city) for city in ("London", "london", "LONDON") for _ in range(10)]
     weather.delay = 0.1
 
-    at_once(lambda _: service.enrich("london"), 16)
+    in_parallel(lambda _: service.enrich("london"), 16)
 
     assert {read_task(alice, task_id)["weather_status"] for task_id in ids} == {"ready"}
     assert searches(weather) == 1
     assert execute("SELECT count(*) FROM events WHERE type = 'task.enriched'").fetchone() == (30,)
 
 
-def test_the_next_hour_is_served_from_the_cache_and_the_one_after_it_is_not(
+def test_the_weather_of_a_city_is_cached_for_an_hour(
     alice: Actor, service: WeatherService, weather: WeatherServer, redis: Redis
 ) -> None:
     for _ in range(2):
@@ -88,7 +88,7 @@ def test_the_next_hour_is_served_from_the_cache_and_the_one_after_it_is_not(
     assert searches(weather) == 2
 
 
-def test_an_unknown_city_is_unavailable_at_once_and_remembered(
+def test_an_unknown_city_is_unavailable_immediately_and_cached(
     alice: Actor, service: WeatherService, weather: WeatherServer
 ) -> None:
     ids = []
@@ -101,7 +101,7 @@ def test_an_unknown_city_is_unavailable_at_once_and_remembered(
     assert searches(weather) == 1
 
 
-def test_an_outage_is_waited_out(alice: Actor, service: WeatherService, weather: WeatherServer) -> None:
+def test_the_weather_is_fetched_after_an_outage(alice: Actor, service: WeatherService, weather: WeatherServer) -> None:
     task_id = create_task(alice, city="Oslo")
     weather.down = True
     service.enrich("oslo")
@@ -114,7 +114,7 @@ def test_an_outage_is_waited_out(alice: Actor, service: WeatherService, weather:
     assert (waiting, read_task(alice, task_id)["weather_status"]) == ("pending", "ready")
 
 
-def test_while_its_time_has_not_come_a_task_is_not_tried_again(
+def test_a_task_is_not_retried_before_its_next_attempt_is_due(
     alice: Actor, service: WeatherService, weather: WeatherServer
 ) -> None:
     create_task(alice, city="Oslo")
@@ -146,37 +146,37 @@ def test_the_waits_grow_and_after_the_last_attempt_the_weather_is_unavailable(
     assert searches(weather) == ATTEMPTS
 
 
-def test_an_attempt_counts_even_if_its_process_does_not_survive_it(
-    alice: Actor, patient: Settings, redis: Redis
+def test_an_attempt_is_counted_even_if_it_kills_its_process(
+    alice: Actor, weather_settings: Settings, redis: Redis
 ) -> None:
-    class Deadly:
-        name = "deadly"
+    class KillingProvider:
+        name = "killing"
 
         def current(self, city: str) -> Any:
             raise SystemExit(city)
 
     task_id = create_task(alice, city="Berlin")
     with pytest.raises(SystemExit):
-        WeatherService(patient, Deadly(), redis).enrich("berlin")
+        WeatherService(weather_settings, KillingProvider(), redis).enrich("berlin")
 
     assert execute("SELECT weather_attempts FROM tasks WHERE id = %s", (task_id,)).fetchone() == (1,)
     assert WAITING.overdue(10) == []
 
 
-def test_a_city_whose_every_start_takes_its_process_along_is_given_up(
-    alice: Actor, patient: Settings, redis: Redis
+def test_a_city_is_given_up_if_every_attempt_kills_its_process(
+    alice: Actor, weather_settings: Settings, redis: Redis
 ) -> None:
     starts: list[str] = []
 
-    class Deadly:
-        name = "deadly"
+    class KillingProvider:
+        name = "killing"
 
         def current(self, city: str) -> Any:
             starts.append(city)
             raise SystemExit(city)
 
     task_id = create_task(alice, city="Berlin")
-    service = WeatherService(patient, Deadly(), redis)
+    service = WeatherService(weather_settings, KillingProvider(), redis)
     for _ in range(ATTEMPTS):
         pytest.raises(SystemExit, service.enrich, "berlin")
         make_due()
@@ -188,9 +188,7 @@ def test_a_city_whose_every_start_takes_its_process_along_is_given_up(
     assert recorded_types(task_id) == ["task.created", "task.updated"]
 
 
-def test_who_begins_to_wait_for_a_city_that_others_have_given_up_gets_all_attempts(
-    alice: Actor, service: WeatherService
-) -> None:
+def test_a_new_task_of_a_given_up_city_gets_all_attempts(alice: Actor, service: WeatherService) -> None:
     exhausted = create_task(alice, city="London")
     with unit_of_work():
         execute("UPDATE tasks SET weather_attempts = %s WHERE id = %s", (ATTEMPTS, exhausted))
@@ -201,7 +199,7 @@ def test_who_begins_to_wait_for_a_city_that_others_have_given_up_gets_all_attemp
     assert [read_task(alice, task_id)["weather_status"] for task_id in (exhausted, fresh)] == ["unavailable", "ready"]
 
 
-def test_a_city_that_changes_during_the_flight_keeps_its_own_weather(
+def test_a_city_changed_during_the_request_gets_its_own_weather(
     alice: Actor, service: WeatherService, weather: WeatherServer
 ) -> None:
     task_id = create_task(alice, city="London")
@@ -211,7 +209,7 @@ def test_a_city_that_changes_during_the_flight_keeps_its_own_weather(
         thread = threading.Thread(target=lambda: (tasks.update_task(alice, task_id, {"city": "Oslo"}), db.disconnect()))
         thread.start()
         thread.join()
-        weather.answer(handler)
+        weather.respond(handler)
 
     weather.misbehave = change_city
     service.enrich("london")
@@ -222,7 +220,7 @@ def test_a_city_that_changes_during_the_flight_keeps_its_own_weather(
     assert read_task(alice, task_id)["weather"]["temperature"] == -3.2
 
 
-def test_who_begins_to_wait_during_the_flight_is_served_by_it(
+def test_a_task_created_during_the_request_gets_its_result(
     alice: Actor, service: WeatherService, weather: WeatherServer
 ) -> None:
     create_task(alice, city="London")
@@ -231,33 +229,33 @@ def test_who_begins_to_wait_during_the_flight_is_served_by_it(
     def add_another(handler: Handler) -> None:
         weather.misbehave = None
 
-        def from_elsewhere() -> None:
+        def in_another_thread() -> None:
             late.append(create_task(alice, city="London"))
             service.enrich("london")
             db.disconnect()
 
-        thread = threading.Thread(target=from_elsewhere)
+        thread = threading.Thread(target=in_another_thread)
         thread.start()
         thread.join()
-        weather.answer(handler)
+        weather.respond(handler)
 
     weather.misbehave = add_another
     service.enrich("london")
 
     assert read_task(alice, late[0])["weather_status"] == "ready"
-    assert searches(weather) == 1 + 1  # The one that was held up counted itself twice.
+    assert searches(weather) == 1 + 1  # One request, which the test server counted twice.
 
 
-def test_without_redis_the_weather_still_comes(alice: Actor, patient: Settings) -> None:
+def test_the_weather_is_fetched_without_redis(alice: Actor, weather_settings: Settings) -> None:
     nowhere = Redis.from_url("redis://127.0.0.1:1/0")
     task_id = create_task(alice, city="Madrid")
 
-    WeatherService(patient, provider_for(patient), nowhere).enrich("madrid")
+    WeatherService(weather_settings, provider_for(weather_settings), nowhere).enrich("madrid")
 
     assert read_task(alice, task_id)["weather"]["condition"] == "clear sky"
 
 
-def test_cities_whose_job_was_lost_are_found_again(alice: Actor) -> None:
+def test_cities_with_lost_jobs_are_found(alice: Actor) -> None:
     for city in ("London", "London", "Oslo"):
         create_task(alice, city=city)
     fresh = WAITING.overdue(10)
@@ -268,7 +266,7 @@ def test_cities_whose_job_was_lost_are_found_again(alice: Actor) -> None:
     assert len(WAITING.overdue(1)) == 1
 
 
-def test_more_tasks_than_a_batch_holds_are_all_served(
+def test_more_tasks_than_one_batch_are_all_updated(
     alice: Actor, service: WeatherService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("core.retries._BATCH", 4)
@@ -279,7 +277,7 @@ def test_more_tasks_than_a_batch_holds_are_all_served(
     assert {read_task(alice, task_id)["weather_status"] for task_id in ids} == {"ready"}
 
 
-def test_an_event_that_cannot_be_recorded_leaves_the_task_waiting(
+def test_a_task_stays_pending_if_its_event_cannot_be_recorded(
     alice: Actor, service: WeatherService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task_id = create_task(alice, city="London")

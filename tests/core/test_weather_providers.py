@@ -1,4 +1,4 @@
-"""The weather providers against a server that speaks their JSON, and one that misbehaves."""
+"""The weather providers with a server that sends their JSON, and with a server that sends invalid responses."""
 
 import json
 import logging
@@ -33,7 +33,7 @@ PROVIDERS = pytest.mark.parametrize("provider_of", [open_meteo, open_weather])
 ProviderOf = Callable[..., WeatherProvider]
 
 
-def test_open_meteo_in_celsius_and_meters_a_second(server: WeatherServer) -> None:
+def test_open_meteo_returns_celsius_and_meters_per_second(server: WeatherServer) -> None:
     report = open_meteo(server).current("london")
 
     assert (report.temperature, report.feels_like, report.humidity, report.wind_speed) == (11.4, 10.2, 82, 4.1)
@@ -42,7 +42,7 @@ def test_open_meteo_in_celsius_and_meters_a_second(server: WeatherServer) -> Non
     assert datetime.now(UTC) - report.fetched_at < timedelta(minutes=1)
 
 
-def test_open_weather_in_celsius_and_meters_a_second(server: WeatherServer) -> None:
+def test_open_weather_returns_celsius_and_meters_per_second(server: WeatherServer) -> None:
     report = open_weather(server).current("Zürich")
 
     assert (report.temperature, report.feels_like, report.humidity, report.wind_speed) == (7.9, 6.6, 77, 1.4)
@@ -50,13 +50,13 @@ def test_open_weather_in_celsius_and_meters_a_second(server: WeatherServer) -> N
 
 
 @PROVIDERS
-def test_an_unknown_city_is_told_from_an_outage(provider_of: ProviderOf, server: WeatherServer) -> None:
+def test_an_unknown_city_raises_city_not_found(provider_of: ProviderOf, server: WeatherServer) -> None:
     pytest.raises(CityNotFound, provider_of(server).current, "Atlantis")
 
 
 @PROVIDERS
 @pytest.mark.parametrize("city", ["London&appid=x", "../../etc", "a/b?c#d", "☔", "x\r\nHost: evil"])
-def test_a_city_is_only_ever_a_parameter(provider_of: ProviderOf, city: str, server: WeatherServer) -> None:
+def test_a_city_name_is_sent_only_as_a_parameter(provider_of: ProviderOf, city: str, server: WeatherServer) -> None:
     pytest.raises(CityNotFound, provider_of(server).current, city)
 
     (asked,) = server.requests
@@ -87,15 +87,17 @@ def send_another_shape(handler: Handler) -> None:
     send(handler, 200, {"results": [{"latitude": "north"}], "main": None})
 
 
-def hang_up(handler: Handler) -> None:
+def close_connection(handler: Handler) -> None:
     handler.connection.close()
 
 
 @PROVIDERS
 @pytest.mark.parametrize(
-    "misbehavior", [fail, redirect, send_too_much, send_no_json, send_another_shape, hang_up], ids=lambda f: f.__name__
+    "misbehavior",
+    [fail, redirect, send_too_much, send_no_json, send_another_shape, close_connection],
+    ids=lambda f: f.__name__,
 )
-def test_what_is_no_sensible_answer_is_an_outage(
+def test_an_invalid_response_raises_provider_unavailable(
     provider_of: ProviderOf, misbehavior: Callable[[Handler], None], server: WeatherServer
 ) -> None:
     server.misbehave = misbehavior
@@ -117,7 +119,7 @@ def drip_headers(handler: Handler) -> None:
 
 
 def _drip(handler: Handler) -> None:
-    """Send a byte every now and then for a minute, or until the peer hangs up."""
+    """Send a byte every 0.05 s for a minute, or until the peer closes the connection."""
     for _ in range(1200):
         handler.wfile.write(b" ")
         time.sleep(0.05)
@@ -125,7 +127,7 @@ def _drip(handler: Handler) -> None:
 
 @PROVIDERS
 @pytest.mark.parametrize("drip", [drip_body, drip_headers], ids=lambda f: f.__name__)
-def test_a_server_that_drips_is_cut_off(
+def test_a_server_that_responds_too_slowly_is_disconnected(
     provider_of: ProviderOf, drip: Callable[[Handler], None], server: WeatherServer
 ) -> None:
     server.misbehave = drip
@@ -133,18 +135,18 @@ def test_a_server_that_drips_is_cut_off(
     with pytest.raises(ProviderUnavailable, match="took too long"):
         provider_of(server, 0.3).current("London")
 
-    # The server would have gone on for a minute; it saw the peer hang up instead.
-    assert server.hang_ups.acquire(timeout=20)
+    # The server would have sent for a minute, but the client closed the connection.
+    assert server.closed_connections.acquire(timeout=20)
 
 
-def test_the_key_appears_in_no_message_and_no_log(server: WeatherServer, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_api_key_is_in_no_error_message_and_no_log(server: WeatherServer, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     key = "very-secret-key"
     provider = open_weather(server, key=key)
 
     with pytest.raises(ProviderUnavailable, match="API key") as refused:
         provider.current("London")
-    server.misbehave = hang_up
+    server.misbehave = close_connection
     with pytest.raises(ProviderUnavailable) as lost:
         provider.current("London")
 
@@ -155,7 +157,7 @@ def test_the_key_appears_in_no_message_and_no_log(server: WeatherServer, caplog:
     assert key not in caplog.text
 
 
-def test_a_report_becomes_json_with_plain_values(server: WeatherServer) -> None:
+def test_a_report_can_be_converted_to_json(server: WeatherServer) -> None:
     report = open_meteo(server).current("Oslo")
 
     document = json.loads(json.dumps(report.as_dict(), default=str))
@@ -172,6 +174,6 @@ def test_a_city_key_is_the_same_for_all_spellings(city: str) -> None:
     assert city_key(f"  {city}\t") == key
 
 
-def test_case_width_and_space_do_not_make_another_city() -> None:
+def test_a_city_key_ignores_case_width_and_spaces() -> None:
     assert city_key("  New   YORK ") == city_key("new york")
     assert city_key("STRASSE") == city_key("Straße")

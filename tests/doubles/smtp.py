@@ -1,4 +1,4 @@
-"""A mail server on loopback that keeps what it is given, and refuses what it is told to."""
+"""A mail server on loopback that stores the mails it receives, or refuses them."""
 
 from email import message_from_bytes
 from email.message import EmailMessage
@@ -9,7 +9,7 @@ from aiosmtpd.controller import Controller
 
 
 class MailServer:
-    """Speaks SMTP; `refusal` is what it answers to the next mails instead of taking them."""
+    """An SMTP server. If `refusal` is set, it is the response to every recipient, and no mail is stored."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -26,7 +26,7 @@ class MailServer:
     def __exit__(self, *_: object) -> None:
         self._controller.stop()
 
-    async def handle_RCPT(  # noqa: N802 - the server calls it so.
+    async def handle_RCPT(  # noqa: N802 - aiosmtpd requires this name.
         self, _server: Any, _session: Any, envelope: Any, address: str, _options: Any
     ) -> str:
         if self.refusal is not None:

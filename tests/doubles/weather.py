@@ -1,4 +1,4 @@
-"""A weather server on loopback that speaks the published JSON of Open-Meteo and of OpenWeather.
+"""A weather server on loopback that sends the published JSON of Open-Meteo and of OpenWeather.
 
 Tests use it in their own process. For a machine without internet it also runs by itself:
 `python -m tests.doubles.weather --port 9000`.
@@ -33,14 +33,14 @@ Misbehavior = Callable[[Handler], None]
 
 
 class WeatherServer:
-    """The server. `requests` counts what was asked for, by path and city; `misbehave` is done instead of an answer."""
+    """The server. `requests` counts requests by path and city. If set, `misbehave` is called in place of a response."""
 
     def __init__(self, port: int = 0) -> None:
         server = self
 
         class _Handler(Handler):
-            def do_GET(self) -> None:  # noqa: N802 - http.server calls it by this name.
-                server.answer(self)
+            def do_GET(self) -> None:  # noqa: N802 - http.server requires this name.
+                server.respond(self)
 
             def log_message(self, *_: object) -> None:
                 """Keep the test output clean."""
@@ -51,7 +51,7 @@ class WeatherServer:
         self.requests: Counter[tuple[str, str]] = Counter()
         self.queries: list[dict[str, str]] = []
         self.misbehave: Misbehavior | None = None
-        self.hang_ups = threading.Semaphore(0)
+        self.closed_connections = threading.Semaphore(0)
         self.delay = 0.0
         self._lock = threading.Lock()
 
@@ -69,15 +69,15 @@ class WeatherServer:
 
     @property
     def down(self) -> bool:
-        """Whether every request is answered with 503."""
+        """Whether every request gets 503."""
         return self.misbehave is fail
 
     @down.setter
     def down(self, down: bool) -> None:
         self.misbehave = fail if down else None
 
-    def answer(self, handler: Handler) -> None:
-        """Answer one request."""
+    def respond(self, handler: Handler) -> None:
+        """Send the response to one request."""
         address = urlsplit(handler.path)
         query = {name: values[0] for name, values in parse_qs(address.query).items()}
         with self._lock:
@@ -90,11 +90,11 @@ class WeatherServer:
             else:
                 _ROUTES[address.path](handler, query)
         except OSError:
-            self.hang_ups.release()
+            self.closed_connections.release()
 
 
 def send(handler: Handler, status: int, document: Any) -> None:
-    """Answer with a JSON document."""
+    """Send a response with a JSON document."""
     content = json.dumps(document).encode()
     handler.send_response(status)
     handler.send_header("Content-Type", "application/json; charset=utf-8")
@@ -104,17 +104,17 @@ def send(handler: Handler, status: int, document: Any) -> None:
 
 
 def fail(handler: Handler) -> None:
-    """Answer as a service that is down."""
+    """Send the response of a service that is down."""
     send(handler, 503, {"reason": "down for maintenance"})
 
 
 def _search(handler: Handler, query: dict[str, str]) -> None:
     place = _CITIES.get(query["name"].casefold())
-    answer: dict[str, Any] = {"generationtime_ms": 0.5}
+    document: dict[str, Any] = {"generationtime_ms": 0.5}
     if place is not None:
         names = {name: place[name] for name in ("name", "latitude", "longitude", "country")}
-        answer["results"] = [{"id": 1, "country_code": place["code"], "timezone": "UTC"} | names]
-    send(handler, 200, answer)
+        document["results"] = [{"id": 1, "country_code": place["code"], "timezone": "UTC"} | names]
+    send(handler, 200, document)
 
 
 def _forecast(handler: Handler, query: dict[str, str]) -> None:
@@ -179,8 +179,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=9000)
     with WeatherServer(parser.parse_args().port) as server:
-        print(f"export OPEN_METEO_URL={server.url} OPEN_METEO_GEOCODING_URL={server.url}", flush=True)  # noqa: T201 - for the terminal.
-        print("Cities: " + ", ".join(place[0] for place in _PLACES), flush=True)  # noqa: T201 - for the terminal.
+        print(f"export OPEN_METEO_URL={server.url} OPEN_METEO_GEOCODING_URL={server.url}", flush=True)  # noqa: T201 - output for the terminal.
+        print("Cities: " + ", ".join(place[0] for place in _PLACES), flush=True)  # noqa: T201 - output for the terminal.
         threading.Event().wait()
 
 

@@ -1,4 +1,4 @@
-"""A system that runs for all tests of a session; the end-to-end tests use it, and so do those that inject faults."""
+"""A system that runs for a whole test session, for the end-to-end tests and the tests that inject faults."""
 
 from collections.abc import Iterator
 

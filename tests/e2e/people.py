@@ -1,4 +1,4 @@
-"""People who use a running system as its clients do."""
+"""Users of a running system, who use it over HTTP and WebSocket."""
 
 from typing import Any
 from uuid import uuid4
@@ -12,7 +12,7 @@ PASSWORD = "correct horse battery"
 
 
 class Person:
-    """Somebody with an account, logged in."""
+    """A logged-in user."""
 
     def __init__(self, system: System, *, email: str | None = None, password: str = PASSWORD) -> None:
         self.system = system

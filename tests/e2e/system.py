@@ -1,4 +1,4 @@
-"""The whole system, started as its users start it: `python -m core run` with the processes of the Procfile."""
+"""The whole system, started with `python -m core run` and the processes of the Procfile."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ _STOP_SECONDS = 40
 
 
 class System:
-    """A running system and where to reach it."""
+    """A running system and its addresses."""
 
     def __init__(self, data_directory: Path, weather: WeatherServer, mail: MailServer | None = None) -> None:
         self.weather = weather
@@ -59,11 +59,11 @@ class System:
             )
 
     def wait_until_ready(self) -> None:
-        """Wait for the API, and for the worker behind it."""
-        wait_until(lambda: self.answers("/health/ready"), 60)
+        """Wait until the API is ready."""
+        wait_until(lambda: self.returns_ok("/health/ready"), 60)
 
-    def answers(self, path: str) -> bool:
-        """Whether a GET is answered with 200."""
+    def returns_ok(self, path: str) -> bool:
+        """Return whether a GET of this path has the status 200."""
         assert self.process.poll() is None, self.log.read_text()
         try:
             return requests.get(self.url + path, timeout=5).status_code == 200
@@ -71,6 +71,6 @@ class System:
             return False
 
     def stop(self, signal_number: int = signal.SIGTERM) -> int:
-        """Ask the system to stop, as Ctrl-C or a service manager would, and answer its exit code."""
+        """Stop the system with a signal, as Ctrl-C or a service manager does, and return its exit code."""
         self.process.send_signal(signal_number)
         return self.process.wait(_STOP_SECONDS)

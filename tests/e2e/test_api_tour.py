@@ -1,4 +1,4 @@
-"""The tour of the API in the documents: it runs as it is written, and prints what it shows."""
+"""The tour of the API in the documents: its commands run and print the output that it shows."""
 
 import os
 import re
@@ -16,7 +16,7 @@ _SECONDS: Final = 120
 
 @dataclass
 class Step:
-    """A block of commands, and what the tour shows as its output; nothing where it shows none."""
+    """A block of commands and the output that the tour shows for it; empty if it shows none."""
 
     commands: str
     shown: str = ""
@@ -33,11 +33,11 @@ def steps(tour: str) -> list[Step]:
 
 
 def script(tour: list[Step], outputs: Path) -> str:
-    """All steps as one script, the output of each in a file of its own; braces leave them in the one shell."""
+    """Return one script of all steps, with an output file for each. Braces keep all steps in the same shell."""
     return "".join(f'{{\n{step.commands}}} > "{outputs}/{number}"\n' for number, step in enumerate(tour))
 
 
-def test_the_tour_runs_as_it_is_written_and_prints_what_it_shows(system: System, tmp_path: Path) -> None:
+def test_the_commands_of_the_tour_print_the_documented_output(system: System, tmp_path: Path) -> None:
     tour = steps(TOUR.read_text())
     arguments = ["bash", "-c", script(tour, tmp_path)]
     environment = {"API": system.url, "ADMIN_EMAIL": ADMIN["email"], "ADMIN_PASSWORD": ADMIN["password"]}
@@ -53,6 +53,6 @@ def test_the_tour_runs_as_it_is_written_and_prints_what_it_shows(system: System,
 
     outputs = [path.read_text() for number in range(len(tour)) if (path := tmp_path / str(number)).exists()]
     done = [Step(step.commands, output) for step, output in zip(tour, outputs, strict=False)]
-    # A step that fails ends the script, so it is the last of those that were done.
+    # A step that fails ends the script, so it is the last step that has output.
     assert (run.returncode, run.stderr) == (0, ""), done[-1]
     assert done == tour

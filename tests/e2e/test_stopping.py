@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end everything: no process stays behind, and the data are there at the next start."""
+"""Ctrl-C and SIGTERM end all processes, and the data exist at the next start."""
 
 import signal
 from pathlib import Path
@@ -10,7 +10,7 @@ from tests.e2e.people import Person
 from tests.e2e.system import System
 
 
-def test_all_processes_end_and_the_data_stay(tmp_path: Path, weather: WeatherServer) -> None:
+def test_all_processes_end_and_the_data_are_kept(tmp_path: Path, weather: WeatherServer) -> None:
     first = System(tmp_path, weather)
     first.wait_until_ready()
     alice = Person(first)
@@ -25,7 +25,7 @@ def test_all_processes_end_and_the_data_stay(tmp_path: Path, weather: WeatherSer
     try:
         second.wait_until_ready()
         alice.system = second
-        # The secret key is kept as well, so the token is still good.
+        # The secret key is kept as well, so the token is still valid.
         assert alice.get(f"/tasks/{task['id']}")["title"] == "Still here tomorrow"
     finally:
         assert second.stop() == 0

@@ -1,4 +1,4 @@
-"""The main job, end to end, on real processes: what the README's ten lines promise."""
+"""The main features, end to end, with real processes."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from typing import Any
 import requests
 from websockets.sync.client import ClientConnection
 
-from tests.chaos.storm import parts_of, weather_the_storm
+from tests.chaos.storm import kill_parts_under_load, parts_of
 from tests.doubles.smtp import MailServer
 from tests.e2e.people import Person
 from tests.e2e.system import ADMIN, System
@@ -17,53 +17,53 @@ from tests.polling import wait_until
 
 
 def frames(socket: ClientConnection, last_type: str, task_id: int) -> list[dict[str, Any]]:
-    """Receive until the task's event of this type has come."""
+    """Receive frames until the event of this type for the task, and return all of them."""
     received: list[dict[str, Any]] = []
     while not received or (received[-1]["type"], received[-1].get("task_id")) != (last_type, task_id):
         received.append(json.loads(socket.recv(timeout=30)))
     return received
 
 
-def test_weather_arrives_on_the_socket_of_who_asked_for_it_and_of_nobody_else(system: System) -> None:
+def test_weather_is_sent_to_the_socket_of_the_owner_only(system: System) -> None:
     alice, mallory = Person(system), Person(system)
     with alice.listen() as socket, mallory.listen() as elsewhere:
         task = alice.create_task(title="Clean the gutters", city="London")
-        heard = frames(socket, "task.enriched", task["id"])
+        received_frames = frames(socket, "task.enriched", task["id"])
         own = mallory.create_task(title="Something else")
-        overheard = frames(elsewhere, "task.created", own["id"])
+        frames_of_mallory = frames(elsewhere, "task.created", own["id"])
 
-    assert [frame["type"] for frame in heard] == ["ready", "task.created", "task.enriched"]
-    weather = heard[-1]["data"]["weather"]
+    assert [frame["type"] for frame in received_frames] == ["ready", "task.created", "task.enriched"]
+    weather = received_frames[-1]["data"]["weather"]
     assert (weather["temperature"], weather["condition"], weather["provider"]) == (11.4, "slight rain", "open-meteo")
-    assert alice.get(f"/tasks/{task['id']}") == heard[-1]["data"]
-    assert {frame.get("task_id") for frame in overheard} == {None, own["id"]}
+    assert alice.get(f"/tasks/{task['id']}") == received_frames[-1]["data"]
+    assert {frame.get("task_id") for frame in frames_of_mallory} == {None, own["id"]}
 
 
-def test_a_reminder_whose_time_has_come_is_heard_and_mailed_once(system: System, mail: MailServer) -> None:
+def test_a_due_reminder_is_sent_to_the_socket_and_by_mail_once(system: System, mail: MailServer) -> None:
     alice, bob = Person(system), Person(system)
     with bob.listen() as socket:
         task = alice.create_task(title="Clean the gutters", assignee_id=bob.id)
         alice.post(f"/tasks/{task['id']}/reminders", remind_at="2026-01-01T00:00:00Z")
-        heard = frames(socket, "task.reminder", task["id"])
-        told = json.loads(socket.recv(timeout=30))
+        received_frames = frames(socket, "task.reminder", task["id"])
+        notification = json.loads(socket.recv(timeout=30))
 
     def mails() -> list[str]:
         return [sent["Subject"] for sent in mail.mails if sent["To"] == bob.email]
 
-    assert [frame["type"] for frame in heard[1:]] == [
+    assert [frame["type"] for frame in received_frames[1:]] == [
         "task.created",
         "task.assigned",
         "notification.created",
         "task.reminder",
     ]
-    assert (told["type"], told["data"]["kind"]) == ("notification.created", "reminder")
+    assert (notification["type"], notification["data"]["kind"]) == ("notification.created", "reminder")
     wait_until(lambda: len(mails()) >= 2, 30)
     assert Counter(mails()) == Counter(
         ["A reminder of the task “Clean the gutters”.", f"{alice.name} gave you the task “Clean the gutters”."]
     )
 
 
-def test_an_unknown_city_is_unavailable_at_once(system: System) -> None:
+def test_an_unknown_city_becomes_unavailable(system: System) -> None:
     alice = Person(system)
 
     task = alice.create_task(title="Dive", city="Atlantis")
@@ -71,7 +71,7 @@ def test_an_unknown_city_is_unavailable_at_once(system: System) -> None:
     wait_until(lambda: alice.get(f"/tasks/{task['id']}")["weather_status"] == "unavailable")
 
 
-def test_analytics_are_exact_at_once_and_after_the_fold(system: System) -> None:
+def test_analytics_are_exact_immediately(system: System) -> None:
     alice = Person(system)
     for status in ("todo", "todo", "done"):
         alice.create_task(title=status, status=status)
@@ -103,18 +103,21 @@ def test_flower_lists_the_worker_and_the_jobs_by_name(system: System) -> None:
     wait_until(lambda: all(f'"{name}"' in table_of_jobs() for name in ("weather.enrich", "events.publish")), 30)
 
 
-def test_a_killed_worker_comes_back_and_nothing_is_lost(system: System) -> None:
+def test_a_killed_worker_is_restarted_and_no_job_is_lost(system: System) -> None:
     alice = Person(system)
     with alice.listen() as socket:
         for process in parts_of(system, "worker"):
             process.kill()
         task = alice.create_task(title="While nobody works", city="Berlin")
-        heard = frames(socket, "task.enriched", task["id"])
+        received_frames = frames(socket, "task.enriched", task["id"])
 
-    assert [frame["type"] for frame in heard if frame.get("task_id") == task["id"]] == ["task.created", "task.enriched"]
+    assert [frame["type"] for frame in received_frames if frame.get("task_id") == task["id"]] == [
+        "task.created",
+        "task.enriched",
+    ]
 
 
-def test_a_killed_api_comes_back_and_a_listener_misses_nothing(system: System) -> None:
+def test_a_killed_api_is_restarted_and_a_listener_misses_no_event(system: System) -> None:
     alice = Person(system)
     with alice.listen() as socket:
         first = alice.create_task(title="Before")
@@ -122,15 +125,15 @@ def test_a_killed_api_comes_back_and_a_listener_misses_nothing(system: System) -
         (web,) = parts_of(system, "web")
         second = alice.create_task(title="Right before")
         os.kill(web.pid, signal.SIGKILL)
-    wait_until(lambda: system.answers("/health/ready"), 60)
+    wait_until(lambda: system.returns_ok("/health/ready"), 60)
 
     with alice.listen(since=seq) as socket:
-        heard = frames(socket, "task.created", second["id"])
+        received_frames = frames(socket, "task.created", second["id"])
 
-    assert [frame.get("task_id") for frame in heard] == [None, second["id"]]
+    assert [frame.get("task_id") for frame in received_frames] == [None, second["id"]]
 
 
-def test_no_password_and_no_token_reaches_the_log(system: System) -> None:
+def test_passwords_tokens_and_titles_are_not_logged(system: System) -> None:
     password = "a password that stands nowhere else"
     alice = Person(system, password=password)
     alice.create_task(title="A very private title")
@@ -144,7 +147,7 @@ def test_no_password_and_no_token_reaches_the_log(system: System) -> None:
         assert secret not in written
 
 
-def test_a_frozen_postgresql_is_answered_with_503_and_thaws(system: System) -> None:
+def test_requests_get_503_while_postgresql_is_suspended(system: System) -> None:
     alice = Person(system)
     alice.get("/tasks")
     postgres = parts_of(system, "postgres")
@@ -162,11 +165,11 @@ def test_a_frozen_postgresql_is_answered_with_503_and_thaws(system: System) -> N
     assert refused.headers["Retry-After"]
     assert (readiness.status_code, readiness.json()["dependencies"]["postgresql"]) == (503, "unavailable")
     assert liveness.status_code == 200
-    wait_until(lambda: system.answers("/health/ready"), 30)
+    wait_until(lambda: system.returns_ok("/health/ready"), 30)
     assert alice.get("/tasks")["total"] == 0
 
 
-def test_a_frozen_redis_holds_no_request_up(system: System) -> None:
+def test_requests_work_while_redis_is_suspended(system: System) -> None:
     alice = Person(system)
     redis = parts_of(system, "redis")
     for process in redis:
@@ -181,6 +184,6 @@ def test_a_frozen_redis_holds_no_request_up(system: System) -> None:
     wait_until(lambda: alice.get(f"/tasks/{task['id']}")["weather_status"] == "ready", 60)
 
 
-def test_every_part_is_killed_once_under_load_and_every_promise_is_kept(system: System) -> None:
-    """A short storm; `make chaos` has the long one."""
-    weather_the_storm(system, ["redis", "worker", "postgres", "beat", "web"], lambda: 1.0)
+def test_all_guarantees_hold_while_every_part_is_killed_once(system: System) -> None:
+    """A short version of the test that `make chaos` runs."""
+    kill_parts_under_load(system, ["redis", "worker", "postgres", "beat", "web"], lambda: 1.0)

@@ -1,4 +1,4 @@
-"""The command line of operators, on real servers given by the environment."""
+"""The command line for operators, with real servers given by the environment."""
 
 import sys
 from collections.abc import Callable
@@ -21,7 +21,7 @@ Command = Callable[..., int]
 
 @pytest.fixture
 def command(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Command:
-    """Runs `python -m core …` in this process and answers its exit code."""
+    """Return a function that runs `python -m core …` in this process and returns its exit code."""
 
     def run(*arguments: str) -> int:
         monkeypatch.setattr(sys, "argv", ["core", *arguments])
@@ -37,7 +37,7 @@ def test_migrating_an_up_to_date_database_does_nothing(command: Command, capsys:
     assert capsys.readouterr().out == "nothing to migrate\n"
 
 
-def test_an_admin_is_made_with_the_password_of_the_environment(
+def test_an_admin_is_created_with_the_password_of_the_environment(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ADMIN_PASSWORD", "long enough to be one")
@@ -49,7 +49,7 @@ def test_an_admin_is_made_with_the_password_of_the_environment(
     assert verify_password("long enough to be one", password_hash)
 
 
-def test_an_admin_is_made_with_a_password_that_is_asked_for(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_admin_is_created_with_a_password_from_the_prompt(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ADMIN_EMAIL", "ada@example.com")
     monkeypatch.setattr("getpass.getpass", lambda _prompt: "long enough to be one")
 
@@ -66,7 +66,7 @@ def test_an_admin_is_made_with_a_password_that_is_asked_for(command: Command, mo
         (["admin", "--email", "nobody@example.com", "--promote"], "", "no account"),
     ],
 )
-def test_what_cannot_be_done_is_one_line_and_exit_code_1(
+def test_a_failed_command_prints_one_line_and_returns_1(
     arguments: list[str],
     password: str,
     complaint: str,
@@ -84,13 +84,13 @@ def test_what_cannot_be_done_is_one_line_and_exit_code_1(
     assert [user.role for user in User.select()] == ["user"]
 
 
-def test_an_account_is_promoted_only_when_that_is_asked_for(command: Command, alice: Actor) -> None:
+def test_an_account_is_promoted_with_the_promote_option(command: Command, alice: Actor) -> None:
     assert command("admin", "--email", "alice@example.com", "--promote") == 0
 
     assert [user.role for user in User.select()] == ["admin"]
 
 
-def test_analytics_are_rebuilt_after_somebody_has_meddled(command: Command, alice: Actor) -> None:
+def test_wrong_analytics_are_corrected_by_a_rebuild(command: Command, alice: Actor) -> None:
     create_task(alice)
     analytics.fold()
     with db.unit_of_work():
@@ -101,7 +101,7 @@ def test_analytics_are_rebuilt_after_somebody_has_meddled(command: Command, alic
     assert read_figures(alice).by_status["todo"] == 1
 
 
-def test_an_environment_that_does_not_work_is_one_line(
+def test_an_invalid_environment_prints_one_line(
     command: Command, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SECRET_KEY", "too short")

@@ -1,4 +1,4 @@
-"""The embedded servers, started for real."""
+"""The embedded servers, with real processes."""
 
 import os
 import stat
@@ -19,7 +19,7 @@ from tests.processes import eventually, is_alive
 ROOT = Path(__file__).resolve().parent.parent.parent
 SERVERS = [EmbeddedPostgres, EmbeddedRedis]
 
-# Owns a server, says where, and waits to be ended.
+# Starts a server, prints its URL and runs until a signal ends it.
 OWNER = """
 import signal, sys, time
 from pathlib import Path
@@ -36,12 +36,12 @@ def server_process(directory: Path) -> int:
 
 
 def watcher_of(owner: int) -> psutil.Process:
-    """The process that ends what the owner leaves behind."""
+    """Return the process that stops the server if the owner is killed."""
     (watcher,) = [child for child in psutil.Process(owner).children() if child.name() == "sh"]
     return watcher
 
 
-def remember(server: EmbeddedServer) -> None:
+def store_value(server: EmbeddedServer) -> None:
     if isinstance(server, EmbeddedRedis):
         with Redis.from_url(server.url) as client:
             client.set("weather", "fair")
@@ -52,7 +52,7 @@ def remember(server: EmbeddedServer) -> None:
         connection.close()
 
 
-def recall(server: EmbeddedServer) -> str:
+def read_value(server: EmbeddedServer) -> str:
     if isinstance(server, EmbeddedRedis):
         with Redis.from_url(server.url, decode_responses=True) as client:
             return str(client.get("weather"))
@@ -67,7 +67,7 @@ def recall(server: EmbeddedServer) -> str:
 
 @pytest.fixture
 def owner(server_class: type[EmbeddedServer], tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
-    """Another process that runs the server in `tmp_path`."""
+    """Another process, which runs the server in `tmp_path`."""
     process = subprocess.Popen(  # noqa: S603 - the program is the text above
         [sys.executable, "-c", OWNER, server_class.__name__, str(tmp_path)],
         cwd=ROOT,
@@ -83,39 +83,41 @@ def owner(server_class: type[EmbeddedServer], tmp_path: Path) -> Iterator["subpr
 
 
 @pytest.mark.parametrize("server_class", SERVERS)
-def test_data_outlive_the_server(server_class: type[EmbeddedServer], tmp_path: Path) -> None:
+def test_data_are_kept_when_the_server_stops(server_class: type[EmbeddedServer], tmp_path: Path) -> None:
     with server_class(tmp_path) as server:
-        remember(server)
+        store_value(server)
         process = server_process(tmp_path)
     assert not is_alive(process)
 
     with server_class(tmp_path) as server:
-        assert recall(server) == "fair"
+        assert read_value(server) == "fair"
 
 
 @pytest.mark.parametrize("server_class", SERVERS)
 def test_a_directory_may_have_a_long_path(server_class: type[EmbeddedServer], tmp_path: Path) -> None:
     with server_class(tmp_path / ("long " * 30), durable=False) as server:
-        remember(server)
-        assert recall(server) == "fair"
+        store_value(server)
+        assert read_value(server) == "fair"
 
 
 @pytest.mark.parametrize("server_class", SERVERS)
-def test_a_server_that_was_killed_starts_again_where_it_was(server_class: type[EmbeddedServer], tmp_path: Path) -> None:
+def test_a_killed_server_can_be_restarted_with_its_url_and_data(
+    server_class: type[EmbeddedServer], tmp_path: Path
+) -> None:
     with server_class(tmp_path) as server:
         url = server.url
-        remember(server)
+        store_value(server)
         psutil.Process(server_process(tmp_path)).kill()
         eventually(lambda: not server.is_running())
 
         server.start()
 
         assert server.url == url
-        assert recall(server) == "fair"
+        assert read_value(server) == "fair"
 
 
 @pytest.mark.parametrize("server_class", SERVERS)
-def test_a_server_ends_with_an_owner_that_was_killed(
+def test_a_server_ends_when_its_owner_is_killed(
     owner: "subprocess.Popen[str]", server_class: type[EmbeddedServer], tmp_path: Path
 ) -> None:
     process = server_process(tmp_path)
@@ -124,11 +126,11 @@ def test_a_server_ends_with_an_owner_that_was_killed(
 
     eventually(lambda: not is_alive(process))
     with server_class(tmp_path) as server:
-        remember(server)
+        store_value(server)
 
 
 @pytest.mark.parametrize("server_class", SERVERS)
-def test_a_server_that_was_left_behind_is_replaced(
+def test_an_orphaned_server_is_replaced(
     owner: "subprocess.Popen[str]", server_class: type[EmbeddedServer], tmp_path: Path
 ) -> None:
     process = server_process(tmp_path)
@@ -139,21 +141,21 @@ def test_a_server_that_was_left_behind_is_replaced(
 
     with server_class(tmp_path) as server:
         assert not is_alive(process)
-        remember(server)
+        store_value(server)
 
 
-def test_a_stale_process_number_harms_neither_start_nor_that_process(tmp_path: Path) -> None:
+def test_a_stale_process_id_neither_prevents_the_start_nor_kills_that_process(tmp_path: Path) -> None:
     with EmbeddedPostgres(tmp_path) as server:
-        remember(server)
+        store_value(server)
     (tmp_path / "server").write_text(str(os.getpid()))
     (tmp_path / "data" / "postmaster.pid").write_text(f"{os.getpid()}\n{tmp_path / 'data'}\n0\n5432\n\n\n0 0\nready\n")
 
     with EmbeddedPostgres(tmp_path) as server:
-        assert recall(server) == "fair"
+        assert read_value(server) == "fair"
 
 
 @pytest.mark.parametrize("server_class", SERVERS)
-def test_a_second_owner_is_refused_and_told_the_first(
+def test_a_second_owner_is_refused_with_the_process_id_of_the_first(
     owner: "subprocess.Popen[str]", server_class: type[EmbeddedServer], tmp_path: Path
 ) -> None:
     with pytest.raises(EmbeddedError, match=f"in use: process {owner.pid} "), server_class(tmp_path):
@@ -162,14 +164,14 @@ def test_a_second_owner_is_refused_and_told_the_first(
     assert is_alive(server_process(tmp_path))
 
 
-def test_the_url_of_a_running_server_can_be_asked_for(tmp_path: Path) -> None:
+def test_running_url_returns_the_url_of_a_running_server(tmp_path: Path) -> None:
     assert running_url(tmp_path) is None
     with EmbeddedRedis(tmp_path) as server:
         assert running_url(tmp_path) == server.url
     assert running_url(tmp_path) is None
 
 
-def test_redis_keeps_its_port_and_gives_way_where_it_is_taken(tmp_path: Path) -> None:
+def test_redis_keeps_its_port_unless_it_is_in_use(tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     with EmbeddedRedis(first, durable=False) as server:
         url = server.url
@@ -179,10 +181,10 @@ def test_redis_keeps_its_port_and_gives_way_where_it_is_taken(tmp_path: Path) ->
     (second / "url").write_text(url)
     with EmbeddedRedis(first, durable=False), EmbeddedRedis(second, durable=False) as server:
         assert server.url != url
-        remember(server)
+        store_value(server)
 
 
-def test_redis_asks_for_its_password_and_loses_no_job_for_want_of_memory(tmp_path: Path) -> None:
+def test_redis_requires_a_password_and_never_evicts_keys(tmp_path: Path) -> None:
     with EmbeddedRedis(tmp_path) as server, Redis.from_url(server.url, decode_responses=True) as client:
         options = client.config_get("*")
         assert options["appendonly"] == "yes"
@@ -192,7 +194,7 @@ def test_redis_asks_for_its_password_and_loses_no_job_for_want_of_memory(tmp_pat
         assert options["requirepass"] in server.url
 
 
-def test_the_sockets_of_a_killed_run_are_cleared_away(tmp_path: Path) -> None:
+def test_socket_directories_of_a_killed_run_are_removed(tmp_path: Path) -> None:
     abandoned = tmp_path / "sockets"
     abandoned.mkdir()
     (tmp_path / "url").write_text(f"postgresql://postgres@/allweather?host={abandoned}&port=5432")
@@ -206,7 +208,7 @@ def test_postgres_listens_on_its_socket_only(tmp_path: Path) -> None:
         assert psutil.Process(server_process(tmp_path)).net_connections("inet") == []
 
 
-def test_a_server_that_cannot_start_says_what_it_logged(tmp_path: Path) -> None:
+def test_the_error_of_a_failed_start_contains_the_log(tmp_path: Path) -> None:
     with EmbeddedPostgres(tmp_path):
         pass
     (tmp_path / "data" / "postgresql.conf").write_text("no_such_setting = on\n")
@@ -215,7 +217,7 @@ def test_a_server_that_cannot_start_says_what_it_logged(tmp_path: Path) -> None:
         pass
 
 
-def test_the_secret_key_is_private_and_stays(tmp_path: Path) -> None:
+def test_the_secret_key_is_private_and_is_kept(tmp_path: Path) -> None:
     key = secret_key(tmp_path / "data")
 
     assert len(key) == 64

@@ -1,4 +1,4 @@
-"""`python -m core run`, with real servers and stand-ins for the processes of the Procfile."""
+"""`python -m core run`, with real servers and simple replacements for the processes of the Procfile."""
 
 import os
 import shutil
@@ -33,9 +33,9 @@ http.server.HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_fo
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A project with a web process only."""
-    for room in ("core", "migrations"):
-        shutil.copytree(ROOT / room, tmp_path / room)
+    """A copy of the project with only a simple web process."""
+    for directory in ("core", "migrations"):
+        shutil.copytree(ROOT / directory, tmp_path / directory)
     (tmp_path / "web.py").write_text(WEB)
     (tmp_path / "Procfile").write_text("web: python web.py\n")
     return tmp_path
@@ -43,7 +43,7 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def start(project: Path) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
-    """Start `run` in the project; its output goes to the file `output`."""
+    """Return a function that starts `run` in the project; its output goes to the file `output`."""
     started: list[subprocess.Popen[str]] = []
     kept = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG", "TMPDIR"}}
 
@@ -67,7 +67,9 @@ def start(project: Path) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
         process.wait()
 
 
-def test_everything_starts_heals_and_ends(project: Path, start: Callable[..., "subprocess.Popen[str]"]) -> None:
+def test_run_starts_everything_restarts_a_killed_server_and_stops(
+    project: Path, start: Callable[..., "subprocess.Popen[str]"]
+) -> None:
     run = start()
     eventually(lambda: "Allweather is ready." in (project / "output").read_text())
     family = psutil.Process(run.pid).children(recursive=True)
@@ -85,7 +87,7 @@ def test_everything_starts_heals_and_ends(project: Path, start: Callable[..., "s
     assert "migrated the database: 001_initial" in output
 
 
-def test_a_taken_port_is_named_before_anything_starts(
+def test_a_busy_port_is_reported_before_anything_starts(
     project: Path, start: Callable[..., "subprocess.Popen[str]"]
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -98,9 +100,7 @@ def test_a_taken_port_is_named_before_anything_starts(
 
 
 @pytest.mark.parametrize("port", ["http", "0", "65536", "-1", "٣"])
-def test_a_port_that_is_none_is_refused(
-    project: Path, start: Callable[..., "subprocess.Popen[str]"], port: str
-) -> None:
+def test_an_invalid_port_is_refused(project: Path, start: Callable[..., "subprocess.Popen[str]"], port: str) -> None:
     assert start(PORT=port).wait(DEADLINE_SECONDS) == 1
 
     assert (project / "output").read_text().strip().startswith(f"PORT: {port} is no port")
@@ -115,7 +115,7 @@ def test_a_second_run_with_the_same_data_is_refused(
     assert f"Allweather already runs with {project / '.data'}." in (project / "output").read_text()
 
 
-def test_given_servers_are_used_and_need_a_given_key(
+def test_given_servers_need_a_given_secret_key(
     project: Path, start: Callable[..., "subprocess.Popen[str]"], postgres_url: str, redis_url: str
 ) -> None:
     given = {"DATABASE_URL": postgres_url, "REDIS_URL": redis_url}
@@ -126,7 +126,7 @@ def test_given_servers_are_used_and_need_a_given_key(
     assert not (project / ".data").exists()
 
 
-def test_a_database_that_does_not_answer_is_one_line(
+def test_an_unreachable_database_is_reported(
     project: Path, start: Callable[..., "subprocess.Popen[str]"], redis_url: str
 ) -> None:
     absent = f"postgresql://postgres@127.0.0.1:{free_port()}/allweather"
@@ -136,7 +136,7 @@ def test_a_database_that_does_not_answer_is_one_line(
     assert "The database does not answer" in (project / "output").read_text()
 
 
-def test_the_environment_is_completed_with_what_is_missing(tmp_path: Path, redis_url: str) -> None:
+def test_missing_variables_are_added_to_the_environment(tmp_path: Path, redis_url: str) -> None:
     given = {"DATA_DIR": str(tmp_path), "REDIS_URL": redis_url, "SECRET_KEY": ""}
 
     with complete_environment(given) as (environment, servers):
@@ -149,7 +149,7 @@ def test_the_environment_is_completed_with_what_is_missing(tmp_path: Path, redis
     assert environment["ATTACHMENT_DIR"] == str(tmp_path / "attachments")
 
 
-def test_the_servers_of_a_run_in_progress_are_shared(tmp_path: Path, postgres_url: str) -> None:
+def test_servers_that_already_run_are_used(tmp_path: Path, postgres_url: str) -> None:
     with (
         EmbeddedRedis(tmp_path / "redis", durable=False) as redis,
         complete_environment({"DATA_DIR": str(tmp_path), "DATABASE_URL": postgres_url}) as (environment, started),

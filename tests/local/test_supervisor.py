@@ -15,9 +15,9 @@ from core.local.supervisor import Console, Patience, ProcfileError, Supervisor, 
 from tests.processes import DEADLINE_SECONDS, eventually, is_alive
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-IMPATIENT = Patience(first_delay=0.01, longest_delay=0.05, stop=10.0)
+SHORT_DELAYS = Patience(first_delay=0.01, longest_delay=0.05, stop=10.0)
 
-# Supervises a Procfile in a process of its own, the way `run` does.
+# Runs a supervisor in a separate process, as `run` does.
 SUPERVISE = """
 import os, signal, sys
 from pathlib import Path
@@ -31,7 +31,7 @@ for number in (signal.SIGINT, signal.SIGTERM):
 supervisor.run()
 """
 
-# Notes its own process number and that of a child which it leaves alone, then waits.
+# Writes its own process id and that of its child to a file, then waits. It never stops the child.
 FAMILY = """
 import os, subprocess, sys, time
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"])
@@ -49,12 +49,12 @@ def python(directory: Path, name: str, code: str) -> str:
 
 
 class Supervised:
-    """A supervisor that runs in a thread, and what it has written."""
+    """A supervisor that runs in a thread, and its output."""
 
     def __init__(self, directory: Path, commands: dict[str, str], environment: dict[str, str]) -> None:
         self._stream = io.StringIO()
         self._supervisor = Supervisor(
-            commands, {**os.environ, **environment}, directory, Console(commands, self._stream), IMPATIENT
+            commands, {**os.environ, **environment}, directory, Console(commands, self._stream), SHORT_DELAYS
         )
         self._thread = threading.Thread(target=self._supervisor.run)
         self._thread.start()
@@ -70,7 +70,7 @@ class Supervised:
 
 @pytest.fixture
 def supervise(tmp_path: Path) -> Iterator[Callable[..., Supervised]]:
-    """Start a supervisor; it is stopped at the end of the test."""
+    """Return a function that starts a supervisor, which is stopped at the end of the test."""
     started: list[Supervised] = []
 
     def start(commands: dict[str, str], **environment: str) -> Supervised:
@@ -84,13 +84,13 @@ def supervise(tmp_path: Path) -> Iterator[Callable[..., Supervised]]:
 
 @pytest.fixture
 def supervisor_process(tmp_path: Path) -> Iterator[Callable[..., "subprocess.Popen[bytes]"]]:
-    """Start a supervisor in a process of its own, with the time it grants its children in seconds."""
+    """Return a function that starts a supervisor process; `grace` is the time in seconds that children have to end."""
     started: list[subprocess.Popen[bytes]] = []
 
     def start(commands: dict[str, str], *, grace: float = 10.0) -> "subprocess.Popen[bytes]":
         (tmp_path / "Procfile").write_text("".join(f"{name}: {command}\n" for name, command in commands.items()))
         arguments = [sys.executable, "-c", SUPERVISE, str(tmp_path), str(grace)]
-        started.append(subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.DEVNULL))  # noqa: S603 - of this test
+        started.append(subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.DEVNULL))  # noqa: S603 - the script above
         return started[-1]
 
     yield start
@@ -100,7 +100,7 @@ def supervisor_process(tmp_path: Path) -> Iterator[Callable[..., "subprocess.Pop
 
 
 def family_of(directory: Path) -> list[int]:
-    """The numbers of the FAMILY process and its child, once they run."""
+    """Wait for the FAMILY process and its child, and return their process ids."""
     eventually((directory / "family").exists)
     return [int(number) for number in (directory / "family").read_text().split()]
 
@@ -119,7 +119,7 @@ def test_procfile_with_a_bad_line_is_refused(tmp_path: Path, line: str) -> None:
         read_procfile(tmp_path / "Procfile")
 
 
-def test_a_process_that_dies_is_started_again_and_its_siblings_live_on(
+def test_an_ended_process_is_restarted_and_the_others_keep_running(
     tmp_path: Path, supervise: Callable[..., Supervised]
 ) -> None:
     family = python(tmp_path, "family", FAMILY)
@@ -135,7 +135,7 @@ def test_a_process_that_dies_is_started_again_and_its_siblings_live_on(
     ]
 
 
-def test_the_delay_grows_up_to_its_limit(supervise: Callable[..., Supervised]) -> None:
+def test_the_restart_delay_doubles_up_to_its_limit(supervise: Callable[..., Supervised]) -> None:
     supervised = supervise({"dying": "false"})
 
     eventually(lambda: sum("ended" in line for line in supervised.lines("supervisor")) >= 5)
@@ -144,9 +144,7 @@ def test_the_delay_grows_up_to_its_limit(supervise: Callable[..., Supervised]) -
     assert delays[:5] == ["0.01 s", "0.02 s", "0.04 s", "0.05 s", "0.05 s"]
 
 
-def test_a_killed_process_takes_its_children_along_before_it_starts_again(
-    tmp_path: Path, supervise: Callable[..., Supervised]
-) -> None:
+def test_the_children_of_a_killed_process_are_killed(tmp_path: Path, supervise: Callable[..., Supervised]) -> None:
     supervised = supervise({"family": python(tmp_path, "family", FAMILY)})
     parent, child = family_of(tmp_path)
 
@@ -156,7 +154,7 @@ def test_a_killed_process_takes_its_children_along_before_it_starts_again(
     eventually(lambda: not is_alive(child))
 
 
-def test_output_comes_line_by_line_behind_the_name_and_keeps_its_last_words(
+def test_output_lines_have_the_process_name_and_the_last_line_is_kept(
     tmp_path: Path, supervise: Callable[..., Supervised]
 ) -> None:
     code = (
@@ -176,9 +174,9 @@ def test_commands_see_the_environment(supervise: Callable[..., Supervised]) -> N
     eventually(lambda: "given default" in supervised.lines("echo"))
 
 
-@pytest.mark.parametrize("order", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_everything_and_leaves_no_orphan(
-    tmp_path: Path, supervisor_process: Callable[..., "subprocess.Popen[bytes]"], order: signal.Signals
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_all_processes_and_their_children(
+    tmp_path: Path, supervisor_process: Callable[..., "subprocess.Popen[bytes]"], signal_number: signal.Signals
 ) -> None:
     stop_politely = (
         "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: (open('bye', 'w'), sys.exit())); "
@@ -192,14 +190,14 @@ def test_a_signal_stops_everything_and_leaves_no_orphan(
     processes = family_of(tmp_path)
     eventually((tmp_path / "here").exists)
 
-    supervisor.send_signal(order)
+    supervisor.send_signal(signal_number)
 
     assert supervisor.wait(DEADLINE_SECONDS) == 0
     assert (tmp_path / "bye").exists()
     assert not any(is_alive(process) for process in processes)
 
 
-def test_a_process_that_does_not_end_is_killed_when_its_time_is_up(
+def test_a_process_that_ignores_the_signal_is_killed_after_the_grace_time(
     tmp_path: Path, supervisor_process: Callable[..., "subprocess.Popen[bytes]"]
 ) -> None:
     supervisor = supervisor_process({"stubborn": python(tmp_path, "stubborn", STUBBORN + FAMILY)}, grace=0.2)
@@ -211,15 +209,15 @@ def test_a_process_that_does_not_end_is_killed_when_its_time_is_up(
     assert not any(is_alive(process) for process in processes)
 
 
-def test_a_second_interrupt_kills_at_once(
+def test_a_second_interrupt_kills_immediately(
     tmp_path: Path, supervisor_process: Callable[..., "subprocess.Popen[bytes]"]
 ) -> None:
-    note_the_term = (
+    record_sigterm = (
         "import signal; signal.signal(signal.SIGTERM, lambda *_: open('asked', 'w').close())\n"
         + FAMILY
         + "time.sleep(300)"
     )
-    supervisor = supervisor_process({"stubborn": python(tmp_path, "stubborn", note_the_term)}, grace=300.0)
+    supervisor = supervisor_process({"stubborn": python(tmp_path, "stubborn", record_sigterm)}, grace=300.0)
     processes = family_of(tmp_path)
     supervisor.send_signal(signal.SIGINT)
     eventually((tmp_path / "asked").exists)
@@ -230,7 +228,7 @@ def test_a_second_interrupt_kills_at_once(
     assert not any(is_alive(process) for process in processes)
 
 
-def test_a_killed_supervisor_leaves_no_orphan(
+def test_all_processes_end_when_the_supervisor_is_killed(
     tmp_path: Path, supervisor_process: Callable[..., "subprocess.Popen[bytes]"]
 ) -> None:
     supervisor = supervisor_process({"family": python(tmp_path, "family", FAMILY)})

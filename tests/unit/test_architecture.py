@@ -1,4 +1,4 @@
-"""The rules that a reader relies on: who imports whom, who opens the database, who reads the environment."""
+"""Rules of the architecture: allowed imports, and which modules use the database and the environment."""
 
 import ast
 import re
@@ -10,8 +10,8 @@ import pytest
 PROJECT = Path(__file__).resolve().parents[2]
 SOURCES = {
     path.relative_to(PROJECT).as_posix(): ast.parse(path.read_text(encoding="utf-8"))
-    for room in ("api", "core", "worker", "celeryconfig.py")
-    for path in ([PROJECT / room] if room.endswith(".py") else sorted((PROJECT / room).rglob("*.py")))
+    for package in ("api", "core", "worker", "celeryconfig.py")
+    for path in ([PROJECT / package] if package.endswith(".py") else sorted((PROJECT / package).rglob("*.py")))
 }
 FORBIDDEN = {
     "core": {"api", "worker", "celeryconfig", "falcon", "celery", "kombu", "uvicorn"},
@@ -19,12 +19,12 @@ FORBIDDEN = {
     "worker": {"api", "falcon", "uvicorn"},
 }
 PROCESS_ENTRIES = {"api/__main__.py", "api/asgi.py", "core/__main__.py", "worker/app.py", "celeryconfig.py"}
-# They hand the environment on to the processes that they start, and read nothing from it.
+# These modules only pass the environment to the processes that they start.
 STARTERS_OF_PROCESSES = {"core/local/embedded/servers.py", "core/local/run.py"}
 LONGEST_MODULE = 320
 
 
-def imported_rooms(tree: ast.AST) -> set[str]:
+def imported_packages(tree: ast.AST) -> set[str]:
     names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -35,18 +35,18 @@ def imported_rooms(tree: ast.AST) -> set[str]:
 
 
 def attributes(tree: ast.AST) -> Iterator[tuple[str, str]]:
-    """Every `name.attribute` in a module."""
+    """Yield every `name.attribute` of a module as a pair."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             yield node.value.id, node.attr
 
 
-@pytest.mark.parametrize("room", FORBIDDEN)
-def test_api_and_worker_import_core_and_never_the_other_way_or_each_other(room: str) -> None:
+@pytest.mark.parametrize("package", FORBIDDEN)
+def test_packages_do_not_import_forbidden_packages(package: str) -> None:
     offenders = {
-        path: imported_rooms(tree) & FORBIDDEN[room]
+        path: imported_packages(tree) & FORBIDDEN[package]
         for path, tree in SOURCES.items()
-        if path.startswith(f"{room}/") and imported_rooms(tree) & FORBIDDEN[room]
+        if path.startswith(f"{package}/") and imported_packages(tree) & FORBIDDEN[package]
     }
 
     assert offenders == {}
@@ -67,8 +67,9 @@ def texts(tree: ast.AST) -> Iterator[str]:
             yield node.value
 
 
-# `core.db` lets nothing but a unit of work write (tests/core/test_db.py). These two keep anybody from going round it.
-def test_the_database_is_reached_through_core_db_alone() -> None:
+# In `core.db` only a unit of work can write (see tests/core/test_db.py). The next two tests check that all code
+# uses `core.db`.
+def test_only_core_db_opens_the_database() -> None:
     holders = {path for path, tree in SOURCES.items() if "database" in names_imported_from("core.db", tree)}
     holders |= {path for path, tree in SOURCES.items() if ("db", "database") in set(attributes(tree))}
     makers = {path for path, tree in SOURCES.items() if "PostgresqlDatabase" in names_imported_from("peewee", tree)}
@@ -77,7 +78,7 @@ def test_the_database_is_reached_through_core_db_alone() -> None:
     assert makers == {"core/db.py", "core/migrations.py"}
 
 
-def test_no_statement_begins_or_ends_a_transaction_by_itself() -> None:
+def test_only_core_db_contains_transaction_statements() -> None:
     transaction = re.compile(r"\b(BEGIN|COMMIT|ROLLBACK|SAVEPOINT|READ WRITE|default_transaction_read_only)\b")
     offenders = {path for path, tree in SOURCES.items() if any(map(transaction.search, texts(tree)))}
 
@@ -90,13 +91,13 @@ def test_only_process_entries_read_the_environment() -> None:
     assert readers - STARTERS_OF_PROCESSES <= PROCESS_ENTRIES
 
 
-def test_no_module_has_become_two_rooms() -> None:
+def test_no_module_is_too_long() -> None:
     lengths = {path: len((PROJECT / path).read_text(encoding="utf-8").splitlines()) for path in SOURCES}
 
     assert {path: length for path, length in lengths.items() if length > LONGEST_MODULE} == {}
 
 
-def test_every_module_says_what_it_is() -> None:
-    silent = [path for path, tree in SOURCES.items() if tree.body and not ast.get_docstring(tree)]
+def test_every_module_has_a_docstring() -> None:
+    undocumented = [path for path, tree in SOURCES.items() if tree.body and not ast.get_docstring(tree)]
 
-    assert silent == []
+    assert undocumented == []

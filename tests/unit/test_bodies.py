@@ -1,4 +1,4 @@
-"""Bodies as they come in: what is too much, what is cut off, what is no JSON at all, and what is of another type."""
+"""Request bodies: too large, incomplete, malformed, or of an unsupported media type."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -93,12 +93,12 @@ def test_json_is_read(content_type: str | None, send: Send) -> None:
     assert send('{"text": "naïve ☔"}'.encode(), content_type).json == {"text": "naïve ☔"}
 
 
-def test_a_form_is_read_where_one_is_taken(send: Send) -> None:
+def test_a_form_is_read_only_if_the_operation_accepts_forms(send: Send) -> None:
     assert send(b"text=na%C3%AFve+rain", FORM).json == {"text": "naïve rain"}
     assert_refused(send(b"text=x", FORM, "PUT"), 415, "unsupported_media_type")
 
 
-def test_a_merge_patch_is_a_patch(send: Send) -> None:
+def test_a_merge_patch_is_accepted_for_patch_only(send: Send) -> None:
     assert send(b'{"text": "x"}', MERGE_PATCH, "PATCH").json == {"text": "x"}
     assert_refused(send(b'{"text": "x"}', MERGE_PATCH), 415, "unsupported_media_type")
 
@@ -107,7 +107,7 @@ def test_a_merge_patch_is_a_patch(send: Send) -> None:
     "content_type",
     ["text/plain", "application/xml", "multipart/form-data; boundary=x", "json", "/", ";", "application/*"],
 )
-def test_another_type_is_refused(content_type: str, send: Send) -> None:
+def test_other_media_types_are_refused(content_type: str, send: Send) -> None:
     assert_refused(send(b'{"text": "x"}', content_type), 415, "unsupported_media_type")
 
 
@@ -128,35 +128,35 @@ def test_another_type_is_refused(content_type: str, send: Send) -> None:
         b" ",
     ],
 )
-def test_what_is_no_json_is_malformed(body: bytes, send: Send) -> None:
+def test_invalid_json_is_malformed(body: bytes, send: Send) -> None:
     assert_refused(send(body), 400, "malformed")
 
 
-def test_nesting_as_deep_as_json_may_be_is_refused_by_the_schema(send: Send) -> None:
+def test_the_deepest_allowed_nesting_is_refused_by_the_schema_only(send: Send) -> None:
     assert_refused(send(b'{"text":' + b"[" * 1000 + b"]" * 1000 + b"}"), 422, "invalid")
 
 
 @pytest.mark.parametrize("body", [b"text=\xff", "text=ü".encode()])
-def test_what_is_no_form_is_malformed(body: bytes, send: Send) -> None:
+def test_an_invalid_form_is_malformed(body: bytes, send: Send) -> None:
     assert_refused(send(body, FORM), 400, "malformed")
 
 
-def test_nul_in_a_form_is_named(send: Send) -> None:
+def test_nul_in_a_form_is_reported_with_its_field(send: Send) -> None:
     response = send(b"text=%00", FORM)
 
     assert_refused(response, 422, "invalid")
     assert [error["field"] for error in response.json["errors"]] == ["text"]
 
 
-def test_a_body_that_is_needed_is_asked_for(send: Send) -> None:
+def test_a_missing_required_body_is_refused(send: Send) -> None:
     assert_refused(send(b""), 400, "body_missing")
 
 
-def test_a_body_that_is_not_needed_may_be_left_away(send: Send) -> None:
+def test_an_optional_body_may_be_missing(send: Send) -> None:
     assert send(b"", None, "PATCH").json == {"text": "nothing"}
 
 
-def test_a_body_of_just_the_limit_is_read(send: Send) -> None:
+def test_a_body_of_exactly_the_limit_is_accepted(send: Send) -> None:
     text = "x" * (LIMIT - len('{"text":""}'))
 
     assert send(orjson.dumps({"text": text})).status_code == 200
@@ -167,7 +167,7 @@ def test_a_form_has_a_lower_limit(send: Send) -> None:
     assert_refused(send(b"text=" + b"x" * 64 * 1024, FORM), 413, "body_too_large")
 
 
-def test_a_file_of_just_the_limit_is_read_whatever_is_in_it(app: Any) -> None:
+def test_a_file_of_exactly_the_limit_is_accepted_with_any_content(app: Any) -> None:
     def send(body: bytes, content_type: str) -> Result:
         return TestClient(app).simulate_post("/files", body=body, headers={"Content-Type": content_type})
 
@@ -180,7 +180,7 @@ READERS = pytest.mark.parametrize(("path", "content_type"), [("/notes", JSON), (
 
 
 async def call(app: Any, path: str, content_type: str, chunks: AsyncIterator[bytes], **headers: str) -> int:
-    """Send a body chunk by chunk, as a server would hand it on, and answer the status."""
+    """Send a body chunk by chunk, as a server does, and return the status of the response."""
     statuses: list[int] = []
 
     async def receive() -> dict[str, Any]:
@@ -188,11 +188,11 @@ async def call(app: Any, path: str, content_type: str, chunks: AsyncIterator[byt
             return {"type": "http.request", "body": chunk, "more_body": True}
         return {"type": "http.disconnect"}
 
-    async def answer(event: dict[str, Any]) -> None:
+    async def send(event: dict[str, Any]) -> None:
         if event["type"] == "http.response.start":
             statuses.append(event["status"])
 
-    await app(create_scope(path, method="POST", headers={"Content-Type": content_type} | headers), receive, answer)
+    await app(create_scope(path, method="POST", headers={"Content-Type": content_type} | headers), receive, send)
     (status,) = statuses
     return status
 
@@ -211,7 +211,7 @@ def test_a_body_without_a_length_is_counted_while_it_is_read(path: str, content_
 
 
 @READERS
-def test_an_announced_length_that_is_too_large_is_refused_unread(path: str, content_type: str, app: Any) -> None:
+def test_a_too_large_content_length_is_refused_without_reading_the_body(path: str, content_type: str, app: Any) -> None:
     read: list[int] = []
 
     async def watched() -> AsyncIterator[bytes]:
@@ -220,12 +220,12 @@ def test_an_announced_length_that_is_too_large_is_refused_unread(path: str, cont
             yield b" "
 
     assert asyncio.run(call(app, path, content_type, watched(), **{"Content-Length": str(LIMIT + 1)})) == 413
-    # The server hands the first chunk over before anybody asks.
+    # The server passes the first chunk before the application reads.
     assert len(read) == 1
 
 
 @READERS
-def test_a_body_that_is_cut_off_is_not_acted_upon(path: str, content_type: str, app: Any) -> None:
+def test_an_incomplete_body_is_refused(path: str, content_type: str, app: Any) -> None:
     async def cut_off() -> AsyncIterator[bytes]:
         yield b'{"text": "give 100"}'
 
@@ -234,7 +234,7 @@ def test_a_body_that_is_cut_off_is_not_acted_upon(path: str, content_type: str, 
 
 @READERS
 @pytest.mark.parametrize("length", ["-1", "x"])
-def test_a_length_that_is_no_number_is_refused(length: str, path: str, content_type: str, app: Any) -> None:
+def test_an_invalid_content_length_is_refused(length: str, path: str, content_type: str, app: Any) -> None:
     async def whole() -> AsyncIterator[bytes]:
         yield b'{"text": "x"}'
 

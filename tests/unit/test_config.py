@@ -1,4 +1,4 @@
-"""The settings: where they come from, and what is no usable environment."""
+"""The settings: their sources, and environments that are refused."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from core.config import ConfigurationError, Settings
 USABLE = {"SECRET_KEY": "k" * 32, "DATABASE_URL": "postgresql://db/x", "REDIS_URL": "redis://r/0"}
 
 
-def test_the_defaults_are_those_of_production() -> None:
+def test_the_defaults_are_for_production() -> None:
     settings = Settings.from_environ(USABLE)
 
     assert not settings.is_development
@@ -19,7 +19,7 @@ def test_the_defaults_are_those_of_production() -> None:
 
 
 @pytest.mark.parametrize("missing", USABLE)
-def test_there_is_no_default_for_a_secret(missing: str) -> None:
+def test_required_settings_have_no_default(missing: str) -> None:
     given = {name: value for name, value in USABLE.items() if name != missing}
 
     with pytest.raises(ConfigurationError, match=missing):
@@ -39,7 +39,7 @@ def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
     assert settings.secret_key.get_secret_value() == "f" * 40
 
 
-def test_a_secret_file_that_is_missing_is_named() -> None:
+def test_a_missing_secret_file_is_named_in_the_error() -> None:
     with pytest.raises(ConfigurationError, match="SECRET_KEY_FILE"):
         Settings.from_environ(USABLE | {"SECRET_KEY_FILE": "/no/such/file"})
 
@@ -61,7 +61,7 @@ def test_lists_are_separated_by_commas() -> None:
     assert settings.allowed_origins == ("https://a.example", "https://b.example")
 
 
-def test_settings_do_not_change_and_do_not_show_their_secrets() -> None:
+def test_settings_are_immutable_and_hide_their_secrets() -> None:
     settings = Settings.from_environ(USABLE)
 
     with pytest.raises(ValidationError):

@@ -1,4 +1,4 @@
-"""What is deployed and what is written about it agree with the code. Nothing here needs Docker."""
+"""The deployment files and the documents agree with the code. These tests do not need Docker."""
 
 import re
 import shlex
@@ -16,7 +16,7 @@ from core.policy import Actor, GroupAccess, Role, TaskAccess
 from tests.tables import table_of
 
 ROOT = Path(__file__).resolve().parents[2]
-CARD = (
+REQUIRED_PACKAGES = (
     "falcon uvicorn peewee psycopg2-binary peewee-migrate celery redis pyjwt bcrypt requests falcon-limiter websockets "
     "pytest freezegun"
 ).split()
@@ -30,7 +30,7 @@ def read(path: str) -> str:
 
 
 def expand(text: str, environ: Mapping[str, str]) -> str:
-    """Fill in `${NAME:-default}` and `${NAME:?message}`, as a shell and Compose do."""
+    """Replace `${NAME:-default}` and `${NAME:?message}`, as a shell and Compose do."""
 
     def value(match: re.Match[str]) -> str:
         if given := environ.get(match["name"]):
@@ -58,7 +58,7 @@ class TestCompose:
             compose({name: value for name, value in SECRETS.items() if name != secret})
 
     @pytest.mark.parametrize("process", PROCESSES)
-    def test_runs_each_process_as_the_procfile_does(self, process: str) -> None:
+    def test_each_process_has_the_command_of_the_procfile(self, process: str) -> None:
         service = SERVICES[process]
 
         as_in_procfile = expand(PROCESSES[process], service["environment"])
@@ -66,19 +66,19 @@ class TestCompose:
         assert shlex.split(service["command"]) == shlex.split(as_in_procfile)
 
     @pytest.mark.parametrize("process", PROCESSES)
-    def test_starts_a_process_when_all_it_needs_is_there(self, process: str) -> None:
+    def test_each_process_starts_after_its_dependencies(self, process: str) -> None:
         assert SERVICES[process]["depends_on"] == {
             "postgres": {"condition": "service_healthy"},
             "redis": {"condition": "service_healthy"},
             "migrate": {"condition": "service_completed_successfully"},
         }
 
-    def test_its_workers_serve_every_queue(self) -> None:
+    def test_the_worker_serves_every_queue(self) -> None:
         arguments = shlex.split(SERVICES["worker"]["command"])
 
         assert set(arguments[arguments.index("--queues") + 1].split(",")) == jobs.QUEUES
 
-    def test_migrates_once_when_the_database_is_there(self) -> None:
+    def test_the_migration_runs_once_after_the_database_is_ready(self) -> None:
         migration = SERVICES["migrate"]
 
         assert migration["command"] == "python -m core migrate"
@@ -86,18 +86,18 @@ class TestCompose:
         assert migration["depends_on"] == {"postgres": {"condition": "service_healthy"}}
 
     @pytest.mark.parametrize("server", ["postgres", "redis"])
-    def test_checks_the_servers_and_keeps_their_data(self, server: str) -> None:
+    def test_servers_have_health_checks_and_volumes(self, server: str) -> None:
         assert SERVICES[server]["healthcheck"]["test"]
         assert [volume.split(":")[0] for volume in SERVICES[server]["volumes"]] == [server]
         assert server in compose()["volumes"]
 
-    def test_redis_keeps_what_it_is_given(self) -> None:
+    def test_redis_is_durable_and_never_evicts_keys(self) -> None:
         arguments = SERVICES["redis"]["command"]
 
         assert "--appendonly yes" in arguments
         assert "--maxmemory-policy noeviction" in arguments
 
-    def test_is_reached_from_this_machine_alone(self) -> None:
+    def test_ports_are_published_on_loopback_only(self) -> None:
         ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
 
         assert ports == ["127.0.0.1:8000:8000", "127.0.0.1:5555:5555"]
@@ -108,13 +108,13 @@ class TestCompose:
         assert [name for name, tag in tags.items() if not re.search(r"\d+\.\d+", tag)] == []
 
     @pytest.mark.parametrize("name", ["migrate", *PROCESSES])
-    def test_its_environment_makes_settings_that_write_no_file(self, name: str) -> None:
+    def test_the_environment_gives_production_settings_without_a_log_file(self, name: str) -> None:
         settings = Settings.from_environ(SERVICES[name]["environment"])
 
         assert settings.log_file == ""
         assert not settings.is_development
 
-    def test_what_the_own_image_runs_cannot_write_or_rise(self) -> None:
+    def test_containers_are_read_only_and_without_privileges(self) -> None:
         for name in ("migrate", *PROCESSES):
             service = SERVICES[name]
             assert service["read_only"] is True, name
@@ -123,34 +123,34 @@ class TestCompose:
 
 
 class TestImage:
-    def test_copies_only_what_exists_and_is_let_through(self) -> None:
+    def test_copied_files_exist_and_are_not_ignored(self) -> None:
         sources = re.findall(r"^COPY (?!--from)(\S+) ", read("Dockerfile"), re.MULTILINE)
         let_through = re.findall(r"^!(\S+)$", read(".dockerignore"), re.MULTILINE)
 
         assert sorted(sources) == sorted(let_through)
         assert [source for source in sources if not (ROOT / source).exists()] == []
 
-    def test_holds_no_tools_of_development(self) -> None:
+    def test_development_requirements_are_not_installed(self) -> None:
         assert "requirements-dev" not in read("Dockerfile")
 
-    def test_does_not_run_as_root(self) -> None:
+    def test_the_image_does_not_run_as_root(self) -> None:
         assert re.findall(r"^USER (\S+)$", read("Dockerfile"), re.MULTILINE) == ["allweather"]
 
-    def test_runs_the_web_process_where_no_other_is_named(self) -> None:
+    def test_the_default_command_is_the_web_process(self) -> None:
         (command,) = re.findall(r"^CMD (\[.*])$", read("Dockerfile"), re.MULTILINE)
 
         assert yaml.safe_load(command) == shlex.split(PROCESSES["web"])
 
 
 class TestRequirements:
-    @pytest.mark.parametrize("package", CARD)
-    def test_every_package_of_the_card_is_pinned(self, package: str) -> None:
+    @pytest.mark.parametrize("package", REQUIRED_PACKAGES)
+    def test_every_required_package_is_pinned(self, package: str) -> None:
         assert re.search(rf"^{re.escape(package)}==\d[\w.]*$", read("requirements.txt"), re.MULTILINE)
 
 
 class TestDocuments:
     @pytest.mark.parametrize("variable", SETTINGS)
-    def test_every_setting_is_described_and_can_be_copied(self, variable: str) -> None:
+    def test_every_setting_is_in_the_document_and_in_the_example_file(self, variable: str) -> None:
         assert f"\n| `{variable}` |" in read("docs/configuration.md")
         assert re.search(rf"^(?:# )?{variable}=", read(".env.example"), re.MULTILINE)
 
@@ -170,21 +170,23 @@ class TestDocuments:
         assert named <= targets
 
     @pytest.mark.parametrize("document", sorted(ROOT.glob("*.md")) + sorted((ROOT / "docs").rglob("*.md")), ids=str)
-    def test_every_link_leads_somewhere(self, document: Path) -> None:
+    def test_every_link_has_a_target(self, document: Path) -> None:
         links = re.findall(r"\]\((?!https?:)([^)]+)\)", document.read_text(encoding="utf-8"))
 
-        assert [link for link in links if not leads_somewhere(document, link)] == []
+        assert [link for link in links if not has_target(document, link)] == []
 
     def test_every_error_code_is_described(self) -> None:
-        sources = [path.read_text(encoding="utf-8") for room in ("api", "core") for path in (ROOT / room).rglob("*.py")]
+        sources = [
+            path.read_text(encoding="utf-8") for package in ("api", "core") for path in (ROOT / package).rglob("*.py")
+        ]
         patterns = (r'\bcode="(\w+)"', r'falcon\.\w+: \("(\w+)"')
         used = {code for source in sources for pattern in patterns for code in re.findall(pattern, source)}
 
         assert sorted(code for code in used if f"`{code}`" not in read("docs/errors.md")) == []
 
     def test_every_event_of_the_log_is_described(self) -> None:
-        rooms = [ROOT / room for room in ("api", "core", "worker")]
-        sources = [path.read_text(encoding="utf-8") for room in rooms for path in room.rglob("*.py")]
+        packages = [ROOT / package for package in ("api", "core", "worker")]
+        sources = [path.read_text(encoding="utf-8") for package in packages for path in package.rglob("*.py")]
         written = {name for source in sources for name in re.findall(r'\b(?:log\.\w+|write)\(\s*"(\w+)"', source)}
 
         assert {"request", "job"} <= written
@@ -193,7 +195,7 @@ class TestDocuments:
     def test_every_job_is_described(self) -> None:
         assert [job.name for job in jobs.ALL if f"`{job.name}`" not in read("docs/operations.md")] == []
 
-    def test_the_table_of_permissions_is_the_policy(self) -> None:
+    def test_the_table_of_permissions_matches_the_policy(self) -> None:
         actors = {
             "owner": Actor(1, Role.USER, 1),
             "assignee": Actor(2, Role.USER, 2),
@@ -226,11 +228,11 @@ class TestDocuments:
 
         assert {row[0] for row in rows} == set(rules)
         for action, *cells in rows:
-            said = {who: cell == "yes" for who, cell in zip(columns[1:], cells, strict=True)}
-            assert said == {who: rules[action](actor) for who, actor in actors.items()}, action
+            documented = {who: cell == "yes" for who, cell in zip(columns[1:], cells, strict=True)}
+            assert documented == {who: rules[action](actor) for who, actor in actors.items()}, action
 
-    def test_the_table_of_groups_is_the_policy(self) -> None:
-        places = {
+    def test_the_table_of_group_permissions_matches_the_policy(self) -> None:
+        roles = {
             "member": (Role.USER, GroupAccess(is_member=True, is_manager=False)),
             "manager of it": (Role.USER, GroupAccess(is_member=True, is_manager=True)),
             "stranger": (Role.MANAGER, GroupAccess(is_member=False, is_manager=False)),
@@ -245,16 +247,18 @@ class TestDocuments:
 
         assert {row[0] for row in rows} == set(rules)
         for action, *cells in rows:
-            said = {who: cell == "yes" for who, cell in zip(columns[1:], cells, strict=True)}
-            assert said == {who: rules[action](Actor(1, role, 1), place) for who, (role, place) in places.items()}
+            documented = {who: cell == "yes" for who, cell in zip(columns[1:], cells, strict=True)}
+            assert documented == {
+                who: rules[action](Actor(1, role, 1), access) for who, (role, access) in roles.items()
+            }
 
 
 def code_of(markdown: str) -> str:
-    """The blocks and spans of code in a Markdown text, a line each."""
+    """Return the code blocks and code spans of a Markdown text, separated by line breaks."""
     return "\n".join(re.findall(r"```.*?```|`[^`\n]+`", markdown, re.DOTALL))
 
 
-def leads_somewhere(document: Path, link: str) -> bool:
+def has_target(document: Path, link: str) -> bool:
     path, _, anchor = link.partition("#")
     target = (document.parent / path).resolve() if path else document
     if not anchor:

@@ -1,4 +1,4 @@
-"""The pages about the API show its document without asking anybody else."""
+"""The documentation pages of the API load nothing from other servers."""
 
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -30,7 +30,7 @@ def client(described: dict[str, Any]) -> TestClient:
 
 
 class Links(HTMLParser):
-    """Collects what a page makes the browser fetch."""
+    """Collects the URLs that a browser fetches for a page."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ def test_the_document_is_served_as_it_was_built(client: TestClient, described: d
 
 
 @pytest.mark.parametrize("path", ["/docs", "/redoc"])
-def test_a_page_fetches_from_here_alone(path: str, client: TestClient) -> None:
+def test_a_page_loads_nothing_from_other_servers(path: str, client: TestClient) -> None:
     response = client.simulate_get(path)
     links = Links()
     links.feed(response.text)
@@ -69,7 +69,7 @@ def test_a_page_fetches_from_here_alone(path: str, client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("name", ["swagger.js", "swagger.css", "start-swagger.js", "redoc.js", "start-redoc.js"])
-def test_what_a_browser_has_is_not_sent_again(name: str, client: TestClient) -> None:
+def test_assets_are_cached_and_if_none_match_gets_304(name: str, client: TestClient) -> None:
     first = client.simulate_get(f"/docs/assets/{name}")
 
     again = client.simulate_get(
@@ -84,7 +84,7 @@ def test_what_a_browser_has_is_not_sent_again(name: str, client: TestClient) -> 
 
 
 @pytest.mark.parametrize("name", ["scalar.js", "templates.py", "..", "%2e%2e%2fapp.py", "swagger_bundle.js"])
-def test_nothing_else_of_the_package_is_served(name: str, client: TestClient) -> None:
+def test_other_files_of_the_package_are_not_served(name: str, client: TestClient) -> None:
     response = client.simulate_get(f"/docs/assets/{name}")
 
     assert (response.status_code, response.headers["content-type"]) == (404, "application/problem+json")

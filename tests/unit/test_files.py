@@ -1,4 +1,4 @@
-"""What a file is called and what it is, whatever its sender says."""
+"""File names and content types are determined safely, whatever the client sends."""
 
 import io
 
@@ -28,7 +28,7 @@ PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
         ("", ""),
     ],
 )
-def test_a_name_is_made_harmless(offered: str, kept: str) -> None:
+def test_a_file_name_is_cleaned(offered: str, kept: str) -> None:
     assert clean_name(offered) == kept
 
 
@@ -53,7 +53,7 @@ def test_a_name_is_made_harmless(offered: str, kept: str) -> None:
         ("☔".encode()[:2], "x.txt", UNKNOWN),
     ],
 )
-def test_the_type_is_what_the_content_shows_and_never_a_page(content: bytes, name: str, content_type: str) -> None:
+def test_the_type_follows_the_content_and_is_never_html_or_svg(content: bytes, name: str, content_type: str) -> None:
     assert inspect(io.BytesIO(content), name).content_type == content_type
 
 
@@ -61,7 +61,7 @@ def test_text_is_decoded_across_chunks() -> None:
     assert inspect(io.BytesIO(b"x" + "☔".encode() * 200_000), "x").content_type == PLAIN_TEXT
 
 
-def test_size_and_hash_are_those_of_the_whole() -> None:
+def test_size_and_hash_cover_the_whole_file() -> None:
     facts = inspect(io.BytesIO(b"abc"), "x")
 
     assert (facts.size, facts.sha256) == (3, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")

@@ -1,4 +1,4 @@
-"""Tasks as lines of a file: what is written can be read, and nothing that comes in breaks the reader."""
+"""Tasks as lines of a file: the readers accept what the writers produce, and report invalid lines."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ def file_of(name: str, *tasks: dict[str, Any]) -> bytes:
 
 
 def fields_of(reader: LineReader, content: bytes, chunk: int = 7) -> list[dict[str, Any]]:
-    """What a reader makes of a file that comes in chunks of so many bytes."""
+    """Return the tasks that a reader reads from a file in chunks of `chunk` bytes."""
     return [reader.read(line.text) for line in lines_of(reader, content, chunk)]
 
 
@@ -55,7 +55,7 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
 
 @pytest.mark.parametrize("name", READERS)
 @given(title=TEXTS.filter(bool), description=st.none() | TEXTS.filter(bool), chunk=st.integers(1, 300))
-def test_what_is_written_is_what_is_read(name: str, title: str, description: str | None, chunk: int) -> None:
+def test_written_tasks_can_be_read(name: str, title: str, description: str | None, chunk: int) -> None:
     task = TASK | {"title": title, "description": description}
 
     read = fields_of(READERS[name](), file_of(name, task, TASK), chunk)
@@ -65,7 +65,7 @@ def test_what_is_written_is_what_is_read(name: str, title: str, description: str
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@a", "\t=1", "\r=1", "'=1", "''+1", "'quoted'", "a=1", "'", "="])
-def test_no_cell_is_a_formula_and_each_is_read_as_it_was(text: str) -> None:
+def test_no_csv_cell_is_a_formula_and_its_text_is_read_unchanged(text: str) -> None:
     written = file_of("csv", TASK | {"city": f"a\n{text}", "title": text})
 
     cell = written.split(b"\r\n", 1)[1].split(b",")[1].strip(b'"')
@@ -74,19 +74,19 @@ def test_no_cell_is_a_formula_and_each_is_read_as_it_was(text: str) -> None:
     assert (fields["title"], fields["city"]) == (text.strip(), f"a\n{text}".strip())
 
 
-def test_a_table_has_the_header_that_is_promised_even_without_tasks() -> None:
+def test_a_csv_file_has_its_header_even_without_tasks() -> None:
     assert WRITERS["csv"].head == (
         b"id,title,description,status,priority,due_at,city,assignee_id,group_id,completed_at,created_at,updated_at\r\n"
     )
 
 
-def test_lines_are_counted_where_they_begin_and_blank_ones_are_skipped() -> None:
+def test_the_line_number_is_that_of_the_first_line_and_blank_lines_are_skipped() -> None:
     assert numbers(JsonLinesReader(), b'\xef\xbb\xbf{"a":1}\r\n\r\n \n{}\n{}') == [1, 4, 5]
     assert numbers(TableReader(), b'\xef\xbb\xbftitle\r\n\r\n"a\n\n""b"\r\nc\r\n') == [3, 6]
 
 
 @pytest.mark.parametrize("text", [b'5" pipe', b'a "quoted" word', b'x"', b'""""', b'"a,""b"",\n\n"', b"''"])
-def test_quotes_are_told_apart_from_quotation_marks(text: bytes) -> None:
+def test_csv_quoting_is_distinguished_from_quotes_in_the_text(text: bytes) -> None:
     fields = fields_of(TableReader(), b"title,city\n" + text + b",Bonn\nnext,Ulm\n", chunk=3)
 
     assert [field["city"] for field in fields] == ["Bonn", "Ulm"]
@@ -113,7 +113,7 @@ def test_quotes_are_told_apart_from_quotation_marks(text: bytes) -> None:
     ],
     ids=lambda value: str(value)[:20],
 )
-def test_what_is_no_task_in_json_is_told(line: bytes, field: str) -> None:
+def test_an_invalid_json_line_is_reported_with_its_field(line: bytes, field: str) -> None:
     assert [field for field, _ in mistakes(JsonLinesReader(), line)] == [field]
 
 
@@ -135,19 +135,19 @@ def test_what_is_no_task_in_json_is_told(line: bytes, field: str) -> None:
     ],
     ids=lambda value: str(value)[:20],
 )
-def test_what_is_no_task_in_a_table_is_told(row: bytes, field: str) -> None:
+def test_an_invalid_csv_row_is_reported_with_its_field(row: bytes, field: str) -> None:
     assert [field for field, _ in mistakes(TableReader(), b"title,assignee_id\n" + row)] == [field]
 
 
 @pytest.mark.parametrize(
     "header", [b"title,nonsense", b"title,title", b"title,", b'"title', b"\xff", "title".encode("utf-16"), b"title\0"]
 )
-def test_a_header_that_does_not_name_columns_ends_the_reading(header: bytes) -> None:
+def test_an_invalid_csv_header_is_refused(header: bytes) -> None:
     assert [field for field, _ in mistakes(TableReader(), header + b"\nx\n")] == ["header"]
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_what_only_the_service_writes_is_not_looked_at(name: str) -> None:
+def test_read_only_fields_are_ignored(name: str) -> None:
     assert {"id", "weather", "user_id", "created_at", "version"} <= set(READ_ONLY)
 
     (fields,) = fields_of(READERS[name](), file_of(name, TASK | {"id": "nonsense", "created_at": "never"}))
@@ -163,13 +163,13 @@ def test_what_only_the_service_writes_is_not_looked_at(name: str) -> None:
     ],
     ids=["jsonl", "csv"],
 )
-def test_a_line_without_end_is_too_large(reader: LineReader, line: bytes) -> None:
+def test_a_too_long_line_is_refused(reader: LineReader, line: bytes) -> None:
     with pytest.raises(falcon.HTTPContentTooLarge):
         fields_of(reader, line, chunk=65536)
 
 
 @pytest.mark.parametrize("character", [b",", b'"', b',"', b'"",', b"\n"])
-def test_the_longest_line_is_taken_apart_in_one_go(character: bytes) -> None:
+def test_the_longest_allowed_line_is_at_most_one_record(character: bytes) -> None:
     reader = TableReader()
 
     lines = list(lines_of(reader, b"title\n" + character * (MAX_LINE_BYTES // len(character)), chunk=65536))

@@ -1,4 +1,4 @@
-"""No text is missing in any language, and each reader gets theirs."""
+"""All texts are translated into all languages, and the language of the reader is chosen."""
 
 import string
 from pathlib import Path
@@ -15,12 +15,12 @@ TRANSLATED = [language for language in LANGUAGES if language != SOURCE_LANGUAGE]
 
 
 def marked() -> set[str]:
-    """Every text that the code marks."""
+    """Return every text that the code marks for translation."""
     found = (
-        extract_from_dir(ROOT / room, [("**.py", "python")], keywords={"msg": None})
-        for room in ("api", "core", "worker")
+        extract_from_dir(ROOT / package, [("**.py", "python")], keywords={"msg": None})
+        for package in ("api", "core", "worker")
     )
-    return {str(text) for room in found for _, _, text, *_ in room}
+    return {str(text) for package in found for _, _, text, *_ in package}
 
 
 def catalogue(language: str) -> dict[str, str]:
@@ -33,14 +33,14 @@ def placeholders(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("language", TRANSLATED)
-def test_every_text_is_translated_and_no_other(language: str) -> None:
+def test_exactly_the_marked_texts_are_translated(language: str) -> None:
     translated = {text for text, translation in catalogue(language).items() if translation}
 
     assert sorted(marked() ^ translated) == []
 
 
 @pytest.mark.parametrize("language", TRANSLATED)
-def test_translations_say_the_same_things(language: str) -> None:
+def test_translations_have_the_same_placeholders_and_final_periods(language: str) -> None:
     assert [
         text
         for text, translation in catalogue(language).items()
@@ -49,12 +49,12 @@ def test_translations_say_the_same_things(language: str) -> None:
 
 
 @pytest.mark.parametrize("language", TRANSLATED)
-def test_translations_are_not_english(language: str) -> None:
-    """A word or two may be the same in both languages; a sentence may not."""
+def test_sentences_differ_from_the_english_text(language: str) -> None:
+    """A single word may be the same in both languages, but not a longer text."""
     assert [text for text, translation in catalogue(language).items() if text == translation and " " in text] == []
 
 
-def test_parameters_that_are_texts_are_translated_too() -> None:
+def test_marked_texts_in_parameters_are_translated() -> None:
     text = msg("the password {problem}", problem=msg("is required"))
 
     assert str(text) == "the password is required"
@@ -63,14 +63,14 @@ def test_parameters_that_are_texts_are_translated_too() -> None:
     )
 
 
-def test_braces_of_others_are_left_alone() -> None:
+def test_braces_in_parameters_are_not_replaced() -> None:
     text = msg("The task “{title}” is overdue.", title="{secret} {0}")
 
     assert "{secret} {0}" in translate(text, "fr")
     assert "{secret} {0}" in text
 
 
-def test_what_is_not_marked_stays() -> None:
+def test_unmarked_and_unknown_texts_are_not_translated() -> None:
     assert translate("There is no such task.", "de") == "There is no such task."
     assert translate(Message("Never heard of."), "de") == "Never heard of."
 
@@ -94,7 +94,7 @@ def test_what_is_not_marked_stays() -> None:
         ("de;q=nan, fr;q=0.2", "fr"),
     ],
 )
-def test_the_header_chooses_the_language(header: str, language: str | None) -> None:
+def test_accept_language_selects_the_language(header: str, language: str | None) -> None:
     assert preferred_language(header) == language
 
 

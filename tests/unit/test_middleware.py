@@ -1,4 +1,4 @@
-"""Where a request really comes from."""
+"""The address of the client behind proxies."""
 
 from ipaddress import ip_network
 
@@ -23,9 +23,9 @@ PROXIES = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
         ("", "198.51.100.1", ""),
     ],
 )
-def test_only_what_our_own_proxies_say_is_believed(peer: str, forwarded_for: str, address: str) -> None:
+def test_forwarded_addresses_are_used_only_from_trusted_proxies(peer: str, forwarded_for: str, address: str) -> None:
     assert client_address(peer, forwarded_for, PROXIES) == address
 
 
-def test_without_proxies_of_our_own_nothing_is_believed() -> None:
+def test_without_trusted_proxies_forwarded_addresses_are_ignored() -> None:
     assert client_address("10.0.0.1", "198.51.100.1", ()) == "10.0.0.1"

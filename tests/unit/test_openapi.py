@@ -1,4 +1,4 @@
-"""The OpenAPI document that is built from declared routes says all that a client needs."""
+"""The OpenAPI document that is built from declared routes is complete."""
 
 import re
 from typing import Annotated, Any, Literal
@@ -114,13 +114,13 @@ def operations(described: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 class TestDocument:
-    def test_is_openapi_3_1(self, described: dict[str, Any]) -> None:
+    def test_the_document_is_valid_openapi_3_1(self, described: dict[str, Any]) -> None:
         OpenAPIV31SpecValidator(described).validate()
         assert described["openapi"].startswith("3.1")
         assert described["info"]["title"] == "Notes"
         assert described["tags"] == [{"name": "notes"}, {"name": "door"}]
 
-    def test_has_every_route_that_says_what_it_does(self, described: dict[str, Any]) -> None:
+    def test_every_declared_route_is_described(self, described: dict[str, Any]) -> None:
         assert {path: list(item) for path, item in described["paths"].items()} == {
             "/notes": ["get", "post"],
             "/v1/notes": ["get", "post"],
@@ -129,11 +129,11 @@ class TestDocument:
             "/doors/{name}": ["get"],
         }
 
-    def test_each_operation_has_an_id_of_its_own(self, described: dict[str, Any]) -> None:
+    def test_each_operation_has_a_unique_id(self, described: dict[str, Any]) -> None:
         ids = [operation["operationId"] for operation in operations(described)]
         assert len(ids) == len(set(ids)) == 8
 
-    def test_what_needs_a_token_says_so(self, described: dict[str, Any]) -> None:
+    def test_operations_that_need_a_token_have_security(self, described: dict[str, Any]) -> None:
         closed, public = described["paths"]["/notes"]["get"], described["paths"]["/doors/{name}"]["get"]
 
         assert closed["security"] == [{"bearer": []}, {"password": []}]
@@ -142,14 +142,14 @@ class TestDocument:
         assert "401" not in public["responses"]
         assert set(described["components"]["securitySchemes"]) == {"bearer", "password"}
 
-    def test_bodies_are_told_by_media_type(self, described: dict[str, Any]) -> None:
+    def test_request_bodies_are_described_by_media_type(self, described: dict[str, Any]) -> None:
         post = described["paths"]["/notes"]["post"]["requestBody"]
         patch = described["paths"]["/notes/{note_id}"]["patch"]["requestBody"]
 
         assert (list(post["content"]), post["required"]) == ([JSON, FORM], True)
         assert (list(patch["content"]), patch["required"]) == ([JSON, MERGE_PATCH], False)
 
-    def test_a_streamed_body_and_an_answer_of_several_types_are_told_too(self, described: dict[str, Any]) -> None:
+    def test_streamed_bodies_and_alternative_media_types_are_described(self, described: dict[str, Any]) -> None:
         post = described["paths"]["/files"]["post"]
         table = {"$ref": "#/components/schemas/NoteTable"}
 
@@ -160,17 +160,17 @@ class TestDocument:
         assert post["responses"]["200"]["content"]["text/csv"]["schema"] == table
         assert {"400", "413", "415"} <= set(post["responses"])
 
-    def test_answers_are_told_with_their_headers(self, described: dict[str, Any]) -> None:
+    def test_responses_are_described_with_their_headers(self, described: dict[str, Any]) -> None:
         listed = described["paths"]["/notes"]["get"]["responses"]["200"]
         written = described["paths"]["/notes"]["post"]["responses"]["201"]
-        burnt = described["paths"]["/notes/{note_id}"]["delete"]["responses"]["204"]
+        deleted = described["paths"]["/notes/{note_id}"]["delete"]["responses"]["204"]
 
         assert listed["content"][JSON]["schema"]["items"] == {"$ref": "#/components/schemas/NoteOut"}
         assert {"Link", "X-Total-Count", "X-Request-ID", "RateLimit-Remaining"} <= set(listed["headers"])
         assert "Location" in written["headers"]
-        assert "content" not in burnt
+        assert "content" not in deleted
 
-    def test_failures_that_follow_from_the_rest_need_not_be_named(self, described: dict[str, Any]) -> None:
+    def test_implied_error_responses_are_added(self, described: dict[str, Any]) -> None:
         responses = {
             (path, method): set(operation["responses"]) - {"200", "201", "204", "422", "429", "503"}
             for path, item in described["paths"].items()
@@ -192,7 +192,7 @@ class TestDocument:
         assert set(described["components"]["responses"]["TooManyRequests"]["headers"]) >= {"Retry-After"}
         assert set(described["components"]["responses"]["Unauthorized"]["headers"]) >= {"WWW-Authenticate"}
 
-    def test_parameters_are_told_as_they_are_sent(self, described: dict[str, Any]) -> None:
+    def test_parameters_are_described(self, described: dict[str, Any]) -> None:
         query = {parameter["name"]: parameter for parameter in described["paths"]["/notes"]["get"]["parameters"]}
         (note_id,) = described["paths"]["/notes/{note_id}"]["delete"]["parameters"]
         (name,) = described["paths"]["/doors/{name}"]["get"]["parameters"]
@@ -208,7 +208,7 @@ class TestDocument:
         )
         assert name["schema"] == {"type": "string"}
 
-    def test_every_body_and_answer_has_an_example_that_fits(self, described: dict[str, Any]) -> None:
+    def test_every_body_and_response_has_a_valid_example(self, described: dict[str, Any]) -> None:
         contents = [
             content
             for operation in operations(described)

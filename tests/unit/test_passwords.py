@@ -19,7 +19,7 @@ NAMES = ("alice", "alice.archer@example.com", "Al")
         ("abababababab", "repeats"),
     ],
 )
-def test_weak_passwords_are_named_with_what_to_do(password: str, problem: str) -> None:
+def test_the_weakness_of_a_password_is_explained(password: str, problem: str) -> None:
     found = weakness(password, NAMES)
 
     assert found is not None
@@ -27,9 +27,9 @@ def test_weak_passwords_are_named_with_what_to_do(password: str, problem: str) -
 
 
 @pytest.mark.parametrize("password", ["correct horse battery", "tr0ub4dor&3 ☔", "balance of alpacas", "x7!kQ9#z"])
-def test_others_are_taken(password: str) -> None:
+def test_other_passwords_are_accepted(password: str) -> None:
     assert weakness(password, NAMES) is None
 
 
-def test_an_account_may_lack_names() -> None:
+def test_an_account_without_names_is_checked() -> None:
     assert weakness("correct horse battery", (None, None)) is None

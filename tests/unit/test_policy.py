@@ -1,4 +1,4 @@
-"""Who may do what with a task, row by row as `docs/permissions.md` says it."""
+"""Permissions: the rules of the policy, and their agreement with the tables in `docs/permissions.md`."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -47,20 +47,20 @@ Rule = Callable[[Actor, TaskAccess], bool]
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_rules_of_a_task(rule: Rule, allowed: list[Actor]) -> None:
+def test_a_task_rule_allows_only_the_listed_users(rule: Rule, allowed: list[Actor]) -> None:
     assert [actor for actor in (ALICE, BOB, MALLORY, ADA) if rule(actor, ALICES_TASK_FOR_BOB)] == allowed
 
 
 def test_an_attachment_is_deleted_by_its_uploader_the_owner_and_admins() -> None:
     def allowed(uploader: Actor) -> list[Actor]:
-        cast = (ALICE, BOB, MALLORY, ADA)
-        return [who for who in cast if may_delete_attachment(who, ALICES_TASK_FOR_BOB, uploader.user_id)]
+        everybody = (ALICE, BOB, MALLORY, ADA)
+        return [who for who in everybody if may_delete_attachment(who, ALICES_TASK_FOR_BOB, uploader.user_id)]
 
     assert allowed(ALICE) == [ALICE, ADA]
     assert allowed(BOB) == [ALICE, BOB, ADA]
 
 
-def test_a_task_without_assignee_is_its_owners_alone() -> None:
+def test_a_task_without_assignee_is_readable_by_its_owner_only() -> None:
     private = TaskAccess(owner_id=ALICE.user_id, assignee_id=None)
 
     assert [actor for actor in (ALICE, BOB, MALLORY) if may_read_task(actor, private)] == [ALICE]
@@ -77,23 +77,23 @@ def test_strangers_do_not_see_each_others_accounts() -> None:
     assert may_see_account(BOB, ALICE.user_id, shares_task=True)
 
 
-def test_a_comment_of_nobody_is_nobodys_to_change() -> None:
+def test_a_comment_without_author_cannot_be_changed() -> None:
     assert not any(may_change_comment(actor, None) for actor in (ALICE, BOB, MALLORY, ADA))
 
 
-def test_managers_and_admins_make_groups() -> None:
+def test_managers_and_admins_create_groups() -> None:
     assert [actor for actor in (ALICE, MALLORY, ADA) if may_create_group(actor)] == [MALLORY, ADA]
 
 
 def rows_of(table_head: str) -> dict[str, dict[str, str]]:
-    """The rows of a table of `docs/permissions.md` by their action, each with its cells by column."""
+    """Return the rows of a table in `docs/permissions.md` by action; each row is a dictionary of cells by column."""
     document = (Path(__file__).resolve().parents[2] / "docs" / "permissions.md").read_text(encoding="utf-8")
     table = document[document.index(f"| {table_head} |") :].partition("\n\n")[0].splitlines()
     (_, *columns), _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in table)
     return {action: dict(zip(columns, cells, strict=True)) for action, *cells in rows}
 
 
-OF_A_TASK: dict[str, Rule] = {
+TASK_RULES: dict[str, Rule] = {
     "read task": may_read_task,
     "list task": may_read_task,
     "hear events of task": may_read_task,
@@ -108,7 +108,7 @@ OF_A_TASK: dict[str, Rule] = {
     "see everyone's analytics": lambda actor, _: sees_all_analytics(actor),
     "administer accounts": lambda actor, _: may_administer(actor),
 }
-STANDING: dict[str, tuple[Actor, TaskAccess]] = {
+ACCESS_BY_COLUMN: dict[str, tuple[Actor, TaskAccess]] = {
     "owner": (ALICE, ALICES_TASK_FOR_BOB),
     "assignee": (BOB, ALICES_TASK_FOR_BOB),
     "group member": (MALLORY, replace(ALICES_TASK_FOR_BOB, in_group=True)),
@@ -118,23 +118,25 @@ STANDING: dict[str, tuple[Actor, TaskAccess]] = {
 }
 
 
-def test_the_document_says_of_tasks_what_the_rules_say() -> None:
-    said = rows_of("action | owner")
+def test_the_document_agrees_with_the_task_rules() -> None:
+    documented = rows_of("action | owner")
 
-    assert said.keys() == OF_A_TASK.keys()
-    for action, cells in said.items():
-        ruled = {who: OF_A_TASK[action](*STANDING[who]) for who in cells}
-        assert ruled == {who: cell == "yes" for who, cell in cells.items()}, action
+    assert documented.keys() == TASK_RULES.keys()
+    for action, cells in documented.items():
+        allowed = {who: TASK_RULES[action](*ACCESS_BY_COLUMN[who]) for who in cells}
+        assert allowed == {who: cell == "yes" for who, cell in cells.items()}, action
 
 
-def test_the_document_says_of_groups_what_the_rules_say() -> None:
-    said = rows_of("group action")
-    places = {
+def test_the_document_agrees_with_the_group_rules() -> None:
+    documented = rows_of("group action")
+    access_by_column = {
         "member": (BOB, GroupAccess(is_member=True, is_manager=False)),
         "manager of it": (BOB, GroupAccess(is_member=True, is_manager=True)),
         "stranger": (MALLORY, GroupAccess(is_member=False, is_manager=False)),
         "admin": (ADA, GroupAccess(is_member=False, is_manager=False)),
     }
 
-    for cells, rule in zip(said.values(), (may_read_group, may_manage_group), strict=True):
-        assert {who: rule(*places[who]) for who in cells} == {who: cell == "yes" for who, cell in cells.items()}
+    for cells, rule in zip(documented.values(), (may_read_group, may_manage_group), strict=True):
+        assert {who: rule(*access_by_column[who]) for who in cells} == {
+            who: cell == "yes" for who, cell in cells.items()
+        }

@@ -1,4 +1,4 @@
-"""Whatever is imported directly is declared, so that it stays installed when no other package needs it any more."""
+"""All directly imported packages are declared, so that they are installed even if no other package needs them."""
 
 import ast
 import re
@@ -25,7 +25,7 @@ def imported_modules(source: str) -> set[str]:
 
 
 def normalized(distribution: str) -> str:
-    """Return the name of a distribution in the form in which names are compared."""
+    """Return the normalized name of a distribution."""
     return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
@@ -49,13 +49,13 @@ def declared_distributions(paths: Iterable[str]) -> set[str]:
     return {normalized(name.group()) for name in names if name}
 
 
-def test_what_runs_in_production_declares_what_it_imports() -> None:
+def test_production_imports_are_declared() -> None:
     imported = imported_distributions(("api", "core", "worker", "migrations", "celeryconfig.py"))
 
     assert imported - declared_distributions(OF_PRODUCTION) == set()
 
 
-def test_tests_and_benchmarks_declare_what_they_import() -> None:
+def test_imports_of_tests_and_benchmarks_are_declared() -> None:
     imported = imported_distributions(("tests", "benchmarks"))
 
     assert imported - declared_distributions(OF_DEVELOPMENT) == set()

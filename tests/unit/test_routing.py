@@ -1,4 +1,4 @@
-"""Which address leads where."""
+"""Which path belongs to which resource."""
 
 import falcon.asgi
 import pytest
@@ -66,23 +66,23 @@ def test_a_number_is_an_id(number: int, client: TestClient) -> None:
         "9" * 5000,
     ],
 )
-def test_what_is_no_id_leads_nowhere(text: str, client: TestClient) -> None:
+def test_an_invalid_id_gets_404(text: str, client: TestClient) -> None:
     assert client.simulate_get(f"/items/{text}").status_code == 404
 
 
-def test_a_trailing_slash_never_matters(client: TestClient) -> None:
+def test_a_trailing_slash_makes_no_difference(client: TestClient) -> None:
     assert client.simulate_get("/items/7/").json == {"id": 7}
     assert client.simulate_post("/items/").status_code == 201
 
 
-def test_head_is_answered_like_get_without_the_body(client: TestClient) -> None:
+def test_head_returns_the_headers_of_get_without_the_body(client: TestClient) -> None:
     get, head = client.simulate_get("/items/7"), client.simulate_head("/items/7")
 
     assert (head.status_code, head.headers["content-length"]) == (200, get.headers["content-length"])
     assert head.content == b""
 
 
-def test_a_wrong_method_is_told_which_would_do(client: TestClient) -> None:
+def test_a_wrong_method_gets_405_with_the_allowed_methods(client: TestClient) -> None:
     item, box = client.simulate_put("/items/7"), client.simulate_head("/items")
 
     assert (item.status_code, box.status_code) == (405, 405)
@@ -90,7 +90,7 @@ def test_a_wrong_method_is_told_which_would_do(client: TestClient) -> None:
     assert set(box.headers["allow"].split(", ")) == {"POST", "OPTIONS"}
 
 
-def test_options_tells_the_methods(client: TestClient) -> None:
+def test_options_returns_the_allowed_methods(client: TestClient) -> None:
     response = client.simulate_options("/items/7")
 
     assert response.status_code == 200
@@ -120,6 +120,6 @@ def test_a_responder_without_a_declaration_is_refused(router: Router) -> None:
         router.add_route("/forgotten", Undeclared(), _asgi=True)
 
 
-def test_a_responder_takes_the_parameters_of_its_path(router: Router) -> None:
+def test_a_responder_must_have_the_parameters_of_its_path(router: Router) -> None:
     with pytest.raises(TypeError, match="other parameters than the path has"):
         router.add_route("/items/{item_id:id}", OfAnotherPath(), _asgi=True)

@@ -1,4 +1,4 @@
-"""Passwords and tokens under attack."""
+"""Password hashes and tokens, including forged ones."""
 
 import hashlib
 import hmac
@@ -22,7 +22,7 @@ def issuer() -> TokenIssuer:
 
 
 @pytest.mark.parametrize("password", ["x" * 1024, "pässwörd ☔", "nul\x00inside", "a" * 72 + "b"])
-def test_a_password_of_any_kind_verifies_and_its_neighbour_does_not(password: str) -> None:
+def test_only_the_exact_password_matches_its_hash(password: str) -> None:
     password_hash = hash_password(password, 4)
 
     assert verify_password(password, password_hash)
@@ -30,18 +30,18 @@ def test_a_password_of_any_kind_verifies_and_its_neighbour_does_not(password: st
     assert password_hash != hash_password(password, 4)
 
 
-def test_the_rounds_stand_in_the_hash() -> None:
+def test_the_hash_contains_the_bcrypt_rounds() -> None:
     assert hash_password("password", 5).startswith("$2b$05$")
 
 
-def test_random_tokens_differ_and_only_their_hash_is_kept() -> None:
+def test_random_tokens_differ_and_are_hashed_with_sha256() -> None:
     first, second = random_token(), random_token()
 
     assert first != second
     assert token_hash(first) == hashlib.sha256(first.encode()).digest()
 
 
-def test_an_access_token_says_whose_it_is(issuer: TokenIssuer) -> None:
+def test_an_access_token_contains_user_and_session(issuer: TokenIssuer) -> None:
     with freeze_time("2026-05-01T09:00:00Z"):
         claims = issuer.read_access_token(issuer.access_token(7, 9))
         now = int(time.time())
@@ -75,7 +75,7 @@ def access_key() -> bytes:
 
 
 @pytest.mark.parametrize("missing", ["exp", "iat", "sub", "sid", "typ", "aud", "iss"])
-def test_no_claim_may_be_missing(issuer: TokenIssuer, missing: str) -> None:
+def test_a_token_without_a_required_claim_is_refused(issuer: TokenIssuer, missing: str) -> None:
     claims = claims_of(issuer.access_token(7, 9))
     del claims[missing]
 
@@ -86,13 +86,13 @@ def test_no_claim_may_be_missing(issuer: TokenIssuer, missing: str) -> None:
     ("claim", "value"),
     [("aud", "another-api"), ("iss", "another"), ("typ", "refresh"), ("sub", "seven"), ("sid", "x"), ("sid", None)],
 )
-def test_no_claim_may_be_another(issuer: TokenIssuer, claim: str, value: object) -> None:
+def test_a_token_with_a_wrong_claim_is_refused(issuer: TokenIssuer, claim: str, value: object) -> None:
     claims = claims_of(issuer.access_token(7, 9)) | {claim: value}
 
     assert failure_of(issuer, jwt.encode(claims, access_key(), "HS256")) == "token_invalid"
 
 
-def test_a_token_signed_otherwise_is_refused(issuer: TokenIssuer) -> None:
+def test_a_token_with_another_signature_is_refused(issuer: TokenIssuer) -> None:
     claims = claims_of(issuer.access_token(7, 9))
     forgeries = [
         jwt.encode(claims, None, "none"),
@@ -107,7 +107,7 @@ def test_a_token_signed_otherwise_is_refused(issuer: TokenIssuer) -> None:
     assert {failure_of(issuer, token) for token in forgeries} == {"token_invalid"}
 
 
-def test_a_refresh_token_is_made_of_its_numbers(issuer: TokenIssuer) -> None:
+def test_a_refresh_token_contains_session_and_counter(issuer: TokenIssuer) -> None:
     assert issuer.refresh_token(9, 3) == issuer.refresh_token(9, 3)
     assert issuer.read_refresh_token(issuer.refresh_token(9, 3)) == (9, 3)
 
@@ -134,7 +134,7 @@ def test_a_forged_refresh_token_is_refused(issuer: TokenIssuer) -> None:
             issuer.read_refresh_token(token)
 
 
-def test_an_unsubscribe_token_names_its_account_and_kind(issuer: TokenIssuer) -> None:
+def test_an_unsubscribe_token_contains_account_and_kind(issuer: TokenIssuer) -> None:
     token = issuer.unsubscribe_token(7, "overdue")
 
     assert issuer.read_unsubscribe_token(token, ("reminder", "overdue")) == (7, "overdue")

@@ -1,4 +1,4 @@
-"""The tests of a use case are found by its name, and what tests share is found outside of conftest.py."""
+"""Each service has a test file with its name, and no test imports from conftest.py."""
 
 from pathlib import Path
 
@@ -12,12 +12,12 @@ TEST_FILES = {path.name for path in TESTS.rglob("test_*.py")}
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_each_service_has_tests_of_its_name(service: str) -> None:
+def test_each_service_has_a_test_file_with_its_name(service: str) -> None:
     assert f"test_{service}.py" in TEST_FILES
 
 
-def test_nobody_imports_from_conftest() -> None:
-    """Pytest loads these files by itself; an import may load them a second time, with all that they hold."""
+def test_no_test_imports_from_conftest() -> None:
+    """Pytest loads these files by itself; an import could load them a second time, with new module state."""
     importing = [
         path.relative_to(TESTS).as_posix()
         for path in TESTS.rglob("*.py")

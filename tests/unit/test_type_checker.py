@@ -1,4 +1,4 @@
-"""The type checker finds what would otherwise fail only when a request comes."""
+"""The type checker finds mistakes that would otherwise fail only when a request is handled."""
 
 import subprocess
 import sys
@@ -28,12 +28,12 @@ GOOD_ONCE = "idempotency.once(claim, groups.create_group, actor, body.name)"
 
 
 def check(directory: Path, sources: dict[str, str]) -> dict[str, str]:
-    """Check several modules at once; returns what mypy says of each."""
+    """Check several modules with one run of mypy, and return its messages for each module."""
     for name, source in sources.items():
         (directory / f"{name}.py").write_text(source, encoding="utf-8")
     paths = [str(directory / f"{name}.py") for name in sources]
     command = [sys.executable, "-m", "mypy", "--config-file", "pyproject.toml", *paths]
-    finished = subprocess.run(  # noqa: S603 - the command is made of constants.
+    finished = subprocess.run(  # noqa: S603 - the command consists of constants.
         command, cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert finished.returncode in {0, 1}, finished.stdout + finished.stderr
@@ -41,7 +41,7 @@ def check(directory: Path, sources: dict[str, str]) -> dict[str, str]:
     return {name: "\n".join(line for line in lines if f"{name}.py" in line) for name in sources}
 
 
-def test_a_dropped_argument_a_wrong_id_and_a_wrong_body_are_found(tmp_path: Path) -> None:
+def test_mypy_finds_missing_arguments_wrong_ids_and_wrong_bodies(tmp_path: Path) -> None:
     calls = {
         "good": GOOD_CALL,
         "run_drops_an_argument": "self.bridge.run(tasks.read_task, actor)",
@@ -58,10 +58,10 @@ def test_a_dropped_argument_a_wrong_id_and_a_wrong_body_are_found(tmp_path: Path
     sources = {name: HANDLER.format(call=call, once=GOOD_ONCE) for name, call in calls.items()}
     sources |= {name: HANDLER.format(call=GOOD_CALL, once=once) for name, once in kept.items()}
 
-    said = check(tmp_path, sources)
+    messages = check(tmp_path, sources)
 
-    assert said.pop("good") == ""
-    kinds = {name: text.rpartition("[")[2].rstrip("]") for name, text in said.items()}
+    assert messages.pop("good") == ""
+    kinds = {name: text.rpartition("[")[2].rstrip("]") for name, text in messages.items()}
     assert kinds == {
         "run_drops_an_argument": "call-arg",
         "run_takes_text_for_an_id": "arg-type",

@@ -1,4 +1,4 @@
-"""Schemas held against what was sent: which mistakes are found, under which field, and what is never repeated."""
+"""Validation of input: which errors are reported for which field, and that sent values are not repeated."""
 
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
@@ -47,13 +47,13 @@ def mistakes(model: type[Input], what: JsonText | Pairs) -> dict[str, str]:
     with pytest.raises(Invalid) as caught:
         validate(model, what)
     assert caught.value.__context__ is None, "pydantic's error holds what was sent"
-    told = {error.field: error.message for error in caught.value.errors}
-    assert len(told) == len(caught.value.errors)
-    return told
+    reported = {error.field: error.message for error in caught.value.errors}
+    assert len(reported) == len(caught.value.errors)
+    return reported
 
 
 class TestBodies:
-    def test_what_fits_is_filled_in(self) -> None:
+    def test_valid_input_is_read(self) -> None:
         filled = validate(
             Everything, sent({"text": "  x ", "verbatim": " x ", "count": 3, "ratio": 1, "parts": [{"name": "a"}]})
         )
@@ -61,7 +61,7 @@ class TestBodies:
         assert (filled.text, filled.verbatim, filled.count, filled.ratio) == ("x", " x ", 3, 1.0)
         assert filled.parts == (Part(name="a"),)
 
-    def test_every_mistake_is_told_at_once_with_its_path(self) -> None:
+    def test_all_errors_are_reported_together_with_their_paths(self) -> None:
         body = {"text": 1, "color": "blue", "count": -1, "parts": [{"name": "a"}, {"name": ""}, {}], "surprise": 1}
 
         assert mistakes(Everything, sent(body)) == {
@@ -73,14 +73,14 @@ class TestBodies:
             "surprise": "is not known here",
         }
 
-    def test_what_is_missing_is_told(self) -> None:
+    def test_missing_fields_are_reported(self) -> None:
         assert mistakes(Needs, sent({})) == {"title": "is required", "part": "is required"}
 
     @pytest.mark.parametrize("body", [[], "text", 1, None, True])
-    def test_a_body_is_an_object(self, body: Any) -> None:
+    def test_a_body_must_be_an_object(self, body: Any) -> None:
         assert mistakes(Everything, sent(body)) == {"": "must be a JSON object"}
 
-    def test_a_part_is_an_object_too(self) -> None:
+    def test_a_nested_part_must_be_an_object(self) -> None:
         assert mistakes(Needs, sent({"title": "x", "part": []})) == {"part": "must be a JSON object"}
 
     @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ class TestBodies:
             ("on", 20_000),
         ],
     )
-    def test_types_are_not_guessed(self, field: str, value: Any) -> None:
+    def test_values_of_other_types_are_not_converted(self, field: str, value: Any) -> None:
         assert list(mistakes(Everything, sent({field: value}))) == [field]
 
     @pytest.mark.parametrize(
@@ -111,18 +111,18 @@ class TestBodies:
             ({"anything": {"k\x00": 1}}, "anything.k\x00"),
         ],
     )
-    def test_nul_is_found_wherever_it_is(self, body: Any, path: str) -> None:
+    def test_nul_is_found_at_any_depth(self, body: Any, path: str) -> None:
         assert mistakes(Everything, sent(body)) == {path: "must not hold the character NUL"}
 
-    def test_nul_is_told_beside_the_other_mistakes(self) -> None:
+    def test_nul_is_reported_together_with_other_errors(self) -> None:
         assert list(mistakes(Everything, sent({"text": "\x00", "count": -1}))) == ["text", "count"]
 
-    def test_the_escape_of_nul_may_be_quoted(self) -> None:
+    def test_the_escape_sequence_of_nul_as_text_is_allowed(self) -> None:
         assert validate(Everything, sent({"text": "\\u0000"})).text == "\\u0000"
 
-    def test_the_answer_stays_small_whatever_was_sent(self) -> None:
-        told = mistakes(Everything, sent({"k" * 5000 + str(number): "\x00" for number in range(1000)}))
-        assert sum(map(len, told)) <= 100 * 200
+    def test_the_size_of_the_reported_errors_is_limited(self) -> None:
+        reported = mistakes(Everything, sent({"k" * 5000 + str(number): "\x00" for number in range(1000)}))
+        assert sum(map(len, reported)) <= 100 * 200
 
     @given(st.text(min_size=12, alphabet=st.characters(categories=["L", "N"])))
     def test_a_value_is_never_repeated(self, value: str) -> None:
@@ -130,19 +130,19 @@ class TestBodies:
 
         assert value not in repr(mistakes(Everything, sent(body)).values())
 
-    def test_pydantics_own_words_do_not_repeat_it_either(self) -> None:
+    def test_error_messages_of_pydantic_do_not_repeat_values(self) -> None:
         with pytest.raises(ValidationError) as caught:
             Everything.model_validate({"count": "s3cret"})
         assert "s3cret" not in str(caught.value)
 
 
 class TestQueries:
-    def test_text_is_read(self) -> None:
+    def test_texts_are_converted(self) -> None:
         filled = validate(Everything, Pairs({"count": "3", "flag": "true", "owner_id": "7", "on": "2026-05-01"}))
 
         assert (filled.count, filled.flag, filled.owner_id, filled.on) == (3, True, 7, date(2026, 5, 1))
 
-    def test_a_name_is_given_once(self) -> None:
+    def test_a_parameter_may_be_given_only_once(self) -> None:
         assert mistakes(Everything, Pairs({"count": ["1", "2"]})) == {"count": "must be given only once"}
 
     @pytest.mark.parametrize(("name", "value"), [("text", "\x00"), ("te\x00xt", "x")])
@@ -150,7 +150,7 @@ class TestQueries:
         assert "NUL" in mistakes(Everything, Pairs({name: value}))[name]
 
     @pytest.mark.parametrize("number", ["1_0", "+5", " 5", "5 ", "१२", "1.0", "0x1", "", "1e3", "9" * 5000])
-    def test_a_number_is_made_of_digits(self, number: str) -> None:
+    def test_a_number_must_consist_of_ascii_digits(self, number: str) -> None:
         assert mistakes(Everything, Pairs({"count": number})) == {"count": "must be a whole number"}
 
     @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ class TestQueries:
         page = validate(PageQuery, Pairs({}))
         assert (page.skip, page.limit) == (0, 100)
 
-    def test_the_ways_out_are_told_together(self) -> None:
+    def test_alternatives_are_reported_together(self) -> None:
         assert mistakes(Everything, Pairs({"since": "soon"})) == {
             "since": "must be a time with its zone, such as 2026-05-01T09:00:00Z, or must be a date, such as 2026-05-01"
         }
@@ -206,11 +206,11 @@ class TestTimes:
             "",
         ],
     )
-    def test_no_other_text_is_a_time(self, text: str) -> None:
+    def test_an_invalid_time_is_refused(self, text: str) -> None:
         assert list(mistakes(Everything, sent({"at": text}))) == ["at"]
 
     @pytest.mark.parametrize(
         "text", ["2026-05-01T00:00:00", "20260501", "2026-02-30", "0001-01-01", "9999-12-31", "1", "5"]
     )
-    def test_no_other_text_is_a_day(self, text: str) -> None:
+    def test_an_invalid_day_is_refused(self, text: str) -> None:
         assert list(mistakes(Everything, Pairs({"on": text}))) == ["on"]

@@ -1,8 +1,8 @@
-"""Jobs run in this process, on the run's servers; what they send is looked up in Redis."""
+"""The tests run jobs in this process with the servers of the test run, and read sent jobs from Redis."""
 
 import pytest
 
 
 @pytest.fixture(autouse=True)
 def _clean(database: None, environ: dict[str, str]) -> None:
-    """Every test of the worker begins without rows, and with the environment that the worker's modules read."""
+    """Start every test with empty tables, and with the environment that the modules of the worker read."""

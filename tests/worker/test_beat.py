@@ -1,4 +1,4 @@
-"""Of several beats one leads, another takes over when it is gone, and a job is sent only if there is work for it."""
+"""Several beat processes: one leads, another replaces it if it ends, and a job is sent only if it has work."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -17,14 +17,14 @@ from core.db import unit_of_work
 from core.policy import Actor
 from core.services import reminders, tasks
 from tests.sql import execute
-from tests.worker.broker import NO_PATIENCE, job_names
+from tests.worker.broker import FAIL_FAST, job_names
 
 
 @pytest.fixture
 def idle_beats() -> Iterator[list[Any]]:
-    """Two beats, each with a connection of its own, while there is nothing to do."""
-    from worker.app import app  # noqa: PLC0415 - not before the environment is set.
-    from worker.beat import SingleBeatScheduler  # noqa: PLC0415 - not before the environment is set.
+    """Two beats, each with its own connection, while there is nothing to do."""
+    from worker.app import app  # noqa: PLC0415 - the module reads the environment.
+    from worker.beat import SingleBeatScheduler  # noqa: PLC0415 - the module reads the environment.
 
     schedulers = [SingleBeatScheduler(app=app, lazy=True) for _ in range(2)]
     for scheduler in schedulers:
@@ -71,7 +71,7 @@ def test_two_beats_send_every_job_once(beats: list[Any], redis: Redis) -> None:
     assert sent(redis) == EVERY_JOB_ONCE
 
 
-def test_the_second_takes_over_when_the_first_is_gone(beats: list[Any], redis: Redis) -> None:
+def test_the_second_beat_leads_after_the_first_has_ended(beats: list[Any], redis: Redis) -> None:
     first, second = beats
     first.tick()
     redis.flushdb()
@@ -82,7 +82,7 @@ def test_the_second_takes_over_when_the_first_is_gone(beats: list[Any], redis: R
     assert sent(redis) == EVERY_JOB_ONCE
 
 
-def test_a_leader_whose_connection_is_cut_asks_for_the_lock_again(beats: list[Any], redis: Redis) -> None:
+def test_a_leader_that_loses_its_connection_must_take_the_lock_again(beats: list[Any], redis: Redis) -> None:
     first, second = beats
     first.tick()
     execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'allweather-beat'")
@@ -95,11 +95,11 @@ def test_a_leader_whose_connection_is_cut_asks_for_the_lock_again(beats: list[An
     assert sent(redis) == EVERY_JOB_ONCE
 
 
-def test_without_a_broker_beat_goes_on_and_says_so_once(
+def test_without_a_broker_beat_keeps_running_and_logs_it_once(
     beats: list[Any], redis: Redis, redis_url: str, unused_tcp_port: int
 ) -> None:
     beat, _ = beats
-    beat.connection = Connection(f"redis://127.0.0.1:{unused_tcp_port}/0", transport_options=NO_PATIENCE)
+    beat.connection = Connection(f"redis://127.0.0.1:{unused_tcp_port}/0", transport_options=FAIL_FAST)
     with capture_logs() as lines:
         tick_all_due(beat)
         before = sent(redis)
@@ -112,7 +112,9 @@ def test_without_a_broker_beat_goes_on_and_says_so_once(
     assert (before, sent(redis)) == ([], EVERY_JOB_ONCE)
 
 
-def test_without_postgresql_a_beat_stands_by(beats: list[Any], redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_postgresql_a_beat_sends_nothing(
+    beats: list[Any], redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise psycopg2.OperationalError
 
@@ -122,7 +124,7 @@ def test_without_postgresql_a_beat_stands_by(beats: list[Any], redis: Redis, mon
     assert sent(redis) == []
 
 
-def test_while_there_is_nothing_to_do_only_what_is_rare_is_sent(idle_beats: list[Any], redis: Redis) -> None:
+def test_without_work_only_rare_unconditional_jobs_are_sent(idle_beats: list[Any], redis: Redis) -> None:
     beat, _ = idle_beats
     tick_all_due(beat)
     first_round = sent(redis)
@@ -136,45 +138,45 @@ def test_while_there_is_nothing_to_do_only_what_is_rare_is_sent(idle_beats: list
     assert all(job.every >= 600 for job in jobs.ALL if job.name in UNCONDITIONAL and job.every)
 
 
-def commit_a_task(alice: Actor, _bob: Actor) -> None:
+def create_plain_task(alice: Actor, _bob: Actor) -> None:
     tasks.create_task(alice, {"title": "x"})
 
 
-def put_weather_off(alice: Actor, _bob: Actor) -> None:
+def make_weather_overdue(alice: Actor, _bob: Actor) -> None:
     tasks.create_task(alice, {"title": "x", "city": "London"})
     execute("UPDATE tasks SET weather_next_attempt_at = now() - interval '1 minute'")
 
 
-def miss_a_deadline(alice: Actor, _bob: Actor) -> None:
+def create_overdue_task(alice: Actor, _bob: Actor) -> None:
     tasks.create_task(alice, {"title": "x", "due_at": "2026-01-01T00:00:00+00:00"})
 
 
-def be_reminded(alice: Actor, _bob: Actor) -> None:
+def create_due_reminder(alice: Actor, _bob: Actor) -> None:
     task_id = tasks.create_task(alice, {"title": "x"}).id
     reminders.create_reminder(alice, task_id, datetime(2026, 1, 1, tzinfo=UTC), None)
 
 
-def put_a_mail_off(alice: Actor, bob: Actor) -> None:
+def make_mail_overdue(alice: Actor, bob: Actor) -> None:
     tasks.create_task(alice, {"title": "x", "assignee_id": bob.user_id})
     execute("UPDATE notifications SET mail_next_attempt_at = now() - interval '1 minute'")
 
 
-# Every task that is created leaves an event to be published and a delta to be folded.
-ALWAYS_LEFT = [jobs.EVENTS_PUBLISH.name, jobs.ANALYTICS_FOLD.name]
+# Each created task causes an event to publish and an analytics delta to fold.
+FOR_EVERY_TASK = [jobs.EVENTS_PUBLISH.name, jobs.ANALYTICS_FOLD.name]
 
 
 @pytest.mark.parametrize(
-    ("happen", "due"),
+    ("cause_work", "due"),
     [
-        (commit_a_task, []),
-        (put_weather_off, [jobs.WEATHER_SWEEP.name]),
-        (miss_a_deadline, [jobs.REMINDERS_FIRE.name]),
-        (be_reminded, [jobs.REMINDERS_FIRE.name]),
-        (put_a_mail_off, [jobs.MAIL_SWEEP.name]),
+        (create_plain_task, []),
+        (make_weather_overdue, [jobs.WEATHER_SWEEP.name]),
+        (create_overdue_task, [jobs.REMINDERS_FIRE.name]),
+        (create_due_reminder, [jobs.REMINDERS_FIRE.name]),
+        (make_mail_overdue, [jobs.MAIL_SWEEP.name]),
     ],
 )
-def test_what_is_due_is_sent_in_the_next_round(
-    happen: Callable[[Actor, Actor], None],
+def test_a_job_with_work_is_sent_in_the_next_round(
+    cause_work: Callable[[Actor, Actor], None],
     due: list[str],
     alice: Actor,
     bob: Actor,
@@ -185,15 +187,15 @@ def test_what_is_due_is_sent_in_the_next_round(
     tick_all_due(beat)
     redis.flushdb()
     with unit_of_work():
-        happen(alice, bob)
+        cause_work(alice, bob)
     make_all_due(beat)
 
     tick_all_due(beat)
 
-    assert sent(redis) == sorted([*UNCONDITIONAL, *ALWAYS_LEFT, *due])
+    assert sent(redis) == sorted([*UNCONDITIONAL, *FOR_EVERY_TASK, *due])
 
 
-def test_a_condition_that_fails_is_reported_once_and_stops_no_job(
+def test_a_failing_condition_is_logged_once_and_its_job_is_sent(
     idle_beats: list[Any], redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_context: object) -> bool:
@@ -213,7 +215,7 @@ def test_a_condition_that_fails_is_reported_once_and_stops_no_job(
     ]
 
 
-def test_a_table_that_is_locked_holds_beat_up_for_a_moment_only(
+def test_a_locked_table_delays_beat_only_briefly(
     idle_beats: list[Any], settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("worker.beat._CONDITION_SECONDS", 0.1)

@@ -1,4 +1,4 @@
-"""What each job does when it runs, and what it leaves in the queues."""
+"""What each job does when it runs, and which jobs it sends."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,13 +22,13 @@ from core.smtp import SmtpServer
 from tests.builders import create_task
 from tests.doubles.smtp import MailServer
 from tests.sql import execute
-from tests.worker.broker import NO_PATIENCE, job_names, messages
+from tests.worker.broker import FAIL_FAST, job_names, messages
 
 
 @pytest.fixture
 def worker() -> Any:
-    """The worker's module, which reads its settings when it is imported."""
-    import worker.app  # noqa: PLC0415 - not before the environment is set.
+    """The module of the worker, which reads its settings when it is imported."""
+    import worker.app  # noqa: PLC0415 - the module reads the environment.
 
     return worker.app
 
@@ -40,13 +40,11 @@ def run(worker: Any, job: Job[*Args], *arguments: *Args) -> Any:
 
 @pytest.fixture
 def replace_context(worker: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Gives jobs something else to work with."""
+    """Return a function that replaces parts of the job context."""
     return lambda **parts: monkeypatch.setattr(worker, "context", replace(worker.context, **parts))
 
 
-def test_publishing_sends_a_job_for_each_waiting_city_with_the_requests_id(
-    alice: Actor, worker: Any, redis: Redis
-) -> None:
+def test_publishing_sends_a_job_for_a_waiting_city_with_the_request_id(alice: Actor, worker: Any, redis: Redis) -> None:
     with bound_contextvars(request_id="the-request"):
         create_task(alice, city="London")
 
@@ -57,7 +55,7 @@ def test_publishing_sends_a_job_for_each_waiting_city_with_the_requests_id(
     assert message["headers"]["request_id"] == "the-request"
 
 
-def test_a_job_that_changes_something_wakes_the_publisher(alice: Actor, worker: Any, redis: Redis) -> None:
+def test_a_job_that_records_events_sends_the_publishing_job(alice: Actor, worker: Any, redis: Redis) -> None:
     create_task(alice, city="London")
     redis.set("allweather:weather:open-meteo:london", b"null")
 
@@ -66,14 +64,14 @@ def test_a_job_that_changes_something_wakes_the_publisher(alice: Actor, worker: 
     assert job_names(redis, jobs.QUEUE_EVENTS) == [jobs.EVENTS_PUBLISH.name]
 
 
-def test_a_job_that_changes_nothing_wakes_nobody(worker: Any, redis: Redis) -> None:
+def test_a_job_that_records_no_events_sends_no_publishing_job(worker: Any, redis: Redis) -> None:
     run(worker, jobs.WEATHER_ENRICH, "nowhere")
     run(worker, jobs.ANALYTICS_FOLD)
 
     assert job_names(redis, jobs.QUEUE_EVENTS) == []
 
 
-def test_the_sweep_sends_lost_jobs_again_but_not_into_a_long_queue(
+def test_the_sweep_sends_lost_jobs_again_up_to_the_queue_limit(
     alice: Actor, worker: Any, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("core.retries._BACKLOG", 2)
@@ -88,7 +86,7 @@ def test_the_sweep_sends_lost_jobs_again_but_not_into_a_long_queue(
     assert job_names(redis, jobs.QUEUE_WEATHER) == [jobs.WEATHER_ENRICH.name] * 2
 
 
-def test_folding_and_purging_do_their_work(alice: Actor, worker: Any) -> None:
+def test_folding_and_purging_change_their_tables(alice: Actor, worker: Any) -> None:
     create_task(alice)
     with unit_of_work():
         execute("UPDATE sessions SET expires_at = now() - interval '1 s'")
@@ -122,7 +120,7 @@ def test_each_job_writes_one_line(worker: Any) -> None:
     assert line["duration_ms"] >= 0
 
 
-def test_a_sweep_that_found_nothing_is_told_to_debuggers_only(alice: Actor, worker: Any) -> None:
+def test_a_run_without_work_is_logged_at_debug_level(alice: Actor, worker: Any) -> None:
     with capture_logs() as lines:
         run(worker, jobs.EVENTS_PUBLISH)
         create_task(alice)
@@ -131,7 +129,7 @@ def test_a_sweep_that_found_nothing_is_told_to_debuggers_only(alice: Actor, work
     assert [line["log_level"] for line in lines if line["event"] == "job"] == ["debug", "info"]
 
 
-def test_a_server_that_is_down_is_a_short_line_and_no_failure(
+def test_an_unavailable_redis_is_logged_without_traceback_and_does_not_fail(
     worker: Any, replace_context: Callable[..., None], unused_tcp_port: int
 ) -> None:
     replace_context(redis=Redis.from_url(f"redis://127.0.0.1:{unused_tcp_port}/0"))
@@ -148,13 +146,13 @@ def test_a_server_that_is_down_is_a_short_line_and_no_failure(
 
 @pytest.fixture
 def no_broker(worker: Any, monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int) -> None:
-    """Nobody listens where messages are sent."""
-    nowhere = Connection(f"redis://127.0.0.1:{unused_tcp_port}/0", transport_options=NO_PATIENCE)
+    """Make the broker unreachable: no process listens on its port."""
+    nowhere = Connection(f"redis://127.0.0.1:{unused_tcp_port}/0", transport_options=FAIL_FAST)
     monkeypatch.setattr(worker.app.amqp, "_producer_pool", producers[nowhere])
 
 
 @pytest.mark.usefixtures("no_broker")
-def test_a_broker_that_is_down_is_a_short_line_too(alice: Actor, worker: Any) -> None:
+def test_an_unavailable_broker_is_logged_as_one_warning(alice: Actor, worker: Any) -> None:
     create_task(alice, city="London")
 
     with capture_logs() as lines:
@@ -165,7 +163,7 @@ def test_a_broker_that_is_down_is_a_short_line_too(alice: Actor, worker: Any) ->
 
 
 @pytest.mark.usefixtures("no_broker")
-def test_a_job_is_done_though_the_publisher_cannot_be_woken(alice: Actor, worker: Any, redis: Redis) -> None:
+def test_a_job_is_done_even_if_the_publishing_job_cannot_be_sent(alice: Actor, worker: Any, redis: Redis) -> None:
     create_task(alice, city="London")
     redis.set("allweather:weather:open-meteo:london", b"null")
 
@@ -176,7 +174,7 @@ def test_a_job_is_done_though_the_publisher_cannot_be_woken(alice: Actor, worker
     assert execute("SELECT weather_status FROM tasks").fetchone() == ("unavailable",)
 
 
-def test_a_mistake_is_not_hidden(worker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_error_is_raised_and_logged(worker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise LookupError
 
@@ -213,7 +211,7 @@ def test_reminders_are_fired_and_their_mails_sent_by_jobs(
     assert [mail["Subject"] for mail in server.mails] == ["A reminder of the task “Clean the gutters”."]
 
 
-def test_the_sweep_finds_mails_whose_job_was_lost_and_forgets_them_without_a_server(
+def test_the_mail_sweep_sends_lost_jobs_or_cancels_mails_without_a_server(
     alice: Actor, bob: Actor, worker: Any, redis: Redis, replace_context: Callable[..., None], settings: Settings
 ) -> None:
     create_task(alice, assignee_id=bob.user_id)
@@ -229,7 +227,7 @@ def test_the_sweep_finds_mails_whose_job_was_lost_and_forgets_them_without_a_ser
     assert execute("SELECT mail_status FROM notifications").fetchall() == [(None,)]
 
 
-def test_celery_has_a_task_for_each_job_on_its_queue_and_a_timetable_of_those_that_are_scheduled(worker: Any) -> None:
+def test_celery_has_a_task_a_queue_and_a_schedule_for_each_job(worker: Any) -> None:
     app = worker.app
     registered = {name for name in app.tasks if not name.startswith("celery.")}
     routes = {job.name: app.amqp.router.route({}, job.name)["queue"].name for job in jobs.ALL}
@@ -241,12 +239,12 @@ def test_celery_has_a_task_for_each_job_on_its_queue_and_a_timetable_of_those_th
     assert all(entry["options"]["expires"] <= entry["schedule"] for entry in app.conf.beat_schedule.values())
 
 
-def test_a_worker_does_not_start_with_a_job_that_has_no_work(worker: Any) -> None:
+def test_a_job_without_a_work_function_cannot_be_registered(worker: Any) -> None:
     with pytest.raises(JobDeclarationError, match=r"tasks\.archive"):
         worker.register(Job[()]("tasks.archive"))
 
 
-def test_the_broker_hands_no_job_out_twice_while_it_may_still_run(worker: Any) -> None:
+def test_the_broker_does_not_redeliver_a_job_that_may_still_run(worker: Any) -> None:
     conf = worker.app.conf
 
     assert conf.broker_transport_options["visibility_timeout"] > conf.task_time_limit > conf.task_soft_time_limit
@@ -255,7 +253,7 @@ def test_the_broker_hands_no_job_out_twice_while_it_may_still_run(worker: Any) -
     assert conf.worker_prefetch_multiplier == 1
 
 
-def test_a_job_that_killed_its_process_is_started_again_soon_and_not_for_ever(worker: Any) -> None:
+def test_a_job_that_killed_its_process_is_retried_a_limited_number_of_times(worker: Any) -> None:
     for task in (worker.app.tasks[job.name] for job in jobs.ALL):
         assert task.retry_on_worker_lost
         assert task.default_retry_delay < worker.app.conf.broker_transport_options["visibility_timeout"]

@@ -1,4 +1,4 @@
-"""A real worker, whose child is killed in the middle of a job."""
+"""A real worker process whose child process is killed during a job."""
 
 import os
 import subprocess
@@ -30,7 +30,7 @@ def log_file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def running(environ: dict[str, str], weather: WeatherServer, log_file: Path) -> Iterator[psutil.Process]:
-    """A worker with one child, which asks the double for the weather and gives up after few attempts."""
+    """A worker with one child process, which uses the weather test server and gives up after a few attempts."""
     queues = ",".join((jobs.QUEUE_EVENTS, jobs.QUEUE_WEATHER, jobs.QUEUE_MAINTENANCE))
     variables = {
         "OPEN_METEO_URL": weather.url,
@@ -39,7 +39,7 @@ def running(environ: dict[str, str], weather: WeatherServer, log_file: Path) -> 
         "LOG_FILE": str(log_file),
     }
     command = f"--quiet --app worker.app worker --concurrency 1 --queues {queues} --without-gossip --without-mingle"
-    process = subprocess.Popen(  # noqa: S603 - the command is put together right here.
+    process = subprocess.Popen(  # noqa: S603 - the command is our own.
         [sys.executable, "-m", "celery", *command.split()],
         cwd=PROJECT,
         env=os.environ | environ | variables,
@@ -59,7 +59,7 @@ def weather_status(task_id: int) -> str:
 
 
 def ask_to_publish() -> None:
-    from worker.app import app  # noqa: PLC0415 - not before the environment is set.
+    from worker.app import app  # noqa: PLC0415 - the module reads the environment.
 
     app.send_task(jobs.EVENTS_PUBLISH.name)
 
@@ -69,7 +69,7 @@ def kill_child_of(worker: psutil.Process) -> None:
     child.kill()
 
 
-def test_a_job_whose_process_is_killed_is_done_by_the_next(
+def test_a_job_whose_process_is_killed_is_done_by_the_next_process(
     alice: Actor, running: psutil.Process, weather: WeatherServer, log_file: Path, redis: Redis
 ) -> None:
     def kill_once(_handler: Handler) -> None:
@@ -91,7 +91,9 @@ def test_a_job_whose_process_is_killed_is_done_by_the_next(
     assert {line["job"] for line in lines if line.get("request_id") == "the-request"} == {jobs.WEATHER_ENRICH.name}
 
 
-def test_a_job_that_kills_every_process_ends(alice: Actor, running: psutil.Process, weather: WeatherServer) -> None:
+def test_a_job_that_kills_its_process_at_every_attempt_is_given_up(
+    alice: Actor, running: psutil.Process, weather: WeatherServer
+) -> None:
     kills: list[str] = []
 
     def kill(handler: Handler) -> None:
