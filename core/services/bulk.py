@@ -15,12 +15,12 @@ from core.services import tasks
 _LOCK_IN_ORDER = "SELECT id FROM tasks WHERE id = ANY(%(task_ids)s) ORDER BY id FOR UPDATE"
 
 Describe = Callable[["Operation", Representation | Failure], dict[str, Any]]
-"""Makes a result for the client out of what an operation returned or raised."""
+"""Makes the result for the client from what an operation returned or raised."""
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One change: which kind, of which task (None for a new one), its fields, and the version that is expected."""
+    """One change: its kind, the task (None for a new one), the fields, and the expected version (None for any)."""
 
     kind: Literal["create", "update", "delete"]
     task_id: int | None
@@ -29,17 +29,16 @@ class Operation:
 
 
 def change_tasks(actor: Actor, operations: Sequence[Operation], atomic: bool, describe: Describe) -> Representation:
-    """Carry out operations in their order; returns `{"results": [...]}` with what `describe` makes of each.
+    """Carry out operations in their order; returns `{"results": [...]}` with the value of `describe` for each.
 
     A failure undoes its own operation. With `atomic` a failure undoes all operations and is raised.
-
 
     Raises:
         Failure: the first one, with the number of its operation in `at`, if `atomic` is set.
     """
     results: list[dict[str, Any]] = []
     with unit_of_work():
-        # Two requests that change the same tasks in different orders would otherwise wait for each other.
+        # Locking in the order of the ids prevents a deadlock of two requests that change the same tasks.
         read(_LOCK_IN_ORDER, {"task_ids": [operation.task_id for operation in operations if operation.task_id]})
         for number, operation in enumerate(operations):
             try:

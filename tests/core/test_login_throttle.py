@@ -84,7 +84,7 @@ def test_who_comes_from_where_they_have_been_before_does_not_suffer_from_it(alic
 def test_the_right_password_takes_the_failures_back(alice: Actor) -> None:
     for _ in range(6):
         delay(user_id=alice.user_id)
-    login_throttle.forgive("alice", HERE, alice.user_id)
+    login_throttle.clear_failures("alice", HERE, alice.user_id)
 
     assert [delay(user_id=alice.user_id) for _ in range(6)] == [0] * 6
 

@@ -7,11 +7,11 @@ from redis import Redis
 
 from core.config import Settings
 from core.jobs import Job, JobRequest
-from core.retries import Patience, WaitingWork, send_overdue
+from core.retries import RetryPolicy, WaitingWork, send_overdue
 from tests.job_context import job_context
 from tests.sql import execute
 
-PATIENCE = Patience(attempts=2, first_wait=60, longest_wait=90)
+PATIENCE = RetryPolicy(attempts=2, first_wait=60, longest_wait=90)
 
 
 @pytest.fixture(autouse=True)
