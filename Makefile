@@ -1,14 +1,15 @@
-# Only Python 3.11 or later is needed: everything else is installed into .venv at the first use.
+# Only Python 3.11 or later is needed: the first command installs everything else into .venv.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# More arguments for pytest, the command line or the benchmarks, as in `make test ARGS="tests/unit -x"`.
+# Additional arguments for pytest, the command line or the benchmarks, as in `make test ARGS="tests/unit -x"`.
 ARGS ?=
 
-# Every start of pytest locks the temporary files of all runs of a user away from other users, and so from PostgreSQL,
-# which does not run as root. Runs that meet must not share them.
-IN_ROOM_OF_ITS_OWN := room=$$(mktemp -d) && trap 'rm -rf "$$room"' EXIT && PYTEST_DEBUG_TEMPROOT="$$room"
+# Each run of pytest gets its own directory for temporary files. By default all runs of a user share one, and each run
+# takes the permissions of other users away from it. PostgreSQL, which never runs as root, then loses its access while
+# another run uses it.
+WITH_OWN_TEMP_DIR := temp_dir=$$(mktemp -d) && trap 'rm -rf "$$temp_dir"' EXIT && PYTEST_DEBUG_TEMPROOT="$$temp_dir"
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -21,7 +22,7 @@ run: $(STAMP) ## Start everything; PORT (8000), FLOWER_PORT (5555) and DATA_DIR 
 	@$(BIN)/python -m core run
 
 test: $(STAMP) ## Run the tests against servers of their own
-	@$(IN_ROOM_OF_ITS_OWN) $(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
+	@$(WITH_OWN_TEMP_DIR) $(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
 lint: $(STAMP) ## Check style, formatting and types
 	$(BIN)/ruff check
@@ -39,7 +40,7 @@ admin: $(STAMP) ## Make an admin account, as in: make admin ARGS="--email ada@ex
 	@$(BIN)/python -m core admin $(ARGS)
 
 chaos: $(STAMP) ## Run the long fault-injection tests
-	@$(IN_ROOM_OF_ITS_OWN) $(BIN)/python -m pytest -m chaos tests/chaos $(ARGS)
+	@$(WITH_OWN_TEMP_DIR) $(BIN)/python -m pytest -m chaos tests/chaos $(ARGS)
 
 bench: $(STAMP) ## Measure the API against its peers
 	@$(PYTHON) -m venv .venv-bench

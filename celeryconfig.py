@@ -1,7 +1,7 @@
-"""Celery's settings, for the workers, for beat, for Flower, and for the API, which only sends.
+"""Celery's settings, for the workers, beat, Flower, and the API, which only sends jobs.
 
-The broker is a hint and PostgreSQL the truth: whatever is lost here is found again by a sweep. So nothing is retried
-for long, nothing waits in a message, and every job may run twice.
+The work to do is stored in PostgreSQL, and a message in the broker is only a signal. A sweep finds the work of a lost
+message. So messages are not retried for long, no data is stored only in a message, and every job may run twice.
 """
 
 import os
@@ -16,7 +16,7 @@ broker_connection_timeout = 2
 broker_connection_max_retries = None
 broker_connection_retry_on_startup = True
 broker_transport_options = {
-    # Longer than any job may run; otherwise a job that is still running would be handed out a second time.
+    # Longer than any job may run; otherwise a job that is still running would be delivered a second time.
     "visibility_timeout": 120,
     "unacked_restore_interval": 5,
     "unacked_restore_throttle": 1,
@@ -32,8 +32,8 @@ timezone = "UTC"
 task_ignore_result = True
 task_acks_late = True
 task_reject_on_worker_lost = True
-# A job that kills its process is started anew a few times (`worker.app.JobTask` says how often and how soon) and then
-# given up: the sweeps find what is left to do.
+# A job that crashes its process is retried a few times (`worker.app.JobTask` sets how often and how soon). After that
+# the sweeps find the remaining work.
 task_retry_on_worker_lost = True
 task_soft_time_limit = 30
 task_time_limit = 45
@@ -47,7 +47,7 @@ worker_send_task_events = True
 worker_hijack_root_logger = False
 worker_redirect_stdouts = False
 
-# A periodic message is void when the next one is due, so that none pile up while no worker runs.
+# A periodic message expires when the next one is due, so that messages do not pile up while no worker runs.
 beat_schedule = {
     job.name: {"task": job.name, "schedule": job.every, "options": {"expires": job.every}}
     for job in jobs.ALL

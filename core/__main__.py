@@ -1,4 +1,4 @@
-"""The command line: `python -m core <command>`. A failure that has a cause is one line and exit code 1."""
+"""The command line: `python -m core <command>`. An expected failure prints one message and exits with code 1."""
 
 import argparse
 import os
@@ -15,7 +15,7 @@ INTERRUPTED: Final = 130
 
 
 def parser() -> argparse.ArgumentParser:
-    """The parser of the command line; it sets `command` to what is to be called with the parsed arguments."""
+    """Return the parser of the command line; it sets `command` to the function to call with the parsed arguments."""
     top = argparse.ArgumentParser(prog="python -m core", description="Allweather's command line.")
     add = top.add_subparsers(required=True, metavar="command").add_parser
 
@@ -39,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main() -> int:
-    """Run the command of `sys.argv` in the environment of the process; answers the exit code."""
+    """Run the command of `sys.argv` in the environment of the process; returns the exit code."""
     arguments = parser().parse_args()
     try:
         arguments.command(arguments)

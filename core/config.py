@@ -1,7 +1,7 @@
 """The settings, read once from the environment when a process starts.
 
-Every setting is an environment variable of the same name in capitals. A secret may instead be put into a file whose
-path stands in the variable with `_FILE` behind its name, as container platforms hand secrets over.
+Every setting is an environment variable of the same name in capitals. Its value may instead be in a file. Then the
+variable has `_FILE` at the end of its name and holds the path of the file. Container platforms pass secrets like this.
 """
 
 from collections.abc import Mapping
@@ -11,20 +11,20 @@ from typing import Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 
 API_PREFIX: Final = "/api/v1"
-"""Where the API is mounted below `PUBLIC_URL`: the server puts its routes there, and mails link to them."""
+"""The path of the API below `PUBLIC_URL`: the routes of the server begin with it, and so do the links in mails."""
 
 MINIMUM_KEY_BYTES = 32
 _FILE_SUFFIX = "_FILE"
-# An empty variable counts as one that is not set, but for the log file, where it says that there is to be none.
+# An empty variable counts as not set. The exception is the log file: there it means that no file is written.
 _MAY_BE_EMPTY = frozenset({"log_file"})
 
 
 class ConfigurationError(Exception):
-    """The environment does not make a usable configuration; the message says which variable and why."""
+    """The settings in the environment are not usable; the message says which variable is wrong and why."""
 
 
 def _as_list(value: object) -> object:
-    """Split a comma-separated variable, the way lists are written in an environment."""
+    """Split a comma-separated variable into a tuple."""
     if isinstance(value, str):
         return tuple(item.strip() for item in value.split(",") if item.strip())
     return value
@@ -119,7 +119,7 @@ class Settings(BaseModel):
 
     @field_validator("s3_bucket")
     @classmethod
-    def _named_where_needed(cls, value: str | None, info: ValidationInfo) -> str | None:
+    def _require_bucket_for_s3(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value is None and info.data.get("attachment_storage") == "s3":
             raise ValueError("must be set where ATTACHMENT_STORAGE is s3")
         return value
@@ -131,7 +131,11 @@ class Settings(BaseModel):
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
-        """Read the settings."""
+        """Read the settings.
+
+        Raises:
+            ConfigurationError: if a variable is missing or not valid.
+        """
         values: dict[str, str] = {}
         for name in cls.model_fields:
             variable = name.upper()

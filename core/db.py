@@ -1,11 +1,11 @@
 """The database: `unit_of_work()`, the only place that commits, and `read()` and `write()` for hand-written SQL.
 
-Outside a unit of work the database can be read and not changed. `write()`, peewee's queries that write, peewee's
+Outside a unit of work the database can be read, but not changed. `write()`, peewee's queries that write, peewee's
 transactions and `after_commit()` then raise `UnitOfWorkMissingError` before anything is sent. PostgreSQL itself refuses
 any other statement that writes: sessions are read-only, and only a unit of work begins a transaction that may write.
 
-Each thread keeps one connection for good: that is cheaper than a pool, and `connected()` replaces it when the server
-has closed it in the meantime.
+Each thread keeps one connection until it ends: that is cheaper than a pool, and `connected()` replaces it when the
+server has closed it in the meantime.
 """
 
 import select
@@ -26,7 +26,7 @@ _KEEPALIVE: dict[str, Any] = {"keepalives": 1, "keepalives_idle": 10, "keepalive
 
 
 class UnitOfWorkMissingError(RuntimeError):
-    """Something that needs a unit of work was called outside one. This is a mistake in the code, not to be caught.
+    """Something that needs a unit of work was called outside one. This is a mistake in the code, so do not catch it.
 
     Nothing has been sent to the database.
     """
@@ -36,14 +36,14 @@ class UnitOfWorkMissingError(RuntimeError):
 
 
 class _UnitOfWork:
-    """A running unit of work: the functions to call once it has committed, each once and in this order."""
+    """A running unit of work: the functions to call after it has committed, each once and in this order."""
 
     def __init__(self) -> None:
         self.callbacks: dict[Callable[[], object], None] = {}
 
 
 class _Thread(threading.local):
-    """What the current thread is doing; in each thread it begins with these values."""
+    """The state of the current thread; in each thread it begins with these values."""
 
     unit: _UnitOfWork | None = None
     is_connected: bool = False
@@ -85,7 +85,7 @@ database = _Database(None)
 
 
 class Rows:
-    """What a statement has returned."""
+    """The result of a statement."""
 
     __slots__ = ("_cursor",)
 
@@ -151,7 +151,7 @@ def _connection() -> Any:
 
 
 def _closed_by_server(connection: Any) -> bool:
-    """Whether an idle connection is dead, found out without a round trip.
+    """Whether the server has closed an idle connection, found out without a round trip.
 
     A server that ends an idle connection sends a message or closes the socket. Both make the socket readable, and a
     healthy idle connection has nothing to read.
@@ -167,8 +167,8 @@ def _closed_by_server(connection: Any) -> bool:
 def connected() -> Iterator[None]:
     """Give the thread its connection, and replace it first if the server has closed it.
 
-    All that runs inside the block uses the same connection, so a lock or a transaction of that connection lasts as long
-    as the block. If the connection fails inside, it is closed when the block ends, and the next use makes a new one.
+    Everything inside the block uses the same connection, so a lock or a transaction of that connection stays valid in
+    the whole block. If the connection fails inside, it is closed when the block ends, and the next use makes a new one.
     """
     if _thread.is_connected:
         yield
@@ -198,9 +198,9 @@ def _require_unit_of_work(what: str) -> _UnitOfWork:
 
 
 def after_commit(callback: Callable[[], object]) -> None:
-    """Have a function called once the running unit of work has committed. Registered several times, it is called once.
+    """Call a function after the running unit of work has committed. Registered several times, it is called only once.
 
-    By then the change is made, so an error of the function is logged and does not reach the caller of the use case.
+    The change is already committed then, so an error of the function is only logged and not raised.
 
     Raises:
         UnitOfWorkMissingError: if no unit of work is running.
@@ -210,10 +210,10 @@ def after_commit(callback: Callable[[], object]) -> None:
 
 @contextmanager
 def unit_of_work() -> Iterator[None]:
-    """Run one use case in one transaction: all of it is committed at the end, or nothing if an exception leaves.
+    """Run one use case in one transaction: all of it is committed at the end, or nothing if an exception is raised.
 
-    Inside another unit of work it is a part of that one: an exception that leaves the part undoes only the part, and
-    what the part has done is committed or undone together with the whole.
+    Inside another unit of work it is a part of that one: an exception in the part undoes only the part, and the changes
+    of the part are committed or undone together with the outer unit of work.
 
     Raises:
         InternalError: if a statement had failed and its error was caught inside. Nothing is committed then.
@@ -249,10 +249,11 @@ def _part_of(unit: _UnitOfWork) -> Iterator[None]:
 
 @contextmanager
 def exclusive(name: str) -> Iterator[bool]:
-    """Try to become the only holder of `name` among all processes; yields whether it worked, and never waits.
+    """Try to take the lock `name`, which only one process can hold; yields whether it worked, and never waits.
 
-    The lock belongs to the connection (a PostgreSQL advisory lock), so it ends with a process that is killed. While the
-    block runs the connection is not replaced: if it is lost, and the lock with it, the next statement fails.
+    The lock belongs to the connection (a PostgreSQL advisory lock), so it is also released if the process is
+    killed. Inside the block the connection is not replaced: if it is lost, the lock is lost too, and the next statement
+    fails.
     """
     with connected():
         held = read("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (name,)).fetch_value()
@@ -266,7 +267,7 @@ def exclusive(name: str) -> Iterator[bool]:
 def read(sql: str, parameters: Any = None) -> Rows:
     """Run a hand-written query in one round trip, without peewee's query builder.
 
-    Inside a unit of work it may also lock rows. Outside one PostgreSQL refuses to write or to lock rows.
+    Inside a unit of work it may also lock rows. Outside a unit of work PostgreSQL refuses to write or to lock rows.
     """
     with connected():
         return Rows(database.execute_sql(sql, parameters))  # type: ignore[no-untyped-call]  # peewee leaves it untyped.

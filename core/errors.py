@@ -1,7 +1,7 @@
-"""What can go wrong, by kind. Each failure carries a stable `code` that clients may rely on.
+"""The kinds of expected failures. Each failure has a stable `code` that clients may rely on.
 
-The API turns a kind into a status and a problem document; a worker logs it. A detail never holds a secret
-or what the client sent.
+The API turns each kind into an HTTP status and a problem document; a worker logs it. The detail text never contains a
+secret or the input of the client.
 """
 
 from dataclasses import dataclass
@@ -20,8 +20,11 @@ class FieldError:
     message: str
 
 
-class Failure(Exception):  # noqa: N818 - it is the root of failures that are a part of the contract, not of mistakes.
-    """A foreseen failure that the caller is told about; `at` numbers the operation, where a request holds several."""
+class Failure(Exception):  # noqa: N818 - these failures are a part of the API contract, not mistakes.
+    """An expected failure that the caller gets to see.
+
+    `at` is the number of the operation that failed, if a request has several operations.
+    """
 
     code: ClassVar[str] = "failure"
 
@@ -33,7 +36,7 @@ class Failure(Exception):  # noqa: N818 - it is the root of failures that are a 
 
 
 class Invalid(Failure):
-    """The input breaks a rule; `errors` names every field that does."""
+    """The input is not valid; `errors` names every field that is wrong."""
 
     code = "invalid"
 
@@ -43,43 +46,43 @@ class Invalid(Failure):
 
 
 class Rejected(Failure):
-    """The request is well formed, but the present state forbids it (a duplicate account, say)."""
+    """The request is well formed, but the current state does not allow it, for example a duplicate account."""
 
     code = "rejected"
 
 
 class Unauthenticated(Failure):
-    """Nobody, or nobody we believe, is calling."""
+    """The request has no credentials, or they are not valid."""
 
     code = "unauthenticated"
 
 
 class Forbidden(Failure):
-    """The caller is known and may not do this."""
+    """The caller is authenticated, but may not do this."""
 
     code = "forbidden"
 
 
 class NotFound(Failure):
-    """There is no such thing, or the caller may not learn of it."""
+    """There is no such thing, or the caller may not see whether it exists."""
 
     code = "not_found"
 
 
 class Conflict(Failure):
-    """Two changes met and this one came second."""
+    """The change conflicts with another change that was made before it."""
 
     code = "conflict"
 
 
 class PreconditionFailed(Failure):
-    """The thing has changed since the caller last saw it."""
+    """The thing has changed since the caller last read it."""
 
     code = "precondition_failed"
 
 
 class TooManyRequests(Failure):
-    """The caller is over a limit and may come back after `retry_after` seconds."""
+    """The caller has exceeded a limit and may try again after `retry_after` seconds."""
 
     code = "rate_limited"
 
@@ -89,13 +92,13 @@ class TooManyRequests(Failure):
 
 
 class TooLarge(Failure):
-    """What the caller sends is more than there is room for."""
+    """The request is larger than a limit allows."""
 
     code = "too_large"
 
 
 class Unavailable(Failure):
-    """Something this needs is down or too slow; trying again after `retry_after` seconds makes sense."""
+    """A service that the request needs is down or too slow; the caller may try again after `retry_after` seconds."""
 
     code = "unavailable"
 

@@ -1,4 +1,4 @@
-"""The event log: the only way by which other processes and listeners learn of a change.
+"""The event log: the only way in which other processes and listeners are informed of a change.
 
 A change records its event in its own transaction. Later a worker gives the event its number (`seq`) and publishes it to
 a Redis stream (see `core.services.publication`). Until then the row without a number keeps the event from being lost.
@@ -33,7 +33,7 @@ TASK_DETACHED: Final = "task.detached"
 NOTIFICATION_CREATED: Final = "notification.created"
 SESSIONS_REVOKED: Final = "sessions.revoked"
 
-# Events of these types are for the servers, not for listeners.
+# Events of these types are for the server processes and are not sent to listeners.
 INTERNAL_TYPES: Final = frozenset({SESSIONS_REVOKED})
 # Events of these types go to their audience only. All other events go to admins too.
 PRIVATE_TYPES: Final = frozenset({NOTIFICATION_CREATED})
@@ -73,12 +73,12 @@ SELECT state.last_seq, coalesce((SELECT min(seq) FROM events), state.last_seq + 
 Change = tuple[Any, Any]
 """The value of a field before and after."""
 
-_wake_ups: list[Callable[[], object]] = []
+_callbacks: list[Callable[[], object]] = []
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A published event. `data` stays JSON text, since nothing on the way to the listener needs its content."""
+    """A published event. `data` stays JSON text, since no code between the database and the listener reads it."""
 
     seq: int
     type: str
@@ -105,24 +105,24 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What the log holds: the last number that was given, and the oldest one that is still kept."""
+    """The numbers in the log: the last one that was given, and the oldest one that is still kept."""
 
     last: int
     oldest: int
 
 
-def on_recorded(wake_up: Callable[[], object]) -> Callable[[], None]:
-    """Call `wake_up` whenever events have been committed, in the thread that committed them.
+def on_recorded(callback: Callable[[], object]) -> Callable[[], None]:
+    """Call `callback` whenever events have been committed, in the thread that committed them.
 
-    Returns the function that ends this.
+    Returns a function that stops this.
     """
-    _wake_ups.append(wake_up)
-    return lambda: _wake_ups.remove(wake_up)
+    _callbacks.append(callback)
+    return lambda: _callbacks.remove(callback)
 
 
-def _wake() -> None:
-    for wake_up in _wake_ups:
-        wake_up()
+def _call_callbacks() -> None:
+    for callback in _callbacks:
+        callback()
 
 
 def record_task(
@@ -135,8 +135,8 @@ def record_task(
 ) -> Representation:
     """Record what happened to a task, in the running unit of work; returns the task as recorded.
 
-    The event holds the task as it is now, and goes to those who may read it now. The task's history gets `changes` by
-    the names of the fields; `more` is what listeners get besides the task's own fields.
+    The event contains the task as it is now, and is sent to those who may read the task now. `changes` (by field name)
+    is written to the task's history; `more` is sent to listeners in addition to the task's own fields.
     """
     recorded = {name: {"from": before, "to": after} for name, (before, after) in (changes or {}).items()}
     parameters = {
@@ -148,7 +148,7 @@ def record_task(
         "more": None if more is None else orjson.dumps(more).decode(),
     }
     document, version = write(_RECORD_TASK, parameters).fetch_exactly_one()
-    after_commit(_wake)
+    after_commit(_call_callbacks)
     after_commit(partial(log.info, "change", kind=kind, task_id=task_id, actor_id=actor_id))
     return Representation(task_id, document, version)
 
@@ -163,7 +163,7 @@ def record(kind: str, *, audience: Iterable[int], data: dict[str, object], actor
         "data": orjson.dumps(data).decode(),
     }
     write(_RECORD, parameters)
-    after_commit(_wake)
+    after_commit(_call_callbacks)
     after_commit(partial(log.info, "change", kind=kind, actor_id=actor_id))
 
 
@@ -174,7 +174,7 @@ def read_since(since: int, limit: int) -> list[Event]:
 
 
 def bounds() -> Bounds:
-    """Read which numbers the log holds."""
+    """Read which numbers the log contains."""
     return Bounds(*read(_BOUNDS).fetch_exactly_one())
 
 

@@ -1,4 +1,4 @@
-"""What an uploaded file is: its name made harmless, and its type by what is in it, whatever the sender says."""
+"""The facts about an uploaded file: a safe name, and a type that is detected from the content, not from the request."""
 
 import codecs
 import hashlib
@@ -15,24 +15,25 @@ UNKNOWN: Final = "application/octet-stream"
 
 _CHUNK_BYTES: Final = 256 * 1024
 
-# Controls, halves of characters, and what breaks lines; and what turns the direction of writing, behind which the
-# end of a name can be hidden.
+# Unicode categories that must not be in a name: control characters, surrogates, and line and paragraph separators.
 _UNPRINTABLE: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
-_TURNING: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+# These characters change the direction of writing. With them a name can hide its real ending.
+_DIRECTION_MARKS: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
-# Types that no browser takes for a page or a script. Everything else, SVG and HTML among it, is text or just bytes.
+# Types that no browser runs as a page or a script. All other files, such as SVG and HTML, get the type of plain text or
+# of unknown bytes.
 _PASSIVE: Final = re.compile(
     r"(image|audio|video|font)/[\w.-]+"
     r"|application/(pdf|zip|gzip|x-gzip|x-7z-compressed|x-bzip2|x-tar|x-xz|zstd|rtf|msword|postscript|vnd\.[\w.-]+)",
     re.ASCII,
 )
-# Below this, two bytes or fewer have made the guess.
+# A guess with less confidence is based on two bytes or fewer.
 _LEAST_CONFIDENCE: Final = 0.3
 
 
 @dataclass(frozen=True, slots=True)
 class FileFacts:
-    """What is kept about a file; `sha256` is written in hexadecimal."""
+    """The facts that are stored about a file; `sha256` is in hexadecimal."""
 
     filename: str
     content_type: str
@@ -41,17 +42,17 @@ class FileFacts:
 
 
 def clean_name(offered: str) -> str:
-    """The last part of a path, without what cannot be seen, at most 255 characters; empty where nothing is left."""
+    """Return the last part of a path, without invisible characters and cut to 255; it may be empty."""
     base = re.split(r"[/\\]", offered)[-1]
     seen = "".join(
-        letter for letter in base if unicodedata.category(letter) not in _UNPRINTABLE and letter not in _TURNING
+        letter for letter in base if unicodedata.category(letter) not in _UNPRINTABLE and letter not in _DIRECTION_MARKS
     )
     name = seen.strip()[:LONGEST_NAME].rstrip()
     return "" if name in {".", ".."} else name
 
 
 def inspect(file: BinaryIO, filename: str) -> FileFacts:
-    """Read a file from its beginning and tell what it is."""
+    """Read a whole file and return the facts about it."""
     file.seek(0)
     digest, size, is_text = hashlib.sha256(), 0, True
     decoder = codecs.getincrementaldecoder("utf-8")()
@@ -73,7 +74,7 @@ def _continues_text(decoder: codecs.IncrementalDecoder, chunk: bytes, *, final: 
 
 
 def _type_by_magic(file: BinaryIO, filename: str) -> str | None:
-    """The passive type that the content shows, if it is one; the name only chooses among several."""
+    """Return the type that the content shows, if it is a passive one; the name only chooses between several types."""
     file.seek(0)
     try:
         guesses = puremagic.magic_stream(file, filename=filename)
@@ -82,7 +83,7 @@ def _type_by_magic(file: BinaryIO, filename: str) -> str | None:
     fitting = [guess for guess in guesses if guess.byte_match and guess.confidence >= _LEAST_CONFIDENCE]
     best = {guess.mime_type for guess in fitting if _rank(guess) == _rank(fitting[0])}
     passive = [kind for kind in best if _PASSIVE.fullmatch(kind) and not kind.startswith("image/svg")]
-    # What others are built upon, such as ZIP, has the shorter name.
+    # Several types can match, for example ZIP and a format that is based on ZIP. The general one has the shorter name.
     return min(passive, key=lambda kind: (len(kind), kind), default=None)
 
 

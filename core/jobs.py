@@ -1,12 +1,13 @@
 """Every job, declared once.
 
-The routes of messages, beat's timetable and Celery's tasks derive from the declarations at the end of this module. The
-work of a job is a function in `core.services`, tied to the declaration by a decorator:
+Celery's routes, its tasks and the schedule of beat are made from the declarations at the end of this module. The work
+of a job is a function in `core.services` that is registered by a decorator:
 
     @jobs.NOTIFICATIONS_PURGE.work
     def purge_notifications(context: JobContext) -> int: ...
 
-A message may get lost and a job may run twice, so the work must stand in PostgreSQL, and a message only asks to look.
+A message may get lost and a job may run twice. So the work to do is stored in PostgreSQL, and a message only makes a
+worker look there.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -30,15 +31,15 @@ QUEUE_MAINTENANCE: Final = "maintenance"
 Args = TypeVarTuple("Args")
 
 Work = Callable[["JobContext", *Args], int | None]
-"""Does a job. It returns how much it has done: 0 where it found nothing to do, None where there is nothing to count."""
+"""The function of a job. It returns how much it has done: 0 if there was nothing to do, None if it does not count."""
 
 
 class JobDeclarationError(RuntimeError):
-    """A declared job has no work, or two: a mistake in the code, not a failure."""
+    """A declared job has no work function, or two. This is a mistake in the code."""
 
 
 class Job(Generic[*Args]):
-    """A job: its name, the types of its arguments, its queue, and every how many seconds it is due (None: never)."""
+    """A job: its name, the types of its arguments, its queue, and its interval in seconds (None: not periodic)."""
 
     def __init__(self, name: str, *, queue: str = QUEUE_MAINTENANCE, every: float | None = None) -> None:
         self.name: Final = name
@@ -58,35 +59,35 @@ class Job(Generic[*Args]):
         return function
 
     def when(self, condition: Callable[["JobContext"], bool]) -> Callable[["JobContext"], bool]:
-        """Declare, as a decorator, the function that tells whether a scheduled job has anything to do.
+        """Declare, as a decorator, the function that returns whether a periodic job has anything to do.
 
-        Beat calls it before it sends the job, so it must be cheap: at best a `SELECT EXISTS`.
+        Beat calls it before it sends the job, so it must be cheap, for example one `SELECT EXISTS`.
         """
         self._condition = condition
         return condition
 
     def required_work(self) -> Work[*Args]:
-        """The function that does the job.
+        """Return the function that does the job.
 
         Raises:
-            JobDeclarationError: where there is none.
+            JobDeclarationError: if there is none.
         """
         if self._work is None:
             raise JobDeclarationError(f"{self.name} is declared, but no function of core.services is its work.")
         return self._work
 
     def has_something_to_do(self, context: "JobContext") -> bool:
-        """Whether it is worth sending the job; always so where it has no condition."""
+        """Whether the job has anything to do; always true if the job has no condition."""
         return self._condition is None or self._condition(context)
 
     def request(self, *arguments: *Args) -> "JobRequest":
-        """A request for this job with these arguments, which travel as JSON."""
+        """Return a request for this job with these arguments, which are sent as JSON."""
         return JobRequest(self.name, arguments)
 
 
 @dataclass(frozen=True, slots=True)
 class JobRequest:
-    """A job that is to be sent, and the id of the HTTP request that it follows from."""
+    """A job to send, with its arguments and the id of the HTTP request that caused it."""
 
     name: str
     arguments: tuple[Any, ...] = ()
@@ -95,9 +96,9 @@ class JobRequest:
 
 @dataclass(frozen=True, slots=True)
 class JobContext:
-    """What the work of jobs needs; each worker process has one.
+    """The objects that the work of jobs needs; each worker process has one context.
 
-    `dispatch` sends a request to the workers, `queue_length` tells how many messages wait in a queue.
+    `dispatch` sends a request to the workers, `queue_length` returns how many messages wait in a queue.
     """
 
     settings: Settings
@@ -115,13 +116,13 @@ class JobContext:
 
 
 Cause = Callable[[Event], Iterable[JobRequest]]
-"""Tells which jobs follow from an event."""
+"""Returns the jobs that an event causes."""
 
 _causes: dict[str, list[Cause]] = {}
 
 
 def caused_by(*event_types: str) -> Callable[[Cause], Cause]:
-    """Declare, as a decorator, which jobs follow from events of these types."""
+    """Declare, as a decorator, the function that returns which jobs are caused by events of these types."""
 
     def register(cause: Cause) -> Cause:
         for event_type in event_types:
@@ -132,7 +133,7 @@ def caused_by(*event_types: str) -> Callable[[Cause], Cause]:
 
 
 def following_from(event: Event) -> Iterator[JobRequest]:
-    """The jobs that follow from an event, as the services have declared with `caused_by()`."""
+    """Return the jobs that an event causes, as the services have declared with `caused_by()`."""
     for cause in _causes.get(event.type, ()):
         yield from cause(event)
 

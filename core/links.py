@@ -1,4 +1,4 @@
-"""Where the links in mails lead. Whoever serves these addresses knows them; `core` is given them."""
+"""The addresses of the links in mails. `core` does not contain any routes, so the worker passes these functions in."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A log file that several processes write and that nobody lets grow for ever."""
+"""A log file that several processes write to and that is rotated when it gets too long."""
 
 import fcntl
 import logging
@@ -7,11 +7,11 @@ from pathlib import Path
 
 
 class SharedLogFile(WatchedFileHandler):
-    """Appends to a file and rotates it when it has become too long, beside any number of other writers.
+    """Appends to a file and rotates it when it is too long. Any number of processes may write to the same file.
 
-    Each line is one write to a file opened for appending, so lines of several processes do not mix. Whoever finds the
-    file too long renames it, under a lock; the others notice with their next line that the name stands for another
-    file. A line written in between lands in the renamed one, so none is lost.
+    Each line is one write to a file opened for appending, so lines of several processes do not mix. A process that
+    finds the file too long renames it under a lock. The other processes check before each line whether the file was
+    replaced. A line that is written just before this check goes to the renamed file, so no line is lost.
     """
 
     def __init__(self, path: str, *, max_bytes: int, backups: int) -> None:
@@ -21,13 +21,13 @@ class SharedLogFile(WatchedFileHandler):
         self._backups = backups
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a record, into a new file where it is time for one."""
+        """Write a record, and rotate the file if it is too long now."""
         try:
             super().emit(record)
             if self.stream is not None and self.stream.tell() > self._max_bytes:
                 self._rotate()
         except OSError:
-            # A disk that is full or not ours to write on must neither fail a job nor end the thread that writes.
+            # A full or read-only disk must neither make a job fail nor end the thread that writes the logs.
             self.handleError(record)
 
     def _rotate(self) -> None:
@@ -40,7 +40,7 @@ class SharedLogFile(WatchedFileHandler):
                 self._rename(self._path, self._numbered(1))
 
     def _is_still_too_long(self) -> bool:
-        """Whether nobody else has rotated the file while we waited for the lock."""
+        """Whether no other process has rotated the file while this one waited for the lock."""
         return self._path.exists() and self._path.stat().st_size > self._max_bytes
 
     def _numbered(self, number: int) -> Path:

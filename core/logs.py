@@ -1,7 +1,7 @@
 """Structured logs: one line for each request, change and job, to stdout and to a file that rotates.
 
-Production writes JSON, development what a person can read. What ends up here is never a token, a password or a body;
-the redaction is only the last line of defence.
+Production writes JSON, development writes a format for people. Code must never log a token, a password or a body. The
+redaction here is only an additional protection against mistakes.
 """
 
 import atexit
@@ -21,10 +21,10 @@ from core.logfile import SharedLogFile
 
 _SECRET_WORDS: Final = ("password", "token", "secret", "authorization", "cookie", "ticket", "api_key")
 _REDACTED: Final = "[redacted]"
-# What is noted on a record on its way to the writers.
+# Attributes that are added to a log record before it is written.
 _CONTEXT: Final = "allweather_context"
 _RENDERED: Final = "allweather_rendered"
-# These would repeat what our own lines say, and with query strings that hold tickets and keys.
+# These loggers would repeat the content of our own lines, together with query strings that contain tickets and keys.
 _QUIET_LOGGERS: Final = (
     "celery.beat",
     "uvicorn.error",
@@ -38,10 +38,10 @@ _QUIET_LOGGERS: Final = (
 
 
 def configure(settings: Settings, process: str, *, in_background: bool = False) -> None:
-    """Send all logs of this process to where the settings say; `process` is its name in every line.
+    """Write all logs of this process as the settings say; `process` is its name in every line.
 
-    A process with an event loop writes `in_background`, by a thread that does not survive a fork; one that forks
-    workers writes at once.
+    With `in_background` a thread writes the logs, so that writing does not block an event loop. A process that forks
+    must not use this, since the thread does not exist in the forked process.
     """
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -65,9 +65,9 @@ def configure(settings: Settings, process: str, *, in_background: bool = False) 
 
 
 def finish() -> None:
-    """Write what still waits in the background, and every later line at once.
+    """Write all lines that still wait for the background thread, and write later lines directly.
 
-    A process that ends by the signal it was sent, as uvicorn does, runs no exit handlers and has to call this itself.
+    Uvicorn ends its process with the signal that it received. Then no exit handlers run, so the caller must call this.
     """
     root = logging.getLogger()
     for handler in root.handlers:
@@ -80,7 +80,7 @@ atexit.register(finish)
 
 
 class _InBackground(QueueHandler):
-    """Hands records over to a thread, unformatted: the writers differ in their format."""
+    """Passes records to a thread, without formatting them, since each writer has its own format."""
 
     def __init__(self, writers: list[logging.Handler]) -> None:
         queue: SimpleQueue[logging.LogRecord] = SimpleQueue()
@@ -90,11 +90,11 @@ class _InBackground(QueueHandler):
         self._listener.start()
 
     def stop(self) -> None:
-        """Wait until everything handed over has been written."""
+        """Wait until all records that were passed to the thread have been written."""
         self._listener.stop()
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
-        """Note whom a line is about, which the thread that writes it does not know."""
+        """Store the context variables in the record, since the thread that writes it cannot read them."""
         vars(record)[_CONTEXT] = structlog.contextvars.get_contextvars()
         return record
 
@@ -134,7 +134,7 @@ def _readable_formatter(shared: list[Any]) -> logging.Formatter:
 
 
 class _RenderedOnce(structlog.stdlib.ProcessorFormatter):
-    """Renders a line for the first of the writers that share it; that is the dearest part of logging."""
+    """Renders a line once for all writers that share this formatter; rendering is the slowest part of logging."""
 
     def format(self, record: logging.LogRecord) -> str:
         rendered: str | None = getattr(record, _RENDERED, None)
@@ -160,7 +160,7 @@ def _name_process(process: str) -> Any:
 
 
 def redact(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
-    """Blank every value whose name speaks of a secret, however deep it lies."""
+    """Replace every value whose name suggests a secret, also in nested values."""
     return {key: _REDACTED if _is_secret(key) else _redacted(value) for key, value in event.items()}
 
 

@@ -1,8 +1,8 @@
 """Texts for people, in five languages.
 
-The code holds each text in English, marked by `msg()`, so that logs and developers read English. It is put into the
-reader's language where it leaves: in a problem document, a notification or a mail. The catalogues under
-`core/locales` are gettext's; Babel collects the marked texts (`make messages`) and reads the translations.
+The code contains each text in English, marked by `msg()`, so that logs are in English. A text is translated when it is
+put into a problem document, a notification or a mail. The catalogues under `core/locales` have the gettext format;
+Babel collects the marked texts (`make messages`) and reads the translations.
 """
 
 from functools import cache
@@ -19,7 +19,7 @@ DIRECTORY: Final = Path(__file__).parent / "locales"
 
 
 class Message(str):
-    """An English text that can still be said in other languages."""
+    """An English text that can be translated later, since it keeps its template and its parameters."""
 
     __slots__ = ("parameters", "template")
 
@@ -27,7 +27,7 @@ class Message(str):
     parameters: dict[str, Any]
 
     def __new__(cls, template: str, **parameters: Any) -> Self:
-        """Fill the `{names}` of a template; without parameters the text is taken as it stands."""
+        """Fill the `{names}` of a template; without parameters the template is used unchanged."""
         text = super().__new__(cls, template.format(**parameters) if parameters else template)
         text.template = template
         text.parameters = parameters
@@ -35,12 +35,12 @@ class Message(str):
 
 
 def msg(template: str, **parameters: Any) -> Message:
-    """Mark a text for translation; the template has to be a literal, since that is what Babel finds."""
+    """Mark a text for translation; the template has to be a literal, since Babel only finds literals."""
     return Message(template, **parameters)
 
 
 def translate(text: str, language: str) -> str:
-    """Say a text in one of `LANGUAGES`; what is not marked, or not translated, stays as it is."""
+    """Translate a text into one of `LANGUAGES`; a text that is not marked or has no translation is not changed."""
     if not isinstance(text, Message) or language == SOURCE_LANGUAGE:
         return text
     template = _catalogue(language).get(text.template, text.template)
@@ -53,12 +53,12 @@ def translate(text: str, language: str) -> str:
 
 
 def language_of(locale: str | None) -> str:
-    """The language, out of `LANGUAGES`, that suits a locale such as `de-AT`."""
+    """Return the language of `LANGUAGES` that fits a locale such as `de-AT` best."""
     return _best([] if locale is None else [locale]) or SOURCE_LANGUAGE
 
 
 def preferred_language(accept_language: str) -> str | None:
-    """The language that suits an `Accept-Language` header (RFC 9110) best, or None where it names none of ours."""
+    """Return the one of `LANGUAGES` that fits an `Accept-Language` header (RFC 9110) best, or None if none fits."""
     ranges: list[tuple[float, str]] = []
     for part in accept_language.split(","):
         tag, _, quality = part.partition(";")

@@ -11,7 +11,7 @@ _LOCK_NAME = "allweather:migrate"
 
 
 def migrate(database_url: str) -> list[str]:
-    """Run the migrations that are still missing, each in a transaction, and answer their names.
+    """Run the migrations that are still missing, each in a transaction, and return their names.
 
     The advisory lock makes a second process wait for the first and then find nothing to do.
     """

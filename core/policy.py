@@ -51,7 +51,7 @@ def missing_scope(actor: Actor, scope: Scope) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class TaskAccess:
-    """What the permissions of a task depend on: its people, and the caller's part in its group."""
+    """What the permissions of a task depend on: its owner and assignee, and the caller's role in its group."""
 
     owner_id: int
     assignee_id: int | None
@@ -118,14 +118,14 @@ def may_manage_group(actor: Actor, group: GroupAccess) -> bool:
 
 
 def may_see_account(actor: Actor, user_id: int, *, shares_task: bool) -> bool:
-    """Users may see themselves and whom they share a task with, as owner and assignee; admins may see everybody."""
+    """Users may see themselves and those with whom they share a task, as owner and assignee; admins may see all."""
     return actor.is_admin or actor.user_id == user_id or shares_task
 
 
 def may_see_email(actor: Actor, user_id: int) -> bool:
     """Users may see their own email, admins everybody's.
 
-    To share a task is not enough: anybody can achieve that by assigning one.
+    It is not enough to share a task: anybody can do that by assigning a task to the other user.
     """
     return actor.is_admin or actor.user_id == user_id
 

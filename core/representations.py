@@ -1,6 +1,6 @@
-"""What a use case returns: things and lists as clients see them, in JSON that PostgreSQL builds in most cases.
+"""The results of use cases: things and lists as clients see them, in JSON that PostgreSQL builds in most cases.
 
-A use case that returns none of these returns nothing, or plain data (a dict or a dataclass) if no JSON exists yet.
+A use case that returns none of these types returns None, or plain data (a dict or a dataclass) that is not JSON yet.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from core.models.base import BaseModel
 
 @dataclass(frozen=True, slots=True)
 class Representation:
-    """A thing's JSON, and what the headers of a response are made of. The id is 0 if the thing has none of its own."""
+    """A thing's JSON, with the id and the version for the response headers. The id is 0 if the thing has none."""
 
     id: int
     json: str
@@ -38,7 +38,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class CursorPage(Page):
-    """A page with the cursor of the next one, or None where it is the last."""
+    """A page with the cursor of the next page, or None if it is the last page."""
 
     next_cursor: str | None
 

@@ -1,7 +1,7 @@
-"""Work that waits in the rows of a table: it is claimed, tried again after growing waits, and given up in the end.
+"""Work that waits in the rows of a table: it is claimed, retried with growing waits, and given up in the end.
 
 A kind of work has three columns with a common prefix. `…_status` is `pending` while the work waits. `…_attempts` counts
-the attempts that were begun, also those that killed their process. `…_next_attempt_at` is when the next attempt may
+the attempts that were begun, also those that crashed their process. `…_next_attempt_at` is when the next attempt may
 begin. A lost message therefore only delays the work: `send_overdue()` finds its rows and sends the job again.
 """
 
@@ -14,9 +14,9 @@ from core.db import read, unit_of_work, write
 from core.jobs import Job, JobContext
 
 _BATCH: Final = 500
-# A longer queue means that the workers are behind; what waits in it need not be sent a second time.
+# If a queue is longer than this, the workers are too slow. Sending its jobs a second time would not help.
 _BACKLOG: Final = 500
-# The job that was sent when the work came up needs a moment before it counts as lost.
+# The job that was sent when the work was created needs some time before it counts as lost.
 _GRACE_SECONDS: Final = 3
 
 Key = TypeVar("Key", int, str)
@@ -29,7 +29,8 @@ UPDATE {table} SET {prefix}_attempts = {prefix}_attempts + 1,
 WHERE {key} = %(key)s AND {prefix}_status = 'pending' AND {prefix}_next_attempt_at <= now()
 """
 
-# A batch is chosen in a WITH, which runs once; a subquery PostgreSQL may run anew for each row, and so without bound.
+# The batch is selected in a WITH, which runs once. PostgreSQL may run a subquery again for each row, and then the LIMIT
+# would not limit the whole statement.
 _SETTLE: Final = """
 WITH batch AS (
     SELECT id FROM {table}
@@ -64,8 +65,8 @@ WHERE {prefix}_status = %(given_up)s
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """How often work is tried, and how many seconds lie between attempts: the first wait doubles up to the longest."""
+class RetryPolicy:
+    """How often work is tried, and the seconds between attempts: the wait doubles each time up to the longest."""
 
     attempts: int
     first_wait: float
@@ -73,17 +74,17 @@ class Patience:
 
 
 def _record_nothing(_row_id: int, _status: str | None) -> None:
-    """For work whose end is no event."""
+    """The default: record no event when work ends."""
 
 
 @dataclass(frozen=True)
 class WaitingWork(Generic[Key]):
-    """A kind of work: the table it waits in, the prefix of its columns, and the column that its jobs name it by.
+    """A kind of work: its table, the prefix of its columns, and the column with the key that its jobs have as argument.
 
     Several rows may have the same key; they are then claimed and settled together.
 
     Attributes:
-        given_up: The status of work that is not tried any more.
+        given_up: The status of work that is not tried again.
         also_set: Further assignments of the UPDATE that settles a row, in which `%(result)s` is the work's result.
         record: Called with the id and the new status of each settled row, in the transaction that settles it.
     """
@@ -95,16 +96,16 @@ class WaitingWork(Generic[Key]):
     also_set: str = ""
     record: Callable[[int, str | None], object] = _record_nothing
 
-    def claim(self, key: Key, patience: Patience) -> bool:
-        """Count an attempt and put the next one off; returns whether there was anything to claim.
+    def claim(self, key: Key, policy: RetryPolicy) -> bool:
+        """Count an attempt and set the time of the next one; returns whether there was anything to claim.
 
-        Who claims second finds nothing, and a worker that dies afterwards leaves the work to the next attempt.
+        If two workers claim the same work, only the first one gets it. If it dies, the next attempt does the work.
         """
         parameters = {
             "key": key,
-            "first_wait": patience.first_wait,
-            "longest_wait": patience.longest_wait,
-            "jitter": random.uniform(0.5, 1.0),  # noqa: S311 - this spreads retries, it keeps no secret.
+            "first_wait": policy.first_wait,
+            "longest_wait": policy.longest_wait,
+            "jitter": random.uniform(0.5, 1.0),  # noqa: S311 - this spreads retries and is no secret.
         }
         with unit_of_work():
             return write(self._sql(_CLAIM), parameters).count > 0
@@ -114,22 +115,22 @@ class WaitingWork(Generic[Key]):
         return bool(read(self._sql(_IS_DUE), {"key": key}).fetch_value())
 
     def settle(self, key: Key, status: str | None, result: Any = None) -> int:
-        """End the waiting of all rows with this key, with a status and a result; returns how many there were."""
+        """Write a status and a result to all waiting rows with this key; returns how many there were."""
         return self._settle({"key": key, "status": status, "result": result, "attempts": 0, "due_only": False})
 
-    def give_up(self, key: Key, patience: Patience) -> int:
-        """After an attempt that failed: give up on the rows for which it was the last; returns how many there were."""
-        return self._give_up(key, patience, due_only=False)
+    def give_up(self, key: Key, policy: RetryPolicy) -> int:
+        """After a failed attempt: give up the rows for which it was the last one; returns how many there were."""
+        return self._give_up(key, policy, due_only=False)
 
-    def give_up_lost(self, key: Key, patience: Patience) -> int:
-        """Before a claim: give up on rows that still wait after their last attempt, because it killed its process.
+    def give_up_lost(self, key: Key, policy: RetryPolicy) -> int:
+        """Before a claim: give up rows that still wait after their last attempt, because it crashed its process.
 
-        Rows whose last attempt may still be running are left alone. Returns how many there were.
+        Rows whose last attempt may still be running are not changed. Returns how many rows were given up.
         """
-        return self._give_up(key, patience, due_only=True)
+        return self._give_up(key, policy, due_only=True)
 
     def overdue(self, limit: int) -> list[Key]:
-        """Up to `limit` keys that wait although their turn came seconds ago: their job was lost, or put off."""
+        """Return up to `limit` keys whose next attempt is seconds overdue: their job was lost or has failed."""
         rows = read(self._sql(_OVERDUE), {"grace": _GRACE_SECONDS, "limit": limit}).fetch_all()
         return [key for (key,) in rows]
 
@@ -138,12 +139,12 @@ class WaitingWork(Generic[Key]):
         return bool(read(self._sql(_HAS_OVERDUE), {"grace": _GRACE_SECONDS}).fetch_value())
 
     def revive(self) -> int:
-        """Try all work that was given up once more, from the first attempt; returns how many rows there were."""
+        """Try all work that was given up again, from the first attempt; returns how many rows there were."""
         with unit_of_work():
             return write(self._sql(_REVIVE), {"given_up": self.given_up}).count
 
-    def _give_up(self, key: Key, patience: Patience, *, due_only: bool) -> int:
-        about = {"key": key, "status": self.given_up, "attempts": patience.attempts}
+    def _give_up(self, key: Key, policy: RetryPolicy, *, due_only: bool) -> int:
+        about = {"key": key, "status": self.given_up, "attempts": policy.attempts}
         return self._settle(about | {"result": None, "due_only": due_only})
 
     def _settle(self, parameters: dict[str, Any]) -> int:
@@ -167,7 +168,7 @@ class WaitingWork(Generic[Key]):
 
 
 def send_overdue(context: JobContext, job: Job[Key], work: WaitingWork[Key]) -> int:
-    """Send a job for each overdue key, as far as the job's queue has room; returns how many were sent."""
+    """Send a job for each overdue key, but only until the job's queue is full; returns how many were sent."""
     room = _BACKLOG - context.queue_length(job.queue)
     keys = work.overdue(room) if room > 0 else []
     for key in keys:

@@ -1,4 +1,4 @@
-"""Passwords and tokens. No database, and nothing here waits for one."""
+"""Passwords and tokens. Nothing in this module uses the database."""
 
 import base64
 import hashlib
@@ -22,13 +22,13 @@ _AUDIENCE = "allweather-api"
 _ALGORITHM = "HS256"
 _LEEWAY_SECONDS = 10
 _PERSONAL_PREFIX = "allweather_pat_"
-# Below this many digits a number is sure to fit into PostgreSQL's bigint.
+# A number with fewer digits always fits into PostgreSQL's bigint.
 _BIGINT_DIGITS = 19
 _REQUIRED_CLAIMS = ["exp", "iat", "sub", "sid", "typ"]
 
 
 def _bcrypt_input(password: str) -> bytes:
-    """Condense a password of any length to 44 bytes: bcrypt refuses more than 72 and stops at a zero byte."""
+    """Hash a password of any length to 44 bytes: bcrypt refuses more than 72 bytes and stops at a zero byte."""
     digest = hmac.digest(_PASSWORD_DOMAIN, password.encode(), hashlib.sha256)
     return base64.b64encode(digest)
 
@@ -39,7 +39,7 @@ def hash_password(password: str, rounds: int) -> str:
 
 
 def verify_password(password: str, password_hash: str) -> bool:
-    """Tell whether the password belongs to the hash, in the time that the hash's own rounds take."""
+    """Whether the password matches the hash; the time depends on the bcrypt rounds of that hash."""
     return bcrypt.checkpw(_bcrypt_input(password), password_hash.encode())
 
 
@@ -49,15 +49,15 @@ def random_token() -> str:
 
 
 def token_hash(token: str) -> bytes:
-    """Condense a random token for storage; its 256 bits make a salt needless."""
+    """Hash a random token for storage; it has 256 random bits, so it needs no salt."""
     return hashlib.sha256(token.encode()).digest()
 
 
 @dataclass(frozen=True, slots=True)
 class AccessClaims:
-    """What an access token says: whose it is, of which session, and until when (seconds since 1970).
+    """The content of an access token: its account, its session, and when it expires (seconds since 1970).
 
-    A personal access token says nothing of its end (None); its session does.
+    A personal access token contains no expiry (None); the row of its session does.
     """
 
     user_id: int
@@ -66,7 +66,7 @@ class AccessClaims:
 
 
 class TokenIssuer:
-    """Signs and reads tokens with one key. Each kind of token has a key of its own, derived from it."""
+    """Signs and reads tokens. Each kind of token has its own key, which is derived from the secret key."""
 
     def __init__(self, secret_key: str, access_token_seconds: int) -> None:
         self._access_key = hmac.digest(secret_key.encode(), b"access-token", hashlib.sha256)
@@ -76,7 +76,7 @@ class TokenIssuer:
         self.access_token_seconds = access_token_seconds
 
     def access_token(self, user_id: int, session_id: int) -> str:
-        """Sign an access token for a session, good for `access_token_seconds` from now."""
+        """Sign an access token for a session, valid for `access_token_seconds` from now."""
         now = int(time.time())
         claims = {
             "iss": _ISSUER,
@@ -90,10 +90,10 @@ class TokenIssuer:
         return jwt.encode(claims, self._access_key, algorithm=_ALGORITHM)
 
     def read_access_token(self, token: str) -> AccessClaims:
-        """Check an access token's signature and claims; whether its session still lives is another question.
+        """Check an access token's signature and claims, but not whether its session has ended.
 
         Raises:
-            Unauthenticated: with code `token_expired` where it is too old, else `token_invalid`.
+            Unauthenticated: with code `token_expired` if it is too old, else `token_invalid`.
         """
         try:
             claims = jwt.decode(
@@ -118,7 +118,7 @@ class TokenIssuer:
         return _sign_numbers(self._refresh_key, session_id, counter)
 
     def read_refresh_token(self, token: str) -> tuple[int, int]:
-        """Check a refresh token's signature and answer its session and counter.
+        """Check a refresh token's signature and return its session and counter.
 
         Raises:
             Unauthenticated: with code `refresh_token_invalid`.
@@ -129,11 +129,11 @@ class TokenIssuer:
         return numbers
 
     def personal_token(self, user_id: int, session_id: int) -> str:
-        """Make the personal access token that a session stands for."""
+        """Make the personal access token of a session."""
         return _PERSONAL_PREFIX + _sign_numbers(self._personal_key, user_id, session_id)
 
     def read_personal_token(self, token: str) -> AccessClaims:
-        """Check a personal access token's signature; whether it was revoked is another question.
+        """Check a personal access token's signature, but not whether it was revoked.
 
         Raises:
             Unauthenticated: with code `token_invalid`.
@@ -163,7 +163,7 @@ class TokenIssuer:
 
 
 def is_personal(token: str) -> bool:
-    """Whether a token is a personal access token, by its looks; secret scanners know it by the same."""
+    """Whether a token is a personal access token, by its prefix, by which secret scanners recognize it too."""
     return token.startswith(_PERSONAL_PREFIX)
 
 

@@ -1,4 +1,4 @@
-"""The mail server, over SMTP. It knows how a mail leaves and nothing of what it says."""
+"""The mail server, over SMTP. This module sends mails; their content is made elsewhere."""
 
 import smtplib
 import ssl
@@ -13,7 +13,7 @@ _PERMANENT: Final = 500
 
 
 class MailRefused(Exception):  # noqa: N818 - a response of the server, not a mistake.
-    """The mail server takes this mail neither now nor later."""
+    """The mail server refuses this mail permanently."""
 
 
 class MailUndelivered(Exception):  # noqa: N818 - a state of the server, not a mistake.
@@ -21,7 +21,7 @@ class MailUndelivered(Exception):  # noqa: N818 - a state of the server, not a m
 
 
 class SmtpServer:
-    """The mail server that the settings name; each mail has a connection of its own."""
+    """The mail server of the settings; a new connection is opened for each mail."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -32,11 +32,11 @@ class SmtpServer:
         return self._settings.smtp_host is not None
 
     def send(self, mail: EmailMessage) -> None:
-        """Hand one mail to the server.
+        """Send one mail.
 
         Raises:
-            MailRefused: where the server will never take it.
-            MailUndelivered: where it may do so later.
+            MailRefused: if the server refuses it permanently.
+            MailUndelivered: if the server may accept it later.
         """
         try:
             with self._connection() as server:
@@ -65,7 +65,7 @@ class SmtpServer:
                 server.login(settings.smtp_username, settings.smtp_password.get_secret_value())
             yield server
         finally:
-            # Once the server has taken the mail, a failure while the connection is closed changes nothing.
+            # The server has already accepted the mail, so a failure while the connection is closed does not matter.
             with suppress(smtplib.SMTPException, OSError):
                 server.quit()
 

@@ -93,8 +93,8 @@ CREATE TABLE event_log_state (
 );
 INSERT INTO event_log_state DEFAULT VALUES;
 
--- Analytics: every change of a task leaves its deltas in the same transaction, whoever makes it and however; a beat job
--- folds them into the rollups. Rollups plus deltas, read in one statement, are exact at any moment.
+-- Analytics: a trigger writes deltas for every change of a task, in the same transaction; a periodic job adds them to
+-- the rollups. Rollups plus deltas, read in one statement, are exact at any moment.
 CREATE TABLE analytics_rollups (
     day     date        NOT NULL,
     user_id bigint      NOT NULL,
@@ -144,5 +144,5 @@ def migrate(migrator, database, *, fake=False):
 
 
 def rollback(migrator, database, *, fake=False):
-    """Drop every table, and all that is in them."""
+    """Drop every table with its data."""
     migrator.sql(_ROLLBACK)

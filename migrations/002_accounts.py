@@ -1,4 +1,4 @@
-"""The audit log, the count of failed logins, and sessions that stand for personal access tokens."""
+"""The audit log, the count of failed logins, and the sessions of personal access tokens."""
 
 _SCHEMA = """
 CREATE TABLE audit_log (

@@ -1,4 +1,4 @@
-"""Full-text search, an index for every list of tasks, and the answers behind idempotency keys."""
+"""Full-text search, an index for every list of tasks, and idempotency keys."""
 
 _SCHEMA = """
 ALTER TABLE tasks ADD COLUMN search tsvector NOT NULL GENERATED ALWAYS AS (
@@ -6,8 +6,8 @@ ALTER TABLE tasks ADD COLUMN search tsvector NOT NULL GENERATED ALWAYS AS (
 ) STORED;
 CREATE INDEX tasks_search ON tasks USING gin (search);
 
--- The lists of admins, who see all tasks. For a rank, and for a deadline that may be missing, a list sorts by the very
--- expression that stands here (core.services.task_lists).
+-- Indexes for the lists of admins, who see all tasks. For a rank, and for a deadline that may be missing, a list must
+-- sort by exactly the expression of the index (core.services.task_lists).
 CREATE INDEX tasks_due ON tasks (coalesce(due_at, 'infinity'), id);
 CREATE INDEX tasks_due_last ON tasks (coalesce(due_at, '-infinity'), id);
 CREATE INDEX tasks_due_at ON tasks (due_at) WHERE due_at IS NOT NULL;
@@ -45,5 +45,5 @@ def migrate(migrator, database, *, fake=False):
 
 
 def rollback(migrator, database, *, fake=False):
-    """Drop them."""
+    """Drop the column, the indexes and the table."""
     migrator.sql(_ROLLBACK)

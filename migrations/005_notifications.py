@@ -1,4 +1,4 @@
-"""Notifications, in the app and by mail, and who wants which mail."""
+"""Notifications, in the app and by mail, and which mails each user wants."""
 
 _SCHEMA = """
 CREATE TABLE notifications (
@@ -11,7 +11,7 @@ CREATE TABLE notifications (
     details              json        NOT NULL,
     created_at           timestamptz NOT NULL DEFAULT now(),
     read_at              timestamptz,
-    -- NULL where no mail is wanted, or none can be sent.
+    -- NULL if no mail is wanted, or none can be sent.
     mail_status          varchar(10) CHECK (mail_status IN ('pending', 'sent', 'dead')),
     mail_attempts        integer     NOT NULL DEFAULT 0,
     mail_next_attempt_at timestamptz NOT NULL DEFAULT now()
@@ -32,5 +32,5 @@ def migrate(migrator, database, *, fake=False):
 
 
 def rollback(migrator, database, *, fake=False):
-    """Drop them."""
+    """Drop the table and the column."""
     migrator.sql("DROP TABLE notifications; ALTER TABLE users DROP COLUMN unwanted_mail")

@@ -1,4 +1,4 @@
-"""What people think of the application."""
+"""Feedback of users about the application."""
 
 _SCHEMA = """
 CREATE TABLE feedback (
@@ -19,5 +19,5 @@ def migrate(migrator, database, *, fake=False):
 
 
 def rollback(migrator, database, *, fake=False):
-    """Drop the table, and all that is in it."""
+    """Drop the table with its data."""
     migrator.sql("DROP TABLE feedback")

@@ -1,8 +1,8 @@
-"""Files that belong to tasks: what is in the storage, and what it is to people."""
+"""Files that belong to tasks: the stored files, and the attachments that refer to them."""
 
 _SCHEMA = """
--- A row is written before the bytes are, so that whatever is in the storage is known here. What no attachment refers to
--- is removed by a sweep.
+-- A row is written before the file is stored, so that every stored file has a row. A sweep removes files that no
+-- attachment refers to.
 CREATE TABLE stored_files (
     key        varchar(64) PRIMARY KEY,
     created_at timestamptz NOT NULL DEFAULT now()
@@ -31,5 +31,5 @@ def migrate(migrator, database, *, fake=False):
 
 
 def rollback(migrator, database, *, fake=False):
-    """Drop the tables; the files stay where they are."""
+    """Drop the tables; the files stay in the storage."""
     migrator.sql("DROP TABLE attachments, stored_files")

@@ -1,4 +1,4 @@
-"""The Celery app: it puts together what jobs need, and makes a task of every job that `core.jobs` declares."""
+"""The Celery app: it makes the context of the jobs, and a Celery task of every job that `core.jobs` declares."""
 
 import os
 import sys
@@ -38,13 +38,13 @@ db.configure(settings.database_url.get_secret_value(), application="worker", sta
 
 
 class JobTask(Task):  # type: ignore[misc]  # Celery ships no types.
-    """What all jobs have in common: one line in the log, and a wake-up for the publisher after events were recorded.
+    """The base of all tasks: it logs one line for each job, and requests publication after events were recorded.
 
-    Where a server is down the job ends with a short line instead of a traceback: a sweep will send it again.
+    If a server is down, the job ends with a short log line instead of a traceback; a sweep will send it again.
     """
 
-    # A job whose process was killed is started again after so many seconds. It must be long before the broker's
-    # visibility time-out, or the broker would hand out the waiting message a second time.
+    # The seconds after which a job is started again if its process was killed. They must be much shorter than the
+    # broker's visibility timeout, or the broker would deliver the waiting message a second time.
     default_retry_delay = 1
     max_retries = 3
 
@@ -61,7 +61,7 @@ class JobTask(Task):  # type: ignore[misc]  # Celery ships no types.
             finally:
                 stop_listening()
                 if recorded:
-                    self._wake_publisher()
+                    self._request_publication()
 
     def _run_and_log(self, *args: Any, **kwargs: Any) -> Any:
         started = time.perf_counter()
@@ -69,7 +69,7 @@ class JobTask(Task):  # type: ignore[misc]  # Celery ships no types.
         try:
             result = self.run(*args, **kwargs)
             outcome = "done"
-            # A job that found nothing to do is worth a line only to those who look for a defect.
+            # A job that found nothing to do is only of interest when somebody looks for a defect.
             write = log.debug if result == 0 else log.info
         except DEPENDENCY_UNAVAILABLE as error:
             outcome = "put_off"
@@ -80,7 +80,7 @@ class JobTask(Task):  # type: ignore[misc]  # Celery ships no types.
             write("job", outcome=outcome, duration_ms=round((time.perf_counter() - started) * 1000, 1))
         return None
 
-    def _wake_publisher(self) -> None:
+    def _request_publication(self) -> None:
         try:
             self.app.send_task(jobs.EVENTS_PUBLISH.name)
         except BrokerUnavailable as error:
@@ -96,7 +96,7 @@ def _dispatch(request: JobRequest) -> None:
 
 
 def _queue_length(queue: str) -> int:
-    """How many messages wait in a queue, which Celery keeps as a list in Redis."""
+    """Return how many messages wait in a queue, which Celery keeps as a list in Redis."""
     length: Any = redis.llen(queue)
     return int(length)
 
@@ -117,7 +117,7 @@ def register(job: Job[*tuple[Any, ...]]) -> None:
     """Make a Celery task of a job.
 
     Raises:
-        JobDeclarationError: where the job has no work; the worker then does not start.
+        JobDeclarationError: if the job has no work function; the worker then does not start.
     """
     work = job.required_work()
 
@@ -133,15 +133,15 @@ for declared in jobs.ALL:
 
 
 def _configure_logs(**_: Any) -> None:
-    # Celery starts them all from one command line, and does not tell the handler which of them this is.
+    # The handler gets no argument that says which process this is, so the name comes from the command line.
     logs.configure(settings, next((name for name in ("beat", "flower") if name in sys.argv), "worker"))
 
 
-def _leave_the_parents_connections(**_: Any) -> None:
+def _drop_inherited_connections(**_: Any) -> None:
     """A forked process must not use the sockets of its parent."""
     db.disconnect()
     redis.connection_pool.reset()
 
 
 setup_logging.connect(_configure_logs)
-worker_process_init.connect(_leave_the_parents_connections)
+worker_process_init.connect(_drop_inherited_connections)

@@ -1,7 +1,7 @@
-"""Beat: it sends a periodic job only if there is something to do, and only one beat may run.
+"""Beat: it sends periodic jobs, each only if it has something to do. Only one beat process is active.
 
-Two would send every periodic job twice. Jobs that look every few seconds for something to do find nothing most of the
-time; if they were sent all the same, they would fill Flower's list and hide what people look for there.
+Two active ones would send every periodic job twice. Most of the time there is nothing to do for jobs that are due every
+few seconds. If beat sent them in any case, they would fill the list in Flower and hide the other jobs.
 """
 
 from typing import Any, Final
@@ -20,10 +20,10 @@ log = structlog.get_logger()
 _LOCK: Final = "SELECT pg_try_advisory_lock(hashtextextended('allweather:beat', 0))"
 _STANDBY_SECONDS: Final = 5.0
 _CONNECT_SECONDS: Final = 3
-# The conditions of jobs are cheap queries; one that takes longer must not hold up the other jobs.
+# The conditions of jobs are cheap queries. One that takes longer than this must not delay the other jobs.
 _CONDITION_SECONDS: Final = 2.0
 _JOBS: Final = {job.name: job for job in jobs.ALL}
-# A network that loses the connection in silence must not leave both ends waiting, the server's with the lock.
+# Without keepalives the loss of a connection could stay unnoticed on both sides, and the server would keep the lock.
 _KEEPALIVE: Final[dict[str, Any]] = {
     "keepalives_idle": 10,
     "keepalives_interval": 5,
@@ -33,20 +33,20 @@ _KEEPALIVE: Final[dict[str, Any]] = {
 
 
 class SingleBeatScheduler(Scheduler):  # type: ignore[misc]  # Celery ships no types.
-    """A schedule in memory that is followed only while this process holds a lock in PostgreSQL.
+    """A schedule in memory that is only used while this process holds a lock in PostgreSQL.
 
-    The lock belongs to a connection, so it is free as soon as its holder dies. A second beat stands by until then.
+    The lock belongs to a connection, so it is released when its process dies. A second beat waits until then.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._connection: Any = None
-        self._leads = False
-        self._broker_answers = True
+        self._is_leader = False
+        self._broker_reachable = True
         self._unknown_conditions: set[str] = set()
         super().__init__(*args, **kwargs)
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
-        """Send what is due, if this is the beat that leads; returns the seconds until the next look."""
+        """Send the jobs that are due, if this process holds the lock; returns the seconds until the next call."""
         if not self._holds_lock():
             return _STANDBY_SECONDS
         wait: float = super().tick(*args, **kwargs)
@@ -58,33 +58,33 @@ class SingleBeatScheduler(Scheduler):  # type: ignore[misc]  # Celery ships no t
             super().apply_entry(entry, producer=producer)
 
     def apply_async(self, entry: Any, producer: Any = None, advance: bool = True, **kwargs: Any) -> Any:
-        """Send one message; where the broker is away, say so once and leave it to the next round."""
+        """Send one message; if the broker is down, log this once and try again at the next interval."""
         try:
             result = super().apply_async(entry, producer=producer, advance=advance, **kwargs)
         except SchedulingError as error:
             if not isinstance(error.__context__, BrokerUnavailable):
                 raise
-            if self._broker_answers:
+            if self._broker_reachable:
                 log.warning("broker_unreachable", reason=type(error.__context__).__name__)
-            self._broker_answers = False
+            self._broker_reachable = False
             return None
-        if not self._broker_answers:
+        if not self._broker_reachable:
             log.info("broker_reachable")
-        self._broker_answers = True
+        self._broker_reachable = True
         return result
 
     def close(self) -> None:
-        """Let go of the lock."""
+        """Close the connection, which releases the lock."""
         if self._connection is not None:
             self._connection.close()
         super().close()
 
     def _ensure_connected(self) -> Any:
-        """Leave it to each message to connect: who waits here for the broker does not notice that the lock is lost."""
+        """Do not wait for the broker here, since the loss of the lock would not be noticed during the wait."""
         return self.connection
 
     def _has_something_to_do(self, name: str) -> bool:
-        """Whether a job is worth sending; so it is where its condition fails, since the job looks for itself."""
+        """Whether to send a job. If its condition raises an error, the job is sent, since it checks for work itself."""
         try:
             has_something_to_do = _JOBS[name].has_something_to_do(context)
         except Exception as error:
@@ -106,30 +106,30 @@ class SingleBeatScheduler(Scheduler):  # type: ignore[misc]  # Celery ships no t
                     **_KEEPALIVE,
                 )
                 self._connection.autocommit = True
-                self._leads = False
+                self._is_leader = False
             cursor = self._connection.cursor()
-            # Asking again while the lock is held would count it twice, so a leader only checks that it still can ask.
-            cursor.execute("SELECT true" if self._leads else _LOCK)
+            # Taking a lock again that is already held would count it twice, so the holder only checks its connection.
+            cursor.execute("SELECT true" if self._is_leader else _LOCK)
             (holds,) = cursor.fetchone()
         except psycopg2.Error as error:
-            self._lose(type(error).__name__)
+            self._drop_connection(type(error).__name__)
             return False
-        if holds and not self._leads:
+        if holds and not self._is_leader:
             log.info("beat_leads")
-        self._leads = holds
+        self._is_leader = holds
         return bool(holds)
 
-    def _lose(self, reason: str) -> None:
+    def _drop_connection(self, reason: str) -> None:
         log.warning("beat_stands_by", reason=reason)
         if self._connection is not None:
             self._connection.close()
         self._connection = None
-        self._leads = False
+        self._is_leader = False
 
 
-def _bound_conditions(**_: Any) -> None:
-    """Give this process connections on which no statement takes longer than a condition may."""
+def _limit_condition_time(**_: Any) -> None:
+    """Limit the duration of every statement in this process to that of a condition."""
     db.configure(settings.database_url.get_secret_value(), application="beat", statement_seconds=_CONDITION_SECONDS)
 
 
-beat_init.connect(_bound_conditions)
+beat_init.connect(_limit_condition_time)

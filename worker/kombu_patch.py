@@ -1,8 +1,8 @@
-"""Keep a worker alive through a restart of Redis.
+"""A patch of kombu, so that a worker keeps running when Redis restarts.
 
-kombu 5.7 asks a closed connection for its address while it reconnects (`Channel._connparams` reads
-`self.connection.client`, which is None by then). The AttributeError is none of the errors that it reconnects upon, so
-the worker ends. As a ConnectionError it is one.
+kombu 5.7 reads the address of a closed connection while it reconnects (`Channel._connparams` reads
+`self.connection.client`, which is None then). kombu does not retry after this AttributeError, so the worker ends. The
+patch raises a ConnectionError instead, after which kombu reconnects.
 """
 
 from typing import Any, Final
@@ -11,7 +11,7 @@ from kombu.transport import redis as transport
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 _Channel: Final[Any] = transport.Channel
-_original: Final = _Channel._connparams  # noqa: SLF001 - that is what the patch is about.
+_original: Final = _Channel._connparams  # noqa: SLF001 - the patch replaces this method.
 
 
 def _connparams(channel: Any, *args: Any, **kwargs: Any) -> Any:
@@ -21,5 +21,5 @@ def _connparams(channel: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 def apply() -> None:
-    """Put the patch in place."""
+    """Apply the patch."""
     _Channel._connparams = _connparams  # noqa: SLF001 - see above.

@@ -1,11 +1,11 @@
-"""Where the links in mails lead: to the API, as it is reached from outside."""
+"""The links in mails: they lead to the API at its public address."""
 
 from core.config import API_PREFIX
 from core.links import MailLinks
 
 
 def links_into(public_url: str) -> MailLinks:
-    """The links into the API of an installation whose `PUBLIC_URL` this is."""
+    """Return the links to the API of an installation with this `PUBLIC_URL`."""
     api = f"{public_url}{API_PREFIX}"
     return MailLinks(
         to_task=lambda task_id: f"{api}/tasks/{task_id}",

@@ -35,7 +35,7 @@ class LoginResource(Resource):
         super().__init__(services)
         self._lifetime = timedelta(days=self.settings.refresh_token_days)
         # Made now, since made at the first unknown name it would show in the time of that response.
-        login.hash_of_nobody(self.settings.bcrypt_rounds)
+        login.dummy_password_hash(self.settings.bcrypt_rounds)
 
     async def log_in(self, resp: Response, identifier: str, password: str, client: Client) -> dict[str, Any]:
         """Return the tokens of a new session, if the name and the password belong together."""

@@ -1,4 +1,4 @@
-"""What an operator does from the command line, beside a running system or before it."""
+"""The commands of an operator; they also work while the system is running."""
 
 import getpass
 import sys
@@ -21,15 +21,15 @@ def migrate(environ: Mapping[str, str]) -> None:
     with complete_environment(environ) as (environment, _):
         settings = Settings.from_environ(environment)
         done = run_migrations(settings.database_url.get_secret_value())
-    _say(f"migrated: {', '.join(done)}" if done else "nothing to migrate")
+    _print(f"migrated: {', '.join(done)}" if done else "nothing to migrate")
 
 
 def make_admin(environ: Mapping[str, str], email: str | None, *, promote: bool) -> None:
-    """Make an admin account, or, where `promote` is asked for, an admin of the account that is there.
+    """Make an admin account, or, with `promote`, give an existing account the role of an admin.
 
     Raises:
-        ConfigurationError: where there is no email, or no password that will do, or the account exists and nobody
-            asked to promote it: it may belong to somebody who registered under that email first.
+        ConfigurationError: if there is no email or no valid password, or if the account exists and `promote` is not
+            set. Another person may have registered with this email, so `promote` must be given explicitly.
     """
     with complete_environment(environ) as (environment, _):
         settings = Settings.from_environ(environment)
@@ -40,30 +40,30 @@ def make_admin(environ: Mapping[str, str], email: str | None, *, promote: bool) 
         if promote:
             if not accounts.promote(email, Role.ADMIN):
                 raise ConfigurationError(f"There is no account of {email}.")
-            _say(f"{email} is an admin now")
+            _print(f"{email} is an admin now")
             return
         password = _ask_password(settings)
         try:
             accounts.register_admin(email, password, settings.bcrypt_rounds)
         except Rejected:
             raise ConfigurationError(f"{email} has an account; --promote makes it an admin's.") from None
-        _say(f"{email} has an admin account now")
+        _print(f"{email} has an admin account now")
 
 
 def rebuild_analytics(environ: Mapping[str, str]) -> None:
-    """Count all tasks anew."""
+    """Compute the analytics again from all tasks."""
     with complete_environment(environ) as (environment, _):
         _connect(Settings.from_environ(environment))
         analytics.rebuild()
-    _say("the analytics are rebuilt")
+    _print("the analytics are rebuilt")
 
 
 def revive_mails(environ: Mapping[str, str]) -> None:
-    """Try the mails that were given up once more."""
+    """Try the mails that were given up again."""
     with complete_environment(environ) as (environment, _):
         _connect(Settings.from_environ(environment))
         revived = mail.revive_mails()
-    _say(f"{revived} mails will be tried again")
+    _print(f"{revived} mails will be tried again")
 
 
 def _connect(settings: Settings) -> None:
@@ -80,5 +80,5 @@ def _ask_password(settings: Settings) -> str:
     return password
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     sys.stdout.write(f"{text}\n")

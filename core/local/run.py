@@ -1,4 +1,4 @@
-"""The whole of Allweather on one machine: its servers where none are given, and the processes of the Procfile."""
+"""All of Allweather on one machine: embedded servers if none are given, and the processes of the Procfile."""
 
 import http
 import http.client
@@ -24,7 +24,7 @@ from core.migrations import migrate
 _PROJECT: Final = Path(__file__).resolve().parents[2]
 _PORTS: Final = {"PORT": "8000", "FLOWER_PORT": "5555"}
 _LARGEST_PORT = 65535
-_CARE_SECONDS = 1.0
+_CHECK_SECONDS = 1.0
 _READINESS_SECONDS = 0.2
 _PROBE_SECONDS = 2.0
 
@@ -52,10 +52,10 @@ _BANNER = """
 
 
 def run(environ: Mapping[str, str]) -> None:
-    """Run everything until SIGINT, SIGTERM or SIGHUP asks to stop; at return no process is left.
+    """Run everything until SIGINT, SIGTERM or SIGHUP; all processes have ended when this returns.
 
-    Raises ConfigurationError for an environment that cannot work, EmbeddedError where a server of the own data
-    directory cannot run, and KeyboardInterrupt where the wish to stop came before everything was started.
+    Raises ConfigurationError if the environment is not usable, EmbeddedError if an embedded server cannot run, and
+    KeyboardInterrupt if one of the signals comes before everything was started.
     """
     _on_stop_signals(signal.default_int_handler)
     refuse_second_run(environ)
@@ -73,19 +73,19 @@ def run(environ: Mapping[str, str]) -> None:
         console = Console(commands)
         supervisor = Supervisor(commands, environment, _PROJECT, console)
         _on_stop_signals(supervisor.on_signal)
-        with _beside(_care_for, servers, console), _beside(_announce, ports, console):
+        with _in_thread(_restart_stopped, servers, console), _in_thread(_print_addresses, ports, console):
             supervisor.run()
 
 
 def _on_stop_signals(handler: Callable[[int, FrameType | None], object]) -> None:
     signal.signal(signal.SIGINT, handler)
     signal.signal(signal.SIGTERM, handler)
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup means what it says.
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup ignores SIGHUP, and this must stay so.
         signal.signal(signal.SIGHUP, handler)
 
 
 def _free_ports(environ: Mapping[str, str]) -> dict[str, str]:
-    """Answer the ports to use by variable, all of them free at this moment."""
+    """Return the ports to use, by variable; all of them are free at this moment."""
     ports: dict[str, str] = {}
     for variable, default in _PORTS.items():
         port = environ.get(variable) or default
@@ -99,7 +99,7 @@ def _free_ports(environ: Mapping[str, str]) -> dict[str, str]:
 
 def _is_busy(port: int) -> bool:
     with socket.socket() as probe:
-        # Connections of a process that has ended do not count, only one that listens, on whatever address.
+        # With this option old connections of a process that has ended do not make the port busy.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("", port))
@@ -120,8 +120,8 @@ def _migrate(settings: Settings) -> None:
 
 
 @contextmanager
-def _beside(task: Callable[..., None], *arguments: object) -> Iterator[None]:
-    """Run `task` in a thread beside the block; its last argument is the event that is set when it must return."""
+def _in_thread(task: Callable[..., None], *arguments: object) -> Iterator[None]:
+    """Run `task` in a thread until the block ends; its last argument is an event that is set when it must return."""
     ending = threading.Event()
     thread = threading.Thread(target=task, args=(*arguments, ending))
     thread.start()
@@ -132,9 +132,9 @@ def _beside(task: Callable[..., None], *arguments: object) -> Iterator[None]:
         thread.join()
 
 
-def _care_for(servers: Sequence[EmbeddedServer], console: Console, ending: threading.Event) -> None:
-    """Start an embedded server again that has died."""
-    while not ending.wait(_CARE_SECONDS):
+def _restart_stopped(servers: Sequence[EmbeddedServer], console: Console, ending: threading.Event) -> None:
+    """Restart embedded servers that have died."""
+    while not ending.wait(_CHECK_SECONDS):
         for server in servers:
             if server.is_running():
                 continue
@@ -145,8 +145,8 @@ def _care_for(servers: Sequence[EmbeddedServer], console: Console, ending: threa
                 console.line(NAME, str(error))
 
 
-def _announce(ports: Mapping[str, str], console: Console, ending: threading.Event) -> None:
-    """Print the addresses as soon as they answer."""
+def _print_addresses(ports: Mapping[str, str], console: Console, ending: threading.Event) -> None:
+    """Print the addresses as soon as the API is ready."""
     while not ending.wait(_READINESS_SECONDS):
         if _is_ready(int(ports["PORT"])):
             console.write(_BANNER.format(**ports, API_PREFIX=API_PREFIX))

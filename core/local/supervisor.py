@@ -1,4 +1,4 @@
-"""Keep the processes of a Procfile running, and leave none of them behind."""
+"""Keep the processes of a Procfile running, and stop all of them at the end."""
 
 import itertools
 import os
@@ -22,7 +22,7 @@ NAME: Final = "supervisor"
 _LINE = re.compile(r"(?P<name>[A-Za-z0-9_-]+):\s*(?P<command>\S.*)")
 _COLOURS = (36, 33, 32, 35, 34, 31)
 _POLL_SECONDS = 0.1
-_LAST_WORDS_SECONDS = 1.0
+_OUTPUT_SECONDS = 1.0
 _LONGEST_LINE_BYTES = 1024 * 1024
 
 
@@ -31,9 +31,12 @@ class ProcfileError(Exception):
 
 
 def read_procfile(path: Path) -> dict[str, str]:
-    """Answer the commands by process name. A line is `name: command`, empty or a comment behind `#`.
+    """Return the commands by process name. A line is `name: command`, empty, or a comment that begins with `#`.
 
-    A command is one program with its arguments; the shell fills in its variables.
+    A command is one program with its arguments; the shell replaces its variables.
+
+    Raises:
+        ProcfileError: if a line is not valid or a name is used twice.
     """
     commands: dict[str, str] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
@@ -47,7 +50,7 @@ def read_procfile(path: Path) -> dict[str, str]:
 
 
 class Console:
-    """Writes lines of many sources to one stream, each behind the name of its source, in colour on a terminal."""
+    """Writes lines of many sources to one stream; each line begins with its source, in colour on a terminal."""
 
     def __init__(self, sources: Iterable[str], stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stdout
@@ -65,23 +68,23 @@ class Console:
         self.write(f"{self._prefixes[source]}{text}\n")
 
     def write(self, text: str) -> None:
-        """Write a text as it is, in one piece."""
-        # A reader who has gone away must not stop what runs: whoever writes into a full pipe would wait for ever.
+        """Write a text unchanged; other threads cannot write in between."""
+        # If the reader of the output has ended, the supervised processes must keep running.
         with self._lock, suppress(OSError):
             self._stream.write(text)
             self._stream.flush()
 
 
 @dataclass(frozen=True)
-class Patience:
-    """How long to wait, in seconds."""
+class Delays:
+    """How long the supervisor waits, in seconds."""
 
     first_delay: float = 1.0
     longest_delay: float = 30.0
-    settled_after: float = 60.0
-    """A process that was up for so long starts over with the first delay when it dies."""
+    stable_after: float = 60.0
+    """If a process has run for this time when it ends, the next delay is the first delay again."""
     stop: float = 25.0
-    """The time between the polite SIGTERM and the SIGKILL."""
+    """The time between SIGTERM and SIGKILL."""
 
 
 @dataclass
@@ -96,10 +99,10 @@ class _Child:
 
 
 class Supervisor:
-    """Runs commands, each in a session of its own, and starts one again that ends, whatever its exit code.
+    """Runs commands, each in its own session, and restarts each one that ends, with any exit code.
 
-    A signal from the terminal therefore reaches the supervisor alone, which stops the others in good order. When the
-    supervisor itself is killed, so are they.
+    A signal from the terminal therefore only reaches the supervisor, which then stops the processes. If the supervisor
+    itself is killed, its processes are killed too.
     """
 
     def __init__(
@@ -108,39 +111,39 @@ class Supervisor:
         environment: Mapping[str, str],
         directory: Path,
         console: Console,
-        patience: Patience | None = None,
+        delays: Delays | None = None,
     ) -> None:
         self._children = [_Child(name, command) for name, command in commands.items()]
         self._environment = environment
         self._directory = directory
         self._console = console
-        self._patience = patience or Patience()
+        self._delays = delays or Delays()
         self._stopping = threading.Event()
         self._at_once = threading.Event()
         self._lifeline: Lifeline
 
     def run(self) -> None:
-        """Run until `stop()`; at return no process is left."""
+        """Run until `stop()` is called; all processes have ended when this returns."""
         with Lifeline() as self._lifeline:
             try:
                 while not self._stopping.is_set():
                     for child in self._children:
-                        self._tend(child)
+                        self._check(child)
                     self._stopping.wait(_POLL_SECONDS)
             finally:
-                self._end_all()
+                self._stop_all()
 
     def stop(self) -> None:
-        """Have `run()` stop everything and return."""
+        """Make `run()` stop all processes and return."""
         self._stopping.set()
 
     def on_signal(self, number: int, _frame: FrameType | None) -> None:
-        """Handle a signal that asks to stop; a second Ctrl-C no longer waits for anybody."""
+        """Handle a signal that asks to stop; after a second Ctrl-C the processes are killed at once."""
         if number == SIGINT and self._stopping.is_set():
             self._at_once.set()
         self.stop()
 
-    def _tend(self, child: _Child) -> None:
+    def _check(self, child: _Child) -> None:
         now = time.monotonic()
         if child.process is None:
             if now >= child.start_at:
@@ -148,15 +151,15 @@ class Supervisor:
         elif (code := child.process.poll()) is not None:
             self._kill_group(child.process)
             child.process = None
-            settled = now - child.started_at >= self._patience.settled_after
-            longer = 0.0 if settled else min(child.delay * 2, self._patience.longest_delay)
-            child.delay = max(longer, self._patience.first_delay)
+            was_stable = now - child.started_at >= self._delays.stable_after
+            longer = 0.0 if was_stable else min(child.delay * 2, self._delays.longest_delay)
+            child.delay = max(longer, self._delays.first_delay)
             child.start_at = now + child.delay
-            self._say(f"{child.name} ended ({_describe(code)}); it starts again in {child.delay:g} s")
+            self._print(f"{child.name} ended ({_describe(code)}); it starts again in {child.delay:g} s")
 
     def _start(self, child: _Child) -> None:
-        process = subprocess.Popen(  # noqa: S603 - running the commands of the Procfile is what this is for
-            # Without exec the shell would stand between the signals and the program.
+        process = subprocess.Popen(  # noqa: S603 - the Procfile is trusted
+            # Without exec the shell would get the signals instead of the program.
             ["/bin/sh", "-c", f"exec {child.command}"],
             cwd=self._directory,
             env=self._environment,
@@ -170,40 +173,40 @@ class Supervisor:
         child.started_at = time.monotonic()
         child.reader = threading.Thread(target=self._forward, args=(child.name, process.stdout), daemon=True)
         child.reader.start()
-        self._say(f"{child.name} started as process {process.pid}")
+        self._print(f"{child.name} started as process {process.pid}")
 
     def _forward(self, name: str, output: IO[bytes]) -> None:
-        """Pass on what a process prints, line by line; a line without an end is cut at a length that is no text."""
+        """Print the output of a process line by line; a line that is too long is split, so that memory is limited."""
         with output:
             while line := output.readline(_LONGEST_LINE_BYTES):
                 self._console.line(name, line.decode(errors="replace").rstrip("\r\n"))
 
-    def _end_all(self) -> None:
+    def _stop_all(self) -> None:
         running = {child.name: child.process for child in self._children if child.process is not None}
-        self._say(f"stopping {', '.join(running) or 'with nothing running'}")
+        self._print(f"stopping {', '.join(running) or 'with nothing running'}")
         for process in running.values():
             process.send_signal(SIGTERM)
-        deadline = time.monotonic() + self._patience.stop
+        deadline = time.monotonic() + self._delays.stop
         while any(process.poll() is None for process in running.values()):
             if time.monotonic() >= deadline or self._at_once.wait(_POLL_SECONDS):
                 break
         for name, process in running.items():
             if process.poll() is None:
-                self._say(f"{name} has not ended and is killed")
+                self._print(f"{name} has not ended and is killed")
             self._kill_group(process)
         for child in self._children:
             if child.reader is not None:
-                child.reader.join(_LAST_WORDS_SECONDS)
-        self._say("stopped")
+                child.reader.join(_OUTPUT_SECONDS)
+        self._print("stopped")
 
     def _kill_group(self, process: subprocess.Popen[bytes]) -> None:
-        """Make sure that neither the process nor anything it has started is left."""
+        """Kill the process and all processes that it has started."""
         with suppress(ProcessLookupError):
             os.killpg(process.pid, SIGKILL)
         process.wait()
         self._lifeline.release(process.pid)
 
-    def _say(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         self._console.line(NAME, text)
 
 

@@ -31,13 +31,13 @@ class User(BaseModel):
     def named(cls, identifier: str) -> Self | None:
         """Find the account that has this email or this username.
 
-        A username holds an `@` only where it is the account's own email, so an identifier never means two accounts.
+        A username contains an `@` only if it is the account's own email, so an identifier never matches two accounts.
         """
         column = cls.email if "@" in identifier else cls.username
         return cls.get_or_none(fn.lower(column) == identifier.lower())
 
     def profile(self) -> dict[str, Any]:
-        """The account as its owner and admins see it; never with the password's hash."""
+        """Return the account as its owner and admins see it, without the hash of the password."""
         return {
             "id": self.id,
             "username": self.username,
@@ -53,9 +53,9 @@ class User(BaseModel):
 
 
 class Session(BaseModel):
-    """One login, which an access token and a family of refresh tokens belong to.
+    """One login, with its access tokens and its series of refresh tokens.
 
-    A session with `scopes` belongs to a personal access token instead; its `name` is what the owner calls the token.
+    A session with `scopes` belongs to a personal access token instead; its `name` is the name of the token.
     """
 
     id = IdentityField()
@@ -76,7 +76,7 @@ class Session(BaseModel):
 
 
 class Ticket(BaseModel):
-    """A permission to open one WebSocket within seconds; only a hash of its text is kept."""
+    """A permission to open one WebSocket within seconds; only a hash of the ticket is stored."""
 
     ticket_hash = BlobField(primary_key=True)
     session_id = BigIntegerField()
@@ -87,7 +87,7 @@ class Ticket(BaseModel):
 
 
 class LoginFailure(BaseModel):
-    """How often somebody failed to log in lately; `subject` is a hash of the name, and of the address or not."""
+    """How often logins have failed lately; `subject` is a hash of the name, or of the name and the address."""
 
     subject = BlobField(primary_key=True)
     failures = IntegerField()

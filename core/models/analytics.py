@@ -1,4 +1,4 @@
-"""The figures about tasks: sums, and the changes that are not in them yet."""
+"""The figures about tasks: sums, and the changes that have not been added to the sums yet."""
 
 from peewee import BigIntegerField, CharField, CompositeKey, DateField, IdentityField, SmallIntegerField
 
@@ -6,7 +6,7 @@ from core.models.base import BaseModel
 
 
 class AnalyticsRollup(BaseModel):
-    """How many tasks an owner created on a day have a status."""
+    """How many tasks with one status an owner has created on one day."""
 
     day = DateField()
     user_id = BigIntegerField()

@@ -8,7 +8,7 @@ from core.models.base import NOW, BaseModel, DateTimeTZField
 
 
 class StoredFile(BaseModel):
-    """A file that is in the storage, or is about to be stored, or was meant to be."""
+    """A file that is in the storage, will be stored soon, or should have been stored but was not."""
 
     key = CharField(64, primary_key=True)
     created_at = DateTimeTZField(constraints=NOW)
@@ -18,7 +18,7 @@ class StoredFile(BaseModel):
 
 
 class Attachment(BaseModel):
-    """A file of a task, as people see it. `user_id` is who uploaded it."""
+    """A file of a task. `user_id` is the account that uploaded it."""
 
     INTERNAL: ClassVar[frozenset[str]] = frozenset({"file_key"})
 

@@ -9,18 +9,18 @@ from playhouse.postgres_ext import DateTimeTZField, JSONField
 from core.db import database
 
 NOW = [SQL("DEFAULT now()")]
-"""The constraint of a column that holds when its row was made."""
+"""The constraint of a column with the time at which its row was made."""
 
 
 def json_object(columns: Iterable[str]) -> str:
-    """The SQL expression of a JSON object with these columns, each under its own name."""
+    """Return the SQL expression of a JSON object with these columns, each under its own name."""
     return f"(SELECT row_to_json(fields) FROM (SELECT {', '.join(columns)}) fields)"
 
 
 class BaseModel(Model):
-    """A model of the one database. The migrations own the schema; the models describe it.
+    """The base of all models. Only migrations change the schema; the models describe it.
 
-    The JSON that clients see of a row is built by PostgreSQL from the fields in the order of their declaration. A field
+    PostgreSQL builds the JSON of a row for clients from the fields, in the order of their declaration. A field
     that is added to a model is in that JSON too, unless its name is in `INTERNAL`.
     """
 

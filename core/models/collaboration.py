@@ -1,4 +1,4 @@
-"""What people do around a task: comments, delegations, reminders, and the history of it all."""
+"""Comments on tasks, delegations, reminders, and the history of tasks."""
 
 from typing import ClassVar
 
@@ -8,7 +8,7 @@ from core.models.base import NOW, BaseModel, DateTimeTZField, JSONField
 
 
 class Comment(BaseModel):
-    """What somebody wrote about a task. `user_id` is null once the author's account is deleted."""
+    """A comment on a task. `user_id` is null after the author's account was deleted."""
 
     id = IdentityField()
     task_id = BigIntegerField()
@@ -22,7 +22,7 @@ class Comment(BaseModel):
 
 
 class Delegation(BaseModel):
-    """That `actor_id` passed a task on, from one assignee to another."""
+    """The account `actor_id` passed a task on, from one assignee to another."""
 
     # Clients see a delegation only in the list of its task.
     INTERNAL: ClassVar[frozenset[str]] = frozenset({"task_id"})
@@ -40,9 +40,10 @@ class Delegation(BaseModel):
 
 
 class Reminder(BaseModel):
-    """A reminder has a time of its own, or lies so many seconds before the deadline.
+    """A reminder of a task, at a fixed time (`remind_at`) or `seconds_before_due` before the deadline.
 
-    `fires_at` is when it is due, and null while the task has no deadline to count from; `fired_at` is when it fired.
+    `fires_at` is when it is due; it is null while the reminder depends on a deadline that the task does not have.
+    `fired_at` is when it fired.
     """
 
     id = IdentityField()

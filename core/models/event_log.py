@@ -9,8 +9,8 @@ from core.models.base import BaseModel, DateTimeTZField, JSONField
 class LoggedEvent(BaseModel):
     """An event. `id` is the order in which events were recorded, `seq` the order in which they were published.
 
-    An event gets its `seq` only after its transaction has been committed, so who reads `seq > n` misses none that was
-    committed late.
+    An event gets its `seq` only after its transaction has been committed, so a reader of `seq > n` never
+    misses an event that was committed late.
     """
 
     id = IdentityField()
@@ -28,7 +28,7 @@ class LoggedEvent(BaseModel):
 
 
 class EventLogState(BaseModel):
-    """The one row that says which `seq` was given last, and up to which one jobs have been sent."""
+    """A table with one row: the last `seq` that was given, and the last one for which jobs have been sent."""
 
     only_row = BooleanField(primary_key=True, default=True)
     last_seq = BigIntegerField(default=0)

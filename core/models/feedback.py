@@ -1,4 +1,4 @@
-"""What people think of the application."""
+"""Feedback of users about the application."""
 
 from peewee import BigIntegerField, CharField, IdentityField, SmallIntegerField
 
@@ -6,7 +6,7 @@ from core.models.base import NOW, BaseModel, DateTimeTZField
 
 
 class Feedback(BaseModel):
-    """A rating from 1 to 5 and perhaps a message. `user_id` is null once the account is deleted."""
+    """A rating from 1 to 5 and an optional message. `user_id` is null after the account was deleted."""
 
     id = IdentityField()
     user_id = BigIntegerField(null=True)

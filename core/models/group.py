@@ -18,7 +18,7 @@ class Group(BaseModel):
 
 
 class GroupMember(BaseModel):
-    """That an account belongs to a group, and whether it manages it."""
+    """The membership of an account in a group, and whether the account manages the group."""
 
     group_id = BigIntegerField()
     user_id = BigIntegerField()

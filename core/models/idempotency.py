@@ -6,7 +6,7 @@ from core.models.base import NOW, BaseModel, DateTimeTZField
 
 
 class IdempotencyKey(BaseModel):
-    """What a request with this key has created, and a digest of that request."""
+    """The thing that a request with this key has created, and a digest of that request."""
 
     user_id = BigIntegerField()
     route = CharField(200)

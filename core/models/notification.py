@@ -1,4 +1,4 @@
-"""Notifications, and the mails that they become."""
+"""Notifications, and the state of their mails."""
 
 from typing import ClassVar
 
@@ -8,7 +8,7 @@ from core.models.base import NOW, BaseModel, DateTimeTZField, JSONField
 
 
 class Notification(BaseModel):
-    """A message of the application to one reader. `mail_status` is null if no mail is wanted or can be sent."""
+    """A message of the application to one reader. `mail_status` is null if no mail is wanted or no mail can be sent."""
 
     INTERNAL: ClassVar[frozenset[str]] = frozenset({"user_id", "mail_status", "mail_attempts", "mail_next_attempt_at"})
 

@@ -1,4 +1,4 @@
-"""Tasks, their one JSON form, and who may see them."""
+"""Tasks, their JSON form, and the SQL condition of who may see them."""
 
 from typing import ClassVar, Final
 
@@ -11,7 +11,7 @@ PRIORITIES: Final = ("low", "medium", "high", "urgent")
 
 
 class Task(BaseModel):
-    """A task. A worker fetches its weather, and counts its attempts here."""
+    """A task. A worker fetches its weather and counts the attempts in the columns `weather_…`."""
 
     INTERNAL: ClassVar[frozenset[str]] = frozenset(
         {"city_key", "weather_attempts", "weather_next_attempt_at", "overdue_told"}
@@ -43,7 +43,7 @@ class Task(BaseModel):
 
     @classmethod
     def visible_columns(cls, alias: str | None = None) -> list[str]:
-        """The columns that clients see, and before `completed_at` whether the task is completed."""
+        """Return the columns that clients see; `completed`, which is computed, stands before `completed_at`."""
         columns = super().visible_columns(alias)
         table = alias or cls.table()
         columns.insert(columns.index(f"{table}.completed_at"), f"{table}.status = 'done' AS completed")
@@ -51,8 +51,8 @@ class Task(BaseModel):
 
     @staticmethod
     def visible_to(*, is_admin: bool) -> str:
-        """The condition, in SQL over `tasks t` and the parameter `actor_id`, under which one may read a task."""
-        # As an array the groups are looked up once, before the scan, so that the condition can use three indexes.
+        """Return the SQL condition, over `tasks t` and the parameter `actor_id`, of tasks that the caller may read."""
+        # The groups are in an ARRAY, so that PostgreSQL reads them once before the scan. Then it can use three indexes.
         return (
             "true"
             if is_admin
@@ -64,6 +64,6 @@ class Task(BaseModel):
 TASK_JSON: Final = Task.json("t")
 """A task as clients see it, in SQL over `tasks t`.
 
-PostgreSQL builds the text, so that a read costs neither model objects nor a second serialization. Reads, lists, the
+PostgreSQL builds the text, so that a read needs neither model objects nor a second serialization. Reads, lists, the
 responses to writes, and events all use this one form.
 """

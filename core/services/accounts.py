@@ -1,8 +1,8 @@
-"""Accounts: register, read and change one's profile, become an admin.
+"""Accounts: register, read and change a profile, make an account an admin.
 
-Hashing a password takes a quarter of a second, so nothing here does it inside a transaction: callers bring hashes, and
-compare passwords before they call. What needs the caller's own password goes in two steps around that comparison, as a
-login does: `own_password_hash()` returns what to compare with, and the next step is told whether it matched.
+Hashing a password takes a quarter of a second, so it never happens inside a transaction. Callers hash and compare
+passwords before they call these functions. An action that needs the caller's own password has two steps, like a login:
+`own_password_hash()` returns the hash to compare with, and the next step gets the result of the comparison.
 """
 
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ from core.security import hash_password
 from core.services import audit
 from core.services.sessions import revoke_sessions
 
-_HOLD_ACTIVE = "SELECT FROM users WHERE id = %(user_id)s AND is_active FOR KEY SHARE"
+_LOCK_ACTIVE = "SELECT FROM users WHERE id = %(user_id)s AND is_active FOR KEY SHARE"
 
 
 def register(
@@ -32,7 +32,7 @@ def register(
     """Create an account and return its profile.
 
     Raises:
-        Rejected: with code `account_taken` where the email or the username belongs to someone already.
+        Rejected: with code `account_taken`, if the email or the username belongs to someone already.
     """
     try:
         with unit_of_work():
@@ -49,7 +49,7 @@ def register_admin(email: str, password: str, bcrypt_rounds: int) -> None:
     """Create an admin account; hashes the password, so it takes a quarter of a second.
 
     Raises:
-        Rejected: with code `account_taken` where the email belongs to someone already.
+        Rejected: with code `account_taken`, if the email belongs to someone already.
     """
     if _is_taken(email):
         raise _taken()
@@ -58,31 +58,31 @@ def register_admin(email: str, password: str, bcrypt_rounds: int) -> None:
 
 
 def represent_profile(user: User) -> Representation:
-    """An account as its owner and admins see it."""
+    """Return an account as its owner and admins see it."""
     return Representation(user.id, orjson.dumps(user.profile()).decode())
 
 
 def own_password_hash(actor: Actor) -> str:
-    """The hash that the caller's password is to be compared with."""
+    """Return the hash that the caller's password must match."""
     with connected():
         return str(User.get_by_id(actor.user_id).password_hash)
 
 
 def require_own_password(*, matches: bool) -> None:
-    """Make sure that it is the account's owner who asks, and not somebody else at an open session.
+    """Require that the caller is the owner of the account, and not another person who uses an open session.
 
     Raises:
-        Invalid: where the password that was given did not match.
+        Invalid: if the given password does not match.
     """
     if not matches:
         raise Invalid([FieldError("current_password", msg("is wrong"))])
 
 
 def require_strong_password(actor: Actor, password: str, changes: dict[str, Any]) -> None:
-    """Refuse a new password of the caller that is easily guessed, given what the account is called after `changes`.
+    """Refuse a new password that is easy to guess; `changes` may contain new names of the account.
 
     Raises:
-        Invalid: where it is too weak.
+        Invalid: if it is too weak.
     """
     with connected():
         profile = User.get_by_id(actor.user_id).profile() | changes
@@ -91,16 +91,16 @@ def require_strong_password(actor: Actor, password: str, changes: dict[str, Any]
 
 
 def read_profile(actor: Actor) -> Representation:
-    """The caller's profile."""
+    """Return the caller's profile."""
     with connected():
         return represent_profile(User.get_by_id(actor.user_id))
 
 
 def read_known_profile(actor: Actor, user_id: int) -> dict[str, Any]:
-    """What the caller may know of an account: id, username, email and full name.
+    """Return what the caller may see of an account: id, username, email and full name.
 
     Raises:
-        NotFound: where the caller may know nothing of it, not even whether it exists.
+        NotFound: if there is no such account, or the caller may not see it.
     """
     shared = ((Task.user_id == actor.user_id) & (Task.assignee_id == user_id)) | (
         (Task.user_id == user_id) & (Task.assignee_id == actor.user_id)
@@ -111,7 +111,7 @@ def read_known_profile(actor: Actor, user_id: int) -> dict[str, Any]:
             raise NotFound(msg("There is no such account."), code="account_not_found")
     known = {"id": user.id, "username": user.username, "email": user.email, "full_name": user.full_name}
     if not may_see_email(actor, user_id):
-        # A username may be the email as well.
+        # The username may be the email too, which the caller may not see.
         return known | {"email": None, "username": user.username.partition("@")[0]}
     return known
 
@@ -120,13 +120,13 @@ def update_profile(actor: Actor, changes: dict[str, Any]) -> Representation:
     """Change columns of the caller's account and return the profile. A new password ends all other sessions.
 
     Raises:
-        Rejected: with code `account_taken` where the new email or username belongs to someone already.
+        Rejected: with code `account_taken`, if the new email or username belongs to someone already.
     """
     try:
         with unit_of_work():
             user: User = User.select().where(User.id == actor.user_id).for_update().get()
             if "email" in changes and user.username == user.email:
-                # A username that is the email changes with it; otherwise the old address would remain as a username.
+                # If the username is the email, both change. Otherwise the old address would stay as the username.
                 changes = {"username": changes["email"]} | changes
             _require_own_name(user, changes)
             audit.record(
@@ -143,7 +143,7 @@ def update_profile(actor: Actor, changes: dict[str, Any]) -> Representation:
 
 
 def promote(identifier: str, role: Role) -> bool:
-    """Give the account of this email or username a role, which ends its sessions; returns whether there is one."""
+    """Give the account with this email or username a role and end its sessions; returns whether it exists."""
     with unit_of_work():
         user = User.named(identifier)
         if user is not None:
@@ -154,12 +154,12 @@ def promote(identifier: str, role: Role) -> bool:
 
 
 def lock_active_account(user_id: int) -> bool:
-    """Whether there is an active account with this id; it is not deleted before the running unit of work has ended."""
-    return read(_HOLD_ACTIVE, {"user_id": user_id}).fetch_one() is not None
+    """Whether there is an active account with this id; the account cannot be deleted until the unit of work ends."""
+    return read(_LOCK_ACTIVE, {"user_id": user_id}).fetch_one() is not None
 
 
 def _require_own_name(user: User, changes: dict[str, Any]) -> None:
-    """Keep an identifier from meaning two accounts: a username holds an `@` only where it is the account's email."""
+    """Refuse a username with an `@` that is not the account's email, so that no identifier matches two accounts."""
     username, email = (changes.get(name, getattr(user, name)) for name in ("username", "email"))
     if "@" in username and username != email:
         raise Invalid([FieldError("username", msg("may hold an @ only where it is the account's own email"))])

@@ -1,6 +1,6 @@
 """The history of a task: who did what, and which field changed from which value to which.
 
-It is written with every event of the task (`core.events.record_task`) and stays as long as the task does.
+It is written with every event of the task (`core.events.record_task`) and is deleted with the task.
 """
 
 from core.models.collaboration import TaskActivity

@@ -1,4 +1,4 @@
-"""What admins do with accounts, and what anybody may do with their own: export its data, and delete it."""
+"""What admins do with accounts, and what all users may do with their own account: export its data, and delete it."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -23,7 +23,7 @@ _OWN_TASKS = (
     f"SELECT coalesce(json_agg({TASK_JSON} ORDER BY t.id), '[]')::text FROM tasks t WHERE t.user_id = %(user_id)s"
 )
 
-# What the caller has done about tasks, their own and others', and the groups that they belong to.
+# The caller's groups, and what the caller has done with tasks of any owner.
 _OWN_TEAMWORK = """
 SELECT to_json(ARRAY(SELECT row_to_json(own) FROM (
            SELECT m.group_id, g.name, m.is_manager, m.joined_at FROM group_members m JOIN groups g ON g.id = m.group_id
@@ -46,7 +46,7 @@ _TEAMWORK = ("groups", "comments", "delegations", "reminders", "notifications")
 
 
 def list_accounts(search: str | None, role: Role | None, is_active: bool | None, skip: int, limit: int) -> Page:
-    """A page of profiles, the oldest account first, found by a part of the username, the email or the full name."""
+    """Read a page of profiles, the oldest account first; `search` is a part of the username, email or full name."""
     query = User.select()
     if search is not None:
         part = search.lower()
@@ -65,7 +65,7 @@ def list_accounts(search: str | None, role: Role | None, is_active: bool | None,
 
 
 def read_account(user_id: int) -> Representation:
-    """The profile of any account."""
+    """Read the profile of any account."""
     with connected():
         user: User | None = User.get_or_none(User.id == user_id)
     if user is None:
@@ -74,13 +74,13 @@ def read_account(user_id: int) -> Representation:
 
 
 def change_account(admin: Actor, user_id: int, changes: dict[str, Any]) -> tuple[Representation, list[int]]:
-    """Change an account's role or whether it is active, and return the profile and the sessions that this has ended.
+    """Change an account's role or whether it is active; returns the profile and the ids of the ended sessions.
 
-    Every change ends the account's sessions: what they may do was decided when they began.
+    Every change ends the account's sessions, since their permissions were set when they began.
 
     Raises:
-        NotFound: where there is no such account.
-        Conflict: with code `last_admin`, where nobody would be left to administer.
+        NotFound: if there is no such account.
+        Conflict: with code `last_admin`, if there would be no admin any more.
     """
     with unit_of_work():
         user = _locked(user_id)
@@ -96,13 +96,13 @@ def change_account(admin: Actor, user_id: int, changes: dict[str, Any]) -> tuple
 
 
 def delete_account(actor: Actor, user_id: int) -> list[int]:
-    """Delete an account with all that it owns, and return the sessions that this has ended.
+    """Delete an account with all that it owns; returns the ids of the sessions that were ended.
 
-    Its tasks are deleted, each with its event; tasks of others that were assigned to it have no assignee then.
+    Its tasks are deleted, each with an event. Tasks of others that were assigned to it have no assignee afterwards.
 
     Raises:
-        NotFound: where there is no such account.
-        Conflict: with code `last_admin`, where nobody would be left to administer.
+        NotFound: if there is no such account.
+        Conflict: with code `last_admin`, if there would be no admin any more.
     """
     with unit_of_work():
         _require_another_admin(_locked(user_id))
@@ -121,7 +121,7 @@ def delete_account(actor: Actor, user_id: int) -> list[int]:
 
 
 def export_account(actor: Actor) -> Representation:
-    """All that is kept about the caller."""
+    """Return all data that are stored about the caller."""
     with connected():
         profile = User.get_by_id(actor.user_id).profile()
         open_sessions = list(
@@ -148,7 +148,7 @@ def export_account(actor: Actor) -> Representation:
 
 
 def _locked(user_id: int) -> User:
-    """Lock all admins, then the account: two admins who demote each other must not both succeed."""
+    """Lock all admins, then the account: if two admins demote each other at the same time, only one may succeed."""
     read("SELECT id FROM users WHERE role = 'admin' ORDER BY id FOR UPDATE")
     user: User | None = User.select().where(User.id == user_id).for_update().get_or_none()
     if user is None:

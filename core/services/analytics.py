@@ -1,7 +1,7 @@
-"""Figures about tasks, precomputed as rollups: a number for each day of creation, owner and status.
+"""Figures about tasks, precomputed as rollups: the number of tasks for each day of creation, owner and status.
 
 Every change of a task writes deltas in its own transaction, and `fold()` adds them to the rollups. So tasks are never
-counted again, and the rollups together with the deltas not folded yet are exact at the moment of reading.
+counted again. The rollups together with the deltas that are not folded yet are exact at the moment of reading.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from core.models.task import STATUSES
 from core.policy import Actor, sees_all_analytics
 
 _BATCH: Final = 5000
-# A bound on one run of the job; the next run folds the rest.
+# A limit for one run of the job; the next run folds the rest.
 _BATCHES: Final = 20
 
 _FIGURES = """
@@ -67,7 +67,7 @@ class Figures:
 
 
 def read_figures(actor: Actor, start: date | None = None, end: date | None = None) -> Figures:
-    """Count the tasks created from `start` to `end` (UTC days, both included), the caller's own or for an admin all."""
+    """Count tasks created from `start` to `end` (UTC days, both included): the caller's own, or all for an admin."""
     parameters = {"start": start, "end": end, "user_id": None if sees_all_analytics(actor) else actor.user_id}
     rows = read(_FIGURES, parameters).fetch_all()
     by_status = dict.fromkeys(STATUSES, 0)
@@ -81,7 +81,7 @@ def read_figures(actor: Actor, start: date | None = None, end: date | None = Non
 
 @jobs.ANALYTICS_FOLD.work
 def fold_waiting(_context: JobContext) -> int:
-    """Fold the deltas that wait, up to a bound; returns how many there were."""
+    """Fold the waiting deltas, up to a limit; returns how many there were."""
     total = 0
     for _ in range(_BATCHES):
         folded = fold(_BATCH)

@@ -1,8 +1,8 @@
-"""The files of tasks: who may add, read and delete them, how much a user may keep, and what is left over.
+"""The files of tasks: adding, reading and deleting them, the quota of a user, and removing files without attachment.
 
-A file gets a row in the database before it is put into the storage, and is attached to a task only after that. So a
-crash in between leaves at most a stored file that no attachment refers to. Deleting an attachment, a task or an account
-leaves such files too. The sweep removes them.
+A file gets a row in the database before it is put into the storage, and is attached to a task only after that. So after
+a crash there is at most a stored file that no attachment refers to. Deleting an attachment, a task or an account has
+the same effect. The sweep removes these files.
 """
 
 import time
@@ -38,13 +38,13 @@ from core.storage import Storage, new_key
 
 log = structlog.get_logger()
 
-# An upload must be attached within this time. The sweep leaves a file alone for longer than that, so it never removes
-# one that is about to be attached.
-_ATTACHED_WITHIN: Final = timedelta(minutes=30)
-_LEFT_ALONE: Final = timedelta(hours=1)
+# An upload must be attached within the first time. The sweep only removes files that are older than the second, longer
+# time, so it never removes a file that can still be attached.
+_MAX_AGE_TO_ATTACH: Final = timedelta(minutes=30)
+_MIN_AGE_TO_REMOVE: Final = timedelta(hours=1)
 
 _SWEEP_BATCH: Final = 50
-# Well below the time that a job may take.
+# Much shorter than the time limit of a job.
 _SWEEP_SECONDS: Final = 20.0
 
 _OF_TASK = page_statement(Attachment, where="task_id = %(task_id)s", order="id")
@@ -53,11 +53,11 @@ _OF_UPLOADER = listing_statement(Attachment, where="user_id = %(user_id)s", orde
 
 _READ = f"SELECT {Attachment.json()}::text FROM attachments WHERE id = %(attachment_id)s AND task_id = %(task_id)s"
 
-# This lock makes the uploads of one user check the quota one after the other. It is the weakest one that conflicts with
+# With this lock uploads of one user check the quota one after the other. It is the weakest lock that conflicts with
 # itself.
 _LOCK_UPLOADER = "SELECT id FROM users WHERE id = %(user_id)s FOR NO KEY UPDATE"
 
-_LEFT_OVER = """
+_UNREFERENCED = """
 SELECT f.key FROM stored_files f
 WHERE f.created_at < %(before)s AND NOT EXISTS (SELECT FROM attachments a WHERE a.file_key = f.key)
 ORDER BY f.created_at LIMIT %(limit)s
@@ -66,7 +66,7 @@ ORDER BY f.created_at LIMIT %(limit)s
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """Which bytes an attachment has, and what they are."""
+    """The key of an attachment's bytes in the storage, and the facts about them."""
 
     key: str
     facts: FileFacts
@@ -97,7 +97,7 @@ def attach(actor: Actor, task_id: int, key: str, facts: FileFacts, quota: int) -
 
     Raises:
         NotFound, Forbidden: as `require_access()` raises them.
-        TooLarge: if uploads at the same time have used up the quota.
+        TooLarge: if other uploads have used up the quota in the meantime.
         Conflict: if storing it took so long that the sweep may have removed it.
     """
     with unit_of_work():
@@ -132,7 +132,7 @@ def list_attachments(actor: Actor, task_id: int, skip: int, limit: int) -> Page:
 
 
 def list_own_attachments(actor: Actor) -> list[dict[str, Any]]:
-    """Read all that the caller has uploaded, to tasks of any owner, the oldest first."""
+    """Read all attachments that the caller has uploaded, to tasks of any owner, the oldest first."""
     own: list[dict[str, Any]] = orjson.loads(fetch_listing(_OF_UPLOADER, user_id=actor.user_id).items)
     return own
 
@@ -151,7 +151,7 @@ def read_attachment(actor: Actor, task_id: int, attachment_id: int) -> Represent
 
 
 def content_of(actor: Actor, task_id: int, attachment_id: int) -> Content:
-    """Read which bytes an attachment has, and what they are.
+    """Read the storage key of an attachment's bytes, and the facts about them.
 
     Raises:
         NotFound, Forbidden: as `read_attachment()` raises them.
@@ -187,7 +187,7 @@ def delete_attachment(actor: Actor, task_id: int, attachment_id: int) -> None:
 
 @jobs.ATTACHMENTS_SWEEP.work
 def sweep_storage(context: JobContext) -> int:
-    """Remove files of the storage that belong to nothing; returns how many."""
+    """Remove stored files that no attachment refers to; returns how many."""
     return sweep(context.storage)
 
 
@@ -196,7 +196,7 @@ def sweep(storage: Storage) -> int:
     deadline = time.monotonic() + _SWEEP_SECONDS
     removed = 0
     try:
-        while (keys := _left_over()) and time.monotonic() < deadline:
+        while (keys := _unreferenced_keys()) and time.monotonic() < deadline:
             for key in keys:
                 storage.delete(key)
                 with unit_of_work():
@@ -207,9 +207,9 @@ def sweep(storage: Storage) -> int:
     return removed
 
 
-def _left_over() -> list[str]:
-    parameters = {"before": datetime.now(UTC) - _LEFT_ALONE, "limit": _SWEEP_BATCH}
-    return [key for (key,) in read(_LEFT_OVER, parameters).fetch_all()]
+def _unreferenced_keys() -> list[str]:
+    parameters = {"before": datetime.now(UTC) - _MIN_AGE_TO_REMOVE, "limit": _SWEEP_BATCH}
+    return [key for (key,) in read(_UNREFERENCED, parameters).fetch_all()]
 
 
 def _require_room(actor: Actor, size: int, quota: int) -> None:
@@ -222,7 +222,7 @@ def _require_room(actor: Actor, size: int, quota: int) -> None:
 
 
 def _require_fresh(key: str) -> None:
-    oldest = datetime.now(UTC) - _ATTACHED_WITHIN
+    oldest = datetime.now(UTC) - _MAX_AGE_TO_ATTACH
     if not StoredFile.select().where(StoredFile.key == key, StoredFile.created_at > oldest).exists():
         raise Conflict(msg("The upload took too long. Please try again."), code="upload_expired")
 

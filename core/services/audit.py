@@ -1,4 +1,4 @@
-"""The audit log: who did what to which account, from where. Admins read it; nobody changes it."""
+"""The audit log: who did what to which account, from which address. Admins can read it; it cannot be changed."""
 
 from typing import Any, Final
 
@@ -24,7 +24,7 @@ _ALL = page_statement(AuditEntry, where="%(user_id)s::bigint IS NULL OR user_id 
 def record(action: str, *, user_id: int | None, actor_id: int | None = None, **details: Any) -> None:
     """Record what happens to an account, in the running unit of work; the actor is the account itself by default.
 
-    Details name what changed and never hold a secret. The address and the id of the request come from its context.
+    The details say what changed and never contain a secret. The address and the request id come from the log context.
     """
     context = get_contextvars()
     AuditEntry.insert(

@@ -20,7 +20,7 @@ Describe = Callable[["TaskChange", Representation | Failure], dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class TaskChange:
-    """One change: which kind, of which task (None for a new one), its fields, and the version that is expected."""
+    """One change: its kind, the task (None for a new one), the fields, and the expected version (None for any)."""
 
     kind: Literal["create", "update", "delete"]
     task_id: int | None
@@ -38,7 +38,7 @@ def change_tasks(actor: Actor, changes: Sequence[TaskChange], atomic: bool, desc
     """
     results: list[dict[str, Any]] = []
     with unit_of_work():
-        # Two requests that change the same tasks in different orders would otherwise wait for each other.
+        # Locking in the order of the ids prevents a deadlock of two requests that change the same tasks.
         read(_LOCK_IN_ORDER, {"task_ids": [change.task_id for change in changes if change.task_id]})
         for number, change in enumerate(changes):
             try:

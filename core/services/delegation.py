@@ -1,4 +1,4 @@
-"""Delegation: passing a task on, with a record of who gave it to whom."""
+"""Delegation: passing a task on to another account, with a record of it."""
 
 from collections.abc import Container
 
@@ -22,9 +22,9 @@ def delegate_task(
     """Pass a task on to somebody else; returns the task.
 
     Raises:
-        NotFound, Forbidden, PreconditionFailed: as `lock_task()` raises them; Forbidden also if the caller neither has
-            the task nor may assign it.
-        Invalid: if the assignee is no active account, or has the task already.
+        NotFound, Forbidden, PreconditionFailed: as `lock_task()` raises them; Forbidden also if the caller is
+            neither the assignee nor may assign the task.
+        Invalid: if the new assignee is no active account, or is the assignee already.
     """
     with unit_of_work():
         task, access = lock_task(actor, task_id, expected)

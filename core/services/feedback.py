@@ -1,4 +1,4 @@
-"""Feedback: anybody who has logged in gives it, admins read it. It stays when the account that gave it is deleted."""
+"""Feedback: all users can give it, and admins read it. It is kept when the account of the user is deleted."""
 
 from core.db import unit_of_work
 from core.models.feedback import Feedback

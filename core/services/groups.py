@@ -14,7 +14,7 @@ from core.representations import Page, Representation, fetch_page, page_statemen
 from core.services.accounts import lock_active_account
 from core.services.tasks import save
 
-# A username may be the email as well, which nobody else may see.
+# A username may be the email too, which other members may not see. So only the part before the @ is shown.
 _MEMBERS = """(
     SELECT coalesce(json_agg(json_build_object('user_id', m.user_id, 'username', split_part(u.username, '@', 1),
                                                'is_manager', m.is_manager, 'joined_at', m.joined_at)
@@ -95,7 +95,7 @@ def delete_group(actor: Actor, group_id: int) -> None:
 
 
 def put_member(actor: Actor, group_id: int, user_id: int, *, is_manager: bool) -> Representation:
-    """Add somebody to a group, or change whether they manage it.
+    """Add an account to a group, or change whether it manages the group.
 
     Raises:
         NotFound, Forbidden: if the caller does not see the group, or does not manage it.
@@ -112,11 +112,11 @@ def put_member(actor: Actor, group_id: int, user_id: int, *, is_manager: bool) -
 
 
 def remove_member(actor: Actor, group_id: int, user_id: int) -> None:
-    """Remove somebody from a group; anybody may leave.
+    """Remove an account from a group; members may also remove themselves.
 
     Raises:
         NotFound: if the caller does not see the group, or that account does not belong to it.
-        Forbidden: if the caller neither manages the group nor leaves it.
+        Forbidden: if the caller removes another account and does not manage the group.
     """
     with unit_of_work():
         if user_id == actor.user_id:

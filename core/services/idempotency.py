@@ -1,7 +1,7 @@
-"""Create a thing once, however often its request is repeated under the same key.
+"""Create a thing only once, even if its request is repeated with the same key.
 
-What was created is kept under the key in the transaction that creates it, so there is never one without the other: not
-after a crash, and not without Redis.
+The thing and its key are stored in the same transaction, so there is never one without the other: neither after a crash
+nor while Redis is down.
 """
 
 from collections.abc import Callable
@@ -32,14 +32,14 @@ _Parameters = ParamSpec("_Parameters")
 
 
 class KeyReused(Conflict):
-    """A key came with another request before."""
+    """The key was used before for a different request."""
 
     code = "idempotency_key_reused"
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Whose request this is, for which route, under which key, and a digest of what it asks for."""
+    """The user, the route and the key of a request, and a digest of its content."""
 
     user_id: int
     route: str
@@ -49,7 +49,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What was created under a claim; `is_replay` where an earlier request created it."""
+    """What was created for a claim; `is_replay` is true if an earlier request created it."""
 
     representation: Representation
     is_replay: bool
@@ -62,13 +62,13 @@ def once(
     *args: _Parameters.args,
     **kwargs: _Parameters.kwargs,
 ) -> Outcome:
-    """Call `create` with the other arguments, or return what it returned when the claim was first made, for 24 hours.
+    """Call `create` with the other arguments, or return what it returned for the same claim in the last 24 hours.
 
-    A call that fails leaves no trace, and may be tried again under the same key.
+    If the call fails, nothing is stored, and the client may retry with the same key.
 
     Raises:
-        Conflict: with code `idempotency_key_in_use`, while another request with this key is being served.
-        KeyReused: where the key came with another request before.
+        Conflict: with code `idempotency_key_in_use`, while another request with this key is running.
+        KeyReused: if the key was used before for a different request.
     """
     where = {"user_id": claim.user_id, "route": claim.route, "key": claim.key}
     with unit_of_work():

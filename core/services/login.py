@@ -1,9 +1,9 @@
 """Logging in, in two steps around the comparison of the password.
 
-Hashing takes a quarter of a second and so happens outside any transaction, between the steps and in threads of its own:
-`begin_login()` counts the attempt and returns the hash to compare with, `finish_login()` is told whether it matched.
-An unknown name goes the same way with a hash that no password has, so neither the response nor its time says which
-names exist.
+Hashing takes a quarter of a second, so it happens between the two steps, outside any transaction and in separate
+threads. `begin_login()` counts the attempt and returns the hash to compare with. `finish_login()` gets the result of
+the comparison. For an unknown name the password is compared with a dummy hash, so neither the response nor its duration
+shows which names exist.
 """
 
 from dataclasses import dataclass
@@ -31,36 +31,39 @@ class LoginAttempt:
 
 
 @cache
-def hash_of_nobody(bcrypt_rounds: int) -> str:
-    """A hash that no password has, made once a process; comparing with it takes as long as with any other."""
+def dummy_password_hash(bcrypt_rounds: int) -> str:
+    """Return a hash that no password matches; comparing with it takes as long as with a real one.
+
+    It is made once in each process.
+    """
     return hash_password(random_token(), bcrypt_rounds)
 
 
 def begin_login(identifier: str, address: str, bcrypt_rounds: int) -> LoginAttempt:
-    """Count an attempt to log in under an email or a username, and find what its password is to be compared with.
+    """Count an attempt to log in with an email or a username, and find the hash that the password must match.
 
     Raises:
-        TooManyRequests: with code `login_delayed`, where too many attempts have failed lately.
+        TooManyRequests: with code `login_delayed`, if too many attempts have failed lately.
     """
     with connected():
         user = User.named(identifier)
     user_id = None if user is None else user.id
     login_throttle.count_attempt(identifier, address, user_id)
     if user is None:
-        return LoginAttempt(identifier, address, hash_of_nobody(bcrypt_rounds), None, may_log_in=False)
+        return LoginAttempt(identifier, address, dummy_password_hash(bcrypt_rounds), None, may_log_in=False)
     return LoginAttempt(identifier, address, user.password_hash, user.id, may_log_in=user.is_active)
 
 
 def finish_login(attempt: LoginAttempt, client: Client, lifetime: timedelta, *, matches: bool) -> Grant:
-    """Begin a session, if the password has matched.
+    """Begin a session, if the password matches.
 
     Raises:
-        Unauthenticated: with code `invalid_credentials`, where it has not, or the account is unknown or disabled.
+        Unauthenticated: with code `invalid_credentials`, if it does not, or the account is unknown or disabled.
     """
     if attempt.user_id is None or not (matches and attempt.may_log_in):
         with unit_of_work():
             audit.record(audit.LOGIN_FAILED, user_id=attempt.user_id)
         raise Unauthenticated(msg("The name or the password is wrong."), code="invalid_credentials")
     with unit_of_work():
-        login_throttle.forgive(attempt.identifier, attempt.address, attempt.user_id)
+        login_throttle.clear_failures(attempt.identifier, attempt.address, attempt.user_id)
         return open_session(attempt.user_id, client, lifetime)

@@ -1,10 +1,11 @@
-"""Guessing passwords made slow: failed logins are counted in PostgreSQL, so they count while Redis is down, too.
+"""A limit on guessing passwords: failed logins are counted in PostgreSQL, so it also works while Redis is down.
 
-Failures are counted for a name from one address and for a name from everywhere. Beyond a few, each one doubles the
-time during which the next is refused unseen. Nobody is locked out for good, and who comes from an address at which the
-account has logged in before does not suffer from what others do elsewhere. An attempt is counted before its password is
-looked at, so attempts that come at once count as well, and taken back when the password was right. Names that belong
-to nobody count like others.
+Failures are counted for a name from one address, and for a name from all addresses. The first few have no effect. After
+that each failure doubles the time in which further attempts are refused without checking the password. No account is
+locked out permanently. Failures from other addresses are ignored if the account has logged in from this address before.
+
+An attempt is counted before its password is compared, so that attempts at the same time are counted too. The count is
+deleted when the password was right. Names without an account are counted in the same way.
 """
 
 import hashlib
@@ -19,7 +20,7 @@ _FREE_FROM_ONE_ADDRESS: Final = 5
 _FREE_FROM_EVERYWHERE: Final = 30
 _LONGEST_DELAY_SECONDS: Final = 900
 
-# By the clock, since a transaction that waits for another one must not judge by the time at which it began.
+# This uses clock_timestamp(), since now() is the time at which the transaction began, before it waited for a lock.
 _COUNT = """
 INSERT INTO login_failures AS f (subject, failures, failed_at, blocked_until)
 VALUES (%(subject)s, 1, clock_timestamp(), clock_timestamp())
@@ -37,24 +38,24 @@ _REMAINING = """
 SELECT ceil(extract(epoch FROM blocked_until - clock_timestamp()))::int FROM login_failures WHERE subject = %(subject)s
 """
 
-_IS_FAMILIAR = """
+_HAS_SESSION_FROM = """
 SELECT EXISTS (SELECT FROM sessions WHERE user_id = %(user_id)s AND ip_address = %(address)s)
 """
 
 
 @dataclass(frozen=True, slots=True)
 class _Subject:
-    """What failures are counted for, as a hash: the table is no list of the names that people tried."""
+    """The name, or name and address, whose failures are counted. It is hashed, so that the table shows no names."""
 
     key: bytes
     free_failures: int
 
 
 def count_attempt(identifier: str, address: str, user_id: int | None) -> None:
-    """Count an attempt to log in as somebody.
+    """Count an attempt to log in.
 
     Raises:
-        TooManyRequests: with code `login_delayed`, where too many attempts have failed lately.
+        TooManyRequests: with code `login_delayed`, if too many attempts have failed lately.
     """
     with unit_of_work():
         refusals = [_refusal(subject) for subject in _subjects(identifier, address, user_id)]
@@ -64,15 +65,15 @@ def count_attempt(identifier: str, address: str, user_id: int | None) -> None:
         )
 
 
-def forgive(identifier: str, address: str, user_id: int) -> None:
-    """Take the failures of this name from this address back: the password was right."""
+def clear_failures(identifier: str, address: str, user_id: int) -> None:
+    """Delete the counted failures of this name from this address, after the right password."""
     keys = [subject.key for subject in _subjects(identifier, address, user_id)]
     with unit_of_work():
         write("DELETE FROM login_failures WHERE subject = ANY(%s)", (keys,))
 
 
 def _refusal(subject: _Subject) -> int:
-    """Count one attempt; answers 0, or for how many seconds attempts are refused."""
+    """Count one attempt; returns 0, or the seconds for which attempts are refused."""
     parameters: dict[str, Any] = {
         "subject": subject.key,
         "free": subject.free_failures,
@@ -87,13 +88,13 @@ def _refusal(subject: _Subject) -> int:
 def _subjects(identifier: str, address: str, user_id: int | None) -> list[_Subject]:
     name = identifier.casefold()
     subjects = [_Subject(_key("address", name, address), _FREE_FROM_ONE_ADDRESS)]
-    if not _is_familiar(user_id, address):
+    if not _has_session_from(user_id, address):
         subjects.append(_Subject(_key("everywhere", name), _FREE_FROM_EVERYWHERE))
     return subjects
 
 
-def _is_familiar(user_id: int | None, address: str) -> bool:
-    return bool(read(_IS_FAMILIAR, {"user_id": user_id, "address": address}).fetch_value())
+def _has_session_from(user_id: int | None, address: str) -> bool:
+    return bool(read(_HAS_SESSION_FROM, {"user_id": user_id, "address": address}).fetch_value())
 
 
 def _key(*parts: str) -> bytes:

@@ -1,7 +1,8 @@
-"""Mails that wait in the notifications they tell of: composed, sent once, tried again, and given up in the end.
+"""The mails of notifications: they are composed, sent, retried, and given up in the end.
 
-A mail is claimed before it is sent (see `core.retries`), so two workers never send the same one. Only where a worker
-dies between the mail server's response and its own note of it is a mail sent twice, under the same `Message-ID`.
+A mail is claimed before it is sent (see `core.retries`), so two workers never send the same one. A mail is sent twice
+only if a worker dies after the mail server has accepted it and before this is stored. Both then have the same
+`Message-ID`.
 """
 
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ from core.events import NOTIFICATION_CREATED, Event
 from core.jobs import JobContext, JobRequest
 from core.links import MailLinks
 from core.messages import language_of, msg, translate
-from core.retries import Patience, WaitingWork, send_overdue
+from core.retries import RetryPolicy, WaitingWork, send_overdue
 from core.security import TokenIssuer
 from core.services.notifications import text_of
 from core.smtp import MailRefused, MailUndelivered
@@ -33,10 +34,10 @@ log = structlog.get_logger()
 
 WAITING: Final[WaitingWork[int]] = WaitingWork("notifications", prefix="mail", key="id", given_up="dead")
 _LONGEST_WAIT_SECONDS: Final = 3600
-# In folded lines a long address would be encoded as words, and no mail program would find the link in its header.
+# If lines were folded, a long address in a header would be encoded, and mail programs would not find the link in it.
 _WHOLE_LINES: Final = SMTP.clone(max_line_length=998)
 
-_LETTER = """
+_CONTENT = """
 SELECT n.id, n.user_id, u.email, u.locale, u.timezone, n.kind, n.task_id, n.details
 FROM notifications n JOIN users u ON u.id = n.user_id
 WHERE n.id = %(id)s AND u.is_active AND u.email IS NOT NULL AND n.kind <> ALL(u.unwanted_mail)
@@ -46,8 +47,8 @@ _DISCARD = "UPDATE notifications SET mail_status = NULL WHERE mail_status = 'pen
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
-    """What a mail is made of: its reader, and what it tells."""
+class MailContent:
+    """The data that a mail is composed from: its reader, and its notification."""
 
     notification_id: int
     user_id: int
@@ -61,7 +62,7 @@ class Letter:
 
 @jobs.caused_by(NOTIFICATION_CREATED)
 def request_mail(event: Event) -> Iterator[JobRequest]:
-    """A notification that its reader wants by mail asks for the mail."""
+    """Request the mail of a notification, if its reader wants it by mail."""
     notification = orjson.loads(event.data)
     if notification["by_mail"]:
         yield jobs.MAIL_SEND.request(notification["id"])
@@ -69,26 +70,26 @@ def request_mail(event: Event) -> Iterator[JobRequest]:
 
 @jobs.MAIL_SEND.work
 def send(context: JobContext, notification_id: int) -> None:
-    """Send the mail of a notification, if its turn has come and its reader still wants it."""
+    """Send the mail of a notification, if it is due and its reader still wants it."""
     if not context.mail_server.is_configured:
         return
-    patience = Patience(context.settings.mail_attempts, context.settings.mail_retry_seconds, _LONGEST_WAIT_SECONDS)
-    if WAITING.give_up_lost(notification_id, patience):
+    policy = RetryPolicy(context.settings.mail_attempts, context.settings.mail_retry_seconds, _LONGEST_WAIT_SECONDS)
+    if WAITING.give_up_lost(notification_id, policy):
         _log_given_up(notification_id, "its job has killed its process")
-    if not WAITING.claim(notification_id, patience):
+    if not WAITING.claim(notification_id, policy):
         return
-    letter = _read_letter(notification_id)
-    if letter is None:
+    content = _read_content(notification_id)
+    if content is None:
         WAITING.settle(notification_id, None)
     else:
-        _deliver(context, letter, patience)
+        _deliver(context, content, policy)
 
 
 @jobs.MAIL_SWEEP.work
 def sweep(context: JobContext) -> int:
-    """Send jobs for mails that wait although their turn has come; returns how many.
+    """Send jobs for overdue mails; returns how many.
 
-    Where there is no mail server that could take them, the mails are discarded instead.
+    If no mail server is configured, the waiting mails are discarded instead.
     """
     if not context.mail_server.is_configured:
         return discard_mails()
@@ -97,43 +98,43 @@ def sweep(context: JobContext) -> int:
 
 @jobs.MAIL_SWEEP.when
 def is_overdue(_context: JobContext) -> bool:
-    """Whether any mail waits although its turn has come."""
+    """Whether any mail is overdue."""
     return WAITING.has_overdue()
 
 
 def discard_mails() -> int:
-    """Send none of the mails that wait; returns how many there were."""
+    """Discard all waiting mails; returns how many there were."""
     with unit_of_work():
         return write(_DISCARD).count
 
 
 def revive_mails() -> int:
-    """Try the mails that were given up once more, from the first attempt; returns how many."""
+    """Try the mails that were given up again, from the first attempt; returns how many there are."""
     return WAITING.revive()
 
 
-def compose(letter: Letter, settings: Settings, links: MailLinks) -> EmailMessage:
-    """Write a mail in its reader's language.
+def compose(content: MailContent, settings: Settings, links: MailLinks) -> EmailMessage:
+    """Compose a mail in the language of its reader.
 
-    Its `Message-ID` is always the same, so that a reader's program recognizes a mail that was sent twice.
+    The `Message-ID` only depends on the notification, so that mail programs recognize a mail that was sent twice.
     """
-    language = language_of(letter.locale)
+    language = language_of(content.locale)
     issuer = TokenIssuer(settings.secret_key.get_secret_value(), settings.access_token_minutes * 60)
-    unsubscribe = links.to_unsubscribe(issuer.unsubscribe_token(letter.user_id, letter.kind))
+    unsubscribe = links.to_unsubscribe(issuer.unsubscribe_token(content.user_id, content.kind))
     domain = parseaddr(settings.mail_from)[1].rpartition("@")[2]
-    subject = text_of(letter.kind, letter.details)
+    subject = text_of(content.kind, content.details)
     mail = EmailMessage(_WHOLE_LINES)
     mail["From"] = settings.mail_from
-    mail["To"] = letter.address
+    mail["To"] = content.address
     mail["Subject"] = _one_line(translate(subject, language))
-    mail["Message-ID"] = f"<notification-{letter.notification_id}@{domain}>"
+    mail["Message-ID"] = f"<notification-{content.notification_id}@{domain}>"
     mail["Auto-Submitted"] = "auto-generated"
     mail["List-Unsubscribe"] = f"<{unsubscribe}>"
     mail["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     texts = [
         subject,
-        *_details(letter, language),
-        msg("The task: {address}", address=links.to_task(letter.task_id)),
+        *_details(content, language),
+        msg("The task: {address}", address=links.to_task(content.task_id)),
         msg("No more mails of this kind: {address}", address=unsubscribe),
     ]
     mail.set_content("\n\n".join(translate(text, language) for text in texts) + "\n")
@@ -141,21 +142,21 @@ def compose(letter: Letter, settings: Settings, links: MailLinks) -> EmailMessag
     return mail
 
 
-def _read_letter(notification_id: int) -> Letter | None:
-    """What the mail is made of, or None where its reader does not want it any more."""
-    row = read(_LETTER, {"id": notification_id}).fetch_one()
-    return None if row is None else Letter(*row)
+def _read_content(notification_id: int) -> MailContent | None:
+    """Read the data of a mail; None if its reader does not want it any more."""
+    row = read(_CONTENT, {"id": notification_id}).fetch_one()
+    return None if row is None else MailContent(*row)
 
 
-def _deliver(context: JobContext, letter: Letter, patience: Patience) -> None:
-    notification_id = letter.notification_id
+def _deliver(context: JobContext, content: MailContent, policy: RetryPolicy) -> None:
+    notification_id = content.notification_id
     try:
-        context.mail_server.send(compose(letter, context.settings, context.mail_links))
+        context.mail_server.send(compose(content, context.settings, context.mail_links))
     except MailRefused as refusal:
         WAITING.settle(notification_id, WAITING.given_up)
         _log_given_up(notification_id, str(refusal))
     except MailUndelivered as delay:
-        if WAITING.give_up(notification_id, patience):
+        if WAITING.give_up(notification_id, policy):
             _log_given_up(notification_id, str(delay))
         else:
             log.warning("mail_put_off", notification_id=notification_id, reason=str(delay))
@@ -168,15 +169,15 @@ def _log_given_up(notification_id: int, reason: str) -> None:
     log.error("mail_given_up", notification_id=notification_id, reason=reason)
 
 
-def _details(letter: Letter, language: str) -> Iterator[str]:
-    if letter.details["said"]:
-        yield letter.details["said"]
-    if letter.details["due_at"]:
-        due_at = datetime.fromisoformat(letter.details["due_at"])
-        zone = ZoneInfo(letter.timezone)
+def _details(content: MailContent, language: str) -> Iterator[str]:
+    if content.details["said"]:
+        yield content.details["said"]
+    if content.details["due_at"]:
+        due_at = datetime.fromisoformat(content.details["due_at"])
+        zone = ZoneInfo(content.timezone)
         day = format_date(due_at.astimezone(zone), "full", locale=language)
         hour = format_time(due_at, "short", tzinfo=zone, locale=language)
-        yield msg("Due: {when}", when=f"{day}, {hour} ({letter.timezone})")
+        yield msg("Due: {when}", when=f"{day}, {hour} ({content.timezone})")
 
 
 def _one_line(text: str) -> str:

@@ -1,7 +1,8 @@
-"""Notifications: what people learn in the app, over their sockets, and by mail.
+"""Notifications, which users see in the app, get over their WebSockets, and get by mail.
 
-A notification is made in the transaction of the change that it is about, together with an event for its reader's
-sockets. If the reader wants a mail, the notification's row also says that one is to be sent (see `core.services.mail`).
+A notification is made in the transaction of the change that it is about, together with an event for the reader's
+WebSockets. If the reader wants a mail, the notification's row also says that a mail must be sent (see
+`core.services.mail`).
 """
 
 from collections.abc import Collection
@@ -37,12 +38,12 @@ OVERDUE: Final = _kind("overdue", msg("The task “{title}” is overdue."))
 
 KINDS: Final = tuple(_TEXTS)
 
-# Everybody may assign tasks to everybody; this keeps them from filling a mailbox that way.
+# Every user may assign tasks to every other user. Without this limit somebody could fill a mailbox by that.
 _MAILS_AN_HOUR: Final = 30
 _SOMEBODY: Final = msg("Somebody")
 
 # The people who are responsible for a task: its owner, and its assignee or, if it has none, all members of its group.
-# Of a comment the members of the group who have commented before are notified as well.
+# Members of the group who have commented before are notified of further comments too.
 _PEOPLE = """
     SELECT t.user_id AS id FROM task t
     UNION SELECT t.assignee_id FROM task t
@@ -86,9 +87,9 @@ def notify(
     Args:
         kind: Which of `KINDS` it is.
         task_id: The task.
-        actor_id: Who did it, and so is not notified; None if it came about by itself.
-        to: Whom to notify; all who are responsible for the task, if it is left out.
-        said: What somebody wrote about it.
+        actor_id: The account that did it, which is not notified; None if no account did it.
+        to: The accounts to notify; None for all who are responsible for the task.
+        said: The text that the actor wrote, such as a comment.
     """
     about = {"kind": kind, "task_id": task_id, "actor_id": actor_id, "said": said, "mails_an_hour": _MAILS_AN_HOUR}
     rows = write(_NOTIFY, about | {"to": None if to is None else list(to)}).fetch_all()
@@ -150,7 +151,7 @@ def mail_preferences(user_id: int) -> dict[str, bool]:
 def change_mail_preferences(user_id: int, changes: dict[str, bool]) -> dict[str, bool]:
     """Change for some kinds whether the account wants them by mail; returns this for all kinds.
 
-    A link at the end of a mail may do this for an account that has been deleted since; that changes nothing.
+    A link in a mail may do this for an account that was deleted in the meantime; then nothing is changed.
     """
     with unit_of_work():
         wanted = _preferences(_unwanted(user_id).for_update().get_or_none()) | changes

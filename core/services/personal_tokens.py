@@ -1,7 +1,7 @@
-"""Personal access tokens: what programs use in their owner's stead, for less than the owner may do.
+"""Personal access tokens: programs use them to act for their owner, with limited permissions.
 
-A token stands for a session with scopes, so all that ends sessions ends tokens, too, and reaches every process the same
-way. The token itself is made from the session's number and is kept nowhere.
+A token belongs to a session with scopes. So everything that ends sessions also ends tokens, and every process is
+informed in the same way. The token itself is computed from the id of the session and is not stored.
 """
 
 from collections.abc import Collection
@@ -17,14 +17,14 @@ from core.models.account import Session
 from core.policy import Actor, Scope, may_administer
 from core.representations import Listing, Representation
 from core.services import audit
-from core.services.sessions import living, revoke
+from core.services.sessions import active_sessions, revoke
 
 
 def create(actor: Actor, name: str, scopes: Collection[Scope], lifetime: timedelta) -> Representation:
-    """Make a token for the caller and return what is known of it; the token itself is not in it.
+    """Make a token for the caller and return its description, which does not contain the token itself.
 
     Raises:
-        Invalid: where a caller who is no admin asks for the scope `admin`.
+        Invalid: if a caller who is no admin asks for the scope `admin`.
     """
     if Scope.ADMIN in scopes and not may_administer(actor):
         raise Invalid([FieldError("scopes", msg("may hold admin only for an admin"))])
@@ -37,9 +37,9 @@ def create(actor: Actor, name: str, scopes: Collection[Scope], lifetime: timedel
 
 
 def list_own(actor: Actor) -> Listing:
-    """The caller's living tokens, the newest first."""
+    """Read the caller's tokens that have not ended, the newest first."""
     with connected():
-        found = living(actor.user_id).where(Session.scopes.is_null(False)).order_by(Session.id.desc())
+        found = active_sessions(actor.user_id).where(Session.scopes.is_null(False)).order_by(Session.id.desc())
         return Listing(orjson.dumps([_describe(session) for session in found]).decode())
 
 
@@ -47,17 +47,17 @@ def revoke_own(actor: Actor, token_id: int) -> None:
     """End one of the caller's tokens.
 
     Raises:
-        NotFound: where the caller has no such token.
+        NotFound: if the caller has no such token.
     """
     with unit_of_work():
-        if not living(actor.user_id).where(Session.id == token_id, Session.scopes.is_null(False)).exists():
+        if not active_sessions(actor.user_id).where(Session.id == token_id, Session.scopes.is_null(False)).exists():
             raise NotFound(msg("There is no such token."), code="token_not_found")
         revoke(actor.user_id, [token_id])
         audit.record(audit.SESSIONS_ENDED, user_id=actor.user_id, session_ids=[token_id])
 
 
 def note_use(actor: Actor) -> None:
-    """Note that a token is in use, at most once a minute."""
+    """Store when a token was last used, at most once a minute."""
     now = datetime.now(UTC)
     with unit_of_work():
         Session.update(last_used_at=now).where(

@@ -1,12 +1,12 @@
-"""Number the committed events, append them to the Redis stream and derive the jobs that follow from them.
+"""Number the committed events, append them to the Redis stream and send the jobs that they cause.
 
-Any number of processes may be asked to publish; one at a time does it. Each step may be repeated harmlessly, so a
-crash between two of them costs nothing but the repetition:
+Several processes may try to publish, but only one at a time does it. All steps may be repeated without harm, so after a
+crash they are simply done again:
 
-1. a stream that is ahead of the database, as after the restoration of a backup, is removed;
-2. rows without a number get theirs, in the order of insertion, and that is committed;
-3. what the stream does not hold yet is appended under the explicit id `seq-0`, which Redis refuses a second time;
-4. the jobs that follow from the events after the watermark are sent; then the watermark is moved.
+1. If the stream is ahead of the database, for example after a backup was restored, the stream is removed.
+2. Rows without a number get a number, in the order of insertion, and this is committed.
+3. Missing events are appended to the stream with the id `seq-0`. Redis refuses an id that it has already.
+4. The jobs that are caused by the events after `jobs_seq` are sent; then `jobs_seq` is moved forward.
 """
 
 from collections.abc import Callable, Iterable
@@ -46,13 +46,13 @@ Dispatch = Callable[[JobRequest], None]
 
 @jobs.EVENTS_PUBLISH.work
 def publish_events(context: JobContext) -> int:
-    """Publish what has been committed, and send the jobs that follow from it; returns the number of events."""
+    """Publish the committed events, and send the jobs that they cause; returns the number of events."""
     return publish(context.redis, context.settings.event_stream_length, context.dispatch)
 
 
 @jobs.EVENTS_PUBLISH.when
 def is_behind(context: JobContext) -> bool:
-    """Whether any of the four steps has something to do."""
+    """Whether any of the four steps has anything to do."""
     if read(_BEHIND).fetch_value():
         return True
     log, newest = bounds(), _last_in(context.redis)
@@ -62,17 +62,17 @@ def is_behind(context: JobContext) -> bool:
 
 
 def publish(redis: Redis, stream_length: int, dispatch: Dispatch) -> int:
-    """Publish all that has been committed; returns how many events got their number.
+    """Publish all committed events; returns how many of them got a number.
 
-    Where another process is publishing, this one returns at once: the other looks again after it has released the
-    lock, so it sees whatever was committed before this call.
+    If another process is publishing, this one returns at once. The other process checks again after it has released the
+    lock, so it finds all events that were committed before this call.
     """
     total = 0
     while True:
         with exclusive(_LOCK_NAME) as held:
             if not held:
                 return total
-            _remove_foreign_stream(redis)
+            _remove_outdated_stream(redis)
             total += _number_all()
             _append(redis, stream_length)
             _derive_jobs(dispatch)
@@ -80,10 +80,10 @@ def publish(redis: Redis, stream_length: int, dispatch: Dispatch) -> int:
             return total
 
 
-def _remove_foreign_stream(redis: Redis) -> None:
-    """Remove a stream from before the database was restored from a backup: its numbers are about to be given anew.
+def _remove_outdated_stream(redis: Redis) -> None:
+    """Remove a stream that is older than a restored backup: its numbers will be given to new events.
 
-    New numbers may overtake the stream's last one, so this can be seen only before any are given.
+    This check must come before new numbers are given, since they could become higher than the last one of the stream.
     """
     if _last_in(redis) > bounds().last:
         redis.delete(STREAM_KEY)
@@ -106,7 +106,7 @@ def _unnumbered() -> bool:
 
 
 def _append(redis: Redis, stream_length: int) -> None:
-    """Append what the stream lacks; after a loss of memory that is as much as the stream may hold."""
+    """Append the events that the stream lacks; if Redis has lost the stream, these are at most `stream_length`."""
     log = bounds()
     position = max(_last_in(redis), log.oldest - 1, log.last - stream_length)
     while batch := read_since(position, _BATCH):
@@ -131,7 +131,7 @@ def _last_in(redis: Redis) -> int:
 
 
 def stream_entry(event: Event) -> dict[Any, Any]:
-    """The fields of an event's stream entry; `event_from_entry()` reads them."""
+    """Return the fields of an event's stream entry; `event_from_entry()` reads them."""
     return {
         "type": event.type,
         "audience": orjson.dumps(event.audience).decode(),
@@ -144,7 +144,7 @@ def stream_entry(event: Event) -> dict[Any, Any]:
 
 
 def event_from_entry(entry_id: bytes, fields: dict[bytes, bytes]) -> Event:
-    """The event of a stream entry that `stream_entry()` has made."""
+    """Return the event of a stream entry that `stream_entry()` has made."""
     return Event(
         seq=int(entry_id.split(b"-")[0]),
         type=fields[b"type"].decode(),
@@ -168,7 +168,7 @@ def _derive_jobs(dispatch: Dispatch) -> None:
 
 
 def jobs_for(batch: Iterable[Event]) -> list[JobRequest]:
-    """The jobs that follow from events: each only once, with the id of the first HTTP request that it follows from."""
+    """Return the jobs that events cause: each only once, with the id of the first HTTP request that caused it."""
     first: dict[JobRequest, JobRequest] = {}
     for event in batch:
         for request in jobs.following_from(event):

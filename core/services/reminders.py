@@ -1,7 +1,7 @@
-"""Reminders and missed deadlines: notified of once each, and late rather than never.
+"""Reminders and missed deadlines: people are notified of each exactly once, even if the workers were down in between.
 
-Each is claimed by an UPDATE in the transaction that records its event. So exactly one of several workers notifies of
-it, and if that worker dies before it has committed, the claim is undone and another worker finds it.
+Each one is claimed by an UPDATE in the transaction that records its event. So only one of several workers notifies
+people of it. If that worker dies before the commit, the claim is rolled back and another worker finds it.
 """
 
 from datetime import datetime, timedelta
@@ -21,12 +21,12 @@ from core.services.task_access import lock_task, require_readable
 
 _BATCH: Final = 200
 
-# Those that wait come first, the next one at the top.
+# Reminders that have not fired yet come first, the next one at the top.
 _OF_TASK = listing_statement(Reminder, where="task_id = %(task_id)s", order="fired_at IS NOT NULL, fires_at, id")
 
 # The reminder of a task that is done is claimed too, but nobody is notified. A task that is being changed right now may
-# get another deadline, which moves its reminders; such tasks are skipped until the next run. The tasks of the claimed
-# reminders are locked, so that they are not changed before this is committed.
+# get another deadline, which moves its reminders, so it is skipped until the next run. The tasks of the claimed
+# reminders are locked, so that they cannot be changed before this is committed.
 _CLAIM_REMINDERS = """
 WITH due AS (SELECT r.id, t.status <> 'done' AS is_open FROM reminders r JOIN tasks t ON t.id = r.task_id
              WHERE r.fires_at <= now() AND r.fired_at IS NULL ORDER BY r.fires_at LIMIT %(limit)s
@@ -51,7 +51,9 @@ SELECT EXISTS (SELECT FROM reminders WHERE fires_at <= now() AND fired_at IS NUL
 def create_reminder(
     actor: Actor, task_id: int, remind_at: datetime | None, seconds_before_due: int | None
 ) -> Representation:
-    """Have a task's people reminded of it at a time, or so many seconds before its deadline, wherever that moves.
+    """Create a reminder of a task, at a fixed time or some seconds before its deadline.
+
+    If the deadline changes, a reminder that depends on it moves too.
 
     Raises:
         NotFound, Forbidden: as `lock_task()` raises them.
@@ -93,13 +95,13 @@ def delete_reminder(actor: Actor, task_id: int, reminder_id: int) -> None:
 
 @jobs.REMINDERS_FIRE.work
 def notify_of_due(_context: JobContext) -> int:
-    """Notify of the reminders and the missed deadlines whose time has come; returns how many there were."""
+    """Notify people of due reminders and missed deadlines; returns how many there were."""
     return fire_reminders() + notify_overdue()
 
 
 @jobs.REMINDERS_FIRE.when
 def has_due(_context: JobContext) -> bool:
-    """Whether there are reminders or missed deadlines whose time has come."""
+    """Whether there are due reminders or missed deadlines."""
     return bool(read(_HAS_DUE).fetch_value())
 
 
@@ -108,7 +110,7 @@ def _before_deadline(task: Task, seconds: int) -> datetime | None:
 
 
 def fire_reminders() -> int:
-    """Notify of the reminders that are due; returns how many there were."""
+    """Notify people of the reminders that are due; returns how many there were."""
     total = 0
     while True:
         with unit_of_work():
@@ -124,7 +126,7 @@ def fire_reminders() -> int:
 
 
 def notify_overdue() -> int:
-    """Notify of the tasks that have missed their deadlines since the last run; returns how many there were."""
+    """Notify people of the tasks that have become overdue since the last run; returns how many there were."""
     total = 0
     while True:
         with unit_of_work():

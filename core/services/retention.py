@@ -1,4 +1,4 @@
-"""Remove what is past its retention, in batches that are small enough not to hold locks for long."""
+"""Remove rows that are older than their retention time, in small batches, so that locks are short."""
 
 from typing import Any, Final
 
@@ -8,14 +8,15 @@ from core.jobs import JobContext
 
 _BATCH: Final = 1000
 
-# A batch is chosen in a WITH, which runs once; a subquery PostgreSQL may run anew for each row, and so without bound.
+# The batch is selected in a WITH, which runs once. PostgreSQL may run a subquery again for each row, and then the LIMIT
+# would not limit the whole statement.
 _TICKETS = """
 WITH batch AS (
     SELECT ticket_hash FROM ws_tickets WHERE expires_at < now() LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
 DELETE FROM ws_tickets t USING batch WHERE t.ticket_hash = batch.ticket_hash
 """
 
-# A revoked session is kept for a day: replayed tokens of it are still recognised as such.
+# A revoked session is kept for a day, so that the reuse of its old tokens is still recognized.
 _SESSIONS = """
 WITH batch AS (
     SELECT id FROM sessions WHERE expires_at < now() OR revoked_at < now() - interval '1 day'
@@ -38,9 +39,9 @@ DELETE FROM idempotency_keys k USING batch
 WHERE (k.user_id, k.route, k.key) = (batch.user_id, batch.route, batch.key)
 """
 
-# Events are dated when they are recorded and numbered after they are committed, so an older one may have a higher
-# number. They go from the lowest number up to the first that is kept, so that what is kept has no holes, and only if
-# they have been published and turned into jobs.
+# Events get their time when they are recorded and their number after they are committed, so an older event may have a
+# higher number. Only events below the first one to keep are deleted, so that the kept numbers have no gaps. Events
+# whose jobs have not been sent yet are kept.
 _FIRST_KEPT_EVENT = """
 SELECT least(jobs_seq + 1, (SELECT seq FROM events
     WHERE seq IS NOT NULL AND at >= now() - make_interval(days => %(days)s) ORDER BY seq LIMIT 1))
@@ -63,7 +64,7 @@ DELETE FROM notifications n USING batch WHERE n.id = batch.id
 
 @jobs.TOKENS_PURGE.work
 def purge_tokens(_context: JobContext) -> int:
-    """Remove expired tickets and idempotency keys, sessions that have ended, and failed logins of the past.
+    """Remove expired tickets and idempotency keys, sessions that have ended, and old counts of failed logins.
 
     Returns how many rows there were.
     """
@@ -72,14 +73,14 @@ def purge_tokens(_context: JobContext) -> int:
 
 @jobs.EVENTS_PURGE.work
 def purge_events(context: JobContext) -> int:
-    """Remove events past their retention and return how many; listeners that far behind must resynchronize."""
+    """Remove events older than their retention; returns how many. Listeners that lack them must resynchronize."""
     first_kept = read(_FIRST_KEPT_EVENT, {"days": context.settings.event_retention_days}).fetch_value()
     return _in_batches(_EVENTS, first_kept=first_kept)
 
 
 @jobs.NOTIFICATIONS_PURGE.work
 def purge_notifications(context: JobContext) -> int:
-    """Remove notifications past their retention, read or not, and return how many."""
+    """Remove notifications older than their retention, read or not; returns how many."""
     return _in_batches(_NOTIFICATIONS, days=context.settings.notification_retention_days)
 
 

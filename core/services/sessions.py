@@ -1,7 +1,7 @@
-"""Sessions: what stands behind an access token, a family of refresh tokens and an open socket.
+"""Sessions: every access token, every series of refresh tokens and every open WebSocket belongs to one.
 
-A session ends by its age, by logout, or by a refresh token that is used a second time. Its end is an event, so every
-process learns of it from the stream: from then on the session's tokens are refused and its sockets closed.
+A session ends when it expires, by logout, or when an old refresh token is used a second time. Its end is recorded as an
+event, so every process receives it from the stream, refuses the session's tokens and closes its WebSockets.
 """
 
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ from core.representations import Listing
 from core.security import random_token, token_hash
 from core.services import audit
 
-# For so long the previous refresh token gives the same successor again: its response may have been lost on the way.
+# In this time the previous refresh token gives the same new token again, since the first response may have been lost.
 _ROTATION_GRACE: Final = timedelta(seconds=10)
 
 _SESSION_STATES = """
@@ -37,7 +37,7 @@ DELETE FROM ws_tickets WHERE ticket_hash = %(ticket_hash)s RETURNING session_id,
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Where a login comes from, as shown in the list of sessions."""
+    """The address and the program of a login, as shown in the list of sessions."""
 
     ip_address: str
     user_agent: str | None
@@ -45,7 +45,7 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A session that gets tokens: its account, the number of the next refresh token, and the profile as JSON."""
+    """The data of a session for which tokens are made; `profile` is the account's profile as JSON."""
 
     user_id: int
     session_id: int
@@ -68,10 +68,10 @@ def open_session(user_id: int, client: Client, lifetime: timedelta) -> Grant:
 
 
 def rotate(session_id: int, counter: int) -> Grant:
-    """Use up refresh token number `counter` of a session and return what its successor is made of.
+    """Use refresh token number `counter` of a session; returns the data for the next token.
 
-    However many requests use the same token at once, all get the same successor. The use of an older token means that
-    somebody else holds a copy: the session ends.
+    If several requests use the same token at the same time, all get the same next token. The use of an older token
+    means that somebody else has a copy, so the session is ended.
 
     Raises:
         Unauthenticated: with code `session_revoked` or `refresh_token_reused`.
@@ -91,7 +91,7 @@ def rotate(session_id: int, counter: int) -> Grant:
         if is_reused:
             revoke(session.user_id, [session.id])
             audit.record(audit.REFRESH_REUSED, user_id=session.user_id, session_id=session.id)
-    # The revocation above is committed by now; raised any earlier, this would undo it.
+    # This is raised after the unit of work; inside it would undo the revocation above.
     if is_reused:
         raise Unauthenticated(
             msg("This refresh token was used before; the session is ended."), code="refresh_token_reused"
@@ -105,10 +105,10 @@ def _grant(session: Session, user: User) -> Grant:
 
 
 def session_actor(session_id: int) -> Actor:
-    """Tell who acts through a session, in one round trip.
+    """Return the actor of a session, in one round trip.
 
     Raises:
-        Unauthenticated: with code `session_revoked` where the session has ended or its account is disabled.
+        Unauthenticated: with code `session_revoked`, if the session has ended or its account is disabled.
     """
     actor = session_actors([session_id]).get(session_id)
     if actor is None:
@@ -117,7 +117,7 @@ def session_actor(session_id: int) -> Actor:
 
 
 def session_actors(session_ids: Iterable[int]) -> dict[int, Actor]:
-    """Tell who acts through each of these sessions; those that have ended are left out."""
+    """Return the actors of these sessions by session id; sessions that have ended are left out."""
     rows = read(_SESSION_STATES, {"session_ids": list(session_ids)}).fetch_all()
     return {
         session_id: Actor(user_id, Role(role), session_id, None if scopes is None else frozenset(scopes), locale)
@@ -126,10 +126,10 @@ def session_actors(session_ids: Iterable[int]) -> dict[int, Actor]:
 
 
 def list_sessions(actor: Actor) -> Listing:
-    """The caller's living sessions, the latest used first."""
+    """Read the caller's sessions that have not ended, the last used one first."""
     with connected():
         found = (
-            living(actor.user_id)
+            active_sessions(actor.user_id)
             .where(Session.scopes.is_null())
             .order_by(Session.last_used_at.desc(), Session.id.desc())
         )
@@ -151,24 +151,24 @@ def list_sessions(actor: Actor) -> Listing:
 def revoke_session(actor: Actor, session_id: int) -> None:
     """End one of the caller's own sessions."""
     with unit_of_work():
-        if not living(actor.user_id).where(Session.id == session_id, Session.scopes.is_null()).exists():
+        if not active_sessions(actor.user_id).where(Session.id == session_id, Session.scopes.is_null()).exists():
             raise NotFound(msg("There is no such session."), code="session_not_found")
         revoke(actor.user_id, [session_id])
         audit.record(audit.SESSIONS_ENDED, user_id=actor.user_id, session_ids=[session_id])
 
 
 def revoke_sessions(user_id: int, *, but: int | None = None) -> list[int]:
-    """End all sessions of an account, except the one that `but` names, in the running unit of work; return which.
+    """End all sessions of an account except `but`, in the running unit of work; returns their ids.
 
-    Personal access tokens end with them, since they stand for sessions, too.
+    This includes the sessions of personal access tokens.
     """
-    ids = [session.id for session in living(user_id) if session.id != but]
+    ids = [session.id for session in active_sessions(user_id) if session.id != but]
     revoke(user_id, ids)
     return ids
 
 
 def logout_everywhere(actor: Actor) -> list[int]:
-    """End all sessions of the caller and return which."""
+    """End all sessions of the caller; returns their ids."""
     with unit_of_work():
         ended = revoke_sessions(actor.user_id)
         audit.record(audit.SESSIONS_ENDED, user_id=actor.user_id, session_ids=ended)
@@ -185,10 +185,10 @@ def issue_ticket(actor: Actor, lifetime: timedelta) -> str:
 
 
 def redeem_ticket(ticket: str) -> Actor:
-    """Use a ticket up and return whose it is.
+    """Use a ticket, which can be used only once; returns the actor of its session.
 
     Raises:
-        Unauthenticated: where the ticket is unknown, used or too old, or its session has ended.
+        Unauthenticated: if the ticket is unknown, used or too old, or its session has ended.
     """
     with unit_of_work():
         row = write(_REDEEM_TICKET, {"ticket_hash": token_hash(ticket)}).fetch_one()
@@ -197,15 +197,15 @@ def redeem_ticket(ticket: str) -> Actor:
     return session_actor(row[0])
 
 
-def living(user_id: int) -> Any:
-    """The query of an account's sessions that have not ended."""
+def active_sessions(user_id: int) -> Any:
+    """Return the query of an account's sessions that have not ended."""
     return Session.select().where(
         Session.user_id == user_id, Session.revoked_at.is_null(), Session.expires_at > fn.now()
     )
 
 
 def revoke(user_id: int, session_ids: Iterable[int]) -> None:
-    """End sessions and record the event by which every process learns of it; joins the running unit of work."""
+    """End sessions and record the event that informs every process, in the running unit of work."""
     ids = list(session_ids)
     if ids:
         Session.update(revoked_at=datetime.now(UTC)).where(Session.id.in_(ids)).execute()
@@ -213,5 +213,5 @@ def revoke(user_id: int, session_ids: Iterable[int]) -> None:
 
 
 def session_ended() -> Unauthenticated:
-    """The failure where a token is good and its session, or its account, is not there any more."""
+    """Return the failure for a valid token whose session or account does not exist any more."""
     return Unauthenticated(msg("The session behind this token has ended."), code="session_revoked")

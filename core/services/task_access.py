@@ -1,4 +1,4 @@
-"""Finding a task and checking what the caller may do with it, which every use case of a task does first."""
+"""Find a task and check what the caller may do with it; every use case of a task begins with this."""
 
 from collections.abc import Callable, Container
 
@@ -18,7 +18,7 @@ _ACCESS_LOCKED = f"{_ACCESS} FOR SHARE OF t"
 
 
 def task_access(owner_id: int, assignee_id: int | None, is_manager: bool | None) -> TaskAccess:
-    """Return the access that the values of `ACCESS_COLUMNS` stand for."""
+    """Make the access from the values of `ACCESS_COLUMNS`."""
     return TaskAccess(owner_id, assignee_id, in_group=is_manager is not None, manages_group=bool(is_manager))
 
 
@@ -27,7 +27,7 @@ def require_access(
 ) -> TaskAccess:
     """Return what the permissions of a task depend on, if the rule `allowed` holds for the caller.
 
-    With `lock` nobody can delete or reassign the task before the running unit of work has ended.
+    With `lock` the task cannot be deleted or reassigned until the running unit of work has ended.
 
     Raises:
         NotFound: if there is no such task.
@@ -53,7 +53,7 @@ def lock_task(actor: Actor, task_id: int, expected: Container[int] | None = None
     Raises:
         NotFound: if there is no such task.
         Forbidden: if the caller may not change it.
-        PreconditionFailed: if its version is none of those `expected`.
+        PreconditionFailed: if its version is not one of `expected`.
     """
     task: Task | None = Task.select().where(Task.id == task_id).for_update().get_or_none()
     if task is None:
@@ -78,10 +78,10 @@ def _manages_group(actor: Actor, group_id: int | None) -> bool | None:
 
 
 def task_not_found() -> NotFound:
-    """The failure if there is no such task."""
+    """Return the failure for a task that does not exist."""
     return NotFound(msg("There is no such task."), code="task_not_found")
 
 
 def task_forbidden() -> Forbidden:
-    """The failure if the caller may not see a task."""
+    """Return the failure for a task that the caller may not see."""
     return Forbidden(msg("This task belongs to someone else."), code="task_forbidden")

@@ -1,7 +1,7 @@
-"""Lists of tasks: which, in which order, and which page, by number or by a cursor.
+"""Lists of tasks, with filters, an order, and pages by number or by a cursor.
 
-A page by cursor begins right after the last row of the page before, wherever that row is by now (keyset pagination). So
-rows that are added or removed elsewhere do not shift the page, and skipping rows costs no time.
+A cursor contains the values of the last row of a page, and the next page begins after these values (keyset pagination).
+So rows that are added or removed before it do not shift the page, and no time is spent on skipping rows.
 """
 
 import base64
@@ -27,7 +27,7 @@ _SEARCH: Final = "regexp_replace(websearch_to_tsquery('simple', %(q)s)::text, ''
 
 
 def _rank(column: str, values: tuple[str, ...]) -> str:
-    """The position of a column's value among all possible values, from 1."""
+    """Return the SQL of the position of a column's value in the list of all values, from 1."""
     return f"array_position(ARRAY[{', '.join(repr(value) for value in values)}], {column}::text)"
 
 
@@ -52,10 +52,10 @@ _CONDITIONS: Final = {
 }
 
 
-# A point in time as PostgreSQL writes it into JSON.
+# The format of a point in time in the JSON of PostgreSQL.
 _INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?\+00:00", re.ASCII)
 
-# A rank of PostgreSQL is 0 or not smaller than this.
+# A relevance (ts_rank) of PostgreSQL is either 0 or at least this.
 _LEAST_RELEVANCE: Final = 1e-30
 
 
@@ -93,7 +93,9 @@ def _relevance(value: Any) -> float:
 
 @dataclass(frozen=True, slots=True)
 class _Column:
-    """Something to sort by that is never NULL: its SQL by direction, its SQL type, and how a cursor's value is read."""
+    """An expression to sort by, which is never NULL: its SQL for each direction, its SQL type, and the function that
+    checks a value from a cursor.
+    """
 
     ascending: str
     descending: str
@@ -113,7 +115,7 @@ _COLUMNS: Final = {
     "title": _column("t.title", "varchar", _text),
     "status": _column(_STATUS_RANK, "integer", _rank_value),
     "priority": _column(_PRIORITY_RANK, "integer", _rank_value),
-    # A task without a deadline comes last either way.
+    # A task without a deadline comes last in both directions.
     "due_at": _Column("coalesce(t.due_at, 'infinity')", "coalesce(t.due_at, '-infinity')", "timestamptz", _instant),
     "created_at": _column("t.created_at", "timestamptz", _instant),
     "updated_at": _column("t.updated_at", "timestamptz", _instant),
@@ -139,9 +141,9 @@ BEST_FIRST: Final = (SortKey("relevance", descending=True),)
 
 @dataclass(frozen=True, slots=True)
 class TaskQuery:
-    """Which tasks, in which order, and which page of them: the one after `cursor`, or from the number `skip` on.
+    """The filters, the order and the page of a list: the page begins after `cursor`, or after `skip` rows.
 
-    `filters` holds values by the names of `_CONDITIONS`. To sort by `relevance` needs the filter `q`.
+    `filters` has values by the names of `_CONDITIONS`. Sorting by `relevance` requires the filter `q`.
     """
 
     filters: dict[str, Any] = field(default_factory=dict)
@@ -152,7 +154,7 @@ class TaskQuery:
 
     @property
     def keys(self) -> tuple[SortKey, ...]:
-        """All keys of the order. The id comes last and decides between equal rows, so that the order is complete."""
+        """All keys of the order. The id is the last one, so that the order of equal rows is defined too."""
         return (*self.sort, SortKey("id", descending=self.sort[-1].descending))
 
 
@@ -197,7 +199,7 @@ def _expression(key: SortKey) -> str:
 
 
 def _after(keys: tuple[SortKey, ...]) -> str:
-    """The condition of the rows that come after the cursor's. An index can begin at its first part."""
+    """Return the condition of the rows that come after the cursor; its first part can use an index."""
     values = [f"%(after_{number})s::{_COLUMNS[key.name].sql_type}" for number, key in enumerate(keys)]
     expressions = [_expression(key) for key in keys]
     branches = []
@@ -215,7 +217,7 @@ def _cursor(query: TaskQuery, values: str) -> str:
 
 
 def _position(query: TaskQuery) -> dict[str, Any]:
-    """The values of a cursor, as the parameters of `_after()`."""
+    """Return the values of a cursor, as the parameters of `_after()`."""
     cursor = query.cursor or ""
     try:
         order, values = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))

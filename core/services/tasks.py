@@ -1,4 +1,4 @@
-"""What one can do with a task: create, read, change and delete it."""
+"""Create, read, change and delete tasks."""
 
 from collections.abc import Container
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ SELECT FROM groups g WHERE id = %(group_id)s AND (%(is_admin)s OR EXISTS (
     SELECT FROM group_members WHERE group_id = g.id AND user_id = %(actor_id)s)) FOR KEY SHARE
 """
 
-# A reminder that counts from the deadline moves with it. If it is in the future then, it fires again.
+# A reminder that depends on the deadline moves with it. If its new time is in the future, it fires again.
 _MOVE_REMINDERS = """
 UPDATE reminders SET fires_at = moved, fired_at = CASE WHEN moved > now() THEN NULL ELSE fired_at END
 FROM (SELECT id AS moved_id, %(due_at)s::timestamptz - make_interval(secs => seconds_before_due) AS moved
@@ -34,10 +34,10 @@ WHERE id = moved_id
 
 
 def create_task(actor: Actor, fields: dict[str, Any]) -> Representation:
-    """Create a task that the caller owns. Its weather comes later, from a worker.
+    """Create a task that the caller owns. A worker adds the weather later.
 
     Raises:
-        Invalid: if the assignee is no active account, or the group is none of the caller's.
+        Invalid: if the assignee is no active account, or the caller does not belong to the group.
     """
     with unit_of_work():
         require_assignee(fields.get("assignee_id"))
@@ -69,12 +69,12 @@ def read_task(actor: Actor, task_id: int) -> Representation:
 def update_task(
     actor: Actor, task_id: int, changes: dict[str, Any], expected: Container[int] | None = None
 ) -> Representation:
-    """Change the named fields, if the version is one of those `expected`. If nothing changes there is no new version.
+    """Change fields of a task, if its version is one of `expected`. If no value changes, there is no new version.
 
     Raises:
         NotFound, Forbidden, PreconditionFailed: as `lock_task()` raises them; Forbidden also if the caller may change
             the task, but not assign it.
-        Invalid: if the assignee is no active account, or the group is none of the caller's.
+        Invalid: if the assignee is no active account, or the caller does not belong to the group.
     """
     with unit_of_work():
         task, access = lock_task(actor, task_id, expected)
@@ -100,7 +100,7 @@ def update_task(
 
 
 def delete_task(actor: Actor, task_id: int, expected: Container[int] | None = None) -> Representation:
-    """Delete a task, if the version is one of those `expected`; returns the task as it was.
+    """Delete a task, if its version is one of `expected`; returns the task as it was.
 
     Raises:
         NotFound, Forbidden, PreconditionFailed: as `lock_task()` raises them; Forbidden also if the caller may change
@@ -132,7 +132,7 @@ def require_assignee(user_id: int | None) -> None:
 
 
 def _require_own_group(actor: Actor, group_id: int | None) -> None:
-    """Require that the caller belongs to a group, and lock it, so that it is not deleted in the meantime."""
+    """Require that the caller belongs to a group, and lock the group, so that it is not deleted in the meantime."""
     if group_id is None:
         return
     parameters = {"group_id": group_id, "actor_id": actor.user_id, "is_admin": actor.is_admin}
@@ -160,7 +160,7 @@ def _completion_change(task: Task, changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def _weather_request(city: str | None) -> dict[str, Any]:
-    """The columns of a task whose city has changed: it has no weather yet, and waits for a worker from now on."""
+    """Return the columns of a task whose city has changed: it has no weather, and waits for a worker."""
     return {
         "city_key": None if city is None else city_key(city),
         "weather": None,

@@ -1,4 +1,4 @@
-"""Export and import: the caller's own tasks page by page, and new tasks batch by batch."""
+"""Export of the caller's own tasks in pages, and import of new tasks in batches."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from core.services.tasks import create_task
 PAGE_LENGTH: Final = 500
 BATCH_LENGTH: Final = 100
 
-# PostgreSQL reads the index by owner and time of creation backwards for this.
+# PostgreSQL reads the index `tasks_owner_created` backwards for this.
 _READ_PAGE = f"""
 SELECT {TASK_JSON}::text, t.created_at, t.id FROM tasks t
 WHERE t.user_id = %(user_id)s AND (t.created_at, t.id) > (%(created_at)s, %(id)s)
@@ -38,7 +38,7 @@ START: Final = Cursor(datetime.min.replace(tzinfo=UTC), 0)
 
 @dataclass(frozen=True, slots=True)
 class OwnPage:
-    """The JSON of some tasks, and the task after which the next page begins if there may be one."""
+    """The JSON of some tasks; `end` is the task after which the next page begins, or None after the last page."""
 
     tasks: list[str]
     end: Cursor | None
@@ -54,7 +54,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why no task was created from a line."""
+    """The errors of a line from which no task was created."""
 
     line: int
     errors: list[FieldError]
@@ -78,8 +78,8 @@ def import_batch(
 ) -> Representation:
     """Create a task of the caller from each line, in one unit of work; returns a JSON array of the failures.
 
-    `parse` makes the fields of a task from a line, or raises `Invalid`; `describe` makes an item of the array from a
-    refusal.
+    `parse` returns the fields of a task from a line, or raises `Invalid`; `describe` returns the item of the array for
+    a refusal.
     """
     refusals: list[dict[str, Any]] = []
     with unit_of_work():

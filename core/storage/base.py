@@ -1,4 +1,4 @@
-"""What every storage can do, and how its failures are told."""
+"""The interface of every storage, and how its failures are reported."""
 
 import secrets
 from collections.abc import Generator, Iterator
@@ -17,29 +17,29 @@ _KEY_BYTES: Final = 16
 
 
 def new_key() -> str:
-    """A key that nobody can guess, with nothing of a user's in it."""
+    """Return a random key that cannot be guessed and contains no data of a user."""
     return secrets.token_hex(_KEY_BYTES)
 
 
 class Storage(Protocol):
-    """Holds files by key. Every method blocks, and raises Unavailable with code `storage_unavailable` on failure."""
+    """Stores files by key. Every method blocks, and raises Unavailable with code `storage_unavailable` on failure."""
 
     def put(self, key: str, file: BinaryIO) -> None:
-        """Store a file, read from its beginning; afterwards it is there as a whole, or not at all."""
+        """Store a file, from its beginning; if this fails, no part of the file is stored under the key."""
 
     def read(self, key: str, start: int, end: int) -> Generator[bytes, None, None]:
-        """Open a file and answer its bytes from `start` up to, without, `end`, in chunks.
+        """Open a file and return its bytes from `start` up to, but not including, `end`, in chunks.
 
-        That it is there is known when this returns.
+        If the file is missing, this call fails, and not the first chunk.
         """
 
     def delete(self, key: str) -> None:
-        """Remove a file; one that is not there is no failure."""
+        """Remove a file; a missing file is not a failure."""
 
 
 @contextmanager
-def telling_failures(*kinds: type[Exception]) -> Iterator[None]:
-    """Turn failures of these kinds into Unavailable, with the kind in the log and nothing of it for the client."""
+def failures_as_unavailable(*kinds: type[Exception]) -> Iterator[None]:
+    """Turn exceptions of these kinds into Unavailable; the kind is logged and not shown to the client."""
     try:
         yield
     except kinds as error:

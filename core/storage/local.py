@@ -1,4 +1,4 @@
-"""Attachments in a directory, which all processes share."""
+"""Attachments in a directory that all processes share."""
 
 import os
 import shutil
@@ -6,7 +6,7 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from core.storage.base import CHUNK_BYTES, telling_failures
+from core.storage.base import CHUNK_BYTES, failures_as_unavailable
 
 _DIRECTORY_MODE: Final = 0o700
 _FILE_MODE: Final = 0o600
@@ -14,15 +14,18 @@ _UNFINISHED: Final = ".part"
 
 
 class LocalStorage:
-    """Files in one directory, made when the first is stored, each under its key and readable by this user alone."""
+    """Files in one directory, each named by its key. Only this system user may read them.
+
+    The directory is made when the first file is stored.
+    """
 
     def __init__(self, directory: str | Path) -> None:
         self._directory = Path(directory)
 
     def put(self, key: str, file: BinaryIO) -> None:
-        """Write beside its place first, so that a crash leaves no half of a file under the key."""
+        """Write to a temporary name first, so that a crash leaves no incomplete file under the key."""
         unfinished = self._unfinished(key)
-        with telling_failures(OSError):
+        with failures_as_unavailable(OSError):
             self._directory.mkdir(_DIRECTORY_MODE, parents=True, exist_ok=True)
             file.seek(0)
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
@@ -34,14 +37,14 @@ class LocalStorage:
             self._sync_directory()
 
     def read(self, key: str, start: int, end: int) -> Generator[bytes, None, None]:
-        """Open a file and answer a part of it in chunks."""
-        with telling_failures(OSError):
+        """Open a file and return a part of it in chunks."""
+        with failures_as_unavailable(OSError):
             file = self._place(key).open("rb")
         return _chunks(file, start, end)
 
     def delete(self, key: str) -> None:
-        """Remove a file, and what a crash may have left of it."""
-        with telling_failures(OSError):
+        """Remove a file, and an incomplete copy that a crash may have left."""
+        with failures_as_unavailable(OSError):
             self._unfinished(key).unlink(missing_ok=True)
             self._place(key).unlink(missing_ok=True)
 
@@ -52,7 +55,7 @@ class LocalStorage:
         return self._directory / (key + _UNFINISHED)
 
     def _sync_directory(self) -> None:
-        """Make the new name last through a power cut, too."""
+        """Write the new name to the disk, so that it is not lost in a power failure."""
         descriptor = os.open(self._directory, os.O_RDONLY)
         try:
             os.fsync(descriptor)
@@ -61,7 +64,7 @@ class LocalStorage:
 
 
 def _chunks(file: BinaryIO, start: int, end: int) -> Generator[bytes, None, None]:
-    with file, telling_failures(OSError):
+    with file, failures_as_unavailable(OSError):
         file.seek(start)
         left = end - start
         while left > 0 and (chunk := file.read(min(left, CHUNK_BYTES))):

@@ -1,4 +1,4 @@
-"""The weather of a city, from Open-Meteo or OpenWeather. No database, no cache, no retries: those are others' work."""
+"""The weather of a city, from Open-Meteo or OpenWeather, without a database, a cache or retries."""
 
 from core.weather.providers import OpenMeteo, OpenWeather, WeatherProvider, provider_for
 from core.weather.report import CityNotFound, ProviderUnavailable, WeatherReport, city_key

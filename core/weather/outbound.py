@@ -1,4 +1,4 @@
-"""Ask another server for JSON, on our terms: so long and no longer, so much and no more, and nobody else."""
+"""Request JSON from another server, with a time limit, a size limit and no redirects."""
 
 import threading
 import time
@@ -23,10 +23,10 @@ _USER_AGENT: Final = f"Allweather/{__version__}"
 
 
 class Deadline:
-    """A point in time at which every guarded connection is cut.
+    """A point in time at which every guarded connection is shut down.
 
-    A time-out of a socket counts from the last byte, so a server that drips one byte a second is never too late for
-    it. Cutting the connection from outside ends every kind of waiting, for headers as for a body.
+    The timeout of a socket starts again with each byte, so it never ends a response that arrives one byte at a time.
+    Shutting the connection down from another thread ends every kind of waiting, for headers and for the body.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -37,19 +37,19 @@ class Deadline:
 
     @property
     def remaining(self) -> float:
-        """Seconds that are left, never quite zero: a socket takes zero for 'do not block'."""
+        """The remaining seconds, never zero: for a socket a timeout of zero means not to block."""
         return max(self._end - time.monotonic(), 0.001)
 
     def guard(self, connection: socket) -> None:
-        """Cut this connection, too, when the time comes; at once where it has come."""
+        """Shut this connection down at the deadline; at once if the deadline has passed."""
         with self._lock:
             self._sockets.append(connection)
             if self.passed:
-                _cut(connection)
+                _shut_down(connection)
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Let the time run."""
+        """Shut the guarded connections down if the block runs past the deadline."""
         timer = threading.Timer(self.remaining, self._pass)
         timer.daemon = True
         timer.start()
@@ -62,11 +62,11 @@ class Deadline:
         with self._lock:
             self.passed = True
             for connection in self._sockets:
-                _cut(connection)
+                _shut_down(connection)
 
 
-def _cut(connection: socket) -> None:
-    # One that is closed already is as good. The plain socket under a TLS one is meant: a polite end of TLS would wait.
+def _shut_down(connection: socket) -> None:
+    # This is the method of the plain socket, since the shutdown of TLS could block. A closed socket raises OSError.
     with suppress(OSError):
         socket.shutdown(connection, SHUT_RDWR)
 
@@ -94,10 +94,10 @@ def _guarding_adapter(deadline: Deadline) -> HTTPAdapter:
 
 
 class JsonClient:
-    """Asks one provider for JSON documents within one deadline.
+    """Requests JSON documents from one provider within one deadline.
 
-    Each call has connections of its own: a city is asked for once an hour, and so nothing is shared between threads
-    or over a fork.
+    Each client has its own connections, so none are shared between threads or with a forked process. Requests are rare,
+    since the weather is cached.
     """
 
     def __init__(self, provider: str, deadline: Deadline) -> None:
@@ -110,11 +110,11 @@ class JsonClient:
         self._session.mount("https://", adapter)
 
     def get(self, url: str, parameters: Mapping[str, Any], *, absent: frozenset[int] = frozenset()) -> Any:
-        """Answer the document, or None where the status is one of `absent`.
+        """Return the document, or None if the status is one of `absent`.
 
         Raises:
-            ProviderUnavailable: for anything else than a small JSON document with status 200 in time. Its message
-                never repeats what `requests` says, since that holds the address with the key.
+            ProviderUnavailable: if there is no small JSON document with status 200 in time. Its message never contains
+                the messages of `requests`, since they contain the URL with the key.
         """
         timeouts = (min(_CONNECT_SECONDS, self._deadline.remaining), self._deadline.remaining)
         try:

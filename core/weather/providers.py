@@ -1,4 +1,4 @@
-"""The two services that weather comes from, each in its own published JSON."""
+"""The two providers of weather; each has its own JSON format."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from core.config import Settings
 from core.weather.outbound import Deadline, JsonClient
 from core.weather.report import CityNotFound, ProviderUnavailable, WeatherReport
 
-# WMO code table 4677 as far as Open-Meteo uses it: https://open-meteo.com/en/docs
+# The codes of WMO table 4677 that Open-Meteo uses: https://open-meteo.com/en/docs
 _WMO_CONDITIONS: Final = {
     0: "clear sky",
     1: "mainly clear",
@@ -53,21 +53,21 @@ class WeatherProvider(Protocol):
         """Fetch the current weather of a city.
 
         Raises:
-            CityNotFound: where the provider knows no such city.
-            ProviderUnavailable: where it does not answer in time, or not sensibly.
+            CityNotFound: if the provider does not find the city.
+            ProviderUnavailable: if there is no valid response in time.
         """
         ...
 
 
 def provider_for(settings: Settings) -> WeatherProvider:
-    """Choose the provider: OpenWeather where there is a key for it, else Open-Meteo, which needs none."""
+    """Return the provider: OpenWeather if its API key is set, else Open-Meteo, which needs no key."""
     if settings.openweather_api_key is not None:
         return OpenWeather(settings.openweather_url, settings.openweather_api_key, settings.weather_timeout)
     return OpenMeteo(settings.open_meteo_url, settings.open_meteo_geocoding_url, settings.weather_timeout)
 
 
 class OpenMeteo:
-    """Open-Meteo: a place is looked up by name, then its weather by coordinates."""
+    """Open-Meteo: the first call finds the coordinates of a city, the second one its weather."""
 
     name: ClassVar[str] = "open-meteo"
 
@@ -78,7 +78,7 @@ class OpenMeteo:
 
     def current(self, city: str) -> WeatherReport:
         """Fetch the current weather of a city; both calls share one deadline."""
-        with _asking(self.name, self._seconds) as client:
+        with _client_for(self.name, self._seconds) as client:
             found = client.get(self._search, {"name": city, "count": 1, "language": "en", "format": "json"})
             if not found.get("results"):
                 raise CityNotFound(city)
@@ -120,25 +120,25 @@ class OpenWeather:
     def current(self, city: str) -> WeatherReport:
         """Fetch the current weather of a city."""
         parameters = {"q": city, "appid": self._api_key.get_secret_value(), "units": "metric"}
-        with _asking(self.name, self._seconds) as client:
-            answer = client.get(self._weather, parameters, absent=self._UNKNOWN_CITY)
-            if answer is None:
+        with _client_for(self.name, self._seconds) as client:
+            document = client.get(self._weather, parameters, absent=self._UNKNOWN_CITY)
+            if document is None:
                 raise CityNotFound(city)
             return WeatherReport(
-                temperature=float(answer["main"]["temp"]),
-                feels_like=float(answer["main"]["feels_like"]),
-                condition=str(answer["weather"][0]["description"]),
-                humidity=int(answer["main"]["humidity"]),
-                wind_speed=float(answer["wind"]["speed"]),
-                location=_join_names(answer["name"], answer["sys"].get("country")),
+                temperature=float(document["main"]["temp"]),
+                feels_like=float(document["main"]["feels_like"]),
+                condition=str(document["weather"][0]["description"]),
+                humidity=int(document["main"]["humidity"]),
+                wind_speed=float(document["wind"]["speed"]),
+                location=_join_names(document["name"], document["sys"].get("country")),
                 provider=self.name,
                 fetched_at=datetime.now(UTC),
             )
 
 
 @contextmanager
-def _asking(provider: str, seconds: float) -> Iterator[JsonClient]:
-    """Lend a client for as long as it may take; a document of another shape than published counts as no answer."""
+def _client_for(provider: str, seconds: float) -> Iterator[JsonClient]:
+    """Yield a client with a deadline; a document of an unexpected shape raises ProviderUnavailable."""
     deadline = Deadline(seconds)
     client = JsonClient(provider, deadline)
     try:

@@ -1,4 +1,4 @@
-"""What is known of a city's weather, and what can stand in the way of knowing it."""
+"""The weather of a city, and the errors of fetching it."""
 
 import unicodedata
 from dataclasses import asdict, dataclass
@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import Any
 
 
-class CityNotFound(Exception):  # noqa: N818 - an answer of the provider, not a mistake.
-    """The provider knows no such city; asking again will not help."""
+class CityNotFound(Exception):  # noqa: N818 - a response of the provider, not a mistake.
+    """The provider does not find the city; a retry will not help."""
 
 
 class ProviderUnavailable(Exception):  # noqa: N818 - a state of the provider, not a mistake.
-    """The provider did not answer, or not sensibly; asking again later may help. The message holds no secret."""
+    """The provider sent no valid response; a retry may help. The message contains no secret."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +28,10 @@ class WeatherReport:
     fetched_at: datetime
 
     def as_dict(self) -> dict[str, Any]:
-        """The report with plain values, as it becomes JSON."""
+        """Return the report as a dict, for JSON."""
         return asdict(self)
 
 
 def city_key(city: str) -> str:
-    """Fold the spellings of a city: what differs only in case, width or white space is one city."""
+    """Return the key of a city: names that differ only in case, width or white space have the same key."""
     return " ".join(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", city).casefold()).split())

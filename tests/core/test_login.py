@@ -82,7 +82,7 @@ def test_an_unknown_name_gets_no_session_even_if_the_hash_matches() -> None:
 def test_the_hash_for_unknown_names_has_the_usual_bcrypt_rounds() -> None:
     attempt = login.begin_login("nobody", CLIENT.ip_address, BCRYPT_ROUNDS)
 
-    assert attempt.password_hash == login.hash_of_nobody(BCRYPT_ROUNDS)
+    assert attempt.password_hash == login.dummy_password_hash(BCRYPT_ROUNDS)
     assert attempt.password_hash.split("$")[2] == f"{BCRYPT_ROUNDS:02}"
 
 

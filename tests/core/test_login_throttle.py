@@ -84,7 +84,7 @@ def test_a_known_address_of_the_account_is_not_delayed(alice: Actor) -> None:
 def test_the_right_password_resets_the_failures(alice: Actor) -> None:
     for _ in range(6):
         delay(user_id=alice.user_id)
-    login_throttle.forgive("alice", HERE, alice.user_id)
+    login_throttle.clear_failures("alice", HERE, alice.user_id)
 
     assert [delay(user_id=alice.user_id) for _ in range(6)] == [0] * 6
 

@@ -7,11 +7,11 @@ from redis import Redis
 
 from core.config import Settings
 from core.jobs import Job, JobRequest
-from core.retries import Patience, WaitingWork, send_overdue
+from core.retries import RetryPolicy, WaitingWork, send_overdue
 from tests.job_context import job_context
 from tests.sql import execute
 
-PATIENCE = Patience(attempts=2, first_wait=60, longest_wait=90)
+POLICY = RetryPolicy(attempts=2, first_wait=60, longest_wait=90)
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +57,7 @@ def statuses() -> list[tuple[str, int]]:
 
 
 def test_a_claim_takes_all_rows_of_its_key_once(rides: WaitingWork[str]) -> None:
-    assert [rides.claim("Graz", PATIENCE), rides.claim("Graz", PATIENCE)] == [True, False]
+    assert [rides.claim("Graz", POLICY), rides.claim("Graz", POLICY)] == [True, False]
     assert statuses() == [("pending", 1), ("pending", 1), ("pending", 0)]
     assert (rides.is_due("Graz"), rides.is_due("Linz")) == (False, True)
 
@@ -65,7 +65,7 @@ def test_a_claim_takes_all_rows_of_its_key_once(rides: WaitingWork[str]) -> None
 def test_the_waits_double_up_to_the_maximum_with_random_variation(rides: WaitingWork[str]) -> None:
     waits = []
     for _ in range(3):
-        rides.claim("Linz", PATIENCE)
+        rides.claim("Linz", POLICY)
         (wait,) = execute(
             "SELECT extract(epoch FROM ride_next_attempt_at - now())::float FROM parcels WHERE town = 'Linz'"
         ).fetchone()
@@ -99,9 +99,9 @@ def test_work_stays_pending_if_its_end_cannot_be_recorded(rides: WaitingWork[str
 
 def test_work_is_given_up_after_its_last_attempt_and_not_before(rides: WaitingWork[str]) -> None:
     given_up = []
-    for _ in range(PATIENCE.attempts):
-        rides.claim("Linz", PATIENCE)
-        given_up.append(rides.give_up("Linz", PATIENCE))
+    for _ in range(POLICY.attempts):
+        rides.claim("Linz", POLICY)
+        given_up.append(rides.give_up("Linz", POLICY))
         make_due()
 
     assert given_up == [0, 1]
@@ -109,14 +109,14 @@ def test_work_is_given_up_after_its_last_attempt_and_not_before(rides: WaitingWo
 
 
 def test_work_is_not_given_up_while_its_last_attempt_may_still_run(rides: WaitingWork[str]) -> None:
-    for _ in range(PATIENCE.attempts):
+    for _ in range(POLICY.attempts):
         make_due()
-        rides.claim("Linz", PATIENCE)
+        rides.claim("Linz", POLICY)
 
-    running = rides.give_up_lost("Linz", PATIENCE)
+    running = rides.give_up_lost("Linz", POLICY)
     make_due()
 
-    assert (running, rides.give_up_lost("Linz", PATIENCE)) == (0, 1)
+    assert (running, rides.give_up_lost("Linz", POLICY)) == (0, 1)
 
 
 def test_given_up_work_can_be_revived(rides: WaitingWork[str]) -> None:

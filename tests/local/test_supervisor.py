@@ -11,20 +11,20 @@ from pathlib import Path
 
 import pytest
 
-from core.local.supervisor import Console, Patience, ProcfileError, Supervisor, read_procfile
+from core.local.supervisor import Console, Delays, ProcfileError, Supervisor, read_procfile
 from tests.processes import DEADLINE_SECONDS, eventually, is_alive
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-SHORT_DELAYS = Patience(first_delay=0.01, longest_delay=0.05, stop=10.0)
+SHORT_DELAYS = Delays(first_delay=0.01, longest_delay=0.05, stop=10.0)
 
 # Runs a supervisor in a separate process, as `run` does.
 SUPERVISE = """
 import os, signal, sys
 from pathlib import Path
-from core.local.supervisor import Console, Patience, Supervisor, read_procfile
+from core.local.supervisor import Console, Delays, Supervisor, read_procfile
 directory = Path(sys.argv[1])
 commands = read_procfile(directory / "Procfile")
-patience = Patience(first_delay=0.01, longest_delay=0.05, stop=float(sys.argv[2]))
+patience = Delays(first_delay=0.01, longest_delay=0.05, stop=float(sys.argv[2]))
 supervisor = Supervisor(commands, os.environ, directory, Console(commands), patience)
 for number in (signal.SIGINT, signal.SIGTERM):
     signal.signal(number, supervisor.on_signal)

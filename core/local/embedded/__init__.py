@@ -1,1 +1,1 @@
-"""Real PostgreSQL and Redis for a machine that has neither, out of wheels, for as long as a command runs."""
+"""Real PostgreSQL and Redis from wheels, for a machine without these servers; they run as long as a command runs."""

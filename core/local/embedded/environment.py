@@ -1,4 +1,4 @@
-"""The environment that a command works in: what is given, and embedded servers for what is not."""
+"""The environment of a command: the given variables, and embedded servers for those that are missing."""
 
 import sys
 import time
@@ -14,12 +14,12 @@ _SERVERS: Final[dict[str, type[EmbeddedServer]]] = {"DATABASE_URL": EmbeddedPost
 
 
 def data_directory(environ: Mapping[str, str]) -> Path:
-    """Answer where the embedded servers keep their data."""
+    """Return the directory in which the embedded servers keep their data."""
     return Path(environ.get("DATA_DIR") or ".data").resolve()
 
 
 def refuse_second_run(environ: Mapping[str, str]) -> None:
-    """Raise EmbeddedError where another process already runs the servers that this one would start."""
+    """Raise EmbeddedError if another process already runs the servers that this one would start."""
     for variable, server in _missing(environ).items():
         directory = _directory_of(server, environ)
         if running_url(directory) is not None:
@@ -31,10 +31,10 @@ def refuse_second_run(environ: Mapping[str, str]) -> None:
 
 @contextmanager
 def complete_environment(environ: Mapping[str, str]) -> Iterator[tuple[dict[str, str], list[EmbeddedServer]]]:
-    """Fill in the URLs that `environ` does not give, from embedded servers that run for the length of the block.
+    """Fill in the URLs that `environ` does not give, from embedded servers that run until the block ends.
 
-    Servers which another process runs in the same data directory are used as they are. Yields the environment and
-    the servers started here. Raises EmbeddedError where one cannot run.
+    If another process already runs a server in the same data directory, that server is used. Yields the environment and
+    the servers started here. Raises EmbeddedError if a server cannot run.
     """
     complete = dict(environ)
     started: list[EmbeddedServer] = []
@@ -58,9 +58,9 @@ def complete_environment(environ: Mapping[str, str]) -> Iterator[tuple[dict[str,
 
 def _start(server: EmbeddedServer, stack: ExitStack) -> EmbeddedServer:
     began = time.monotonic()
-    _say(f"starting {server.title} ... ")
+    _print(f"starting {server.title} ... ")
     stack.enter_context(server)
-    _say(f"ready in {time.monotonic() - began:.1f} s\n")
+    _print(f"ready in {time.monotonic() - began:.1f} s\n")
     return server
 
 
@@ -76,6 +76,6 @@ def _directory_of(server: type[EmbeddedServer], environ: Mapping[str, str]) -> P
     return data_directory(environ) / server.title.lower()
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     sys.stdout.write(text)
     sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""Let no process outlive its owner, not even an owner that was killed and could clean up nothing."""
+"""Stop processes when their owner ends, even if the owner was killed and could not stop them itself."""
 
 import contextlib
 import os
@@ -7,18 +7,18 @@ from signal import Signals
 from types import TracebackType
 from typing import Self
 
-# Every line holds the whole list; the shell acts on the last one when the pipe ends.
+# Every line contains the whole list. When the pipe is closed, the shell uses the last line.
 _WATCH = """
-while read -r line; do doomed=$line; done
-for entry in $doomed; do kill -s "${entry%%:*}" -- "-${entry#*:}"; done
+while read -r line; do guarded=$line; done
+for entry in $guarded; do kill -s "${entry%%:*}" -- "-${entry#*:}"; done
 """
 
 
 class Lifeline:
-    """A watcher at the end of a pipe that the kernel closes together with its owner, however the owner ends.
+    """A watcher process that reads from a pipe; the kernel closes the pipe when its owner ends for any reason.
 
-    The watcher then signals every process group it was told to guard. A group must be led by a process that was
-    started in a session of its own.
+    The watcher then sends a signal to every guarded process group. The leader of a group must be a process that was
+    started in its own session.
     """
 
     def __init__(self) -> None:
@@ -40,21 +40,21 @@ class Lifeline:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Let go of the watcher; a group that is still guarded gets its signal."""
+        """End the watcher; a group that is still guarded gets its signal."""
         os.close(self._write_end)
         self._watcher.wait()
 
     def guard(self, leader: int, signal: Signals) -> None:
-        """Have `signal` sent to the process group that the process `leader` leads when the owner is gone."""
+        """When the owner ends, send `signal` to the process group whose leader is the process `leader`."""
         self._guarded[leader] = signal
-        self._tell()
+        self._send_guarded()
 
     def release(self, leader: int) -> None:
-        """Forget a process group that has ended; its number may soon belong to another."""
+        """Stop guarding a process group that has ended; another process may get its number."""
         self._guarded.pop(leader, None)
-        self._tell()
+        self._send_guarded()
 
-    def _tell(self) -> None:
+    def _send_guarded(self) -> None:
         entries = (f"{signal.name.removeprefix('SIG')}:{leader}" for leader, signal in self._guarded.items())
-        with contextlib.suppress(BrokenPipeError):  # A watcher that somebody ended must not end its owner too.
+        with contextlib.suppress(BrokenPipeError):  # If the watcher was killed, its owner must keep running.
             os.write(self._write_end, (" ".join(entries) + "\n").encode())

@@ -1,7 +1,7 @@
-"""A server process with a directory of its own that survives neither its owner nor, unnoticed, itself.
+"""A server process with its own directory. It is stopped when its owner ends, and its owner can see that it has died.
 
-An owner holds a lock on the directory, so that there is one at a time. The server holds another one, which tells the
-next owner whether something was left behind.
+The owner is the process that starts the server. It holds a lock on the directory, so that there is only one owner at a
+time. The server holds a second lock. The next owner can see from this lock whether an old server is still running.
 """
 
 import fcntl
@@ -24,14 +24,14 @@ _POLL_SECONDS = 0.02
 
 
 class EmbeddedError(Exception):
-    """A server out of a wheel cannot run; the message says why and what to do."""
+    """An embedded server cannot run; the message says why and what to do."""
 
 
 class EmbeddedServer(ABC):
-    """A server process with a directory of its own; as a context manager it runs for the length of the block.
+    """A server process with its own directory; as a context manager it runs until the block ends.
 
-    `durable=False` trades the safety of the data for speed, for tests. Entering raises EmbeddedError where the
-    server cannot run, or where another process already runs it in this directory.
+    `durable=False` is for tests: it is faster, but a crash may lose data. Entering the block raises EmbeddedError if
+    the server cannot run, or if another process already runs it in this directory.
     """
 
     title: ClassVar[str]
@@ -46,9 +46,9 @@ class EmbeddedServer(ABC):
     def __enter__(self) -> Self:
         try:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._become_owner()
+            self._lock_directory()
             self._lifeline = self._resources.enter_context(Lifeline())
-            self._end_leftover()
+            self._stop_leftover()
             self._prepare()
             self._resources.callback(self._stop)
             self.start()
@@ -64,16 +64,16 @@ class EmbeddedServer(ABC):
         self._resources.close()
 
     def is_running(self) -> bool:
-        """Tell whether the process is alive."""
+        """Whether the process is running."""
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Start the process and wait until it answers; inside the block again, should it have died."""
+        """Start the process, or restart it after it has died, and wait until it accepts connections."""
         if self._process is not None:
             self._lifeline.release(self._process.pid)
-            self._end_leftover()
-        with (self._directory / "log").open("ab") as log, self._presence.open("wb") as presence:
-            _try_lock(presence.fileno())
+            self._stop_leftover()
+        with (self._directory / "log").open("ab") as log, self._process_file.open("wb") as process_file:
+            _try_lock(process_file.fileno())
             try:
                 self._process = subprocess.Popen(  # noqa: S603 - each subclass names its program
                     self._command(),
@@ -81,41 +81,41 @@ class EmbeddedServer(ABC):
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    pass_fds=[presence.fileno()],
+                    pass_fds=[process_file.fileno()],
                     start_new_session=True,
                     **self._identity(),
                 )
             except OSError as error:
                 raise EmbeddedError(f"{self.title} cannot run on this machine: {error}.") from None
             self._lifeline.guard(self._process.pid, SIGINT)
-            presence.write(str(self._process.pid).encode())
-        _wait_until(lambda: self._answers() or not self.is_running(), _START_SECONDS)
-        if not self._answers():
+            process_file.write(str(self._process.pid).encode())
+        _wait_until(lambda: self._accepts_connections() or not self.is_running(), _START_SECONDS)
+        if not self._accepts_connections():
             raise EmbeddedError(f"{self.title} did not start; the end of its log:\n{self._log_end()}")
 
     @abstractmethod
     def _prepare(self) -> None:
-        """Make what must be there before the first start, and set `url`."""
+        """Make the files that the first start needs, and set `url`."""
 
     @abstractmethod
     def _command(self) -> list[str]: ...
 
     @abstractmethod
-    def _answers(self) -> bool: ...
+    def _accepts_connections(self) -> bool: ...
 
     def _identity(self) -> dict[str, Any]:
-        """Answer the arguments of Popen that make the process run as somebody else."""
+        """Return the arguments of Popen that make the process run as another user."""
         return {}
 
     @property
-    def _presence(self) -> Path:
-        """The file that the server and its children, who inherit it, hold locked as long as one of them lives.
+    def _process_file(self) -> Path:
+        """The file that is locked as long as the server or one of its child processes runs; children inherit the lock.
 
-        Unlike a process number it is never stale and never means another process.
+        A process number is not enough: after the process has ended, another process may get the same number.
         """
         return self._directory / "server"
 
-    def _become_owner(self) -> None:
+    def _lock_directory(self) -> None:
         descriptor = os.open(self._directory / "owner", os.O_RDWR | os.O_CREAT, 0o600)
         self._resources.callback(os.close, descriptor)
         if not _try_lock(descriptor):
@@ -126,19 +126,19 @@ class EmbeddedServer(ABC):
         os.truncate(descriptor, 0)
         os.write(descriptor, str(os.getpid()).encode())
 
-    def _end_leftover(self) -> None:
-        """Stop what an owner that was killed has left behind, or what is left of a server that died."""
-        if not self._presence.exists():
+    def _stop_leftover(self) -> None:
+        """Stop a server of an owner that was killed, or the remaining child processes of a server that died."""
+        if not self._process_file.exists():
             return
-        with self._presence.open("rb") as presence:
-            number = presence.read().decode()
-            for order in (SIGINT, SIGKILL):
-                if _try_lock(presence.fileno()):
+        with self._process_file.open("rb") as process_file:
+            number = process_file.read().decode()
+            for signal in (SIGINT, SIGKILL):
+                if _try_lock(process_file.fileno()):
                     return
                 with suppress(ProcessLookupError):
-                    os.kill(int(number), order)
-                _wait_until(lambda: _try_lock(presence.fileno()), _STOP_SECONDS)
-            if not _try_lock(presence.fileno()):
+                    os.kill(int(number), signal)
+                _wait_until(lambda: _try_lock(process_file.fileno()), _STOP_SECONDS)
+            if not _try_lock(process_file.fileno()):
                 raise EmbeddedError(f"{self.title} of an earlier run, process {number}, does not end.")
 
     def _stop(self) -> None:
@@ -158,7 +158,7 @@ class EmbeddedServer(ABC):
 
 
 def running_url(directory: Path) -> str | None:
-    """Answer the URL of the server that another process runs in `directory`, None where there is none."""
+    """Return the URL of the server that another process runs in `directory`, or None if there is none."""
     try:
         with (directory / "owner").open("rb") as owner:
             return None if _try_lock(owner.fileno()) else (directory / "url").read_text(encoding="utf-8")
@@ -167,7 +167,7 @@ def running_url(directory: Path) -> str | None:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner may read, whole or not at all."""
+    """Write a file that only its owner may read; after a crash the file is either complete or not changed."""
     draft = path.with_name(path.name + ".new")
     draft.unlink(missing_ok=True)
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:

