@@ -24,8 +24,8 @@ from pathlib import Path
 from core.local.supervisor import Console, Delays, Supervisor, read_procfile
 directory = Path(sys.argv[1])
 commands = read_procfile(directory / "Procfile")
-patience = Delays(first_delay=0.01, longest_delay=0.05, stop=float(sys.argv[2]))
-supervisor = Supervisor(commands, os.environ, directory, Console(commands), patience)
+delays = Delays(first_delay=0.01, longest_delay=0.05, stop=float(sys.argv[2]))
+supervisor = Supervisor(commands, os.environ, directory, Console(commands), delays)
 for number in (signal.SIGINT, signal.SIGTERM):
     signal.signal(number, supervisor.on_signal)
 supervisor.run()
