@@ -1,4 +1,4 @@
-"""The composition root: the routes of all areas, the middleware, and what runs as long as the process does."""
+"""Builds the application from the routes of all areas, the middleware and the background tasks."""
 
 import asyncio
 from typing import Any, Final
@@ -44,7 +44,7 @@ App = falcon.asgi.App[Request, Response]
 
 
 def routes(relay: Relay) -> list[Route]:
-    """The routes of the API, area by area; the API description lists them in this order."""
+    """Return the routes of all areas. The API description lists them in this order."""
     return [
         *accounts_resources.ROUTES,
         *tasks.ROUTES,
@@ -64,7 +64,7 @@ def routes(relay: Relay) -> list[Route]:
 
 
 class Background:
-    """What runs beside the requests: started and stopped with the process."""
+    """Starts and stops the background tasks together with the process."""
 
     def __init__(self, services: Services, relay: Relay, limits: RateLimits) -> None:
         self._services = services
@@ -74,13 +74,13 @@ class Background:
         self._first_admin: asyncio.Task[None] | None = None
 
     async def process_startup(self, _scope: dict[str, Any], _event: dict[str, Any]) -> None:
-        """Start; nothing here waits for a server that may be down."""
+        """Start the background tasks. This does not wait for PostgreSQL, Redis or the broker, which may be down."""
         self._publisher_wakeup.start()
         self._relay.start()
         self._first_admin = asyncio.create_task(self._ensure_admin(), name="first-admin")
 
     async def process_shutdown(self, _scope: dict[str, Any], _event: dict[str, Any]) -> None:
-        """Stop, the listeners first."""
+        """Stop the tasks and close connections. The relay and the wake-up stop first, because they use the rest."""
         if self._first_admin is not None:
             self._first_admin.cancel()
         await self._relay.stop()
@@ -88,23 +88,23 @@ class Background:
         await self._limits.close()
         await self._services.redis.aclose()
         self._services.bridge.close()
-        # uvicorn ends with the signal that it was sent, so no exit handler would write the last lines.
+        # uvicorn ends by sending itself the signal again, so no exit handler would run and write the last log lines.
         logs.finish()
 
     async def _ensure_admin(self) -> None:
         settings = self._services.settings
         if settings.admin_email is None or settings.admin_password is None:
             return
-        # No server announces that it is back, so this asks again.
-        while not await self._try_to_make_admin(  # noqa: ASYNC110 - see above.
+        # PostgreSQL sends no message when it is available again, so this has to retry.
+        while not await self._try_to_create_admin(  # noqa: ASYNC110 - see above.
             settings.admin_email, settings.admin_password.get_secret_value()
         ):
             await asyncio.sleep(_STARTUP_RETRY_SECONDS)
 
-    async def _try_to_make_admin(self, email: str, password: str) -> bool:
-        """Make the first admin; returns whether that is settled.
+    async def _try_to_create_admin(self, email: str, password: str) -> bool:
+        """Create the first admin, and return whether no further attempt is needed.
 
-        An account that exists is left as it is: anybody may have registered under that email.
+        An existing account is not changed, because anybody may have registered with that email.
         """
         rounds = self._services.settings.bcrypt_rounds
         try:
@@ -119,7 +119,7 @@ class Background:
 
 
 def create_app(settings: Settings) -> App:
-    """Build the API."""
+    """Build the ASGI application."""
     services = _services(settings)
     relay = Relay(settings, services.bridge, services.authenticator)
     router = Router()
@@ -133,7 +133,7 @@ def create_app(settings: Settings) -> App:
     ]
     app: App = falcon.asgi.App(router=router, middleware=middleware)
     app.req_options.strip_url_path_trailing_slash = True
-    # Sockets read all the time themselves, so Falcon need not read ahead for them.
+    # Our sockets read all the time, so Falcon need not receive messages in advance.
     app.ws_options.max_receive_queue = 0
     bodies.install(app, settings.max_body_bytes, settings.attachment_max_bytes)
     errors.install(app)
@@ -163,7 +163,7 @@ def _services(settings: Settings) -> Services:
 
 
 def _add_routes(app: App, services: Services, declared: list[Route]) -> None:
-    """Add routes; a resource that several of them name is made once."""
+    """Add the routes. Routes with the same resource factory share one resource."""
     resources: dict[ResourceFactory, object] = {}
     for route in declared:
         if route.resource not in resources:

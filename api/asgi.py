@@ -1,4 +1,4 @@
-"""The process entry for an ASGI server: `api.asgi:app`."""
+"""The application object for an ASGI server: `api.asgi:app`."""
 
 import os
 

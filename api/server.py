@@ -1,4 +1,4 @@
-"""How the API is served: uvicorn, with everything set that its defaults leave open."""
+"""The options of uvicorn, the server of the API."""
 
 from typing import Any, Final
 
@@ -9,17 +9,17 @@ _PING_SECONDS: Final = 20.0
 _SHUTDOWN_SECONDS: Final = 10
 
 SERVER_OPTIONS: Final[dict[str, Any]] = {
-    # Requests with both Content-Length and Transfer-Encoding are refused by this parser alone.
+    # Only this parser refuses requests with both Content-Length and Transfer-Encoding, which allow request smuggling.
     "http": "httptools",
     "ws": WebSocketProtocol,
     "ws_max_size": _MESSAGE_BYTES,
-    # Compression would double what an idle socket costs.
+    # Compression would double the memory of an idle socket.
     "ws_per_message_deflate": False,
     "ws_ping_interval": _PING_SECONDS,
     "ws_ping_timeout": _PING_SECONDS,
     "timeout_graceful_shutdown": _SHUTDOWN_SECONDS,
     "lifespan": "on",
-    # The application logs its requests itself, and knows better whose word to take for the caller's address.
+    # The application logs the requests itself, and uses `X-Forwarded-For` only from trusted proxies.
     "log_config": None,
     "access_log": False,
     "proxy_headers": False,

@@ -1,4 +1,4 @@
-"""The administration of accounts, and what one may do with one's own."""
+"""The administration of accounts by admins, and the export and deletion of one's own account."""
 
 from typing import Final
 
@@ -63,7 +63,7 @@ class AccountItem(Resource):
 
 
 class OwnAccount(Resource):
-    """What is kept about the caller, and the deletion of it."""
+    """The export of the caller's data, and the deletion of the caller's account."""
 
     @operation(200, AccountExport, tag="accounts")
     async def on_get_export(self, resp: Response, actor: Actor) -> Representation:

@@ -1,4 +1,4 @@
-"""Bodies, queries and answers of the accounts' administration."""
+"""Request bodies, queries and responses of the administration of accounts."""
 
 from typing import Annotated, Any, Self
 
@@ -13,7 +13,7 @@ from core.policy import Role
 
 
 class AccountQuery(PageQuery):
-    """Which accounts to list; `q` is a part of the username, the email or the full name."""
+    """Which accounts to list. `q` is a part of the username, the email or the full name."""
 
     q: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     role: Role | None = None
@@ -35,7 +35,7 @@ class AccountChange(Input):
         return self
 
     def columns(self) -> dict[str, Any]:
-        """The changes."""
+        """Return the fields that the request contains."""
         return self.model_dump(exclude_unset=True)
 
 
@@ -46,7 +46,7 @@ class AccountDeletion(Input):
 
 
 class AuditQuery(PageQuery):
-    """Whose entries to list; everybody's where it is left out."""
+    """Which entries to list. Without `user_id`, the entries of all users are listed."""
 
     user_id: Identifier | None = None
 

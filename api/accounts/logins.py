@@ -1,4 +1,4 @@
-"""From a password to tokens: what every way to log in has in common."""
+"""The parts that all login routes share: checking a password and issuing tokens."""
 
 from datetime import timedelta
 from typing import Annotated, Any, Final
@@ -25,20 +25,26 @@ def _client_of(call: Call) -> Client:
 
 
 CallingClient = Annotated[Client, FromRequest(_client_of)]
-"""The address and the program that the request comes from."""
+"""The IP address and the user agent of a request."""
 
 
 class LoginResource(Resource):
-    """Something that gives tokens."""
+    """The base of resources that issue tokens."""
 
     def __init__(self, services: Services) -> None:
         super().__init__(services)
         self._lifetime = timedelta(days=self.settings.refresh_token_days)
-        # Made now, since made at the first unknown name it would show in the time of that response.
+        # This hash is cached now. If it were made for the first login with an unknown name, that response would take
+        # longer and so show that there is no such account.
         login.dummy_password_hash(self.settings.bcrypt_rounds)
 
     async def log_in(self, resp: Response, identifier: str, password: str, client: Client) -> dict[str, Any]:
-        """Return the tokens of a new session, if the name and the password belong together."""
+        """Check the password, start a session and return its tokens.
+
+        Raises:
+            Failure: the errors of `begin_login()` and `finish_login()`, for example for a wrong password.
+            Unavailable: with code `overloaded` if too many passwords wait to be checked.
+        """
         rounds = self.settings.bcrypt_rounds
         attempt = await self.bridge.run(login.begin_login, identifier, client.ip_address, rounds)
         matches = await self.bridge.run_bcrypt(security.verify_password, password, attempt.password_hash)
@@ -68,5 +74,5 @@ class LoginResource(Resource):
 
 
 def end_login(resp: Response) -> None:
-    """Take the cookie back where a session has ended."""
+    """Delete the refresh token cookie after the session has ended."""
     resp.unset_cookie(REFRESH_COOKIE, path="/", same_site="Strict")

@@ -1,4 +1,4 @@
-"""The caller's own password, asked for once more."""
+"""Checks the caller's own password again before sensitive changes."""
 
 from api.http.threads import Bridge
 from core import security
@@ -7,10 +7,10 @@ from core.services import accounts
 
 
 async def confirm_password(bridge: Bridge, actor: Actor, password: str) -> None:
-    """Make sure that it is the account's owner who asks.
+    """Check that this is the caller's password, because somebody else might use the caller's open session.
 
     Raises:
-        Invalid: where this is not the caller's password.
+        Invalid: if it is not the caller's password.
     """
     password_hash = await bridge.run(accounts.own_password_hash, actor)
     matches = await bridge.run_bcrypt(security.verify_password, password, password_hash)

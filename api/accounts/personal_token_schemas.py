@@ -1,4 +1,4 @@
-"""Bodies and answers of personal access tokens."""
+"""Request bodies and responses of personal access tokens."""
 
 from typing import Annotated
 

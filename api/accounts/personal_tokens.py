@@ -1,4 +1,4 @@
-"""Personal access tokens: made, listed and revoked by somebody who has logged in."""
+"""Personal access tokens: a user who has logged in can create, list and revoke them."""
 
 from datetime import timedelta
 from typing import Any, Final

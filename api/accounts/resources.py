@@ -1,4 +1,4 @@
-"""Accounts: register, log in and out, one's profile and sessions."""
+"""Accounts: registration, login and logout, and the caller's profile and sessions."""
 
 from typing import Any, Final
 
@@ -30,7 +30,7 @@ from core.services import accounts, sessions
 
 
 class Register(RegistrationResource):
-    """Where accounts are made."""
+    """The registration of accounts."""
 
     @operation(201, Profile, tag="accounts", public=True, rate_limit=RateLimit.CREDENTIALS, errors=(400,))
     async def on_post(self, body: Registration) -> Representation:
@@ -41,7 +41,7 @@ class Register(RegistrationResource):
 
 
 class LogIn(LoginResource):
-    """Where a password becomes tokens."""
+    """The login."""
 
     @operation(200, TokenGrant, tag="accounts", public=True, rate_limit=RateLimit.CREDENTIALS, errors=(401,))
     async def on_post(self, resp: Response, body: Login | LoginForm, client: CallingClient) -> dict[str, Any]:
@@ -53,7 +53,7 @@ class LogIn(LoginResource):
 
 
 class Refresh(LoginResource):
-    """Where a refresh token becomes the next pair of tokens."""
+    """The exchange of a refresh token for a new pair of tokens."""
 
     @operation(200, TokenGrant, tag="accounts", public=True, body_optional=True, errors=(401, 403))
     async def on_post(self, req: Request, resp: Response, body: RefreshRequest) -> dict[str, Any]:
@@ -69,7 +69,13 @@ class Refresh(LoginResource):
         return self.grant_tokens(resp, await self.bridge.run(sessions.rotate, session_id, counter))
 
     def _cookie(self, req: Request) -> str | None:
-        """The token of the cookie. A browser sends it whichever page asks, so the origin of that page counts."""
+        """Return the refresh token from the cookie, or None.
+
+        The origin is checked, because browsers may send the cookie with requests from pages of other origins.
+
+        Raises:
+            Forbidden: with code `origin_not_allowed`.
+        """
         token = req.cookies.get(REFRESH_COOKIE)
         if token is not None and not is_allowed_origin(req, self.settings.allowed_origins):
             raise Forbidden(msg("This origin may not use the cookie."), code="origin_not_allowed")
@@ -77,7 +83,7 @@ class Refresh(LoginResource):
 
 
 class LogOut(Resource):
-    """Where sessions end."""
+    """The logout from one or all sessions."""
 
     @operation(204, tag="accounts")
     async def on_post(self, resp: Response, actor: Actor) -> None:
@@ -139,7 +145,7 @@ class Me(Resource):
                 security.hash_password, body.password, self.settings.bcrypt_rounds
             )
         profile = await self.bridge.run(accounts.update_profile, actor, changes)
-        # The authenticator keeps the locale of the account with the session.
+        # The authenticator caches the account's locale together with the session.
         self.authenticator.forget([actor.session_id])
         return profile
 

@@ -1,4 +1,4 @@
-"""Bodies and answers of accounts, logins and sessions."""
+"""Request bodies and responses of accounts, logins and sessions."""
 
 import zoneinfo
 from typing import Annotated, Any, Literal, Self
@@ -15,7 +15,7 @@ from core.security import PASSWORD_MAX_LENGTH, PASSWORD_MIN_LENGTH
 
 def _email(value: str) -> str:
     try:
-        # Whether mail can be delivered there is not asked: that would be a look-up for every registration.
+        # Deliverability is not checked, because this would need a DNS query for each registration.
         return validate_email(value, check_deliverability=False, globally_deliverable=False).normalized
     except EmailNotValidError:
         raise ValueError(msg("is not an email address")) from None
@@ -43,16 +43,16 @@ TimeZone = Annotated[str, Field(max_length=64, examples=["Europe/Berlin"]), Afte
 
 
 def _require_own_email(username: str, email: str | None) -> None:
-    """Keep an identifier from meaning two accounts: a username with an `@` can only be the account's own email."""
+    """Refuse a username with an `@` unless it is the account's own email; it could be the email of another account."""
     if "@" in username and username != email:
         raise ValueError(msg("a username may hold an @ only where it is the account's own email"))
 
 
 def require_strength(password: str, *names: str | None) -> None:
-    """Refuse a password that is easily guessed, given what its account is called.
+    """Refuse a password that is easy to guess, also from the names of its account.
 
     Raises:
-        ValueError: with what to do instead.
+        ValueError: with a message that says what is wrong with the password.
     """
     if (problem := weakness(password, names)) is not None:
         raise ValueError(msg("the password {problem}", problem=problem))
@@ -79,7 +79,7 @@ class Registration(Input):
         if self.email is None and self.username is None:
             raise ValueError(msg("an email or a username is needed"))
         if self.email is None and self.username is not None and "@" in self.username:
-            # Clients that know no emails let people sign up with one as their name.
+            # Some clients have only a username field, and people enter their email there.
             self.email = self.username = _email(self.username)
         if self.username is not None:
             _require_own_email(self.username, self.email)
@@ -92,7 +92,7 @@ class Registration(Input):
 
     @property
     def required_username(self) -> str:
-        """The username, or the email where there is none."""
+        """The username, or the email if no username was sent."""
         return self.username or self.email or ""
 
 
@@ -115,7 +115,7 @@ class Login(Input):
 
     @property
     def identifier(self) -> str:
-        """What the caller goes by."""
+        """The username or email to log in with."""
         return self.username or self.email or ""
 
 
@@ -131,7 +131,7 @@ class LoginForm(FormInput):
 
     @property
     def identifier(self) -> str:
-        """What the caller goes by."""
+        """The username or email to log in with."""
         return self.username
 
 
@@ -156,7 +156,7 @@ class ProfileChange(Input):
         return self
 
     def columns(self) -> dict[str, Any]:
-        """The changes, passwords aside."""
+        """Return the changed fields without the passwords."""
         return self.model_dump(exclude_unset=True, exclude={"password", "current_password"})
 
 

@@ -1,1 +1,1 @@
-"""Figures about tasks."""
+"""Analytics: numbers of tasks."""

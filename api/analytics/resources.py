@@ -1,4 +1,4 @@
-"""The analytics."""
+"""Analytics: the numbers of tasks by status and by user."""
 
 from typing import Final
 
@@ -12,7 +12,7 @@ from core.services.analytics import Figures
 
 
 class AnalyticsSummary(Resource):
-    """Figures of the caller's tasks; of everyone's for an admin."""
+    """The numbers of the caller's tasks, or of all tasks for an admin."""
 
     @operation(200, Analytics, tag="analytics", scope=Scope.ANALYTICS_READ)
     async def on_get(self, actor: Actor, query: AnalyticsQuery) -> Figures:

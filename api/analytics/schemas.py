@@ -1,4 +1,4 @@
-"""The query and the answer of the analytics."""
+"""The query and the response of the analytics."""
 
 from datetime import date
 from typing import Self
@@ -10,7 +10,7 @@ from core.messages import msg
 
 
 class AnalyticsQuery(Input):
-    """A span of days of creation in UTC, both included; an open end has no bound."""
+    """The first and the last day (in UTC) on which the counted tasks were created. Each of them is optional."""
 
     start_date: date | None = None
     end_date: date | None = None

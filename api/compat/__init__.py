@@ -1,1 +1,1 @@
-"""The routes of an earlier API that had other names."""
+"""The routes of an earlier API, which had different names for paths and fields."""

@@ -1,4 +1,4 @@
-"""The routes of an earlier API that had other names. They rename, and call the same use cases as the rest."""
+"""The routes of an earlier API. They only rename fields, and call the same use cases as the other routes."""
 
 from typing import Any, Final
 
@@ -29,7 +29,7 @@ _TAG: Final = "earlier API"
 
 
 class EarlierUsers(RegistrationResource):
-    """Where accounts are made."""
+    """The registration of accounts."""
 
     @operation(201, EarlierUserOut, tag=_TAG, public=True, rate_limit=RateLimit.CREDENTIALS, errors=(400,))
     async def on_post(self, body: EarlierRegistration) -> dict[str, Any]:
@@ -41,7 +41,7 @@ class EarlierUsers(RegistrationResource):
 
 
 class EarlierUser(Resource):
-    """One account, as those who share a task with it see it."""
+    """One account with the fields that users who share a task with it may read."""
 
     @operation(200, EarlierUserOut, tag=_TAG, errors=(404,))
     async def on_get(self, actor: Actor, user_id: int) -> dict[str, Any]:
@@ -53,7 +53,7 @@ class EarlierUser(Resource):
 
 
 class EarlierLogin(LoginResource):
-    """Where a password becomes tokens."""
+    """The login."""
 
     @operation(200, TokenGrant, tag=_TAG, public=True, rate_limit=RateLimit.CREDENTIALS, errors=(401,))
     async def on_post(self, resp: Response, body: LoginForm, client: CallingClient) -> dict[str, Any]:
@@ -65,7 +65,7 @@ class EarlierLogin(LoginResource):
 
 
 class EarlierTasks(Resource):
-    """The tasks that the caller may read; new ones are made under a path of their own."""
+    """The tasks that the caller may read. New tasks are created under a different path."""
 
     @operation(200, list[EarlierTaskOut], tag=_TAG, scope=Scope.TASKS_READ, headers=("X-Total-Count",))
     async def on_get(self, actor: Actor, query: EarlierPageQuery) -> Page:
@@ -111,7 +111,7 @@ class EarlierTask(Resource):
     on_delete_in_tasks = on_delete
 
     async def _status(self, actor: Actor, task_id: int, *, completed: bool | None) -> dict[str, str]:
-        """The change of the status that `completed` stands for; a task in progress is not completed anyhow."""
+        """Return the change of the status that `completed` means. False does not change a task that is not done."""
         if completed is None:
             return {}
         if completed:

@@ -1,4 +1,4 @@
-"""Bodies, queries and answers under the names that an earlier API gave them."""
+"""Request bodies, queries and responses with the field names of an earlier API."""
 
 import re
 from datetime import datetime
@@ -16,7 +16,7 @@ _COLUMNS: Final = {"title": "title", "description": "description", "due_date": "
 
 
 def _as_utc(value: object) -> object:
-    """Give a time without a zone the zone UTC, and a day its beginning; whatever else it is, it stays."""
+    """Add the zone UTC to a time without a zone, and midnight UTC to a date. Return other values unchanged."""
     found = _WITHOUT_ZONE.fullmatch(value) if isinstance(value, str) else None
     if found is None:
         return value
@@ -60,12 +60,12 @@ class EarlierUserOut(BaseModel):
 
     @classmethod
     def renamed(cls, profile: dict[str, Any]) -> Self:
-        """Rename a profile."""
+        """Return a profile with the field names of the earlier API."""
         return cls(id=profile["id"], name=profile["full_name"] or profile["username"], email=profile["email"])
 
 
 class EarlierPageQuery(PageQuery):
-    """Which part of the list to answer."""
+    """Which part of the list to return."""
 
     limit: Annotated[int, Field(ge=1, le=100, description="How many items to answer at most."), AsciiDigits] = 10
 
@@ -80,7 +80,7 @@ class EarlierTaskInput(Input):
     completed: bool = False
 
     def columns(self) -> dict[str, Any]:
-        """What was named, under our own names."""
+        """Return the fields that the request contains, with their current names."""
         return _columns(self) | ({"status": "done"} if self.completed else {})
 
 
@@ -103,14 +103,17 @@ class EarlierTaskChange(Input):
         return self
 
     def columns(self) -> dict[str, Any]:
-        """What was named, under our own names; `completed` aside, which depends on the status before."""
+        """Return the fields that the request contains, with their current names.
+
+        `completed` is left out, because its meaning depends on the current status.
+        """
         return _columns(self)
 
 
 class EarlierTaskOut(TaskOut):
     """A task, with two of its times under their earlier names too."""
 
-    # The example of a task would lack them.
+    # The inherited example lacks these two fields.
     model_config = ConfigDict(json_schema_extra=None)
 
     due_date: Instant | None

@@ -1,4 +1,4 @@
-"""Feedback: given by anybody who has logged in, read by admins."""
+"""Feedback: every user who has logged in may give it, and admins may read it."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Bodies, queries and answers of feedback."""
+"""Request bodies, queries and responses of feedback."""
 
 from typing import Annotated
 

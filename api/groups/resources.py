@@ -53,7 +53,7 @@ class GroupItem(Resource):
 
 
 class GroupMemberItem(Resource):
-    """Somebody's membership of a group."""
+    """The membership of one user in a group."""
 
     @operation(200, GroupOut, tag="groups", scope=Scope.TASKS_WRITE, body_optional=True, errors=(403, 404))
     async def on_put(self, actor: Actor, group_id: int, user_id: int, body: MemberInput) -> Representation:

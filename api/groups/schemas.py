@@ -1,4 +1,4 @@
-"""Bodies and answers of groups."""
+"""Request bodies and responses of groups."""
 
 from typing import Annotated
 

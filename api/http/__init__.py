@@ -1,1 +1,1 @@
-"""HTTP itself: what the resources of every area are built from."""
+"""The HTTP layer that the resources of every area are built on."""

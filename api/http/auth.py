@@ -1,8 +1,9 @@
-"""Who calls: the access token of a request, and the session behind it.
+"""Authentication: finds the caller of a request from its access token and the session that the token belongs to.
 
-The signature is checked at once, in the event loop. Whether the session still lives is known from a small cache: a
-session is looked up when it is first seen and again when the entry has become `max_age` seconds old. A revocation
-removes the entry in every process through the event stream; without Redis it takes effect when the entry ages out.
+The signature of a token is checked in the event loop. A small cache holds the callers of valid sessions: a session is
+read from the database when it is first used, and again when its cache entry is `max_age` seconds old. When a session
+is revoked, an event in the Redis stream removes the entry from the cache of every process. Without Redis, the
+revocation takes effect when the entry is too old.
 """
 
 import time
@@ -19,30 +20,33 @@ from core.policy import Actor, Scope, may_administer, missing_scope
 from core.security import AccessClaims, TokenIssuer, is_personal
 from core.services import personal_tokens, sessions
 
-_CACHED = 50_000
+_MAX_CACHE_ENTRIES = 50_000
 _BEARER = "bearer "
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class _CachedActor:
     actor: Actor
     until: float
 
 
 class Authenticator:
-    """Turns access tokens into actors."""
+    """Checks access tokens and finds their callers."""
 
     def __init__(self, issuer: TokenIssuer, bridge: Bridge, max_age: float) -> None:
         self._issuer = issuer
         self._bridge = bridge
         self._max_age = max_age
-        self._known: dict[int, _Known] = {}
+        self._cached_actors: dict[int, _CachedActor] = {}
         self._claims: dict[str, AccessClaims] = {}
 
     def claims(self, token: str) -> AccessClaims:
-        """Check a token by itself, without asking whether its session still lives.
+        """Check a token's signature and expiry, but not whether its session is still valid.
 
-        A signature that was good stays good, so it is checked once; that the token has not expired, every time.
+        A valid signature stays valid, so it is checked only once for each token. The expiry is checked every time.
+
+        Raises:
+            Unauthenticated: if the token is not valid or has expired.
         """
         claims = self._claims.get(token)
         if claims is None or (claims.expires_at is not None and claims.expires_at <= time.time()):
@@ -53,54 +57,55 @@ class Authenticator:
         return claims
 
     async def actor(self, claims: AccessClaims) -> Actor:
-        """Tell who acts with these claims.
+        """Return the caller that these claims belong to.
 
         Raises:
-            Unauthenticated: with code `session_revoked` where the session has ended or the account is disabled.
+            Unauthenticated: with code `session_revoked` if the session has ended or the account is disabled, or with
+                `token_invalid` if the session belongs to another account.
         """
-        known = self._known.get(claims.session_id)
-        if known is not None and known.until > time.monotonic():
-            return known.actor
-        self._known.pop(claims.session_id, None)
+        cached = self._cached_actors.get(claims.session_id)
+        if cached is not None and cached.until > time.monotonic():
+            return cached.actor
+        self._cached_actors.pop(claims.session_id, None)
         actor = await self._bridge.run(sessions.session_actor, claims.session_id)
         if actor.user_id != claims.user_id:
             raise Unauthenticated(msg("The access token is not valid."), code="token_invalid")
         if actor.scopes is not None:
             await self._bridge.run(personal_tokens.note_use, actor)
-        _make_room(self._known)
-        self._known[claims.session_id] = _Known(actor, time.monotonic() + self._max_age)
+        _make_room(self._cached_actors)
+        self._cached_actors[claims.session_id] = _CachedActor(actor, time.monotonic() + self._max_age)
         return actor
 
     def forget(self, session_ids: Iterable[int]) -> None:
-        """Look these sessions up again when they are next seen."""
+        """Remove these sessions from the cache, so that their next use reads them from the database."""
         for session_id in session_ids:
-            self._known.pop(session_id, None)
+            self._cached_actors.pop(session_id, None)
 
 
 def _make_room(cache: dict[Any, Any]) -> None:
-    """Keep a cache from growing for ever; what is thrown away is only a little work."""
-    if len(cache) >= _CACHED:
+    """Clear a full cache, so that it cannot grow without a limit. Its entries can be made again."""
+    if len(cache) >= _MAX_CACHE_ENTRIES:
         cache.clear()
 
 
 class AuthenticationMiddleware:
-    """Reads the bearer token of every request; `req.context.user_id` is the caller's, or None for nobody.
+    """Reads the bearer token of every request and sets `req.context.user_id`, which is None without a valid token.
 
-    A bad token is not refused here but where somebody is needed (`require_actor`), since public routes do not mind it.
+    A bad token is refused only by `require_actor`, because public routes accept requests with a bad token.
     """
 
     def __init__(self, authenticator: Authenticator) -> None:
         self._authenticator = authenticator
 
     async def process_request(self, req: Request, _resp: Response) -> None:
-        """Note who the request says it comes from."""
-        self._note_claims(req)
+        """Read the token of a request."""
+        self._read_claims(req)
 
     async def process_request_ws(self, req: Request, _ws: WebSocket) -> None:
-        """Note who the handshake says it comes from."""
-        self._note_claims(req)
+        """Read the token of a WebSocket handshake."""
+        self._read_claims(req)
 
-    def _note_claims(self, req: Request) -> None:
+    def _read_claims(self, req: Request) -> None:
         context: Any = req.context
         context.authenticator = self._authenticator
         context.claims = None
@@ -118,7 +123,7 @@ class AuthenticationMiddleware:
 
 
 def bearer_token(req: Request) -> str | None:
-    """The token of the `Authorization` header, where there is one."""
+    """Return the bearer token of the `Authorization` header, or None."""
     header: str = req.get_header("Authorization") or ""
     if header[: len(_BEARER)].lower() != _BEARER:
         return None
@@ -126,22 +131,22 @@ def bearer_token(req: Request) -> str | None:
 
 
 async def require_actor(req: Request) -> Actor:
-    """Tell who calls.
+    """Return the caller of a request.
 
     Raises:
-        Unauthenticated: where there is no token, a bad one, or one whose session has ended.
+        Unauthenticated: if the token is missing or bad, or if its session has ended.
     """
     context: Any = req.context
     if context.claims is None:
         raise context.claims_failure or Unauthenticated(msg("An access token is needed."), code="token_missing")
     actor: Actor = await context.authenticator.actor(context.claims)
-    # Failures are worded in the language of the caller's profile, so the request keeps the caller.
+    # The language of error texts depends on the caller's profile (`api.http.languages`).
     context.actor = actor
     return actor
 
 
 def require_admin(actor: Actor) -> None:
-    """Refuse whoever is no admin.
+    """Refuse callers who are not admins.
 
     Raises:
         Forbidden: with code `admin_required`.
@@ -151,10 +156,11 @@ def require_admin(actor: Actor) -> None:
 
 
 def require_scope(actor: Actor, scope: Scope | None) -> None:
-    """Refuse a personal access token that is not for this; somebody who has logged in may do everything.
+    """Refuse a personal access token that lacks the scope. A caller who has logged in needs no scope.
 
     Raises:
-        Forbidden: with code `scope_missing`, which names the scope, or `login_required` where none would do.
+        Forbidden: with code `scope_missing`, or with `login_required` if `scope` is None, because then no personal
+            access token is accepted.
     """
     if actor.scopes is None:
         return

@@ -1,6 +1,6 @@
-"""How a request's body is read: counted while it comes in, and refused where it is neither JSON nor a form.
+"""Reads request bodies: limits their size while they arrive, and refuses media types that an operation does not take.
 
-`api.http.validation` holds the result against a schema.
+`api.http.validation` then validates the content against a schema.
 """
 
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Collection, Mapping
@@ -26,20 +26,21 @@ JSON_LINES_ALIAS: Final = "application/jsonl"
 CSV: Final = "text/csv"
 MULTIPART: Final = falcon.MEDIA_MULTIPART
 
-# A form holds a name and a password, and parsing it costs far more for each byte than parsing JSON does.
+# Forms are used only for logins, which are short, and parsing a form costs far more for each byte than parsing JSON.
 _MAX_FORM_BYTES: Final = 64 * 1024
 
-# The boundaries and headers around a file in a form.
-_FRAME_BYTES: Final = 64 * 1024
+# Room for the boundaries and headers around a file in a multipart form.
+_MULTIPART_OVERHEAD_BYTES: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class RawBody:
-    """Marks a `body` that the responder reads by itself, as in `Annotated[StreamedBody, RawBody(...)]`.
+    """Marks a `body` that the responder itself reads, as in `Annotated[StreamedBody, RawBody(...)]`.
 
     Args:
-        schemas: What the body is like, by media type. It is held against nothing but the media type.
-        read: Makes the argument out of the request.
+        schemas: The schema of the body for each accepted media type. Schemas are only used for the API description;
+            of the body itself, only the media type is checked.
+        read: Makes the responder's argument from the request.
     """
 
     schemas: Mapping[str, type[BaseModel]]
@@ -48,14 +49,14 @@ class RawBody:
 
 @dataclass(frozen=True, slots=True)
 class StreamedBody:
-    """A body that is read while it comes in, with its media type in lower case."""
+    """A body that is read while it arrives. Its media type is in lower case."""
 
     media_type: str
     request: "falcon.asgi.Request"
 
     @classmethod
     async def of(cls, req: "falcon.asgi.Request") -> "StreamedBody":
-        """The body of a request, of which nothing has been read yet."""
+        """Return the body of a request from which nothing has been read yet."""
         return cls(str(req.content_type), req)
 
     def chunks(self, max_bytes: int) -> AsyncIterator[bytes]:
@@ -64,16 +65,16 @@ class StreamedBody:
 
 
 async def read_form(req: "falcon.asgi.Request") -> MultipartForm:
-    """The form with files that a request has, whose parts are still to be read."""
+    """Return a request's multipart form, whose parts have not been read yet."""
     form: MultipartForm = await req.get_media()
     return form
 
 
 def expect_media_type(req: "falcon.asgi.Request", known: Collection[str]) -> str:
-    """Return the media type of a request's body, in lower case; without one it counts as JSON.
+    """Return the media type of a request's body in lower case. A request without a `Content-Type` counts as JSON.
 
     Raises:
-        falcon.HTTPUnsupportedMediaType: where it is none of the `known` ones.
+        falcon.HTTPUnsupportedMediaType: if the media type is not one of the `known` ones.
     """
     named, separator, parameters = (req.content_type or JSON).partition(";")
     media_type = named.strip().lower()
@@ -81,13 +82,13 @@ def expect_media_type(req: "falcon.asgi.Request", known: Collection[str]) -> str
         raise falcon.HTTPUnsupportedMediaType(
             description=msg("The body must be one of: {types}.", types=", ".join(known))
         )
-    # Falcon looks its handlers up by the exact text, while media types are the same in either case.
+    # Media types are case-insensitive, but Falcon looks up its handlers by the exact text.
     req.content_type = media_type + separator + parameters if media_type == MULTIPART else media_type
     return media_type
 
 
 class JsonHandler(BaseHandler):
-    """Reads JSON of at most `max_bytes`; NaN, lone surrogates and too deep nesting are not JSON."""
+    """Reads JSON of at most `max_bytes`. NaN, lone surrogates and nesting that is too deep are refused."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
@@ -101,9 +102,10 @@ class JsonHandler(BaseHandler):
         """Read the document.
 
         Raises:
-            falcon.HTTPContentTooLarge: where it is longer than it may be.
-            falcon.MediaNotFoundError: where there is none.
-            falcon.MediaMalformedError: where it is no JSON.
+            falcon.HTTPContentTooLarge: if it is longer than `max_bytes`.
+            falcon.HTTPBadRequest: if the body ended before its announced length.
+            falcon.MediaNotFoundError: if the body is empty.
+            falcon.MediaMalformedError: if it is not valid JSON.
         """
         text = await _read(stream, content_length, self._max_bytes)
         if not text:
@@ -129,8 +131,9 @@ class FormHandler(BaseHandler):
         """Read the form.
 
         Raises:
-            falcon.HTTPContentTooLarge: where it is longer than it may be.
-            falcon.MediaMalformedError: where it is no form.
+            falcon.HTTPContentTooLarge: if it is longer than `max_bytes`.
+            falcon.HTTPBadRequest: if the body ended before its announced length.
+            falcon.MediaMalformedError: if it is not a URL-encoded form.
         """
         text = await _read(stream, content_length, self._max_bytes)
         if not text.isascii():
@@ -139,16 +142,16 @@ class FormHandler(BaseHandler):
 
 
 async def read_chunks(req: "falcon.asgi.Request", max_bytes: int) -> AsyncIterator[bytes]:
-    """Read a body of at most `max_bytes` as it comes in, so that it need not be in memory as a whole.
+    """Read a body of at most `max_bytes` chunk by chunk, so that it is never in memory as a whole.
 
     Raises:
-        falcon.HTTPContentTooLarge: where it is longer than it may be.
-        falcon.HTTPBadRequest: where it ended early.
+        falcon.HTTPContentTooLarge: if it is longer than `max_bytes`.
+        falcon.HTTPBadRequest: if it ended before its announced length.
     """
     declared, received = req.content_length, 0
     if declared is not None and declared > max_bytes:
         raise too_large(max_bytes)
-    async for chunk in _capped(req.stream, max_bytes):
+    async for chunk in _limited(req.stream, max_bytes):
         received += len(chunk)
         yield chunk
     if declared is not None and received < declared:
@@ -156,28 +159,29 @@ async def read_chunks(req: "falcon.asgi.Request", max_bytes: int) -> AsyncIterat
 
 
 class MultipartHandler(MultipartFormHandler):
-    """Hands on a form with files part by part, as it comes in, and stops where all of it is more than a file may be."""
+    """Reads a multipart form part by part while it arrives, and stops when it is larger than one file may be."""
 
     def __init__(self, max_file_bytes: int) -> None:
         super().__init__()
-        self._max_bytes = max_file_bytes + _FRAME_BYTES
+        self._max_bytes = max_file_bytes + _MULTIPART_OVERHEAD_BYTES
 
     async def deserialize_async(
         self, stream: AsyncReadableIO, content_type: str | None, content_length: int | None
     ) -> MultipartForm:
-        """Begin to read the form; the bytes are read by who takes its parts.
+        """Return the form. Its bytes are read later, when the caller reads the form's parts.
 
         Raises:
-            falcon.HTTPContentTooLarge: now, or from the parts, where it is longer than it may be.
-            falcon.HTTPInvalidHeader: where the type has no boundary.
+            falcon.HTTPContentTooLarge: if the form is too long; raised here if its length was announced, or else while
+                its parts are read.
+            falcon.HTTPInvalidHeader: if the media type has no boundary.
         """
         if content_length is not None and content_length > self._max_bytes:
             raise too_large(self._max_bytes)
-        capped: Any = _capped(stream, self._max_bytes)
-        return await super().deserialize_async(capped, content_type, content_length)
+        limited: Any = _limited(stream, self._max_bytes)
+        return await super().deserialize_async(limited, content_type, content_length)
 
 
-async def _capped(stream: AsyncIterable[bytes], limit: int) -> AsyncIterator[bytes]:
+async def _limited(stream: AsyncIterable[bytes], limit: int) -> AsyncIterator[bytes]:
     total = 0
     async for chunk in stream:
         total += len(chunk)
@@ -202,14 +206,14 @@ def _ended_early() -> falcon.HTTPBadRequest:
 
 
 def too_large(limit: int) -> falcon.HTTPContentTooLarge:
-    """The refusal of a body with more bytes than so many."""
+    """Return the error for a body with more than `limit` bytes."""
     return falcon.HTTPContentTooLarge(description=msg("The body may have at most {limit} bytes.", limit=limit))
 
 
 def install(
     app: "falcon.asgi.App[falcon.asgi.Request, falcon.asgi.Response]", max_body_bytes: int, max_file_bytes: int
 ) -> None:
-    """Let an app read JSON of at most so many bytes, small forms, and forms with files of at most so many bytes."""
+    """Let an app read JSON of at most `max_body_bytes`, small forms, and files of at most `max_file_bytes` in forms."""
     json = JsonHandler(max_body_bytes)
     app.req_options.media_handlers = Handlers(
         {

@@ -1,4 +1,4 @@
-"""One request on its way to a responder, and the values that a responder's parameters take from it."""
+"""A request that an operation is handling, and how a responder's parameters get their values from it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from core.policy import Actor
 
 @dataclass(slots=True)
 class Call:
-    """A request and its response, with what the declaration of the operation has found in them so far."""
+    """A request and its response, with the caller, query and body as far as they have been read."""
 
     request: Request
     response: Response
@@ -23,12 +23,12 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class FromRequest:
-    """Says how a parameter of a responder is read, as in `Annotated[str, FromRequest(read_language)]`.
+    """Marks a parameter of a responder whose value `read` makes, as in `Annotated[str, FromRequest(read_language)]`.
 
     Args:
-        read: Makes the value; it is called when caller, query and body are known.
-        headers: The request headers that it reads and that clients should know of.
-        errors: The statuses of the failures that follow from it.
+        read: Returns the value. It is called after caller, query and body have been read.
+        headers: The request headers that it reads, for the API description.
+        errors: The statuses of the errors that it adds to the operation, for the API description.
     """
 
     read: Callable[[Call], Any]

@@ -1,6 +1,6 @@
-"""From a failure to the answer: every error is a problem document (RFC 9457) that tells its kind, and no secret.
+"""Turns exceptions into responses: every error response is a problem document (RFC 9457) without internal details.
 
-`type` is a name, not an address: it says the same as `code`.
+The document's `type` is a URN made of the `code`; it is not an address that can be opened.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -50,7 +50,7 @@ STATUSES: Final[Mapping[type[Failure], int]] = {
     Unavailable: 503,
 }
 
-# What Falcon refuses by itself: the stable code, and what to say where Falcon says nothing.
+# Errors that Falcon raises itself: their stable code, and the detail to use if the error has no translatable text.
 _HTTP_ERRORS: Final[Mapping[type[falcon.HTTPError], tuple[str, str]]] = {
     falcon.MediaNotFoundError: ("body_missing", msg("A body is needed.")),
     falcon.MediaMalformedError: ("malformed", msg("The body cannot be read.")),
@@ -91,8 +91,8 @@ _CHANGED_MEANWHILE: Final = Conflict(
     msg("Something that this is about has changed meanwhile. Please look again."), code="changed_meanwhile"
 )
 
-# A socket closes with a code of the range that is free for applications, which ends in the status.
-_SOCKET_CODES_FROM: Final = 4000
+# WebSocket close codes from 4000 are free for applications. The code is 4000 plus the HTTP status.
+_SOCKET_CODE_BASE: Final = 4000
 _SOCKET_INTERNAL_ERROR: Final = 1011
 
 
@@ -105,7 +105,7 @@ def problem(
     errors: Sequence[FieldError] = (),
     language: str = SOURCE_LANGUAGE,
 ) -> dict[str, Any]:
-    """A problem document, in the reader's language."""
+    """Return a problem document in the given language."""
     title = TITLES.get(status) or falcon.code_to_http_status(status).partition(" ")[2]
     document: dict[str, Any] = {
         "type": f"urn:allweather:problem:{code}",
@@ -121,21 +121,21 @@ def problem(
 
 
 def describe_fields(errors: Sequence[FieldError], language: str) -> list[dict[str, str]]:
-    """Tell in the reader's language what is wrong with which field."""
+    """Return the `errors` member of a problem document in the given language."""
     return [{"field": error.field, "message": translate(error.message, language)} for error in errors]
 
 
 def install(app: "falcon.asgi.App[Request, Response]") -> None:
-    """Answer every failure with a problem document."""
-    app.add_error_handler(Failure, _answer_failure)
-    app.add_error_handler(falcon.HTTPError, _answer_http_error)
-    app.add_error_handler((OperationalError, InterfaceError), _answer_database_error)
-    app.add_error_handler(IntegrityError, _answer_integrity_error)
-    app.add_error_handler(Exception, _answer_mistake)
+    """Make an app respond to every exception with a problem document."""
+    app.add_error_handler(Failure, _write_failure)
+    app.add_error_handler(falcon.HTTPError, _write_http_error)
+    app.add_error_handler((OperationalError, InterfaceError), _write_database_error)
+    app.add_error_handler(IntegrityError, _write_integrity_error)
+    app.add_error_handler(Exception, _write_internal_error)
 
 
 def describe_failure(req: Request, failure: Failure) -> dict[str, Any]:
-    """The problem document of a failure."""
+    """Return the problem document of a failure."""
     status = next(STATUSES[kind] for kind in type(failure).__mro__ if kind in STATUSES)
     errors = failure.errors if isinstance(failure, Invalid) else ()
     document = _describe(req, status, failure.stable_code, failure.detail, errors)
@@ -147,10 +147,10 @@ def _describer(call: Call) -> Callable[[Failure], dict[str, Any]]:
 
 
 FailureDescriber = Annotated[Callable[[Failure], dict[str, Any]], FromRequest(_describer)]
-"""Makes the problem document of a failure that is a part of a result instead of being the response."""
+"""A function that returns the problem document of a failure, for operations that report failures inside a result."""
 
 
-async def _answer_failure(
+async def _write_failure(
     req: Request, resp: Response | None, failure: Failure, _params: dict[str, Any], ws: WebSocket | None = None
 ) -> None:
     document = describe_failure(req, failure)
@@ -164,7 +164,7 @@ async def _answer_failure(
     _write(req, resp, document)
 
 
-async def _answer_http_error(
+async def _write_http_error(
     req: Request, resp: Response | None, error: falcon.HTTPError, _params: dict[str, Any], ws: WebSocket | None = None
 ) -> None:
     if resp is None:
@@ -173,31 +173,31 @@ async def _answer_http_error(
     code, detail = next(_HTTP_ERRORS[kind] for kind in type(error).__mro__ if kind in _HTTP_ERRORS)
     if error.headers is not None:
         resp.set_headers(error.headers)
-    # What Falcon itself describes it does in English only.
-    described = error.description if isinstance(error.description, Message) else detail
-    _write(req, resp, _describe(req, error.status_code, code, described))
+    # Falcon's own descriptions exist only in English, so they are not used.
+    description = error.description if isinstance(error.description, Message) else detail
+    _write(req, resp, _describe(req, error.status_code, code, description))
 
 
-async def _answer_database_error(
+async def _write_database_error(
     req: Request, resp: Response | None, error: Exception, params: dict[str, Any], ws: WebSocket | None = None
 ) -> None:
-    # The kind alone: what PostgreSQL says may quote a statement with its values.
+    # Only the type is logged, because PostgreSQL's message may quote a statement with its values.
     log.warning("database_unavailable", reason=type(error).__name__, route=req.uri_template)
-    await _answer_failure(req, resp, _DATABASE_DOWN, params, ws)
+    await _write_failure(req, resp, _DATABASE_DOWN, params, ws)
 
 
-async def _answer_integrity_error(
+async def _write_integrity_error(
     req: Request, resp: Response | None, error: Exception, params: dict[str, Any], ws: WebSocket | None = None
 ) -> None:
-    """What a row refers to may go while a request is served: an account that is being deleted, say."""
+    """Respond with 409 if a referenced row was deleted during the request, for example an account."""
     if not isinstance(error.__context__, ForeignKeyViolation):
-        await _answer_mistake(req, resp, error, params, ws)
+        await _write_internal_error(req, resp, error, params, ws)
         return
     log.warning("constraint_violated", reason=type(error).__name__, route=req.uri_template)
-    await _answer_failure(req, resp, _CHANGED_MEANWHILE, params, ws)
+    await _write_failure(req, resp, _CHANGED_MEANWHILE, params, ws)
 
 
-async def _answer_mistake(
+async def _write_internal_error(
     req: Request, resp: Response | None, error: Exception, _params: dict[str, Any], ws: WebSocket | None = None
 ) -> None:
     log.error("unhandled_exception", method=req.method, route=req.uri_template, exc_info=error)
@@ -208,9 +208,9 @@ async def _answer_mistake(
 
 
 async def _close(ws: WebSocket | None, status: int) -> None:
-    """Close a socket; before it was accepted, the handshake is refused and the code is lost."""
+    """Close a WebSocket. If it has not been accepted yet, this refuses the handshake, and the client sees no code."""
     if ws is not None:
-        await ws.close(_SOCKET_INTERNAL_ERROR if status >= _INTERNAL_ERROR else _SOCKET_CODES_FROM + status)
+        await ws.close(_SOCKET_INTERNAL_ERROR if status >= _INTERNAL_ERROR else _SOCKET_CODE_BASE + status)
 
 
 def _describe(req: Request, status: int, code: str, detail: str, errors: Sequence[FieldError] = ()) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""What bodies, queries and answers have in common.
+"""The field types and base models that request bodies, queries and responses share.
 
-A body is read in pydantic's strict JSON mode and a query or a form in its mode for strings (see `api.http.validation`),
-so a type that takes text, such as a time or a whole number, says here which text that is.
+Pydantic validates a body in its strict JSON mode, and a query or a form in its mode for strings (see
+`api.http.validation`). The types of this module, such as times and whole numbers, define which texts they accept.
 """
 
 import re
@@ -20,7 +20,7 @@ _RFC_3339: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|
 _DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _WHOLE_NUMBER: Final = re.compile(r"-?\d{1,30}", re.ASCII)
 
-# Within these years a time can take any zone, and a day more, and still be one for Python and for PostgreSQL.
+# Times in these years can be converted to any zone and moved by a day without leaving the range of Python's datetime.
 _YEARS: Final = range(1900, 9999)
 
 _INSTANT_HELP: Final = msg("must be a time with its zone, such as 2026-05-01T09:00:00Z")
@@ -29,13 +29,16 @@ _YEARS_HELP: Final = msg("must be in a year from {first} to {last}", first=_YEAR
 
 
 class Input(BaseModel):
-    """What a client sends: nothing unknown in it, no space around its texts, and never shown in an error."""
+    """The base of everything that a client sends.
+
+    Unknown fields are refused, space around texts is removed, and errors never contain the input.
+    """
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True, hide_input_in_errors=True, allow_inf_nan=False)
 
 
 class FormInput(Input):
-    """What a client sends as a URL-encoded form."""
+    """The base of everything that a client sends as a URL-encoded form."""
 
 
 def _parse_instant(value: object) -> datetime:
@@ -62,8 +65,8 @@ def _parse_day(value: object) -> date:
     return day
 
 
-def _refuse_odd_digits(value: object) -> object:
-    """Python reads `1_0`, `+5` and other scripts' digits as numbers too; a query does not mean them so."""
+def _require_ascii_digits(value: object) -> object:
+    """Refuse texts such as `1_0`, `+5` and digits of other scripts, which Python would also read as numbers."""
     if isinstance(value, str) and not _WHOLE_NUMBER.fullmatch(value):
         raise ValueError(msg("must be a whole number"))
     return value
@@ -74,23 +77,23 @@ Instant = Annotated[
     BeforeValidator(_parse_instant),
     WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-05-01T09:00:00Z"]}),
 ]
-"""A point in time, RFC 3339 with its zone; in Python an aware datetime in UTC."""
+"""A point in time: RFC 3339 with a time zone in JSON, an aware datetime in UTC in Python."""
 
 Day = Annotated[
     date,
     BeforeValidator(_parse_day),
     WithJsonSchema({"type": "string", "format": "date", "examples": ["2026-05-01"]}),
 ]
-"""A date of the calendar."""
+"""A calendar date, such as 2026-05-01."""
 
-AsciiDigits = BeforeValidator(_refuse_odd_digits)
-"""Takes a number in ASCII digits only. It stands last, as in `Annotated[int, Field(ge=0), AsciiDigits]`."""
+AsciiDigits = BeforeValidator(_require_ascii_digits)
+"""Accepts a number in ASCII digits only. It must come last, as in `Annotated[int, Field(ge=0), AsciiDigits]`."""
 
 Identifier = Annotated[int, Field(ge=1, le=LARGEST_ID, examples=[7]), AsciiDigits]
-"""The number of a row."""
+"""The id of a row."""
 
 Verbatim = StringConstraints(strip_whitespace=False)
-"""Keeps the space around a text, as in `Annotated[str, Verbatim]`: in a password it counts."""
+"""Keeps the space around a text, as in `Annotated[str, Verbatim]`. Space is significant in passwords."""
 
 
 class PageQuery(Input):

@@ -1,4 +1,4 @@
-"""The `Idempotency-Key` of a request, under which it may be repeated and is carried out only once."""
+"""Idempotency keys: a request with an `Idempotency-Key` may be sent again and is still carried out only once."""
 
 import hashlib
 import re
@@ -25,9 +25,9 @@ _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class IdempotentRequest:
-    """A request that may be repeated under its key. Without a key (None) it is carried out each time.
+    """A request that a client may send again with the same key. Without a key (None) it is carried out each time.
 
-    `content` is the digest of what it asks for; a repetition must ask for the same.
+    `content` is a digest of the request body. A request that reuses a key must have the same body.
     """
 
     user_id: int
@@ -37,9 +37,13 @@ class IdempotentRequest:
     response: Response
 
     def step(self, position: int, content: bytes) -> "IdempotentRequest":
-        """One of several steps of a request whose body is streamed: where it begins, and the bytes it is made of.
+        """Return one step of a request whose streamed body is processed in several steps.
 
-        Steps are repeated one by one: those that were done are not done again.
+        Each step is carried out only once: when the request is sent again, only the missing steps run.
+
+        Args:
+            position: Where the step begins in the body; it identifies the step.
+            content: The part of the body that the step processes.
         """
         return replace(self, route=f"{self.route} from {position}", content=_digest(content))
 
@@ -50,10 +54,10 @@ class IdempotentRequest:
         *args: _Parameters.args,
         **kwargs: _Parameters.kwargs,
     ) -> Representation:
-        """Run a use case; where the request repeats one of the same key, return what that one returned.
+        """Run a use case, or return the stored result if a request with the same key was carried out before.
 
         Raises:
-            Invalid: with code `idempotency_key_reused` where the key came with another request before.
+            Invalid: with code `idempotency_key_reused` if the key was used for a different request before.
             Conflict: with code `idempotency_key_in_use` while another request with this key is being served.
         """
         if self.key is None:
@@ -75,7 +79,7 @@ def _of_call(call: Call) -> IdempotentRequest:
     key = request.get_header(_HEADER)
     if key is not None and not _KEY.fullmatch(key):
         raise Invalid([FieldError(_HEADER, msg("must be 1 to 255 visible ASCII characters"))])
-    # The digest is needed only where there is a key. A body that is read as a stream is compared step by step.
+    # The digest is only needed with a key. For a streamed body, each step makes its own digest.
     content = _digest(call.body.model_dump_json().encode()) if key and hasattr(call.body, "model_dump_json") else b""
     route = f"{request.method} {request.path.removeprefix(API_PREFIX)}"
     return IdempotentRequest(call.actor.user_id, route, key, content, call.response)
@@ -86,4 +90,4 @@ def _digest(content: bytes) -> bytes:
 
 
 Repeatable = Annotated[IdempotentRequest, FromRequest(_of_call, headers=(_HEADER,), errors=(409,))]
-"""The request, to be carried out once under its `Idempotency-Key`."""
+"""The request with its `Idempotency-Key`, for operations that are carried out only once for each key."""

@@ -1,4 +1,4 @@
-"""The language of a response's texts: the one that the request asks for, or else that of the caller's profile."""
+"""The language of a response: the one in the `Accept-Language` header, or else the one in the caller's profile."""
 
 from typing import Annotated
 
@@ -9,7 +9,7 @@ from core.messages import language_of, preferred_language
 
 
 def reader_language(req: Request) -> str:
-    """The language of a request's texts; before the caller is known, only the header counts."""
+    """Return the language to respond in. Before the caller is authenticated, only the header is used."""
     asked = preferred_language(req.get_header("Accept-Language") or "")
     actor = getattr(req.context, "actor", None)
     return asked or language_of(None if actor is None else actor.locale)
@@ -20,4 +20,4 @@ def _of_call(call: Call) -> str:
 
 
 ReaderLanguage = Annotated[str, FromRequest(_of_call)]
-"""The language in which the caller reads, one of `core.messages.LANGUAGES`."""
+"""The language to respond in, one of `core.messages.LANGUAGES`."""

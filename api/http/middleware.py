@@ -1,4 +1,4 @@
-"""What surrounds every request: its id, where it comes from, its line in the log, and the headers of every answer."""
+"""Middleware for every request: request id, client address, log line, security headers and CORS."""
 
 import re
 import time
@@ -50,7 +50,7 @@ Network = IPv4Network | IPv6Network
 
 
 class RequestContext:
-    """Gives each request an id and an address, and writes one line about it when it ends."""
+    """Sets the id and the client address of each request, and logs one line when the request ends."""
 
     def __init__(self, settings: Settings) -> None:
         self._trusted = tuple(ip_network(proxy, strict=False) for proxy in settings.trusted_proxies)
@@ -60,16 +60,16 @@ class RequestContext:
             self._headers["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"
 
     async def process_request(self, req: Request, resp: Response) -> None:
-        """Begin a request."""
+        """Set the context of a request, and return its id in a header."""
         self._begin(req)
         resp.set_header("X-Request-ID", req.context.request_id)
 
     async def process_request_ws(self, req: Request, _ws: WebSocket) -> None:
-        """Begin a handshake."""
+        """Set the context of a WebSocket handshake."""
         self._begin(req)
 
     async def process_response(self, req: Request, resp: Response, _resource: Any, _succeeded: bool) -> None:
-        """Finish the headers and write the line."""
+        """Set the security headers and log the request."""
         resp.set_headers(self._headers)
         if resp.get_header("Cache-Control") is None:
             resp.set_header("Cache-Control", "no-store")
@@ -80,7 +80,7 @@ class RequestContext:
         write(
             "request",
             method=req.method,
-            # The path of an unknown route is the client's own text, which does not belong into the log.
+            # The path of an unknown route is arbitrary text from the client and may hold secrets, so it is not logged.
             route=route or "unknown",
             status=resp.status_code,
             duration_ms=round((time.perf_counter() - req.context.started) * 1000, 1),
@@ -105,10 +105,10 @@ def _request_id(offered: str | None) -> str:
 
 
 def client_address(peer: str, forwarded_for: str, trusted: tuple[Network, ...]) -> str:
-    """Tell where a request really comes from.
+    """Return the address of the client that sent a request.
 
-    Each proxy appends the address it was called from to `X-Forwarded-For`. Read from the right, the first address that
-    is not one of our own proxies is the client; everything to the left of it the client may have made up.
+    Each proxy appends the address of its own client to `X-Forwarded-For`. Read from the right, the first address that
+    is not one of our own proxies belongs to the client. Addresses further left may be forged by the client.
     """
     address = peer
     for hop in reversed(forwarded_for.split(",")):
@@ -134,13 +134,13 @@ def _is_address(text: str) -> bool:
 
 
 class CrossOrigin:
-    """Cross-origin requests (CORS), for exactly the origins that are listed."""
+    """Allows cross-origin requests (CORS) from the listed origins only."""
 
     def __init__(self, allowed_origins: tuple[str, ...]) -> None:
         self._allowed = frozenset(allowed_origins)
 
     async def process_request(self, req: Request, resp: Response) -> None:
-        """Answer a preflight; the request itself comes after it."""
+        """Set the CORS headers. A preflight request is completed here; the browser sends the real request after it."""
         origin = req.get_header("Origin")
         if not self._allowed:
             return

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 description of the API, made of the declarations of its operations (`api.http.operation`)."""
+"""Builds the OpenAPI 3.1 description of the API from the declarations of its operations (`api.http.operation`)."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -107,13 +107,13 @@ _SECURITY_SCHEMES: Final[Json] = {
 
 
 def _security(operation: Operation) -> list[dict[str, list[str]]]:
-    """A login, or a personal access token with the scope that is named beside the scheme."""
+    """Return the two ways to authenticate: a bearer token, with the needed scope, or the OAuth 2 password flow."""
     scopes = [] if operation.scope is None else [operation.scope.value]
     return [{"bearer": scopes}, {"password": []}]
 
 
 def build_description(app_name: str, mapped_paths: Iterable[MappedPath]) -> Json:
-    """Build the description of all operations under these paths."""
+    """Build the OpenAPI document of all operations under these paths."""
     operations = [
         (mapped.path, method, operation)
         for mapped in mapped_paths
@@ -194,7 +194,7 @@ def _describe_success(operation: Operation, schemas: Schemas) -> Json:
 
 
 def _failures(operation: Operation) -> list[int]:
-    """The failures of an operation: its own, and those that follow from the rest of its declaration."""
+    """Return the error statuses of an operation: the declared ones, and those that its declaration implies."""
     implied = {422, 429, 503}
     if not operation.public:
         implied |= {401, 403}

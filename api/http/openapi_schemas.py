@@ -1,4 +1,4 @@
-"""The JSON schemas in the API's document, with an example of each, made of the pydantic models."""
+"""Builds the JSON schemas of the API description, and examples of them, from the pydantic models."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -21,12 +21,12 @@ class _SchemaGenerator(GenerateJsonSchema):
     """Names the schema of a page after its items: `ListOf[CommentOut]` is `CommentList`."""
 
     def normalize_name(self, name: str) -> str:
-        """Make the name of a component."""
+        """Return the name of a schema component."""
         return super().normalize_name(_LIST_OF.sub(r"\1List", name))
 
 
 class Schemas:
-    """The JSON schemas of all types that operations speak of, and an example of each."""
+    """The JSON schemas of all types that operations use, with examples."""
 
     def __init__(self, operations: Iterable[Operation]) -> None:
         kinds: dict[tuple[Any, JsonSchemaMode], TypeAdapter[Any]] = {(Problem, "serialization"): TypeAdapter(Problem)}
@@ -37,7 +37,8 @@ class Schemas:
                 kinds[operation.returns, "serialization"] = TypeAdapter(operation.returns)
             for alternative in operation.alternatives.values():
                 kinds[alternative, "serialization"] = TypeAdapter(alternative)
-        # One call for all, so that types of the same name, or of two faces, get names that differ.
+        # One call for all types, so that pydantic gives different names to two types of the same name, and to a type
+        # whose schemas for requests and responses differ.
         self._references, shared = TypeAdapter.json_schemas(
             [(kind, mode, adapter) for (kind, mode), adapter in kinds.items()],
             ref_template=_SCHEMAS + "{model}",
@@ -46,16 +47,16 @@ class Schemas:
         self.definitions: Json = shared.get("$defs", {})
 
     def reference(self, kind: Any, mode: JsonSchemaMode) -> Json:
-        """The schema of a type, or where it stands."""
+        """Return the schema of a type, or a `$ref` to it."""
         return self._references[kind, mode]
 
     def content(self, kind: Any, mode: JsonSchemaMode) -> Json:
-        """A body or an answer of a type, with an example."""
+        """Return the OpenAPI media type object of a request or response body, with an example."""
         schema = self.reference(kind, mode)
         return {"schema": schema, "example": self._example(schema, complete=mode == "serialization")}
 
     def query_parameters(self, query: type[BaseModel]) -> Iterator[Json]:
-        """The parameters that a query is made of; what may be null may be left out."""
+        """Return the OpenAPI parameters of a query. Null is not in their schemas: such a parameter is just left out."""
         schema = query.model_json_schema(ref_template=_SCHEMAS + "{model}")
         self.definitions |= schema.get("$defs", {})
         for name, field in schema.get("properties", {}).items():
@@ -64,12 +65,12 @@ class Schemas:
             if "description" in given:
                 parameter["description"] = given.pop("description")
             if given.get("type") == "array":
-                # Several values stand in one, separated by commas.
+                # Several values are sent as one text, separated by commas.
                 parameter |= {"style": "form", "explode": False}
             yield parameter | {"schema": given}
 
     def _example(self, schema: Json, *, complete: bool) -> Any:
-        """Make up what fits a schema: every field of a response, of a request's body those that it needs."""
+        """Return an example for a schema: with all fields for a response, with the required fields for a request."""
         if "$ref" in schema:
             return self._example(self.definitions[schema["$ref"].removeprefix(_SCHEMAS)], complete=complete)
         if "anyOf" in schema:
@@ -90,7 +91,7 @@ class Schemas:
                 return _SCALARS.get(str(scalar))
 
     def _example_of_object(self, schema: Json, given: Json, *, complete: bool) -> Json:
-        """Complete the example that a schema gives with the fields that it leaves out."""
+        """Return the schema's own example, with examples of the fields that it lacks."""
         fields = schema.get("properties", {})
         names = fields if complete else schema.get("required", ())
         return given | {name: self._example(fields[name], complete=complete) for name in names if name not in given}

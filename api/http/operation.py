@@ -1,20 +1,22 @@
-"""`@operation(...)` makes a method of a resource the responder of an HTTP operation: typed, enforced and documented.
+"""`@operation(...)` declares a method of a resource as the responder of an HTTP operation.
 
-The method states what it takes as typed parameters and returns its result:
+The declaration is enforced for each request, and the API description is built from it. The method has a typed
+parameter for each value that it needs, and returns its result:
 
     @operation(200, TaskOut, tag="tasks", scope=Scope.TASKS_READ, headers=("ETag",), errors=(404,))
     async def on_get(self, actor: Actor, task_id: int) -> Representation:
         '''Read a task.'''
 
 - `actor: Actor` is the caller;
-- `body` and `query` are held against the schemas of their annotations, which are also what the API description says;
-- a parameter whose annotation holds a `FromRequest` is read as that says;
-- `req: Request` and `resp: Response` are Falcon's own, for responders that cannot do without them;
-- any other parameter is one of the path.
+- `body` and `query` are validated against the schemas of their annotations;
+- a parameter annotated with a `FromRequest` gets the value that its `read` function returns;
+- `req: Request` and `resp: Response` are Falcon's own objects, for responders that need them;
+- any other parameter is a parameter of the path.
 
-The docstring's first paragraph is the operation's summary, the rest its description. Before the method runs, the caller
-is authenticated and authorized (unless the operation is public), then query and body are validated, in this order, so
-that a stranger learns nothing about them. `api.http.responses` turns the result into the response.
+In the API description, the docstring's first paragraph is the operation's summary, and the rest is its description.
+Before the method runs, the caller is authenticated and authorized (unless the operation is public). Only then the query
+and the body are validated, so that callers without permission learn nothing about them. `api.http.responses` turns the
+result into the response.
 """
 
 import functools
@@ -65,16 +67,17 @@ class RateLimit(Enum):
 
 
 class NoQuery(BaseModel):
-    """The query of an operation that takes none."""
+    """The query of an operation without query parameters."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
 
 @dataclass(frozen=True)
 class Operation:
-    """A responder as clients see it: what it takes, what it returns, and what calling it needs and costs.
+    """The declaration of an operation: its parameters, its result, the permissions it needs, and its rate limit.
 
-    `bodies` are the schemas of the request's body by media type; `returns` is the type of the response's body, or None.
+    `bodies` holds the schema of the request body for each media type. `returns` is the type of the response body, or
+    None.
     """
 
     summary: str
@@ -99,7 +102,7 @@ class Operation:
 
 @dataclass(frozen=True)
 class _Signature:
-    """What a responder's parameters say: where each argument comes from, and what the request must hold for it."""
+    """What is derived from a responder's parameters: how each argument is read, and the schemas of the request."""
 
     readers: tuple[tuple[str, Callable[[Call], Any]], ...]
     markers: tuple[FromRequest, ...]
@@ -110,18 +113,18 @@ class _Signature:
 
 
 def operation_of(responder: Responder) -> Operation | None:
-    """The declaration of a responder, where it has one."""
+    """Return the declaration of a responder, or None."""
     return getattr(responder, _ATTRIBUTE, None)
 
 
 def unlisted(responder: Responder) -> Responder:
-    """Mark a responder that is no operation of the API, such as a page for people; anybody may call it."""
+    """Mark a responder that is not part of the API description, such as an HTML page. Anybody may call it."""
     setattr(responder, _UNLISTED, True)
     return responder
 
 
 def is_unlisted(responder: Responder) -> bool:
-    """Whether a responder is left out of the API description on purpose."""
+    """Return whether a responder is deliberately not part of the API description."""
     return getattr(responder, _UNLISTED, False)
 
 
@@ -140,22 +143,27 @@ def operation(  # noqa: PLR0913 - each argument is one fact of the operation, an
     headers: tuple[str, ...] = (),
     errors: tuple[int, ...] = (),
 ) -> Callable[[Responder], Responder]:
-    """Declare an operation, and hold requests to the declaration.
+    """Declare an operation, and enforce the declaration for each request.
 
     Args:
-        status: The status of success.
-        returns: The type of the response's body; None where there is no body.
-        tag: The heading it stands under in the API description.
-        public: Whether anybody may call it without a token.
-        scope: What a personal access token must be for; without it only a login will do.
+        status: The status of a successful response.
+        returns: The type of the response body, or None if there is no body.
+        tag: The heading of the operation in the API description.
+        public: Whether it may be called without a token.
+        scope: The scope that a personal access token needs. If it is None, no personal access token is accepted.
         admin: Whether the caller must be an admin.
         rate_limit: Which limit its requests count against.
-        body_optional: Whether no body counts as `{}`.
-        media_type: The type of the response's body.
-        alternatives: Further types that the response's body may have, by media type.
-        headers: The response headers that clients should know of, out of `api.http.openapi.HEADERS`. Where `ETag`,
-            `Location`, `Link` or `X-Total-Count` is named here, it is set from the result.
-        errors: The statuses of its own failures. Those that follow from the rest (401, 422, ...) need not be named.
+        body_optional: Whether a request without a body is read as `{}`.
+        media_type: The media type of the response body.
+        alternatives: Further media types that the response body may have, with their schemas.
+        headers: The response headers to describe, all of them from `api.http.openapi.HEADERS`. If `ETag`, `Location`,
+            `Link` or `X-Total-Count` is listed here, it is set from the result.
+        errors: The error statuses that are specific to this operation. Those that follow from the rest of the
+            declaration (401, 422, ...) are added automatically.
+
+    Raises:
+        TypeError: if a public operation has a parameter `actor`, if `actor` is not annotated as `Actor`, or if the
+            docstring is missing.
     """
 
     def decorate(responder: Responder) -> Responder:
@@ -191,7 +199,10 @@ def operation(  # noqa: PLR0913 - each argument is one fact of the operation, an
 
 
 def _enforced(responder: Responder, declared: Operation, signature: _Signature) -> Responder:
-    """The responder as Falcon calls it."""
+    """Return the function that Falcon calls: it checks the request, calls the responder and writes the result.
+
+    A responder whose declared type is a `list[...]` may return a page, which is then written as a bare array.
+    """
     as_array = get_origin(declared.returns) is list
 
     @functools.wraps(responder)
@@ -223,7 +234,7 @@ async def _authorized(req: Request, declared: Operation) -> Actor:
 
 
 async def _read_body(req: Request, declared: Operation, raw_body: RawBody | None) -> Any:
-    """Read the body and hold it against the schema of its media type."""
+    """Read the body and validate it against the schema of its media type."""
     media_type = expect_media_type(req, declared.bodies)
     if raw_body is not None:
         return await raw_body.read(req)
@@ -232,7 +243,7 @@ async def _read_body(req: Request, declared: Operation, raw_body: RawBody | None
 
 
 def _texts_of(responder: Responder) -> tuple[str, str]:
-    """The summary and the description of an operation, out of its docstring."""
+    """Return the summary and the description of an operation from its docstring."""
     first, _, rest = (inspect.getdoc(responder) or "").partition("\n\n")
     if not first:
         raise TypeError(f"{responder.__qualname__} needs a docstring, since the API description quotes it.")
@@ -265,14 +276,17 @@ def _signature_of(responder: Responder) -> _Signature:
 
 
 def _marker(hint: Any, kind: type[_Marker]) -> _Marker | None:
-    """The marker of a kind in an `Annotated[...]`, or None."""
+    """Return the first marker of this kind in an `Annotated[...]`, or None."""
     if get_origin(hint) is not Annotated:
         return None
     return next((marker for marker in get_args(hint) if isinstance(marker, kind)), None)
 
 
 def _bodies(hint: Any, *, is_patch: bool) -> Mapping[str, Schema]:
-    """The schemas of a body by media type; what is no form is JSON, and in a PATCH a merge patch too."""
+    """Return the schema of a body for each media type: form schemas for forms, all others for JSON.
+
+    The JSON schema of a PATCH also applies to a merge patch.
+    """
     raw_body = _marker(hint, RawBody)
     if raw_body is not None:
         return raw_body.schemas

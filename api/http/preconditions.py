@@ -1,4 +1,4 @@
-"""Conditional requests (RFC 9110): what an entity tag makes of them, and the version of a task as its tag."""
+"""Conditional requests (RFC 9110) with `If-Match` and `If-None-Match`. The entity tag of a task is its version."""
 
 import re
 from typing import Annotated, Final
@@ -22,18 +22,18 @@ def _expected_versions(call: Call) -> frozenset[int] | None:
 ExpectedVersions = Annotated[
     frozenset[int] | None, FromRequest(_expected_versions, headers=("If-Match",), errors=(412,))
 ]
-"""The versions that `If-Match` names, any of which will do; None where any version will."""
+"""The versions in `If-Match`, of which one must be the current version. None means that every version is accepted."""
 
 
 def set_etag(resp: Response, representation: Representation) -> str:
-    """Put the version of a representation into the response's headers as its entity tag, and return the tag."""
+    """Set the `ETag` header to the version of a representation, and return the tag."""
     etag = f'"{representation.version}"'
     resp.set_header("ETag", etag)
     return etag
 
 
 def is_known(req: Request, etag: str) -> bool:
-    """Whether the client says that it has this version (`If-None-Match`)."""
+    """Return whether the client already has the version with this tag, according to `If-None-Match`."""
     return any(known == "*" or f'"{known}"' == etag for known in req.if_none_match or ())
 
 

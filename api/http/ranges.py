@@ -1,4 +1,4 @@
-"""Parts of a representation (RFC 9110, 14)."""
+"""Range requests: clients may ask for a part of a file (RFC 9110, section 14)."""
 
 import re
 from typing import Final
@@ -10,12 +10,13 @@ _ONE_RANGE: Final = re.compile(r"bytes=\s*(\d{0,19})-(\d{0,19})\s*", re.ASCII | 
 
 
 def requested_range(req: Request, size: int, etag: str) -> tuple[int, int] | None:
-    """The bytes that are asked for, the end not included, or None for all of them.
+    """Return the first byte of the requested part and the byte after its last one, or None for the whole content.
 
-    What is no range, several of them, and a range of another version of the content mean all, as the RFC allows.
+    An invalid range, several ranges, and a range of another version of the content (`If-Range`) are ignored, as the
+    RFC allows, so that the response has the whole content.
 
     Raises:
-        HTTPRangeNotSatisfiable: where there are no such bytes.
+        HTTPRangeNotSatisfiable: if the content has none of the requested bytes.
     """
     found = _ONE_RANGE.fullmatch(req.get_header("Range") or "")
     if req.method != "GET" or found is None or req.get_header("If-Range", default=etag) != etag:

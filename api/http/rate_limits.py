@@ -1,10 +1,10 @@
-"""How often one may call: counted for each user, or for each address where there is no user.
+"""Rate limits: counts the requests of each user, or of each address if the caller is not authenticated.
 
-falcon-limiter brings the storage in Redis. The middleware is ours, since every route is to be limited, every answer is
-to tell what is left, and a Redis that is gone must not take the API with it: then each process counts for itself.
+falcon-limiter provides the storage in Redis. The middleware is our own, because every route is limited, every response
+reports the remaining requests, and the API stays available without Redis: then each process counts for itself.
 
-Windows are fixed and begin with the clock (each full minute, say), so one round trip counts a request and everything
-else is known without asking. The price is that around the turn of a window somebody may call twice as often.
+Windows are fixed and aligned to the clock, for example to full minutes, so that counting needs only one round trip to
+Redis. The disadvantage is that a caller may send twice the allowed number of requests around the start of a window.
 """
 
 import asyncio
@@ -29,13 +29,13 @@ log = structlog.get_logger()
 
 _KEY_PREFIX: Final = "allweather:limit"
 _REDIS_SECONDS: Final = 0.25
-# After a failure Redis is left alone for so long: a frozen one would otherwise hold up every single request.
+# After a failure, Redis is not used for this time. Otherwise each request would wait for a Redis that does not respond.
 _PAUSE_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """Where a caller stands: how many requests a window holds, how many are left, and the seconds until the next."""
+    """The state of a caller's limit: requests per window, requests left, and seconds until the next window."""
 
     limit: int
     remaining: int
@@ -44,17 +44,17 @@ class Count:
 
 
 class LocalCounter:
-    """Counts in this process alone, and forgets a window when the next one of the same length begins.
+    """Counts in this process only. The counts of a window are dropped when the next one of the same length begins.
 
-    The storage that comes with the library looks through all its keys at every count, so that a crowd of callers would
-    slow everybody down just when Redis is gone.
+    The library's own in-memory storage searches all its keys at every count. With many callers, this would slow down
+    every request while Redis is unavailable.
     """
 
     def __init__(self) -> None:
         self._windows: dict[int, tuple[int, Counter[str]]] = {}
 
     def increment(self, key: str, window: int, seconds: int) -> int:
-        """Count once more under this key, in this window of so many seconds, and tell how often that makes."""
+        """Add one to the count of this key in this window, and return the new count. Windows last `seconds`."""
         latest, counts = self._windows.get(seconds, (window, Counter[str]()))
         if latest != window:
             counts = Counter()
@@ -64,18 +64,18 @@ class LocalCounter:
 
 
 class SharedCounter:
-    """Counts in Redis for all processes together, and in this process alone while Redis does not answer."""
+    """Counts in Redis for all processes together, and in this process only while Redis is unavailable."""
 
     def __init__(self, redis_url: str) -> None:
         options = {"implementation": "redispy", "socket_timeout": _REDIS_SECONDS, "key_prefix": _KEY_PREFIX}
         config = {"RATELIMIT_STORAGE_URL": f"async+{redis_url}", "RATELIMIT_STORAGE_OPTIONS": options}
         self._redis = AsyncLimiter(config=config).storage
-        self._alone = LocalCounter()
-        self._shared = True
+        self._local = LocalCounter()
+        self._is_shared = True
         self._pause_until = 0.0
 
     async def count(self, item: RateLimitItem, *identifiers: str) -> Count:
-        """Count one more request and tell where that leaves the caller."""
+        """Count one request and return the state of the caller's limit."""
         seconds = item.get_expiry()
         window, elapsed = divmod(time.time(), seconds)
         used = await self._increment(item.key_for(*identifiers), int(window), seconds)
@@ -92,16 +92,16 @@ class SharedCounter:
                     used: int = await self._redis.incr(f"{key}/{window}", seconds)
             except (RedisError, OSError, TimeoutError) as error:
                 self._pause_until = time.monotonic() + _PAUSE_SECONDS
-                self._note(shared=False, reason=type(error).__name__)
+                self._log_change(shared=False, reason=type(error).__name__)
             else:
-                self._note(shared=True)
+                self._log_change(shared=True)
                 return used
-        return self._alone.increment(key, window, seconds)
+        return self._local.increment(key, window, seconds)
 
-    def _note(self, *, shared: bool, **details: str) -> None:
-        if shared == self._shared:
+    def _log_change(self, *, shared: bool, **details: str) -> None:
+        if shared == self._is_shared:
             return
-        self._shared = shared
+        self._is_shared = shared
         if shared:
             log.info("rate_limit_shared_again")
         else:
@@ -111,7 +111,8 @@ class SharedCounter:
 class RateLimits:
     """The middleware that counts every request and refuses those over the limit.
 
-    What a request counts against is a fact of its operation's declaration; what leads nowhere counts as well.
+    The operation's declaration says which limit a request counts against. A request for an unknown path counts against
+    the general limit.
     """
 
     def __init__(self, settings: Settings, router: Router) -> None:
@@ -122,7 +123,7 @@ class RateLimits:
         self._health = parse(settings.rate_limit_health)
 
     async def process_request(self, req: Request, resp: Response) -> None:
-        """Count a request; its response says how many are left, whatever else it is."""
+        """Count a request, and set the headers with the remaining requests for every response, also for errors."""
         count = await self._count(req)
         resp.set_header("RateLimit-Limit", str(count.limit))
         resp.set_header("RateLimit-Remaining", str(count.remaining))
@@ -130,11 +131,11 @@ class RateLimits:
         _refuse_if_exceeded(count)
 
     async def process_request_ws(self, req: Request, _ws: WebSocket) -> None:
-        """Count a handshake."""
+        """Count a WebSocket handshake."""
         _refuse_if_exceeded(await self._count(req))
 
     async def close(self) -> None:
-        """Release the connections to Redis."""
+        """Close the connections to Redis."""
         await self._counter.close()
 
     async def _count(self, req: Request) -> Count:

@@ -1,4 +1,4 @@
-"""What the resources of all areas are made with."""
+"""The base class of all resources, and the services that they share."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from core.storage import Storage
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What lives as long as the process does and is shared by the resources."""
+    """The objects that all resources share, and that exist until the process ends."""
 
     settings: Settings
     bridge: Bridge
@@ -24,7 +24,7 @@ class Services:
 
 
 class Resource:
-    """Something with an address. Its responders are declared with `api.http.operation`."""
+    """The base of all resources, which handle the requests for a path. Responders are declared with `@operation`."""
 
     def __init__(self, services: Services) -> None:
         self.settings = services.settings

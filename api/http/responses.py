@@ -1,6 +1,6 @@
-"""From the result of an operation to its response: the one place that writes status, headers and body.
+"""Turns the result of an operation into its response.
 
-Which of the headers `ETag`, `Location`, `Link` and `X-Total-Count` are set is what the operation's declaration says.
+The headers `ETag`, `Location`, `Link` and `X-Total-Count` are set if the operation's declaration lists them.
 """
 
 from collections.abc import Collection
@@ -17,13 +17,16 @@ from core.representations import CursorPage, Listing, Page, Representation
 
 
 def write_result(call: Call, result: Any, headers: Collection[str], *, as_array: bool) -> None:
-    """Write what a responder has returned.
+    """Write the result of a responder to its response.
 
     Args:
         call: The request and its response.
-        result: A `Representation`, `Listing` or `Page`, or plain data of which orjson makes the body.
+        result: A `Representation`, `Listing` or `Page`, or plain data that orjson can serialize.
         headers: The headers that the operation declares.
         as_array: Whether a page is written as a bare array, without its envelope.
+
+    Raises:
+        TypeError: if the result is a page, but the operation's query is not a `PageQuery`.
     """
     match result:
         case Representation():
@@ -69,7 +72,7 @@ def _envelope(page: Page, query: PageQuery) -> str:
 
 
 def _append_links(req: Request, resp: Response, query: PageQuery, page: Page) -> None:
-    """Link to the neighbouring pages (RFC 8288), with the caller's own filters."""
+    """Add links to the neighbouring pages (RFC 8288). They repeat the caller's filters."""
     if "cursor" in req.params:
         if isinstance(page, CursorPage) and page.next_cursor is not None:
             _append_link(req, resp, "next", {"cursor": page.next_cursor})

@@ -1,4 +1,4 @@
-"""Which address leads where: the routes that areas declare, ids in paths, and HEAD wherever there is GET."""
+"""The router: the routes that areas declare, ids in paths, and HEAD for every GET."""
 
 import re
 from collections.abc import Callable
@@ -22,7 +22,7 @@ ResourceFactory = Callable[[Services], object]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """An address of the API: its path, what makes its resource, and the suffix of its responders, if they have one."""
+    """A route of the API: its path, the function that creates its resource, and Falcon's suffix for its responders."""
 
     path: str
     resource: ResourceFactory
@@ -30,25 +30,25 @@ class Route:
 
 
 def versioned(path: str, resource: ResourceFactory, suffix: str | None = None) -> list[Route]:
-    """A path under the API's prefix."""
+    """Return the route for a path under the API's prefix."""
     return [Route(API_PREFIX + path, resource, suffix)]
 
 
 def unversioned(path: str, resource: ResourceFactory, suffix: str | None = None) -> list[Route]:
-    """A path without the prefix."""
+    """Return the route for a path without the prefix."""
     return [Route(path, resource, suffix)]
 
 
 def both(path: str, resource: ResourceFactory, suffix: str | None = None) -> list[Route]:
-    """A path under the prefix and without it."""
+    """Return the routes for a path under the prefix and without it."""
     return versioned(path, resource, suffix) + unversioned(path, resource, suffix)
 
 
 class IdConverter(BaseConverter):
-    """The id of a row in a path, as in `/tasks/{task_id:id}`; what cannot be one leads nowhere (404)."""
+    """The id of a row in a path, as in `/tasks/{task_id:id}`. A path with an invalid id is not found (404)."""
 
     def convert(self, value: str) -> int | None:
-        """Read ASCII digits without sign, leading zero or separators, up to what a bigint holds."""
+        """Return the id, or None if the text is not a positive bigint in plain ASCII digits."""
         if not _DIGITS.fullmatch(value):
             return None
         number = int(value)
@@ -57,16 +57,16 @@ class IdConverter(BaseConverter):
 
 @dataclass(frozen=True)
 class MappedPath:
-    """A path with the responder of each method that it takes."""
+    """A path with the responder for each of its methods."""
 
     path: str
     responders: dict[str, Responder]
 
 
 class Router(CompiledRouter):
-    """Falcon's router, which also takes HEAD wherever it takes GET, and keeps a list of the paths it was given.
+    """Falcon's router, which also routes HEAD for every GET, and keeps a list of its paths.
 
-    It takes only responders that are declared: one without a declaration would be open to everybody.
+    It refuses responders without a declaration, because nothing would check their callers.
     """
 
     def __init__(self) -> None:
@@ -75,7 +75,7 @@ class Router(CompiledRouter):
         self.paths: list[MappedPath] = []
 
     def map_http_methods(self, resource: object, **kwargs: Any) -> dict[str, Responder]:
-        """Map methods to responders; a HEAD is a GET whose body the server leaves out."""
+        """Map methods to responders. HEAD has the responder of GET; the server leaves out the body."""
         responders: dict[str, Any] = dict(super().map_http_methods(resource, **kwargs))
         if "GET" in responders:
             responders.setdefault("HEAD", responders["GET"])
@@ -85,7 +85,7 @@ class Router(CompiledRouter):
         """Add a route.
 
         Raises:
-            TypeError: where a responder is neither an operation nor unlisted, or its parameters are not the path's.
+            TypeError: if a responder is neither an operation nor unlisted, or its parameters differ from the path's.
         """
         responders = self.map_http_methods(resource, **kwargs)
         for method, responder in responders.items():
@@ -95,7 +95,7 @@ class Router(CompiledRouter):
         self.paths.append(MappedPath(uri_template, responders))
 
     def operation(self, req: Request) -> Operation | None:
-        """The operation that a request is for; None where there is none, which Falcon finds out later."""
+        """Return the operation that a request is for, or None. Falcon responds with 404 or 405 later in that case."""
         found = self.find(req.path, req)
         responder = None if found is None else found[1].get(req.method)
         return None if responder is None else operation_of(responder)

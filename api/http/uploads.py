@@ -1,4 +1,4 @@
-"""How a file is received: part by part into a temporary file that has no name, counted, and off the event loop."""
+"""Receives an uploaded file in chunks: limits its size, and writes it to a temporary file in a thread."""
 
 import asyncio
 import tempfile
@@ -17,15 +17,15 @@ from core.files import clean_name
 from core.messages import msg
 
 _FIELD: Final = "file"
-# A whole upload, from whatever line; who sends more slowly than this holds a place that others need.
+# The time limit of a whole upload. Very slow clients would otherwise use up resources for a long time.
 _SECONDS: Final = 120.0
-# Chunks come as the network cuts them; so many bytes are worth a hop to a thread.
+# Chunks from the network can be small. Collecting this many bytes saves many switches to a thread.
 _WRITE_BYTES: Final = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A file that has come in as a whole, under its cleaned name."""
+    """A completely received file with its cleaned name."""
 
     filename: str
     file: BinaryIO
@@ -33,15 +33,15 @@ class Received:
 
 @asynccontextmanager
 async def received(bridge: Bridge, form: MultipartForm, max_bytes: int) -> AsyncIterator[Received]:
-    """Receive the form's one file, which is gone when the block ends, however it ends.
+    """Receive the one file of a form. The file is deleted at the end of the `async with` block.
 
     Raises:
-        falcon.HTTPContentTooLarge: where it is longer than it may be.
-        falcon.MediaMalformedError: where the form is none, or breaks off.
-        falcon.HTTPError: with status 408 where it takes too long.
-        Invalid: where there is no file in it, or none with a name, or anything beside it.
+        falcon.HTTPContentTooLarge: if the file is longer than `max_bytes`.
+        falcon.MediaMalformedError: if the form is malformed or incomplete.
+        falcon.HTTPError: with status 408 if the upload takes too long.
+        Invalid: if the form has no file, other parts beside the file, or a file without a name.
     """
-    # A file without a name leaves nothing behind, not even when the process is killed.
+    # This file has no name in the file system, so the system deletes it even if the process is killed.
     with tempfile.TemporaryFile() as file:
         try:
             async with asyncio.timeout(_SECONDS):
@@ -66,22 +66,22 @@ async def _receive(bridge: Bridge, form: MultipartForm, file: BinaryIO, max_byte
 
 
 async def _copy(bridge: Bridge, part: BodyPart, file: BinaryIO, max_bytes: int) -> None:
-    waiting, total = bytearray(), 0
+    unwritten, total = bytearray(), 0
     async for chunk in part.stream:
         total += len(chunk)
         if total > max_bytes:
             raise too_large(max_bytes)
-        waiting += chunk
-        if len(waiting) >= _WRITE_BYTES:
-            await bridge.run_file_io(file.write, bytes(waiting))
-            waiting.clear()
-    await bridge.run_file_io(file.write, bytes(waiting))
+        unwritten += chunk
+        if len(unwritten) >= _WRITE_BYTES:
+            await bridge.run_file_io(file.write, bytes(unwritten))
+            unwritten.clear()
+    await bridge.run_file_io(file.write, bytes(unwritten))
 
 
 def _text(part: BodyPart, attribute: str) -> str:
-    """What a part says of itself; Falcon decodes it only when it is asked for."""
+    """Return a header value of a part. Falcon decodes it only when the attribute is read."""
     try:
-        said: Any = getattr(part, attribute)
+        value: Any = getattr(part, attribute)
     except UnicodeDecodeError:
         raise falcon.MediaMalformedError("form") from None
-    return said or ""
+    return value or ""

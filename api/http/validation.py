@@ -1,4 +1,4 @@
-"""From what was sent to what was meant: one schema, every mistake told at once, and nothing of the input repeated."""
+"""Validates input against a schema. An error lists all wrong fields at once and never repeats the input."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import reduce
@@ -13,16 +13,16 @@ from core.messages import Message, msg
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
-# An answer stays small whatever was sent: so many mistakes, and so many characters of each path.
-_MISTAKES_TOLD: Final = 100
-_PATH_LENGTH: Final = 200
+# These limits keep the error response small: how many mistakes it lists, and how many characters each path has.
+_MAX_MISTAKES: Final = 100
+_MAX_PATH_LENGTH: Final = 200
 
 _NUL: Final = "\x00"
 _NUL_ESCAPE: Final = rb"\u0000"
 _NUL_MESSAGE: Final = msg("must not hold the character NUL")
 _REPEATED_MESSAGE: Final = msg("must be given only once")
 
-# What pydantic finds wrong, by its names; the words in braces are what it says about each.
+# The message for each of pydantic's error types. Pydantic provides the values for the names in braces.
 MESSAGES: Final = {
     "missing": msg("is required"),
     "extra_forbidden": msg("is not known here"),
@@ -61,25 +61,29 @@ _NOT_VALID: Final = msg("is not valid")
 
 _Path = Iterable[int | str]
 _Link = tuple["_Link", int | str] | None
-"""A path from its end: the link to all before the last part, and that part."""
+"""A path as a linked list: the link to the parts before the last one, and the last part."""
 
 
 class Sent(Protocol):
-    """Something a client sent that a schema can be held against."""
+    """Input from a client that can be validated against a schema."""
 
     @property
     def content(self) -> Any:
-        """The plain data in it."""
+        """The input as plain data."""
 
     def fill(self, model: type[_Model]) -> _Model:
-        """Make an instance of the schema, or raise pydantic's ValidationError."""
+        """Return an instance of the schema.
+
+        Raises:
+            ValidationError: pydantic's own, if the input does not fit.
+        """
 
     def mistakes(self) -> Iterator[FieldError]:
-        """What is wrong with it whatever the schema."""
+        """Return the mistakes that do not depend on a schema."""
 
 
 class JsonText:
-    """A JSON document: `text`, and `content` as it was parsed."""
+    """A JSON document: its `text`, and its parsed `content`."""
 
     __slots__ = ("content", "text")
 
@@ -88,18 +92,18 @@ class JsonText:
         self.content = content
 
     def fill(self, model: type[_Model]) -> _Model:
-        """Fill the schema strictly: a number in quotes is no number."""
+        """Validate in strict mode, in which a number in quotes is not a number."""
         return model.model_validate_json(self.text, strict=True)
 
     def mistakes(self) -> Iterator[FieldError]:
-        """Tell where NUL stands, which no text column can hold."""
+        """Return where the document contains NUL, which PostgreSQL cannot store in a text column."""
         if _NUL_ESCAPE in self.text:
             for path in _paths_to_nul(self.content):
                 yield FieldError(_dotted(path), _NUL_MESSAGE)
 
 
 class Pairs:
-    """The names and values of a query string or a form; a value is a list where the name was repeated."""
+    """The names and values of a query string or a form. The value of a repeated name is a list."""
 
     __slots__ = ("content",)
 
@@ -107,12 +111,12 @@ class Pairs:
         self.content = content
 
     def fill(self, model: type[_Model]) -> _Model:
-        """Fill the schema from text; of a repeated value the last one is looked at."""
+        """Validate in the mode for strings. For a repeated name, only the last value is used."""
         single = {name: value if isinstance(value, str) else value[-1] for name, value in self.content.items()}
         return model.model_validate_strings(single)
 
     def mistakes(self) -> Iterator[FieldError]:
-        """Tell which names were repeated, and where NUL stands."""
+        """Return which names were repeated, and which names or values contain NUL."""
         for name, value in self.content.items():
             if not isinstance(value, str):
                 yield FieldError(_dotted((name,)), _REPEATED_MESSAGE)
@@ -121,20 +125,20 @@ class Pairs:
 
 
 def validate(model: type[_Model], sent: Sent) -> _Model:
-    """Hold what was sent against a schema.
+    """Return the input as an instance of the schema.
 
     Raises:
-        Invalid: with every field that is wrong.
+        Invalid: with every wrong field.
     """
-    mistakes = list(islice(sent.mistakes(), _MISTAKES_TOLD))
+    mistakes = list(islice(sent.mistakes(), _MAX_MISTAKES))
     try:
         instance = sent.fill(model)
     except ValidationError as error:
-        mistakes += islice(_schema_mistakes(error, sent.content), _MISTAKES_TOLD)
+        mistakes += islice(_schema_mistakes(error, sent.content), _MAX_MISTAKES)
     else:
         if not mistakes:
             return instance
-    # Raised out here, the failure does not carry pydantic's error along, which holds what was sent.
+    # This is not raised in the `except` block, because it would then carry pydantic's error, which contains the input.
     raise Invalid(_merged(mistakes))
 
 
@@ -144,7 +148,7 @@ def _schema_mistakes(error: ValidationError, content: Any) -> Iterator[FieldErro
 
 
 def _path_within(content: Any, location: _Path, kind: str) -> Iterator[int | str]:
-    """Leave out of pydantic's location what names a branch of a type instead of a part of the content."""
+    """Return pydantic's location without the parts that name a branch of a union instead of a part of the content."""
     for part in location:
         if isinstance(part, int):
             content = content[part] if isinstance(content, list) else None
@@ -158,19 +162,19 @@ def _path_within(content: Any, location: _Path, kind: str) -> Iterator[int | str
 def _message(item: ErrorDetails) -> str:
     context = item.get("ctx", {})
     if item["type"] == "value_error":
-        said: str = context["error"].args[0]
-        return said
+        message: str = context["error"].args[0]
+        return message
     return Message(MESSAGES.get(item["type"], _NOT_VALID).template, **context)
 
 
 def _merged(mistakes: list[FieldError]) -> list[FieldError]:
-    """One entry a field: where all branches of a type failed, that is one mistake with several ways out of it."""
+    """Merge the mistakes of each field into one, because pydantic reports one error for each branch of a union."""
     messages: dict[str, list[str]] = {}
-    for mistake in mistakes[:_MISTAKES_TOLD]:
-        told = messages.setdefault(mistake.field, [])
-        if mistake.message not in told:
-            told.append(mistake.message)
-    return [FieldError(field, reduce(_either, told)) for field, told in messages.items()]
+    for mistake in mistakes[:_MAX_MISTAKES]:
+        texts = messages.setdefault(mistake.field, [])
+        if mistake.message not in texts:
+            texts.append(mistake.message)
+    return [FieldError(field, reduce(_either, texts)) for field, texts in messages.items()]
 
 
 def _either(one: str, other: str) -> str:
@@ -178,23 +182,23 @@ def _either(one: str, other: str) -> str:
 
 
 def _paths_to_nul(content: Any) -> Iterator[_Path]:
-    """Search without recursion and without copies of paths: what was sent decides how deep and wide this goes."""
-    waiting: list[tuple[_Link, Any]] = [(None, content)]
-    while waiting:
-        link, value = waiting.pop()
+    """Search without recursion and without copying paths, because the input may be very deep or very wide."""
+    pending: list[tuple[_Link, Any]] = [(None, content)]
+    while pending:
+        link, value = pending.pop()
         if isinstance(value, str):
             if _NUL in value:
-                yield _unwound(link)
+                yield _path_of(link)
         elif isinstance(value, dict):
             for name, item in value.items():
                 if _NUL in name:
-                    yield _unwound((link, name))
-                waiting.append(((link, name), item))
+                    yield _path_of((link, name))
+                pending.append(((link, name), item))
         elif isinstance(value, list):
-            waiting.extend(((link, index), item) for index, item in enumerate(value))
+            pending.extend(((link, index), item) for index, item in enumerate(value))
 
 
-def _unwound(link: "_Link") -> _Path:
+def _path_of(link: "_Link") -> _Path:
     parts: list[int | str] = []
     while link is not None:
         link, part = link
@@ -203,4 +207,4 @@ def _unwound(link: "_Link") -> _Path:
 
 
 def _dotted(path: _Path) -> str:
-    return ".".join(map(str, path))[:_PATH_LENGTH]
+    return ".".join(map(str, path))[:_MAX_PATH_LENGTH]

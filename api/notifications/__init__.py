@@ -1,1 +1,1 @@
-"""Notifications, and what comes by mail."""
+"""Notifications, and which of them are also sent by mail."""

@@ -1,4 +1,4 @@
-"""Notifications: the list of one's own, which are read, and which kinds come by mail."""
+"""Notifications: list them, mark them as read, and choose which kinds are also sent by mail."""
 
 import base64
 import hashlib
@@ -100,7 +100,7 @@ class NotificationItem(Resource):
 
 
 class MailPreferenceItem(Resource):
-    """What the caller wants by mail."""
+    """The kinds of notifications that the caller gets by mail."""
 
     @operation(200, MailPreferences, tag="notifications")
     async def on_get(self, actor: Actor) -> dict[str, bool]:
@@ -114,11 +114,11 @@ class MailPreferenceItem(Resource):
 
 
 class Unsubscription(Resource):
-    """The link at the end of every mail: a page for people, and one click for their mail programs (RFC 8058)."""
+    """The unsubscribe link of each mail: a page for people, and the one-click request of mail programs (RFC 8058)."""
 
     @unlisted
     async def on_get(self, req: Request, resp: Response) -> None:
-        """Ask first: programs that scan mails follow links, and that must change nothing."""
+        """Show a page that asks for confirmation. Programs that scan mails open links, so a GET must change nothing."""
         _write_page(req, resp, _QUESTION, _FORM)
 
     @operation(204, tag="notifications", public=True, errors=(401,))
@@ -136,8 +136,8 @@ class Unsubscription(Resource):
 
 def _write_page(req: Request, resp: Response, text: str, form: str) -> None:
     language = reader_language(req)
-    said = {"title": _TITLE, "text": text, "button": _BUTTON}
-    translated = {name: html.escape(translate(value, language)) for name, value in said.items()}
+    texts = {"title": _TITLE, "text": text, "button": _BUTTON}
+    translated = {name: html.escape(translate(value, language)) for name, value in texts.items()}
     resp.content_type = "text/html; charset=utf-8"
     resp.set_header("Content-Security-Policy", _PAGE_POLICY)
     resp.set_header("Content-Language", language)

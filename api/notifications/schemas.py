@@ -1,6 +1,6 @@
-"""Queries and bodies of notifications.
+"""Queries, request bodies and responses of notifications.
 
-The kinds of notifications are declared in `core.services.notifications`; the fields for each kind derive from there.
+The kinds of notifications are declared in `core.services.notifications`. The models for mail have one field per kind.
 """
 
 from typing import Annotated, Any
@@ -58,7 +58,7 @@ class MailKinds(_ChangedKinds):
     model_config = ConfigDict(json_schema_extra={"examples": [{"commented": False}]})
 
     def changes(self) -> dict[str, bool]:
-        """The kinds that were named."""
+        """Return the kinds that the request contains."""
         return {kind: wanted for kind, wanted in self.model_dump().items() if wanted is not None}
 
 

@@ -1,1 +1,1 @@
-"""What operators and readers need: health, the API description and its pages."""
+"""Health checks for operators, and the API description with its pages."""

@@ -1,4 +1,4 @@
-"""The API description and two pages that show it; none of them loads anything from another host."""
+"""The API description and two pages that show it. The pages load nothing from other hosts."""
 
 import hashlib
 from importlib.resources import files
@@ -12,8 +12,8 @@ from api.http.operation import unlisted
 from api.http.resource import Services
 from api.http.routing import Route, both, unversioned
 
-# Both pages bring their styles along in elements they make, and Redoc searches in a worker that it makes out of a blob.
-# Redoc would also show its maker's logo from its maker's server; the policy keeps it from asking there.
+# Both pages create style elements, and Redoc starts a worker from a blob for its search, so the policy allows these.
+# Redoc would also load a logo from another server; the policy prevents this.
 _PAGE_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src data:; "
     "connect-src 'self'; worker-src blob:; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
@@ -47,7 +47,7 @@ _SWAGGER: Final = _PAGE % (
 _REDOC: Final = _PAGE % (
     '<style>body { margin: 0; }</style>\n<script type="module" src="/docs/assets/start-redoc.js"></script>'
 )
-# Left to themselves, Swagger UI sends the document's address to a validator, and Redoc reports how it is used.
+# By default, Swagger UI sends the document's address to an online validator, and Redoc sends usage data.
 _START_SWAGGER: Final = (
     'SwaggerUIBundle({url: "/openapi.json", dom_id: "#page", deepLinking: true, validatorUrl: null});\n'
 )
@@ -58,7 +58,7 @@ init("/openapi.json", {disableTelemetry: true}, document.getElementById("page"))
 
 
 class Static:
-    """A file that is the same for everybody until the next release."""
+    """A file that does not depend on the caller and does not change while the process runs."""
 
     def __init__(self, content: bytes, content_type: str, cache: str, policy: str | None = None) -> None:
         self._content = content
@@ -68,12 +68,12 @@ class Static:
         self._etag = falcon.ETag(hashlib.sha256(content).hexdigest()[:32])
 
     def as_resource(self, _services: Services) -> "Static":
-        """Itself, as what a route is made of."""
+        """Return itself, so that this method can be the resource factory of a route."""
         return self
 
     @unlisted
     async def on_get(self, req: Request, resp: Response) -> None:
-        """Send the document, or 304 where the caller has it already."""
+        """Send the file, or 304 if the client already has it."""
         self.send(req, resp)
 
     def send(self, req: Request, resp: Response) -> None:
@@ -90,7 +90,7 @@ class Static:
 
 
 class Assets:
-    """The scripts and styles of the pages."""
+    """The scripts and stylesheets of the pages."""
 
     def __init__(self, _services: Services) -> None:
         package = files("offapi")
@@ -104,7 +104,11 @@ class Assets:
 
     @unlisted
     async def on_get(self, req: Request, resp: Response, name: str) -> None:
-        """Send one of them."""
+        """Send a script or a stylesheet.
+
+        Raises:
+            falcon.HTTPNotFound: if there is no file of this name.
+        """
         asset = self._assets.get(name)
         if asset is None:
             raise falcon.HTTPNotFound
@@ -112,7 +116,7 @@ class Assets:
 
 
 def routes(description: dict[str, Any]) -> list[Route]:
-    """The routes of the API description and its pages."""
+    """Return the routes of the API description and its pages."""
     pages = {
         "/openapi.json": Static(orjson.dumps(description), falcon.MEDIA_JSON, _REVALIDATE),
         "/docs": Static(_SWAGGER.encode(), _HTML, _REVALIDATE, _PAGE_POLICY),

@@ -18,7 +18,7 @@ _REDIS_SECONDS: Final = 1.0
 
 
 class Liveness(Resource):
-    """Whether the process responds at all; nothing else is asked."""
+    """The liveness check: whether the process responds. It checks nothing else."""
 
     @operation(200, Health, tag="operations", public=True, rate_limit=RateLimit.HEALTH)
     async def on_get(self) -> dict[str, str]:
@@ -27,33 +27,33 @@ class Liveness(Resource):
 
 
 class Ready(Resource):
-    """Whether the process can serve, with each thing it depends on.
+    """The readiness check: whether the process can serve requests, and the state of PostgreSQL and Redis.
 
-    Without PostgreSQL it cannot (503). Without Redis it serves all but live events, so it stays ready: taking every
-    instance out of the load balancer would turn a small failure into a large one.
+    Without PostgreSQL it is not ready (503). Without Redis only live events fail, so it stays ready: otherwise the load
+    balancer would remove every instance because of a small failure.
     """
 
     @operation(200, Readiness, tag="operations", public=True, rate_limit=RateLimit.HEALTH, errors=(503,))
     async def on_get(self, resp: Response) -> dict[str, Any]:
         """Tell whether the process can serve."""
-        postgresql, redis = await asyncio.gather(self._postgresql_answers(), self._redis_answers())
+        postgresql, redis = await asyncio.gather(self._is_postgresql_available(), self._is_redis_available())
         if not postgresql:
             resp.status = 503
         return {
             "version": __version__,
             "app_name": self.settings.app_name,
             "status": "unavailable" if not postgresql else "ok" if redis else "degraded",
-            "dependencies": {"postgresql": _word(postgresql), "redis": _word(redis)},
+            "dependencies": {"postgresql": _state(postgresql), "redis": _state(redis)},
         }
 
-    async def _postgresql_answers(self) -> bool:
+    async def _is_postgresql_available(self) -> bool:
         try:
             await self.bridge.run(events.bounds)
         except (Unavailable, PeeweeException):
             return False
         return True
 
-    async def _redis_answers(self) -> bool:
+    async def _is_redis_available(self) -> bool:
         try:
             async with asyncio.timeout(_REDIS_SECONDS):
                 await self.redis.ping()
@@ -62,8 +62,8 @@ class Ready(Resource):
         return True
 
 
-def _word(answers: bool) -> str:
-    return "ok" if answers else "unavailable"
+def _state(is_available: bool) -> str:
+    return "ok" if is_available else "unavailable"
 
 
 ROUTES: Final = [

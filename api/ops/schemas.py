@@ -1,4 +1,4 @@
-"""Answers of the probes."""
+"""Responses of the health checks."""
 
 from typing import Literal
 

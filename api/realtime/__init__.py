@@ -1,1 +1,1 @@
-"""Live events: the WebSocket, its tickets, and the relay that brings events from the log to the sockets."""
+"""Live events: the WebSocket, its tickets, and the relay that sends events from the event log to the sockets."""

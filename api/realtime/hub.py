@@ -1,4 +1,4 @@
-"""Who listens in this process: the open sockets by account, and what each of them may hear."""
+"""The open sockets of this process by account, and which events each of them may receive."""
 
 import asyncio
 import math
@@ -11,12 +11,13 @@ import orjson
 from core.events import INTERNAL_TYPES, PRIVATE_TYPES, Event
 from core.policy import Actor
 
-# A session that has ended stays ended, so this may forget only because a socket takes seconds to open, not hours.
-_REMEMBERED_REVOCATIONS: Final = 10_000
+# How many revoked sessions are kept. This only has to cover sessions that are revoked while one of their sockets is
+# being opened, which takes seconds, so old entries can be dropped.
+_MAX_REVOCATIONS: Final = 10_000
 
 
 class CloseCode(IntEnum):
-    """Why the server closes a socket. 1012, it is going down, is sent by the server itself."""
+    """Why the API closes a socket. The code 1012 (the server stops) is not here, because uvicorn sends it itself."""
 
     TRY_AGAIN_LATER = 1013
     UNAUTHENTICATED = 4401
@@ -25,8 +26,8 @@ class CloseCode(IntEnum):
     TOO_MANY_SOCKETS = 4429
 
 
-class NotAdmitted(Exception):  # noqa: N818 - the caller is told so; nothing has gone wrong.
-    """A socket may not be opened; `code` says why."""
+class NotAdmitted(Exception):  # noqa: N818 - this is an expected refusal, not an error.
+    """Raised when a socket may not be opened. `code` is the reason."""
 
     def __init__(self, code: CloseCode) -> None:
         super().__init__(code.name)
@@ -34,39 +35,42 @@ class NotAdmitted(Exception):  # noqa: N818 - the caller is told so; nothing has
 
 
 class Listener:
-    """One socket as the hub knows it: who listens, the frames to send next, and whether it is to end."""
+    """One socket in the hub: its account, the frames that wait to be sent, and the reason to close it, if any."""
 
     __slots__ = ("actor", "after", "ended", "frames")
 
     def __init__(self, actor: Actor, queue_frames: int) -> None:
         self.actor = actor
-        # Live events up to this number are not for this listener: all of them, until it has joined.
+        # This listener gets only live events with a higher number; infinity means none, until it has joined.
         self.after: float = math.inf
         self.frames: asyncio.Queue[str] = asyncio.Queue(queue_frames)
         self.ended: asyncio.Future[CloseCode] = asyncio.get_running_loop().create_future()
 
-    def may_hear(self, event: Event) -> bool:
-        """Tell whether an event is for this listener."""
+    def may_receive(self, event: Event) -> bool:
+        """Return whether this listener may receive an event."""
         if event.type in INTERNAL_TYPES:
             return False
-        hears_all = self.actor.is_admin and event.type not in PRIVATE_TYPES
-        return hears_all or self.actor.user_id in event.audience
+        receives_all = self.actor.is_admin and event.type not in PRIVATE_TYPES
+        return receives_all or self.actor.user_id in event.audience
 
     def offer(self, frame: str) -> None:
-        """Have a frame sent after those that wait; who lets too many wait is too slow."""
+        """Add a frame to the queue of frames to send. If the queue is full, the socket is closed as too slow."""
         try:
             self.frames.put_nowait(frame)
         except asyncio.QueueFull:
             self.end(CloseCode.TOO_SLOW)
 
     def end(self, code: CloseCode) -> None:
-        """Have the socket closed; the first reason counts."""
+        """Request that the socket is closed. Only the first reason is used."""
         if not self.ended.done():
             self.ended.set_result(code)
 
 
 class Hub:
-    """The listeners of this process. Nothing here waits, so each call is one step to everything else in the loop."""
+    """The listeners of this process.
+
+    No method awaits anything, so no other coroutine of the event loop runs in the middle of a call.
+    """
 
     def __init__(self, sockets_per_user: int) -> None:
         self._sockets_per_user = sockets_per_user
@@ -78,10 +82,10 @@ class Hub:
         return sum(map(len, self._of_user.values()))
 
     def admit(self, listener: Listener) -> None:
-        """Count a socket in; it hears nothing yet, but ends with its session.
+        """Add a listener. It receives no events yet, but is closed when its session ends.
 
         Raises:
-            NotAdmitted: where the session has ended in the meantime, or the account has as many sockets as it may.
+            NotAdmitted: if the session has ended in the meantime, or the account already has its maximum of sockets.
         """
         if listener.actor.session_id in self._revoked:
             raise NotAdmitted(CloseCode.SESSION_ENDED)
@@ -92,7 +96,7 @@ class Hub:
             self._admins.add(listener)
 
     def dismiss(self, listener: Listener) -> None:
-        """Forget a socket that has ended."""
+        """Remove a listener whose socket has ended."""
         user_id = listener.actor.user_id
         listeners = self._of_user[user_id]
         listeners.remove(listener)
@@ -101,10 +105,10 @@ class Hub:
         self._admins.discard(listener)
 
     def deliver(self, event: Event) -> bool:
-        """Offer an event to all who may hear it; answers whether there was anybody."""
-        # Looking among the candidates only is a shortcut; who may hear what is said in one place.
+        """Offer an event to all listeners that may receive it, and return whether there are any."""
+        # The candidates only make the search faster; `may_receive()` decides which of them get the event.
         candidates = self._admins.union(*(self._of_user.get(user_id, ()) for user_id in event.audience))
-        recipients = [listener for listener in candidates if listener.after < event.seq and listener.may_hear(event)]
+        recipients = [listener for listener in candidates if listener.after < event.seq and listener.may_receive(event)]
         if not recipients:
             return False
         frame = event.frame()
@@ -113,9 +117,9 @@ class Hub:
         return True
 
     def start_over(self, seq: int, below: float = math.inf) -> None:
-        """Tell listeners that events were lost to them, and that they hear those after `seq` from now on.
+        """Send `resync_required` to listeners that have missed events; they continue with the events after `seq`.
 
-        These are all who have joined, or those who joined at a number `below` the given one.
+        These are all listeners that have joined and whose `after` is less than `below`.
         """
         frame = resync_frame(seq)
         for listener in self._all():
@@ -124,21 +128,26 @@ class Hub:
                 listener.offer(frame)
 
     def revoke(self, session_ids: Collection[int]) -> None:
-        """End the sockets of sessions that have ended, and those that are just being opened for them."""
+        """Close the sockets of sessions that have ended, and refuse those that are just being opened."""
         self._revoked.update(dict.fromkeys(session_ids))
-        while len(self._revoked) > _REMEMBERED_REVOCATIONS:
+        while len(self._revoked) > _MAX_REVOCATIONS:
             del self._revoked[next(iter(self._revoked))]
         self._end(session_ids)
 
     def session_ids(self) -> set[int]:
-        """The sessions behind the sockets."""
+        """Return the sessions of all sockets."""
         return {listener.actor.session_id for listener in self._all()}
 
-    def update_actors(self, asked: Collection[int], living: Mapping[int, Actor]) -> None:
-        """Bring the sockets of the sessions `asked` up to date; those that are not among the `living` end."""
-        self._end(set(asked) - living.keys())
+    def update_actors(self, checked: Collection[int], valid: Mapping[int, Actor]) -> None:
+        """Update the account data of the `checked` sessions' sockets, and close those whose session is not `valid`.
+
+        Args:
+            checked: The sessions that were looked up.
+            valid: The sessions among them that are still valid, with their current account data.
+        """
+        self._end(set(checked) - valid.keys())
         for listener in self._all():
-            actor = living.get(listener.actor.session_id)
+            actor = valid.get(listener.actor.session_id)
             if actor is not None:
                 listener.actor = actor
                 (self._admins.add if actor.is_admin else self._admins.discard)(listener)
@@ -153,10 +162,13 @@ class Hub:
 
 
 def ready_frame(seq: int, user_id: int) -> str:
-    """The first frame of a socket: every event after `seq` that the listener may read follows."""
+    """Return the first frame of a socket. All events after `seq` that the listener may receive follow."""
     return orjson.dumps({"type": "ready", "seq": seq, "user_id": user_id}).decode()
 
 
 def resync_frame(seq: int) -> str:
-    """The frame that sends a listener back to the HTTP API: what it missed is not kept; events after `seq` follow."""
+    """Return the frame for a listener that missed events which are no longer stored. Events after `seq` follow.
+
+    The client has to load the current state over the HTTP API.
+    """
     return orjson.dumps({"type": "resync_required", "seq": seq}).decode()

@@ -1,6 +1,7 @@
-"""Tell the worker that events wait, at most once every few milliseconds and never inside a request.
+"""Sends the worker a message when events wait to be published.
 
-The message is a hint: where it is lost, or the broker is down, the worker's own sweep finds the events seconds later.
+Messages are sent outside of requests, and at most once every few milliseconds. If a message is lost or the broker is
+down, nothing else is lost: the worker's periodic sweep publishes the events some seconds later.
 """
 
 import asyncio
@@ -19,36 +20,36 @@ from core.jobs import EVENTS_PUBLISH
 log = structlog.get_logger()
 
 _COALESCE_SECONDS: Final = 0.01
-# While the broker is down the sweep does the work; asking it more often than this would only cost time-outs.
+# While the broker is down, the sweep publishes the events. More frequent attempts would only add time-outs.
 _PAUSE_AFTER_FAILURE_SECONDS: Final = 2.0
 
 
 def celery_sender() -> Callable[[], None]:
-    """Make the function that sends one `events.publish` by name, from any one thread."""
+    """Return a function that sends one `events.publish` job by name. It must be called from one thread at a time."""
     app = Celery("allweather", set_as_current=False)
     app.config_from_object("celeryconfig")
     return lambda: app.send_task(EVENTS_PUBLISH.name, retry=False, ignore_result=True)
 
 
 class PublisherWakeup:
-    """Between the threads that commit and the one that sends."""
+    """Sends a message to the worker after threads have committed events."""
 
     def __init__(self, send: Callable[[], object]) -> None:
         self._send = send
         self._pending = asyncio.Event()
         self._sender = ThreadPoolExecutor(1, thread_name_prefix="wake-up")
         self._task: asyncio.Task[None] | None = None
-        self._stop_listening: Callable[[], None] = lambda: None
+        self._unsubscribe: Callable[[], None] = lambda: None
 
     def start(self) -> None:
-        """Begin to listen for commits; to be called in the event loop."""
+        """Start sending a message after each commit of events. This must be called in the event loop."""
         loop = asyncio.get_running_loop()
-        self._stop_listening = events.on_recorded(partial(loop.call_soon_threadsafe, self._pending.set))
+        self._unsubscribe = events.on_recorded(partial(loop.call_soon_threadsafe, self._pending.set))
         self._task = loop.create_task(self._run(), name="wake-up")
 
     async def stop(self) -> None:
-        """Stop; what has not been sent is left to the sweep."""
-        self._stop_listening()
+        """Stop. If a message has not been sent yet, the worker's sweep publishes its events."""
+        self._unsubscribe()
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)

@@ -1,8 +1,9 @@
-"""From the event log to the sockets of this process.
+"""Sends events from the event log to the sockets of this process.
 
-One task follows the Redis stream by `position`, the number of the last event that was delivered. PostgreSQL is the
-truth: wherever the stream does not simply go on at `position + 1` (it was trimmed, or Redis lost its memory, or has
-been away), the relay reads on from there, and so does a listener who asks for what it missed.
+One task reads the Redis stream. `position` is the number of the last event that was delivered. PostgreSQL holds the
+authoritative event log: if the stream does not continue with `position + 1` (because it was trimmed, or because Redis
+lost its data or was unavailable), the relay reads the next events from PostgreSQL. So does a listener that asks for
+events which it has missed.
 """
 
 import asyncio
@@ -30,7 +31,7 @@ from core.services.publication import event_from_entry
 
 log = structlog.get_logger()
 
-# The socket may be silent for longer than a read blocks; otherwise every quiet spell would look like an outage.
+# The socket's time-out must be longer than a blocking read, or else a stream without new events would cause time-outs.
 _BLOCK_MILLISECONDS: Final = 2000
 _SOCKET_SECONDS: Final = 5.0
 _CONNECT_SECONDS: Final = 2.0
@@ -41,16 +42,16 @@ _LEAST_CHECK_SECONDS: Final = 1.0
 Send = Callable[[str], Awaitable[None]]
 
 
-class _ForeignStream(Exception):  # noqa: N818 - the publisher will renew the stream; it is no mistake of this process.
-    """The stream is ahead of the database, so it tells of another history, from before the database was restored."""
+class _ForeignStream(Exception):  # noqa: N818 - not an error of this process; the publisher will rebuild the stream.
+    """The stream has newer events than the database, so it was written before the database was restored."""
 
 
-_FORESEEN: Final = (RedisError, OSError, PeeweeException, Unavailable, _ForeignStream)
+_EXPECTED_ERRORS: Final = (RedisError, OSError, PeeweeException, Unavailable, _ForeignStream)
 
 
 @dataclass(frozen=True, slots=True)
 class RelayState:
-    """How the relay is doing. `position` is None until the database has answered for the first time."""
+    """The state of the relay. `position` is None until it has been read from the database for the first time."""
 
     position: int | None
     listeners: int
@@ -58,7 +59,7 @@ class RelayState:
 
 
 class Relay:
-    """Follows the event log and delivers to `hub`; one a process."""
+    """Follows the event log and delivers its events to `hub`. Each process has one relay."""
 
     def __init__(self, settings: Settings, bridge: Bridge, authenticator: Authenticator) -> None:
         self.hub = Hub(settings.sockets_per_user)
@@ -78,29 +79,39 @@ class Relay:
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Begin to follow, from the last event that PostgreSQL knows of; to be called in the event loop."""
+        """Start after the last event in PostgreSQL. This must be called in the event loop."""
         self._tasks = [
             asyncio.create_task(self._follow(), name="relay"),
             asyncio.create_task(self._check_sessions(), name="relay-sessions"),
         ]
 
     async def stop(self) -> None:
-        """Stop following; sockets are left to the server, which closes them."""
+        """Stop following the event log. The sockets are not closed here but by the server."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        with contextlib.suppress(*_FORESEEN):
+        with contextlib.suppress(*_EXPECTED_ERRORS):
             await self._redis.aclose()
 
     def snapshot(self) -> RelayState:
-        """Tell how the relay is doing."""
+        """Return the state of the relay."""
         return RelayState(self._position if self._located.is_set() else None, len(self.hub), self._connected)
 
     async def welcome(self, listener: Listener, since: int | None, send: Send) -> None:
-        """Send what comes before the live events, and let the listener join those without a gap.
+        """Send the first frames of a socket, and let the listener join the live events without a gap.
 
-        The first frame is `ready`. The events after `since` follow, out of PostgreSQL and at the pace of the
-        listener; where they are not kept, `resync_required` does. `listener.frames` goes on from there.
+        The first frame is `ready`. Then the events after `since` are read from PostgreSQL and sent, each after the one
+        before it has been sent. If they are no longer stored, `resync_required` is sent instead. All later events are
+        added to `listener.frames`.
+
+        Args:
+            listener: The listener of the socket; the hub has admitted it.
+            since: The number of the last event that the client has received, or None to get only new events.
+            send: Sends a frame to the client.
+
+        Raises:
+            Unavailable: if the database takes too long.
+            PeeweeException: if the database cannot be reached.
         """
         await self._located.wait()
         user_id = listener.actor.user_id
@@ -122,17 +133,17 @@ class Relay:
         return self._position
 
     async def _replay(self, listener: Listener, since: int, send: Send) -> bool:
-        """Send what came after `since` and let the listener join; answers False where events are gone by now."""
+        """Send the events after `since` and let the listener join. Return False if some are no longer stored."""
         while True:
             known = self._position
             page = await self._bridge.run(read_since, since, _BATCH)
             for event in page:
                 if event.seq != since + 1:
                     return False
-                if listener.may_hear(event):
+                if listener.may_receive(event):
                     await send(event.frame())
                 since = event.seq
-            # Nothing is awaited between this comparison and the joining, so no event slips through in between.
+            # Nothing is awaited between this comparison and the assignment, so no event can be missed in between.
             if since >= self._position:
                 listener.after = since
                 return True
@@ -140,7 +151,7 @@ class Relay:
                 return False
 
     async def _follow(self) -> None:
-        """Read for ever, through outages of either server."""
+        """Read the event log until the task is cancelled, also after outages of Redis or PostgreSQL."""
         failures = 0
         while True:
             try:
@@ -150,7 +161,7 @@ class Relay:
                     log.info("relay_recovered", position=self._position)
                 failures = 0
                 await self._read()
-            # Whatever it was: a relay that ends would leave a process that looks well and is deaf.
+            # Every error is caught: if this task ended, the process would look healthy but deliver no events.
             except Exception as error:
                 self._connected = False
                 if failures == 0:
@@ -158,7 +169,7 @@ class Relay:
                         "relay_interrupted",
                         reason=type(error).__name__,
                         position=self._position,
-                        exc_info=not isinstance(error, _FORESEEN),
+                        exc_info=not isinstance(error, _EXPECTED_ERRORS),
                     )
                 await asyncio.sleep(_PAUSES_SECONDS[min(failures, len(_PAUSES_SECONDS) - 1)])
                 failures += 1
@@ -169,17 +180,17 @@ class Relay:
             self._located.set()
 
     async def _read(self) -> None:
-        """Deliver what the stream brings, until something fails."""
+        """Deliver the events of the stream until an error is raised."""
         while True:
-            answer: Any = await self._redis.xread(
+            response: Any = await self._redis.xread(
                 {STREAM_KEY: f"{self._position}-0"}, count=_BATCH, block=_BLOCK_MILLISECONDS
             )
-            events = _decoded(answer[0][1]) if answer else []
+            events = _decoded(response[0][1]) if response else []
             if not events or not await self._deliver_in_order(events):
                 await self._synchronize()
 
     async def _synchronize(self) -> None:
-        """Compare with the stream's end, and where it is not at `position`, go on from PostgreSQL."""
+        """If the stream does not end at `position`, deliver the missing events from PostgreSQL."""
         newest: Any = await self._redis.xrevrange(STREAM_KEY, count=1)
         self._connected = True
         end = int(newest[0][0].split(b"-")[0]) if newest else 0
@@ -200,13 +211,13 @@ class Relay:
             self._skip_to(kept.last)
 
     def _skip_to(self, seq: int) -> None:
-        """Go on after events that are kept nowhere any more."""
+        """Continue after `seq`, because the events before it are no longer stored anywhere."""
         log.warning("events_missed", position=self._position, next=seq + 1)
         self._position = seq
         self.hub.start_over(seq, below=seq)
 
     async def _deliver_in_order(self, events: list[Event]) -> bool:
-        """Deliver up to the first gap; answers whether there was none."""
+        """Deliver events up to the first gap in their numbers, and return whether there is no gap."""
         for event in events:
             if event.seq != self._position + 1:
                 return False
@@ -214,7 +225,7 @@ class Relay:
             if event.type == SESSIONS_REVOKED:
                 self._end_sessions(event)
             elif self.hub.deliver(event):
-                # The senders get their turn, or a burst would fill the queues of those who keep up as well.
+                # Let the sockets send now; otherwise many events at once would fill even the queues of fast clients.
                 await asyncio.sleep(0)
         return True
 
@@ -224,17 +235,17 @@ class Relay:
         self.hub.revoke(session_ids)
 
     async def _check_sessions(self) -> None:
-        """Look the sessions of all sockets up now and then: without Redis, this is how a socket learns of its end."""
+        """Regularly look up the sessions of all sockets. Without Redis, this alone closes sockets of ended sessions."""
         while True:
             await asyncio.sleep(self._check_seconds)
-            asked = self.hub.session_ids()
-            if asked:
+            checked = self.hub.session_ids()
+            if checked:
                 with contextlib.suppress(PeeweeException, Unavailable):
-                    self.hub.update_actors(asked, await self._bridge.run(sessions.session_actors, asked))
+                    self.hub.update_actors(checked, await self._bridge.run(sessions.session_actors, checked))
 
 
 def _decoded(entries: list[Any]) -> list[Event]:
-    """The events of stream entries; none where one is not of our making, which sends the reader to PostgreSQL."""
+    """Return the events of stream entries, or none if an entry is malformed; then PostgreSQL is read instead."""
     try:
         return [event_from_entry(entry_id, fields) for entry_id, fields in entries]
     except (KeyError, ValueError):

@@ -25,12 +25,12 @@ from core.services import sessions
 log = structlog.get_logger()
 
 FIRST_MESSAGE_SECONDS = 5.0
-# Below this many digits a number is sure to fit into PostgreSQL's bigint.
+# Every number with fewer digits than this fits into PostgreSQL's bigint.
 _BIGINT_DIGITS: Final = 19
 
 
 class Tickets(Resource):
-    """Where clients that cannot set a header on a WebSocket get what opens one."""
+    """Tickets for clients that cannot send an `Authorization` header with a WebSocket handshake."""
 
     @operation(201, TicketGrant, tag="realtime", scope=Scope.EVENTS_READ)
     async def on_post(self, resp: Response, actor: Actor) -> dict[str, Any]:
@@ -45,18 +45,20 @@ class Tickets(Resource):
 
 
 class Sockets(Resource):
-    """Where live events are heard.
+    """The WebSocket of live events.
 
-    Whoever comes with a bad token, ticket, `since` or origin is refused before the socket is accepted, and sees a bare
-    403: no code can be told at that point. After that the socket closes with
+    A handshake with a bad token, ticket, `since` or origin is refused with a bare 403, because a socket that has not
+    been accepted cannot be closed with a code. An accepted socket is closed with
 
-    - 4401 where the first message is missing, late or bad, and when the token expires;
-    - 4403 where the session has ended or the account is disabled;
-    - 4408 where too many frames wait for a peer that is slow to read;
-    - 4429 where the account has as many sockets as it may: the older ones stay, since clients that displaced one
-      another would reconnect without end;
-    - 1013 where the database cannot be asked now who is calling or what was missed: the same is worth another try;
-    - 1012 when the server goes down. After this one, 4408 and any loss of the connection, come back with `since`.
+    - 4401 if the first message is missing, late or bad, and when the token expires;
+    - 4403 if the session has ended or the account is disabled;
+    - 4408 if too many frames wait for a client that reads too slowly;
+    - 4429 if the account already has its maximum of sockets. The older sockets stay open: if a new one replaced an old
+      one, two clients could replace each other's sockets without end;
+    - 1013 if the database is not available to authenticate the client or to read missed events. The client may retry;
+    - 1012 when the server stops.
+
+    After 1012, 4408 or a lost connection, the client should reconnect with `since`.
     """
 
     def __init__(self, services: Services, relay: Relay) -> None:
@@ -64,7 +66,7 @@ class Sockets(Resource):
         self._allowed_origins = {origin.lower().rstrip("/") for origin in self.settings.allowed_origins}
         self._relay = relay
 
-    async def on_websocket(self, req: Request, ws: WebSocket, client_id: str = "") -> None:  # noqa: ARG002 - ancestors' clients name themselves in the path; who they are, the token says.
+    async def on_websocket(self, req: Request, ws: WebSocket, client_id: str = "") -> None:  # noqa: ARG002 - an id that clients of an earlier API put into the path; it is not used.
         """Serve one socket from the handshake to its end."""
         try:
             since = _since(req)
@@ -88,12 +90,12 @@ class Sockets(Resource):
             await close(ws, refusal.code)
 
     def _check_origin(self, req: Request) -> None:
-        """Keep pages of other sites from opening sockets; what is no browser sends no origin."""
+        """Refuse sockets that pages of other sites open. Clients other than browsers send no origin."""
         if not is_allowed_origin(req, self._allowed_origins):
             raise Forbidden(msg("This origin may not open a socket."), code="origin_not_allowed")
 
     async def _handshake_caller(self, req: Request) -> Caller | None:
-        """Tell who calls by header or ticket; None where the first message is to tell."""
+        """Return the caller that the header or the ticket identifies, or None if the first message has to do so."""
         if req.get_header("Authorization") is not None:
             actor = await require_actor(req)
             require_scope(actor, Scope.EVENTS_READ)
@@ -114,7 +116,7 @@ def _since(req: Request) -> int | None:
 
 
 def routes(relay: Relay) -> list[Route]:
-    """The routes of live events."""
+    """Return the routes of live events."""
     sockets = partial(Sockets, relay=relay)
     return [
         *versioned("/ws/tickets", Tickets),

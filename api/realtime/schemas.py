@@ -1,4 +1,4 @@
-"""Answers of the realtime side."""
+"""Responses of the realtime area."""
 
 from pydantic import BaseModel, ConfigDict, Field
 

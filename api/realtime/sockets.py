@@ -1,4 +1,4 @@
-"""One socket's life: who opens it, what is sent, what is read, and with which code it ends."""
+"""Serves one socket: authenticates its caller, sends frames, reads messages, and closes it with a code."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ from core.policy import Actor, Scope
 
 log = structlog.get_logger()
 
-# What stands in the log for a connection that ended without a close frame; it never travels.
+# The code that is logged for a connection that ended without a close frame. It is never sent.
 _GONE: Final = 1006
 _PONG: Final = '{"type":"pong"}'
 _NOT_UNDERSTOOD: Final = '{"type":"error","detail":"Only {\\"action\\": \\"ping\\"} is understood here."}'
@@ -28,22 +28,25 @@ _NOT_UNDERSTOOD: Final = '{"type":"error","detail":"Only {\\"action\\": \\"ping\
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who opens a socket, and when the token that says so expires (seconds since 1970; None for a ticket, which knows
-    no end, and for a personal access token, which ends with its session).
+    """The account that opens a socket, and when its token expires.
+
+    `expires_at` is in seconds since 1970. It is None for a ticket, which does not limit how long the socket stays open,
+    and for a personal access token, which is valid until its session ends.
     """
 
     actor: Actor
     expires_at: float | None
 
 
-async def first_message_caller(ws: WebSocket, authenticator: Authenticator, patience_seconds: float) -> Caller:
-    """Read who calls from the first message of an accepted socket.
+async def first_message_caller(ws: WebSocket, authenticator: Authenticator, wait_seconds: float) -> Caller:
+    """Authenticate the caller with the token in the first message of an accepted socket.
 
     Raises:
-        NotAdmitted: where the message does not come in time, is another one, or its token is not good.
+        NotAdmitted: if the message does not arrive in time, is not an `authenticate` message, or has a bad token; also
+            if the database is not available.
     """
     try:
-        async with asyncio.timeout(patience_seconds):
+        async with asyncio.timeout(wait_seconds):
             message = _parsed(await ws.receive_text())
     except (TimeoutError, PayloadTypeError):
         raise NotAdmitted(CloseCode.UNAUTHENTICATED) from None
@@ -62,11 +65,11 @@ async def first_message_caller(ws: WebSocket, authenticator: Authenticator, pati
 
 
 class Socket:
-    """An accepted socket whose caller is known.
+    """An accepted socket whose caller is authenticated.
 
-    One task sends, another reads, and whatever comes first ends both: the peer leaves, or the listener is ended, for
-    its session, its token or its slowness. Reading goes on even where nothing is expected, since only that shows that
-    the peer has left.
+    One task sends and another one reads. Both end when the client disconnects, or when the listener is ended because
+    its session has ended, its token has expired, or the client is too slow. The socket is read all the time, even if no
+    message is expected, because only reading shows that the client has disconnected.
     """
 
     def __init__(self, ws: WebSocket, relay: Relay, caller: Caller, *, since: int | None, queue_frames: int) -> None:
@@ -81,7 +84,7 @@ class Socket:
         """Serve the socket until it ends.
 
         Raises:
-            NotAdmitted: where it may not be opened, before anything has been sent.
+            NotAdmitted: if the socket may not be opened. Nothing has been sent in this case.
         """
         self._relay.hub.admit(self._listener)
         started = time.monotonic()
@@ -96,24 +99,24 @@ class Socket:
             log.info("socket_closed", user_id=user_id, code=code, frames=self._frames_sent, seconds=seconds)
 
     async def _serve(self) -> int:
-        """Send and read until the socket is to end, close it, and answer the code."""
+        """Send and read until the socket has to end, close it, and return the close code."""
         ended = self._listener.ended
-        expiry = self._end_with_token()
-        parts = [asyncio.create_task(self._read()), asyncio.create_task(self._send())]
-        whatever_is_first: list[asyncio.Future[Any]] = [ended, *parts]
+        expiry = self._end_at_expiry()
+        tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._send())]
+        endings: list[asyncio.Future[Any]] = [ended, *tasks]
         try:
-            await asyncio.wait(whatever_is_first, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(endings, return_when=asyncio.FIRST_COMPLETED)
         finally:
             expiry.cancel()
-            for part in parts:
-                part.cancel()
-            outcomes = await asyncio.gather(*parts, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            outcomes = await asyncio.gather(*tasks, return_exceptions=True)
         if not ended.done():
             return _code_of(outcomes)
         await close(self._ws, ended.result())
         return ended.result()
 
-    def _end_with_token(self) -> asyncio.TimerHandle:
+    def _end_at_expiry(self) -> asyncio.TimerHandle:
         remaining = float("inf") if self._caller.expires_at is None else self._caller.expires_at - time.time()
         return asyncio.get_running_loop().call_later(remaining, self._listener.end, CloseCode.UNAUTHENTICATED)
 
@@ -139,13 +142,13 @@ class Socket:
 
 
 async def close(ws: WebSocket, code: int) -> None:
-    """Close a socket, or refuse the handshake where it is not accepted yet; the peer may have left already."""
+    """Close a socket, or refuse the handshake if it is not accepted yet. The client may have disconnected already."""
     with contextlib.suppress(OSError):
         await ws.close(code)
 
 
 def _parsed(text: str) -> dict[str, Any]:
-    """The JSON object of a message; an empty one where it holds anything else."""
+    """Return the JSON object of a message, or an empty one if the message is not a JSON object."""
     try:
         message = orjson.loads(text)
     except ValueError:
@@ -154,10 +157,10 @@ def _parsed(text: str) -> dict[str, Any]:
 
 
 def _code_of(outcomes: list[Any]) -> int:
-    """The code with which the peer, or the server going down, has closed the socket.
+    """Return the code with which the client, or the stopping server, has closed the socket.
 
     Raises:
-        Exception: what else has ended the sender or the reader, a mistake of ours.
+        Exception: if the sender or the reader ended for another reason, which is a bug.
     """
     for outcome in outcomes:
         if isinstance(outcome, Exception) and not isinstance(outcome, WebSocketDisconnected):

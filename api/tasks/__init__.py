@@ -1,1 +1,1 @@
-"""Tasks: the collection, one task, bulk changes, comments and reminders, files, export and import."""
+"""Tasks: the list, single tasks, bulk changes, comments, reminders, attachments, export and import."""

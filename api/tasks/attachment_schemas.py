@@ -1,4 +1,4 @@
-"""The form and the answers of attachments."""
+"""The form and the responses of attachments."""
 
 from typing import Annotated
 
@@ -9,7 +9,7 @@ from api.http.fields import Instant
 Binary = Annotated[
     bytes, WithJsonSchema({"type": "string", "contentMediaType": "application/octet-stream", "examples": ["(bytes)"]})
 ]
-"""The bytes of a file; they are streamed past the schema, which only describes them."""
+"""The bytes of a file. This type is only for the API description; the bytes themselves are streamed."""
 
 
 class AttachmentForm(BaseModel):

@@ -1,4 +1,4 @@
-"""The files of a task: added, listed, read, deleted."""
+"""The attachments of a task: upload, list, download and delete."""
 
 from collections.abc import Generator
 from typing import Annotated, Final, Self
@@ -26,7 +26,7 @@ from core.services import attachments
 _NOT_IN_QUOTES: Final = str.maketrans({'"': "_", "\\": "_", "%": "_"})
 
 UploadedFile = Annotated[MultipartForm, RawBody({MULTIPART: AttachmentForm}, read_form)]
-"""A form with one file, which the responder reads part by part."""
+"""A multipart form with one file. The responder reads it part by part."""
 
 
 class AttachmentCollection(Resource):
@@ -39,13 +39,13 @@ class AttachmentCollection(Resource):
         One file, with a name. Its type is found in its bytes, whatever the form says.
         """
         quota = self.settings.attachment_quota_bytes
-        # A file that would be refused anyhow is not received at all.
+        # This is checked first, so that a file that will be refused is not received.
         await self.bridge.run(attachments.require_upload, actor, task_id)
         async with received(self.bridge, body, self.settings.attachment_max_bytes) as upload:
             facts = await self.bridge.run_file_io(files.inspect, upload.file, upload.filename)
             key = await self.bridge.run(attachments.announce, actor, facts.size, quota)
             await self.bridge.run_file_io(self.storage.put, key, upload.file)
-        # A repeated request stores the file once more; the sweep removes what was not attached.
+        # A retried request stores the file again. A periodic job deletes stored files that were not attached.
         step = request.step(0, f"{facts.sha256} {facts.filename}".encode())
         return await step.run_once(self.bridge, attachments.attach, actor, task_id, key, facts, quota)
 
@@ -63,7 +63,7 @@ class AttachmentCollection(Resource):
 
 
 class AttachmentItem(Resource):
-    """One attachment, without its bytes."""
+    """The data of one attachment, without its bytes."""
 
     @operation(200, AttachmentOut, tag="attachments", scope=Scope.TASKS_READ, errors=(404,))
     async def on_get(self, actor: Actor, task_id: int, attachment_id: int) -> Representation:
@@ -77,7 +77,7 @@ class AttachmentItem(Resource):
 
 
 class AttachmentContent(Resource):
-    """The bytes of an attachment: a file to save, never a page of this origin."""
+    """The bytes of an attachment. Browsers must save them and never show them as a page of this origin."""
 
     @operation(
         200,
@@ -95,7 +95,7 @@ class AttachmentContent(Resource):
         """
         content = await self.bridge.run(attachments.content_of, actor, task_id, attachment_id)
         facts, etag = content.facts, f'"{content.facts.sha256}"'
-        # The bytes never change, but who may read them does.
+        # Clients must revalidate: the bytes never change, but the permission to read them does.
         validators = {"ETag": etag, "Cache-Control": "private, no-cache"}
         if is_known(req, etag):
             resp.status = 304
@@ -103,7 +103,7 @@ class AttachmentContent(Resource):
             return
         part = requested_range(req, facts.size, etag)
         start, end = part or (0, facts.size)
-        # Before any header is set: where this fails, the response is about the failure.
+        # This comes before any header is set, because the headers would be wrong for an error response.
         if req.method == "GET":
             chunks = await self.bridge.run_file_io(self.storage.read, content.key, start, end)
             resp.stream = _Download(self.bridge, chunks)
@@ -116,7 +116,7 @@ class AttachmentContent(Resource):
 
 
 class _Download:
-    """Chunks of a storage, each fetched in a thread; `close()` ends the reading, also where the client has left."""
+    """Reads chunks from the storage in threads. Falcon calls `close()` at the end, also if the client disconnects."""
 
     def __init__(self, bridge: Bridge, chunks: Generator[bytes, None, None]) -> None:
         self._bridge = bridge
@@ -132,12 +132,15 @@ class _Download:
         return chunk
 
     async def close(self) -> None:
-        """Close the file or the connection."""
+        """Close the file, or the connection to the storage."""
         await self._bridge.run_file_io(self._chunks.close)
 
 
 def _disposition(filename: str) -> str:
-    """`attachment` with the name in both ways of RFC 6266: in ASCII for old clients, exactly for all others."""
+    """Return an `attachment` header with the name in both forms of RFC 6266: ASCII for old clients, and the exact name.
+
+    The result is the value of `Content-Disposition`.
+    """
     plain = filename.encode("ascii", "replace").decode("ascii").translate(_NOT_IN_QUOTES).replace("?", "_")
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(filename, safe='')}"
 

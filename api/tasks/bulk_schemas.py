@@ -1,4 +1,4 @@
-"""Many changes of tasks in one body."""
+"""Request bodies and responses of bulk changes to tasks."""
 
 from typing import Annotated, Any, Literal
 
@@ -23,7 +23,7 @@ class CreateOperation(Input):
     task: TaskInput
 
     def change(self) -> TaskChange:
-        """The same in the domain's words."""
+        """Return the change in the form that the use case takes."""
         return TaskChange("create", None, self.task.values(), None)
 
 
@@ -36,7 +36,7 @@ class UpdateOperation(Input):
     version: Version | None = None
 
     def change(self) -> TaskChange:
-        """The same in the domain's words."""
+        """Return the change in the form that the use case takes."""
         return TaskChange("update", self.id, self.task.values(), self.version)
 
 
@@ -48,7 +48,7 @@ class DeleteOperation(Input):
     version: Version | None = None
 
     def change(self) -> TaskChange:
-        """The same in the domain's words."""
+        """Return the change in the form that the use case takes."""
         return TaskChange("delete", self.id, {}, self.version)
 
 

@@ -1,4 +1,4 @@
-"""What people do around a task: delegate it, comment on it, set reminders, read its history."""
+"""Delegations, comments, reminders and the history of a task."""
 
 from typing import Final
 
@@ -24,7 +24,7 @@ from core.services import activity, comments, delegation, reminders
 
 
 class Delegations(Resource):
-    """Who passed a task on to whom."""
+    """The delegations of a task."""
 
     @operation(200, TaskOut, tag="tasks", scope=Scope.TASKS_WRITE, headers=("ETag",), errors=(403, 404))
     async def on_post_delegate(

@@ -1,4 +1,4 @@
-"""Bodies and answers of what people do around a task: delegate, comment, be reminded, look back."""
+"""Request bodies and responses of delegations, comments, reminders and the history of a task."""
 
 from typing import Annotated, Any, Self
 

@@ -1,8 +1,8 @@
-"""Tasks as lines of a file, JSON lines or CSV: how they are written, and how they are read while they come in.
+"""Writes tasks as JSON lines or CSV, and reads such files while they arrive.
 
-A spreadsheet takes a cell that begins with one of `= + - @`, tab or carriage return for a formula, so such a cell is
-written with an apostrophe before it, and one apostrophe is taken away when it is read. A cell that has apostrophes
-before such a character by itself gets one more, so that what is read is what was written.
+Spreadsheet programs run a cell as a formula if it begins with one of `= + - @`, tab or carriage return. Such a cell is
+therefore written with an additional apostrophe at its beginning, which is removed when the cell is read. The same
+happens to a cell in which apostrophes come before such a character, so that reading always returns the original text.
 """
 
 import csv
@@ -26,23 +26,24 @@ from core.services.transfer import Line
 
 MAX_LINE_BYTES: Final = 1024 * 1024
 
-# A table leaves out what is no text in a cell, or follows from another column.
+# These fields are not written to CSV, because they are not plain text or because other columns imply them.
 _NOT_IN_TABLE: Final = frozenset({"weather", "weather_status", "user_id", "completed", "version"})
 _COLUMNS: Final = tuple(name for name in TaskOut.model_fields if name not in _NOT_IN_TABLE)
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _FORMULA: Final = re.compile(r"'*[=+\-@\t\r]")
-_GUARDED: Final = re.compile(r"'+[=+\-@\t\r]")
+_ESCAPED: Final = re.compile(r"'+[=+\-@\t\r]")
 
-# A field of CSV that is over at the end of the line; one that is not has an open quote. Nothing here is tried twice.
+# These patterns find out whether all quotes of a CSV line are closed, or whether a cell continues on the next line. All
+# quantifiers are possessive, so that matching never backtracks and takes linear time.
 _REST_OF_QUOTED: Final = rb'(?:[^"]++|"")*+"[^,]*+'
 _FIELD: Final = rb'(?:"' + _REST_OF_QUOTED + rb'|(?!")[^,]*+)'
 _ALL_CLOSED: Final = re.compile(_FIELD + rb"(?:," + _FIELD + rb")*+")
-_CLOSED_AGAIN: Final = re.compile(_REST_OF_QUOTED + rb"(?:," + _FIELD + rb")*+")
+_QUOTE_CLOSED: Final = re.compile(_REST_OF_QUOTED + rb"(?:," + _FIELD + rb")*+")
 
 
 @dataclass(frozen=True, slots=True)
 class Writer:
-    """How tasks are written: their media type, what stands before the first, and how some of them look."""
+    """Writes tasks in one format: its media type, the bytes before the first task, and the function for the tasks."""
 
     media_type: str
     head: bytes
@@ -76,7 +77,7 @@ WRITERS: Final = {
 
 
 class LineReader(ABC):
-    """Takes a file apart while it comes in, and makes fields of a task out of each line. Blank lines are skipped."""
+    """Splits a file into lines while it arrives, and reads the fields of a task from a line. Skips blank lines."""
 
     def __init__(self) -> None:
         self._pending = bytearray()
@@ -85,16 +86,16 @@ class LineReader(ABC):
         self._line_start = 0
 
     def feed(self, chunk: bytes) -> Iterator[Line]:
-        """Take the next part of the file and answer the lines that are complete with it.
+        """Add the next chunk of the file and return the lines that it completes.
 
         Raises:
-            falcon.HTTPContentTooLarge: where a line is longer than it may be.
+            falcon.HTTPContentTooLarge: if a line is longer than `MAX_LINE_BYTES`.
         """
         *ends, rest = chunk.split(b"\n")
         for end in ends:
             self._ended += 1
             if not self._pending and not end.strip():
-                # A file may be nothing but blank lines, millions of them.
+                # This is a shortcut for files with millions of blank lines.
                 self._begin = self._ended + 1
                 continue
             self._extend(end)
@@ -106,19 +107,19 @@ class LineReader(ABC):
         self._extend(rest)
 
     def end(self) -> Iterator[Line]:
-        """Answer what stands after the last line break, at the end of the file."""
+        """Return the text after the last line break, if there is any. This must be called at the end of the file."""
         yield from self._finish_line()
 
     @abstractmethod
     def read(self, text: bytes) -> dict[str, Any]:
-        """Make the writable fields of a task out of a line.
+        """Return the writable fields of a task from a line.
 
         Raises:
-            Invalid: where it is not one.
+            Invalid: if the line is not a valid task.
         """
 
     def _is_complete(self) -> bool:
-        """Whether the task's text is over at this end of a line."""
+        """Return whether the task ends at this line break. In CSV, a quoted cell may contain line breaks."""
         return True
 
     def _finish_line(self) -> Iterator[Line]:
@@ -151,7 +152,7 @@ class JsonLinesReader(LineReader):
 
 
 class TableReader(LineReader):
-    """Reads the rows of a CSV table, whose first one names the columns; a quoted cell may go on over several lines."""
+    """Reads the rows of a CSV table. The first row names the columns. A quoted cell may contain line breaks."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -159,18 +160,18 @@ class TableReader(LineReader):
         self._inside_quotes = False
 
     def read(self, text: bytes) -> dict[str, Any]:
-        """Read a row; an empty cell counts as one that is not there."""
+        """Read a row. The field of an empty cell counts as missing."""
         cells = _cells(text)
         if len(cells) != len(self._columns):
             raise _invalid(msg("must have as many cells as the header"))
         return _writable(
-            Pairs({column: _unguarded(cell) for column, cell in zip(self._columns, cells, strict=True) if cell})
+            Pairs({column: _unescaped(cell) for column, cell in zip(self._columns, cells, strict=True) if cell})
         )
 
     def _is_complete(self) -> bool:
         if self._inside_quotes and self._pending.find(b'"', self._line_start) < 0:
             return False
-        pattern = _CLOSED_AGAIN if self._inside_quotes else _ALL_CLOSED
+        pattern = _QUOTE_CLOSED if self._inside_quotes else _ALL_CLOSED
         self._inside_quotes = pattern.fullmatch(self._pending, self._line_start) is None
         return not self._inside_quotes
 
@@ -208,8 +209,8 @@ def _cells(text: bytes, *, field: str = "") -> list[str]:
     return row
 
 
-def _unguarded(cell: str) -> str:
-    return cell[1:] if _GUARDED.match(cell) else cell
+def _unescaped(cell: str) -> str:
+    return cell[1:] if _ESCAPED.match(cell) else cell
 
 
 def _writable(sent: Sent) -> dict[str, Any]:

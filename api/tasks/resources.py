@@ -1,4 +1,4 @@
-"""Tasks: the collection, one task, and many changes at once."""
+"""Tasks: the list of tasks, single tasks, and bulk changes."""
 
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ from core.services.bulk import TaskChange
 
 
 class TaskCollection(Resource):
-    """The tasks that the caller may read: in an envelope on the versioned path, as a bare array on the other."""
+    """The tasks that the caller may read: in an envelope under the API's prefix, as a bare array without the prefix."""
 
     @operation(201, TaskOut, tag="tasks", scope=Scope.TASKS_WRITE, headers=("Location", "ETag"))
     async def on_post(self, actor: Actor, body: TaskInput, request: Repeatable) -> Representation:
@@ -74,7 +74,7 @@ class TaskItem(Resource):
 
 
 class TaskBulk(Resource):
-    """Many changes at once."""
+    """Bulk changes of tasks."""
 
     @operation(200, BulkAnswer, tag="tasks", scope=Scope.TASKS_WRITE, errors=(403, 404, 412))
     async def on_post(

@@ -1,4 +1,4 @@
-"""Bodies, queries and answers of tasks."""
+"""Request bodies, queries and responses of tasks."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Any, Literal, Self
@@ -19,7 +19,7 @@ _REQUIRED_VALUES = ("title", "status", "priority")
 
 
 class TaskFields(Input):
-    """The fields of a task that its people may write and leave empty."""
+    """The fields of a task that users may write and that may be null."""
 
     description: Description | None = None
     due_at: Instant | None = None
@@ -40,7 +40,7 @@ class TaskInput(TaskFields):
     priority: Priority = "medium"
 
     def values(self) -> dict[str, Any]:
-        """Every writable field."""
+        """Return all writable fields."""
         return self.model_dump()
 
 
@@ -61,7 +61,7 @@ class TaskPatch(TaskFields):
         return self
 
     def values(self) -> dict[str, Any]:
-        """The fields that the patch names."""
+        """Return the fields that the patch contains."""
         return self.model_dump(exclude_unset=True)
 
 
@@ -74,7 +74,7 @@ def _midnight(day: date) -> datetime:
 
 
 class TaskListQuery(PageQuery):
-    """Filters, order and page of a list of tasks. A date stands for the whole day in UTC."""
+    """Filters, order and page of a list of tasks. A date means the whole day in UTC."""
 
     status: Annotated[tuple[Status, ...], BeforeValidator(_split)] | None = None
     priority: Annotated[tuple[Priority, ...], BeforeValidator(_split)] | None = None
@@ -138,7 +138,7 @@ class TaskListQuery(PageQuery):
         return _sort_keys(self.sort or "") or (NEWEST_FIRST if self.q is None else BEST_FIRST)
 
     def query(self) -> TaskQuery:
-        """The same in the domain's words."""
+        """Return the query in the form that the use case takes."""
         filters: dict[str, Any] = {
             "status": None if self.status is None else list(self.status),
             "priority": None if self.priority is None else list(self.priority),
@@ -173,7 +173,7 @@ def _beginning(value: datetime | date | None) -> datetime | None:
 
 
 def _end(value: datetime | date | None) -> datetime | None:
-    """The first instant that is too late: bounds are inclusive, and PostgreSQL counts in microseconds."""
+    """Return the first time after an inclusive bound. PostgreSQL stores times in microseconds."""
     if value is None:
         return None
     if isinstance(value, datetime):

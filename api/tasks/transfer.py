@@ -1,4 +1,4 @@
-"""The export of one's tasks to a file, and their import from one; both are streamed."""
+"""The export of the caller's own tasks to a file, and the import of tasks from a file. Both are streamed."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -29,11 +29,11 @@ TaskFile = Annotated[
     StreamedBody,
     RawBody({JSON_LINES: TaskLines, JSON_LINES_ALIAS: TaskLines, CSV: TaskTable}, StreamedBody.of),
 ]
-"""A file of tasks, read while it comes in."""
+"""A file of tasks that is read while it arrives."""
 
 
 class TaskExport(Resource):
-    """The tasks that the caller owns, as a file."""
+    """The export of the tasks that the caller owns."""
 
     @operation(
         200, TaskLines, tag="tasks", scope=Scope.TASKS_READ, media_type=JSON_LINES, alternatives={CSV: TaskTable}
@@ -44,7 +44,7 @@ class TaskExport(Resource):
         The tasks that one owns, the oldest first, as JSON lines or as CSV.
         """
         writer = WRITERS[query.format]
-        # The first page is read before the response begins: if there is no database, the status can still say so.
+        # The first page is read before the response begins, because later an error cannot change the status any more.
         first, end = await self.bridge.run(_write_page, actor, START, writer)
         resp.content_type = writer.media_type
         resp.set_header("Content-Disposition", f'attachment; filename="allweather-tasks.{query.format}"')
@@ -58,7 +58,7 @@ class TaskExport(Resource):
 
 
 class TaskImport(Resource):
-    """New tasks of the caller, from a file."""
+    """The import of new tasks for the caller."""
 
     @operation(200, ImportReport, tag="tasks", scope=Scope.TASKS_WRITE)
     async def on_post(
@@ -92,7 +92,7 @@ def _write_page(actor: Actor, after: Cursor, writer: Writer) -> tuple[bytes, Cur
 
 async def _lines(chunks: AsyncIterator[bytes], reader: LineReader) -> AsyncIterator[Line]:
     async for chunk in chunks:
-        # In a thread, since a file may be made of nothing but line breaks, which take their time.
+        # This runs in a thread, because a chunk with very many line breaks would block the event loop.
         for line in await asyncio.to_thread(list, reader.feed(chunk)):
             yield line
     for line in reader.end():

@@ -1,4 +1,4 @@
-"""Tasks as lines of a file, and what became of an import."""
+"""Tasks as lines of a file, and the report of an import."""
 
 from typing import Any, Final, Literal
 
@@ -8,13 +8,13 @@ from api.http.fields import Input, ProblemField
 from api.tasks.schemas import TaskInput, TaskOut
 
 READ_ONLY: Final = tuple(name for name in TaskOut.model_fields if name not in TaskInput.model_fields)
-_UNREAD: Final[dict[str, Any]] = dict.fromkeys(READ_ONLY, (Any, None))
+_IGNORED: Final[dict[str, Any]] = dict.fromkeys(READ_ONLY, (Any, None))
 
 TaskLine = create_model(
     "TaskLine",
     __base__=TaskInput,
-    __doc__="A task out of a file: what its people write; what only the service writes is taken and not looked at.",
-    **_UNREAD,
+    __doc__="A task in a file. Read-only fields are accepted, because an export has them, but they are ignored.",
+    **_IGNORED,
 )
 
 
