@@ -1,0 +1,132 @@
+"""Blocking calls in threads: time limits, context variables, and a pool for each kind of call."""
+
+import asyncio
+import contextvars
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from api.http.threads import Bridge
+from core.errors import Unavailable
+
+KINDS = {
+    "run": ("database", "database_unavailable"),
+    "run_bcrypt": ("passwords", "overloaded"),
+    "run_file_io": ("files", "storage_unavailable"),
+}
+
+reader: contextvars.ContextVar[str] = contextvars.ContextVar("reader", default="nobody")
+
+
+@pytest.fixture
+def make_bridge() -> Iterator[Callable[[float], Bridge]]:
+    """Makes a bridge with one database thread, and closes it after the test."""
+    made: list[Bridge] = []
+
+    def make(database_seconds: float) -> Bridge:
+        made.append(Bridge(database_threads=1, database_seconds=database_seconds, password_threads=1))
+        return made[-1]
+
+    yield make
+    for bridge in made:
+        bridge.close()
+
+
+@pytest.fixture
+def bridge(make_bridge: Callable[[float], Bridge]) -> Bridge:
+    return make_bridge(10)
+
+
+@pytest.fixture
+def quick_bridge(make_bridge: Callable[[float], Bridge], monkeypatch: pytest.MonkeyPatch) -> Bridge:
+    """A bridge on which every call times out almost at once."""
+    monkeypatch.setattr("api.http.threads._PASSWORD_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr("api.http.threads._FILE_WAIT_SECONDS", 0.05)
+    return make_bridge(0.05)
+
+
+@pytest.fixture
+def blocked() -> Iterator[threading.Event]:
+    """An event on which calls can block; the end of the test sets it, so that their threads can end."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+def run(bridge: Bridge, kind: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    return asyncio.run(getattr(bridge, kind)(function, *args, **kwargs))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_call_gets_its_arguments_and_returns_its_result(kind: str, bridge: Bridge) -> None:
+    assert run(bridge, kind, lambda *args, **kwargs: (args, kwargs), 1, 2, name="x") == ((1, 2), {"name": "x"})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_error_of_the_call_is_raised_unchanged(kind: str, bridge: Bridge) -> None:
+    with pytest.raises(ValueError, match="invalid literal"):
+        run(bridge, kind, int, "no number")
+
+
+@pytest.mark.parametrize(("kind", "code"), [(kind, code) for kind, (_, code) in KINDS.items()])
+def test_a_call_that_takes_too_long_is_unavailable(
+    kind: str, code: str, quick_bridge: Bridge, blocked: threading.Event
+) -> None:
+    with pytest.raises(Unavailable) as failure:
+        run(quick_bridge, kind, blocked.wait)
+
+    assert failure.value.stable_code == code
+
+
+def test_a_call_that_times_out_before_it_begins_is_never_run(quick_bridge: Bridge, blocked: threading.Event) -> None:
+    begun: list[str] = []
+
+    async def both() -> list[Any]:
+        running, waiting = quick_bridge.run(blocked.wait), quick_bridge.run(begun.append, "the second")
+        return await asyncio.gather(running, waiting, return_exceptions=True)
+
+    failures = asyncio.run(both())
+    blocked.set()
+
+    assert [type(failure) for failure in failures] == [Unavailable, Unavailable]
+    # The only thread is free again. It runs the next call, and not the call that has timed out.
+    run(quick_bridge, "run", begun.append, "the third")
+    assert begun == ["the third"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_context_variables_cross_to_the_thread_and_stay_there(kind: str, bridge: Bridge) -> None:
+    def change() -> str:
+        before = reader.get()
+        reader.set("the thread")
+        return before
+
+    async def read_twice() -> tuple[str, str, str]:
+        reader.set("alice")
+        call = getattr(bridge, kind)
+        return await call(change), await call(reader.get), reader.get()
+
+    assert asyncio.run(read_twice()) == ("alice", "alice", "alice")
+
+
+@pytest.mark.parametrize(("kind", "pool"), [(kind, pool) for kind, (pool, _) in KINDS.items()])
+def test_each_kind_of_call_has_threads_of_its_own(kind: str, pool: str, bridge: Bridge) -> None:
+    assert run(bridge, kind, lambda: threading.current_thread().name).startswith(pool)
+
+
+@pytest.mark.parametrize(("busy", "others"), [("run", ["run_bcrypt", "run_file_io"]), ("run_bcrypt", ["run"])])
+def test_a_busy_pool_does_not_delay_the_others(
+    busy: str, others: list[str], bridge: Bridge, blocked: threading.Event
+) -> None:
+    async def call_beside_a_blocked_one() -> list[str]:
+        blocking = asyncio.create_task(getattr(bridge, busy)(blocked.wait))
+        await asyncio.sleep(0)
+        results = [await getattr(bridge, kind)(lambda: "served") for kind in others]
+        assert not blocking.done()
+        blocked.set()
+        await blocking
+        return results
+
+    assert asyncio.run(call_beside_a_blocked_one()) == ["served"] * len(others)
