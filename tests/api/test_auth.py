@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import jwt
 import pytest
+from pydantic import SecretStr
 from redis import Redis
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
@@ -88,3 +89,19 @@ def test_an_ended_session_is_refused_by_every_process(
             socket.recv(timeout=10)
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 4403
+
+
+def test_without_redis_an_ended_session_is_refused_when_its_cache_entry_is_too_old(
+    settings: Settings, alice: Actor, issuer: TokenIssuer, unused_tcp_port: int
+) -> None:
+    """No event of the revocation arrives, so only the age of the entry bounds how long the session is still accepted."""
+    away = SecretStr(f"redis://127.0.0.1:{unused_tcp_port}/0")
+    without_redis = settings.model_copy(update={"redis_url": away, "session_cache_seconds": 0.3})
+    with LiveServer(create_app(without_redis)) as server:
+        client = Caller(server.url, issuer.access_token(alice.user_id, alice.session_id))
+        assert client.get("/auth/me").status_code == 200
+
+        sessions.revoke_session(alice, alice.session_id)
+
+        wait_until(lambda: client.get("/auth/me").status_code == 401)
+        assert_problem(client.get("/auth/me"), 401, "session_revoked")
