@@ -94,7 +94,7 @@ def test_an_ended_session_is_refused_by_every_process(
 def test_without_redis_an_ended_session_is_refused_when_its_cache_entry_is_too_old(
     settings: Settings, alice: Actor, issuer: TokenIssuer, unused_tcp_port: int
 ) -> None:
-    """No event of the revocation arrives, so only the age of the entry bounds how long the session is still accepted."""
+    """No event of the revocation arrives, so only the age of the entry bounds how long the session is accepted."""
     away = SecretStr(f"redis://127.0.0.1:{unused_tcp_port}/0")
     without_redis = settings.model_copy(update={"redis_url": away, "session_cache_seconds": 0.3})
     with LiveServer(create_app(without_redis)) as server:
