@@ -30,7 +30,7 @@ from api.realtime.relay import Relay
 from api.tasks import attachments, collaboration, transfer
 from api.tasks import resources as tasks
 from core import db, logs
-from core.config import Settings
+from core.config import API_PREFIX, Settings
 from core.errors import Failure, Rejected
 from core.security import TokenIssuer
 from core.services import accounts
@@ -44,8 +44,8 @@ App = falcon.asgi.App[Request, Response]
 
 
 def routes(relay: Relay) -> list[Route]:
-    """Return the routes of all areas. The API description lists them in this order."""
-    return [
+    """Return the routes of all areas. The API description lists them in this order, the versioned ones first."""
+    declared = [
         *accounts_resources.ROUTES,
         *tasks.ROUTES,
         *collaboration.ROUTES,
@@ -61,6 +61,7 @@ def routes(relay: Relay) -> list[Route]:
         *compat.ROUTES,
         *health.ROUTES,
     ]
+    return sorted(declared, key=lambda route: not route.path.startswith(API_PREFIX))
 
 
 class Background:
