@@ -33,8 +33,16 @@ def parts_of(system: System, part: str) -> list[psutil.Process]:
     return [
         process
         for process in psutil.Process(system.process.pid).children(recursive=True)
-        if _PARTS[part] in " ".join(process.cmdline())
+        if _PARTS[part] in _command_line(process)
     ]
+
+
+def _command_line(process: psutil.Process) -> str:
+    """Return the command line of a process; it is empty if the process has ended since it was listed."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
 
 
 def kill(system: System, part: str) -> bool:
