@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import requests
@@ -44,6 +45,17 @@ class TestRegister:
         register(anybody, **ALICE)
 
         assert_problem(register(anybody, **(ALICE | duplicate)), 400, "account_taken")
+
+    def test_a_refused_name_brings_nothing_of_the_account_into_the_log_of_postgresql(
+        self, anybody: Caller, as_alice: Caller, bob: Actor, postgres_log: Path
+    ) -> None:
+        before = postgres_log.stat().st_size
+
+        assert_problem(register(anybody, **ALICE), 400, "account_taken")
+        change = {"email": "bob@example.com", "password": "an even better one", "current_password": PASSWORD}
+        assert_problem(as_alice.patch("/auth/me", json=change), 400, "account_taken")
+
+        assert b"ERROR" not in postgres_log.read_bytes()[before:]
 
     def test_only_one_of_ten_parallel_registrations_succeeds(self, anybody: Caller) -> None:
         with ThreadPoolExecutor(10) as pool:
