@@ -23,6 +23,7 @@ MEDIA_TYPES = {"jsonl": "application/x-ndjson", "csv": "text/csv"}
 WRITTEN = ("title", "description", "status", "priority", "due_at", "city", "assignee_id")
 ODD_TEXTS = [
     "=1+1",
+    "\uff1d1+1",
     "'=1",
     'a "quoted", word',
     "two\nlines\r\nand a third",
