@@ -1,6 +1,6 @@
 """Accounts over HTTP: register, log in, refresh, profile and sessions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -21,6 +21,23 @@ ALICE = {"email": "alice@example.com", "password": PASSWORD}
 
 def register(caller: Caller, **fields: object) -> requests.Response:
     return caller.post("/api/v1/auth/register", json=fields)
+
+
+@pytest.fixture
+def in_production(settings: Settings) -> Iterator[Caller]:
+    """A client of a server with the settings of production."""
+    with LiveServer(create_app(settings.model_copy(update={"app_env": "production"}))) as server:
+        yield Caller(server.url)
+
+
+def set_cookies(response: requests.Response) -> list[str]:
+    """Return the headers `Set-Cookie` of a response, each by itself."""
+    found: list[str] = response.raw.headers.getlist("Set-Cookie")
+    return found
+
+
+def is_deletion(set_cookie: str, name: str) -> bool:
+    return set_cookie.startswith(f'{name}="";') and "01 Jan 1970" in set_cookie
 
 
 class TestRegister:
@@ -191,6 +208,43 @@ class TestTokens:
             headers["Origin"] = live_server.url if origin == "own" else origin
 
         assert Caller(live_server.url).post("/auth/refresh", headers=headers).status_code == status
+
+    def test_in_production_no_other_host_can_set_the_refresh_cookie(self, in_production: Caller, alice: Actor) -> None:
+        login = in_production.post("/auth/login", json={"username": "alice", "password": PASSWORD})
+
+        first, second = set_cookies(login)
+        assert first.startswith(f"__Host-refresh_token={login.json()['refresh_token']};")
+        assert {"Secure", "HttpOnly", "Path=/", "SameSite=Strict"} <= set(first.split("; "))
+        assert "Domain" not in first
+        assert is_deletion(second, "refresh_token")
+
+    @pytest.mark.parametrize("name", ["__Host-refresh_token", "refresh_token"])
+    def test_in_production_a_cookie_with_the_former_name_is_replaced(
+        self, name: str, in_production: Caller, alice: Actor, issuer: TokenIssuer
+    ) -> None:
+        headers = {"Cookie": f"{name}={issuer.refresh_token(alice.session_id, 0)}"}
+
+        renewed = in_production.post("/auth/refresh", headers=headers)
+
+        assert renewed.status_code == 200
+        first, second = set_cookies(renewed)
+        assert first.startswith(f"__Host-refresh_token={issuer.refresh_token(alice.session_id, 1)};")
+        assert is_deletion(second, "refresh_token")
+
+    def test_of_two_cookies_that_of_this_host_counts(
+        self, in_production: Caller, alice: Actor, mallory: Actor, issuer: TokenIssuer
+    ) -> None:
+        planted, own = (issuer.refresh_token(actor.session_id, 0) for actor in (mallory, alice))
+        headers = {"Cookie": f"refresh_token={planted}; __Host-refresh_token={own}"}
+
+        assert in_production.post("/auth/refresh", headers=headers).json()["user"]["id"] == alice.user_id
+
+    def test_a_logout_deletes_the_cookie_under_both_names(self, as_alice: Caller) -> None:
+        former, current = sorted(set_cookies(as_alice.post("/auth/logout")), key=len)
+
+        assert is_deletion(former, "refresh_token")
+        assert is_deletion(current, "__Host-refresh_token")
+        assert "Secure" in current  # Otherwise browsers ignore a cookie with this prefix.
 
     def test_a_replayed_refresh_token_ends_the_session(
         self, anybody: Caller, as_alice: Caller, alice: Actor, issuer: TokenIssuer
