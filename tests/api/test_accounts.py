@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 import requests
+from pydantic import SecretStr
 
 from api.app import create_app
 from core import security
 from core.config import Settings
+from core.errors import Unauthenticated
 from core.policy import Actor
 from core.security import TokenIssuer
 from tests.api.callers import Caller, LiveServer, assert_problem
@@ -261,6 +263,24 @@ class TestTokens:
             401,
             "session_revoked",
         )
+
+
+def test_a_session_continues_while_the_secret_key_is_replaced(settings: Settings, alice: Actor) -> None:
+    former = TokenIssuer.from_settings(settings)
+    changes = {
+        "secret_key": SecretStr("the new key, long enough to sign with"),
+        "secret_key_previous": settings.secret_key,
+    }
+    with LiveServer(create_app(settings.model_copy(update=changes))) as server:
+        caller = Caller(server.url, former.access_token(alice.user_id, alice.session_id))
+        assert caller.get("/auth/me").status_code == 200
+
+        token = former.refresh_token(alice.session_id, 0)
+        renewed = Caller(server.url).post("/auth/refresh", json={"refresh_token": token}).json()
+
+        assert Caller(server.url, renewed["access_token"]).get("/auth/me").status_code == 200
+    with pytest.raises(Unauthenticated):
+        former.read_access_token(renewed["access_token"])
 
 
 class TestSessions:
