@@ -74,13 +74,18 @@ class TaskImport(Resource):
             return {"line": refusal.line, "errors": describe_fields(refusal.errors, language)}
 
         read, refusals = 0, list[dict[str, Any]]()
-        async for batch in _batches(_lines(body.chunks(self.settings.import_max_bytes), reader)):
-            if read + len(batch) > _MOST_LINES:
-                raise TooLarge(msg("A file may hold at most {limit} tasks.", limit=_MOST_LINES), code="body_too_large")
-            step = request.step(read, b"\n".join(line.text for line in batch))
-            refused = await step.run_once(self.bridge, transfer.import_batch, actor, batch, reader.read, describe)
-            refusals += orjson.loads(refused.json)
-            read += len(batch)
+        try:
+            async for batch in _batches(_lines(body.chunks(self.settings.import_max_bytes), reader)):
+                if read + len(batch) > _MOST_LINES:
+                    raise TooLarge(
+                        msg("A file may hold at most {limit} tasks.", limit=_MOST_LINES), code="body_too_large"
+                    )
+                step = request.step(read, b"\n".join(line.text for line in batch))
+                refused = await step.run_once(self.bridge, transfer.import_batch, actor, batch, reader.read, describe)
+                refusals += orjson.loads(refused.json)
+                read += len(batch)
+        finally:
+            transfer.log_import(actor, created=read - len(refusals), failed=len(refusals))
         resp.set_header("Content-Language", language)
         return {"created": read - len(refusals), "failed": len(refusals), "errors": refusals[:_REFUSALS_REPORTED]}
 
