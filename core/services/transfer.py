@@ -14,6 +14,7 @@ from core.errors import Failure, FieldError, Invalid, Unavailable
 from core.models.task import TASK_JSON
 from core.policy import Actor
 from core.representations import Representation
+from core.services import audit
 from core.services.tasks import create_task
 
 log = structlog.get_logger()
@@ -62,6 +63,13 @@ class Refusal:
 
     line: int
     errors: list[FieldError]
+
+
+def begin_export(actor: Actor) -> OwnPage:
+    """Record in the audit log that the caller exports tasks, and read the first page."""
+    with unit_of_work():
+        audit.record(audit.DATA_EXPORTED, user_id=actor.user_id, what="tasks")
+    return read_own_page(actor, START)
 
 
 def read_own_page(actor: Actor, after: Cursor) -> OwnPage:

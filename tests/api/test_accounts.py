@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import requests
 from pydantic import SecretStr
+from structlog.testing import capture_logs
 
 from api.app import create_app
 from core import security
@@ -176,6 +177,13 @@ class TestLogin:
 
         assert len(checked) == 2
         assert checked[0] == checked[1]
+
+    @pytest.mark.parametrize("password", [PASSWORD, "a wrong guess"])
+    def test_the_log_line_of_a_login_has_the_account(self, password: str, anybody: Caller, alice: Actor) -> None:
+        with capture_logs() as logged:
+            anybody.post("/auth/login", json={"username": "alice", "password": password})
+
+        assert [line["user_id"] for line in logged if line["event"] == "request"] == [alice.user_id]
 
     def test_repeated_wrong_passwords_are_delayed(self, anybody: Caller, alice: Actor, live_server: LiveServer) -> None:
         guess = {"username": "alice", "password": "a wrong guess"}
