@@ -152,7 +152,7 @@ def _services(settings: Settings) -> Services:
         database_seconds=settings.database_timeout,
         password_threads=settings.password_threads,
     )
-    issuer = TokenIssuer(settings.secret_key.get_secret_value(), settings.access_token_minutes * 60)
+    issuer = TokenIssuer.from_settings(settings)
     return Services(
         settings=settings,
         bridge=bridge,

@@ -38,6 +38,7 @@ class Settings(BaseModel):
     app_name: str = "Allweather"
     app_env: Literal["development", "production"] = "production"
     secret_key: SecretStr
+    secret_key_previous: SecretStr | None = None
     database_url: SecretStr
     redis_url: SecretStr
 
@@ -110,10 +111,10 @@ class Settings(BaseModel):
 
     _lists = field_validator("allowed_origins", "trusted_proxies", mode="before")(_as_list)
 
-    @field_validator("secret_key")
+    @field_validator("secret_key", "secret_key_previous")
     @classmethod
-    def _long_enough(cls, value: SecretStr) -> SecretStr:
-        if len(value.get_secret_value().encode()) < MINIMUM_KEY_BYTES:
+    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value().encode()) < MINIMUM_KEY_BYTES:
             raise ValueError(f"must be at least {MINIMUM_KEY_BYTES} bytes long; `openssl rand -hex 32` makes one")
         return value
 

@@ -4,7 +4,9 @@ A change records its event in its own transaction. Later a worker gives the even
 a Redis stream (see `core.services.publication`). Until then the row without a number keeps the event from being lost.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -74,6 +76,7 @@ Change = tuple[Any, Any]
 """The value of a field before and after."""
 
 _callbacks: list[Callable[[], object]] = []
+_is_logged: Final = ContextVar("is_logged", default=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +123,21 @@ def on_recorded(callback: Callable[[], object]) -> Callable[[], None]:
     return lambda: _callbacks.remove(callback)
 
 
+@contextmanager
+def without_log_lines() -> Iterator[None]:
+    """Write no line into the log for the events that are recorded in this block; the caller logs them all in one."""
+    token = _is_logged.set(False)
+    try:
+        yield
+    finally:
+        _is_logged.reset(token)
+
+
+def _log_change(**described: object) -> None:
+    if _is_logged.get():
+        after_commit(partial(log.info, "change", **described))
+
+
 def _call_callbacks() -> None:
     for callback in _callbacks:
         callback()
@@ -149,7 +167,7 @@ def record_task(
     }
     document, version = write(_RECORD_TASK, parameters).fetch_exactly_one()
     after_commit(_call_callbacks)
-    after_commit(partial(log.info, "change", kind=kind, task_id=task_id, actor_id=actor_id))
+    _log_change(kind=kind, task_id=task_id, actor_id=actor_id)
     return Representation(task_id, document, version)
 
 
@@ -164,7 +182,7 @@ def record(kind: str, *, audience: Iterable[int], data: dict[str, object], actor
     }
     write(_RECORD, parameters)
     after_commit(_call_callbacks)
-    after_commit(partial(log.info, "change", kind=kind, actor_id=actor_id))
+    _log_change(kind=kind, actor_id=actor_id)
 
 
 def read_since(since: int, limit: int) -> list[Event]:

@@ -2,12 +2,17 @@
 
 import fcntl
 import logging
+from io import TextIOWrapper
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
+
+from core.private_files import open_privately
 
 
 class SharedLogFile(WatchedFileHandler):
     """Appends to a file and rotates it when it is too long. Any number of processes may write to the same file.
+
+    Only the user who runs them may read the file. A file that exists keeps its mode.
 
     Each line is one write to a file opened for appending, so lines of several processes do not mix. A process that
     finds the file too long renames it under a lock. The other processes check before each line whether the file was
@@ -30,9 +35,12 @@ class SharedLogFile(WatchedFileHandler):
             # A full or read-only disk must neither make a job fail nor end the thread that writes the logs.
             self.handleError(record)
 
+    def _open(self) -> TextIOWrapper:
+        return open(self._path, "a", encoding="utf-8", opener=open_privately)
+
     def _rotate(self) -> None:
         lock = self._path.with_name(f".{self._path.name}.lock")
-        with lock.open("a", encoding="utf-8") as guard:
+        with open(lock, "a", encoding="utf-8", opener=open_privately) as guard:
             fcntl.flock(guard, fcntl.LOCK_EX)
             if self._is_still_too_long():
                 for number in range(self._backups - 1, 0, -1):

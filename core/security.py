@@ -5,12 +5,15 @@ import hashlib
 import hmac
 import secrets
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any, Self
 
 import bcrypt
 import jwt
 
+from core.config import Settings
 from core.errors import Unauthenticated
 from core.messages import msg
 
@@ -66,14 +69,28 @@ class AccessClaims:
 
 
 class TokenIssuer:
-    """Signs and reads tokens. Each kind of token has its own key, which is derived from the secret key."""
+    """Signs and reads tokens. Each kind of token has its own key, which is derived from the secret key.
 
-    def __init__(self, secret_key: str, access_token_seconds: int) -> None:
-        self._access_key = hmac.digest(secret_key.encode(), b"access-token", hashlib.sha256)
-        self._refresh_key = hmac.digest(secret_key.encode(), b"refresh-token", hashlib.sha256)
-        self._personal_key = hmac.digest(secret_key.encode(), b"personal-access-token", hashlib.sha256)
-        self._unsubscribe_key = hmac.digest(secret_key.encode(), b"unsubscribe", hashlib.sha256)
+    While the secret key is being replaced, tokens that were signed with the previous one are read too.
+    """
+
+    def __init__(self, secret_key: str, access_token_seconds: int, previous_key: str | None = None) -> None:
+        secret_keys = [secret_key] if previous_key is None else [secret_key, previous_key]
+        self._access_keys = _derived(secret_keys, b"access-token")
+        self._refresh_keys = _derived(secret_keys, b"refresh-token")
+        self._personal_keys = _derived(secret_keys, b"personal-access-token")
+        self._unsubscribe_keys = _derived(secret_keys, b"unsubscribe")
         self.access_token_seconds = access_token_seconds
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """Return the issuer of an installation."""
+        previous = settings.secret_key_previous
+        return cls(
+            settings.secret_key.get_secret_value(),
+            settings.access_token_minutes * 60,
+            None if previous is None else previous.get_secret_value(),
+        )
 
     def access_token(self, user_id: int, session_id: int) -> str:
         """Sign an access token for a session, valid for `access_token_seconds` from now."""
@@ -87,7 +104,7 @@ class TokenIssuer:
             "iat": now,
             "exp": now + self.access_token_seconds,
         }
-        return jwt.encode(claims, self._access_key, algorithm=_ALGORITHM)
+        return jwt.encode(claims, self._access_keys[0], algorithm=_ALGORITHM)
 
     def read_access_token(self, token: str) -> AccessClaims:
         """Check an access token's signature and claims, but not whether its session has ended.
@@ -96,15 +113,7 @@ class TokenIssuer:
             Unauthenticated: with code `token_expired` if it is too old, else `token_invalid`.
         """
         try:
-            claims = jwt.decode(
-                token,
-                self._access_key,
-                algorithms=[_ALGORITHM],
-                issuer=_ISSUER,
-                audience=_AUDIENCE,
-                leeway=_LEEWAY_SECONDS,
-                options={"require": _REQUIRED_CLAIMS},
-            )
+            claims = _read_claims(self._access_keys, token)
             if claims["typ"] == "access":
                 return AccessClaims(int(claims["sub"]), int(claims["sid"]), int(claims["exp"]))
         except jwt.ExpiredSignatureError:
@@ -115,7 +124,7 @@ class TokenIssuer:
 
     def refresh_token(self, session_id: int, counter: int) -> str:
         """Make the session's refresh token number `counter`; the same numbers always give the same token."""
-        return _sign_numbers(self._refresh_key, session_id, counter)
+        return _sign_numbers(self._refresh_keys[0], session_id, counter)
 
     def read_refresh_token(self, token: str) -> tuple[int, int]:
         """Check a refresh token's signature and return its session and counter.
@@ -123,14 +132,14 @@ class TokenIssuer:
         Raises:
             Unauthenticated: with code `refresh_token_invalid`.
         """
-        numbers = _read_numbers(self._refresh_key, token)
+        numbers = _read_numbers(self._refresh_keys, token)
         if numbers is None:
             raise Unauthenticated(msg("The refresh token is not valid."), code="refresh_token_invalid")
         return numbers
 
     def personal_token(self, user_id: int, session_id: int) -> str:
         """Make the personal access token of a session."""
-        return _PERSONAL_PREFIX + _sign_numbers(self._personal_key, user_id, session_id)
+        return _PERSONAL_PREFIX + _sign_numbers(self._personal_keys[0], user_id, session_id)
 
     def read_personal_token(self, token: str) -> AccessClaims:
         """Check a personal access token's signature, but not whether it was revoked.
@@ -138,14 +147,14 @@ class TokenIssuer:
         Raises:
             Unauthenticated: with code `token_invalid`.
         """
-        numbers = _read_numbers(self._personal_key, token.removeprefix(_PERSONAL_PREFIX))
+        numbers = _read_numbers(self._personal_keys, token.removeprefix(_PERSONAL_PREFIX))
         if numbers is None:
             raise Unauthenticated(msg("The access token is not valid."), code="token_invalid")
         return AccessClaims(*numbers, expires_at=None)
 
     def unsubscribe_token(self, user_id: int, kind: str) -> str:
         """Make the token of a link that ends one kind of mail to an account, and does nothing else."""
-        return f"{user_id}.{kind}.{_signature(self._unsubscribe_key, user_id, kind)}"
+        return f"{user_id}.{kind}.{_signature(self._unsubscribe_keys[0], user_id, kind)}"
 
     def read_unsubscribe_token(self, token: str, kinds: Collection[str]) -> tuple[int, str]:
         """Check such a token's signature and return the account and the kind, which has to be one of `kinds`.
@@ -156,9 +165,9 @@ class TokenIssuer:
         signed, _, signature = token.rpartition(".")
         user_id, _, kind = signed.partition(".")
         if _is_number(user_id) and kind in kinds:
-            expected = _signature(self._unsubscribe_key, int(user_id), kind)
-            if hmac.compare_digest(signature.encode(), expected.encode()):
-                return int(user_id), kind
+            number = int(user_id)
+            if _is_signed(self._unsubscribe_keys, signature, number, kind):
+                return number, kind
         raise Unauthenticated(msg("This link is not valid."), code="token_invalid")
 
 
@@ -167,18 +176,44 @@ def is_personal(token: str) -> bool:
     return token.startswith(_PERSONAL_PREFIX)
 
 
+def _derived(secret_keys: Sequence[str], purpose: bytes) -> tuple[bytes, ...]:
+    return tuple(hmac.digest(secret_key.encode(), purpose, hashlib.sha256) for secret_key in secret_keys)
+
+
+def _read_claims(keys: Sequence[bytes], token: str) -> dict[str, Any]:
+    """The claims of a token that was signed with one of the keys; raises what `jwt.decode()` raises."""
+    for key in keys:
+        with suppress(jwt.InvalidSignatureError):
+            claims: dict[str, Any] = jwt.decode(
+                token,
+                key,
+                algorithms=[_ALGORITHM],
+                issuer=_ISSUER,
+                audience=_AUDIENCE,
+                leeway=_LEEWAY_SECONDS,
+                options={"require": _REQUIRED_CLAIMS},
+            )
+            return claims
+    raise jwt.InvalidSignatureError
+
+
 def _sign_numbers(key: bytes, first: int, second: int) -> str:
     return f"{first}.{second}.{_signature(key, first, second)}"
 
 
-def _read_numbers(key: bytes, token: str) -> tuple[int, int] | None:
-    """The two numbers of a token that was signed with this key, or None for any other text."""
+def _read_numbers(keys: Sequence[bytes], token: str) -> tuple[int, int] | None:
+    """The two numbers of a token that was signed with one of the keys, or None for any other text."""
     first, _, rest = token.partition(".")
     second, _, signature = rest.partition(".")
     if not (_is_number(first) and _is_number(second)):
         return None
-    expected = _signature(key, int(first), int(second))
-    return (int(first), int(second)) if hmac.compare_digest(signature.encode(), expected.encode()) else None
+    numbers = int(first), int(second)
+    return numbers if _is_signed(keys, signature, *numbers) else None
+
+
+def _is_signed(keys: Sequence[bytes], signature: str, first: int, second: int | str) -> bool:
+    expected = [_signature(key, first, second).encode() for key in keys]
+    return any(hmac.compare_digest(signature.encode(), each) for each in expected)
 
 
 def _is_number(text: str) -> bool:

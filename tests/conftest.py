@@ -1,6 +1,7 @@
 """Servers for the test run, and test users: Alice (owner), Bob (assignee), Mallory (stranger) and Ada (admin)."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from redis import Redis
@@ -35,11 +36,23 @@ UPDATE event_log_state SET jobs_seq = last_seq;
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of the test run's PostgreSQL."""
+    return tmp_path_factory.mktemp("postgres")
+
+
+@pytest.fixture(scope="session")
+def postgres_url(postgres_directory: Path) -> Iterator[str]:
     """A new PostgreSQL cluster with the migrated schema."""
-    with EmbeddedPostgres(tmp_path_factory.mktemp("postgres"), durable=False) as server:
+    with EmbeddedPostgres(postgres_directory, durable=False) as server:
         migrate(server.url)
         yield server.url
+
+
+@pytest.fixture
+def postgres_log(postgres_directory: Path, postgres_url: str) -> Path:
+    """The file to which the test run's PostgreSQL writes its log."""
+    return postgres_directory / "log"
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,10 @@
 """The parts that all login routes share: checking a password and issuing tokens."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 
 import orjson
-from falcon.asgi import Response
+from falcon.asgi import Request, Response
 
 from api.http.call import Call, FromRequest
 from api.http.resource import Resource, Services
@@ -12,7 +12,12 @@ from core import security
 from core.services import login
 from core.services.sessions import Client, Grant
 
-REFRESH_COOKIE: Final = "refresh_token"
+# Browsers accept a cookie with this prefix only over TLS and from this very host. Without it another host of the same
+# domain could set a cookie of this name, and so log somebody in to a foreign account.
+_REFRESH_COOKIE: Final = "__Host-refresh_token"
+# Development has no TLS. In production this was the name before, so it is still read, and deleted with the next tokens.
+_PLAIN_REFRESH_COOKIE: Final = "refresh_token"
+_LONG_AGO: Final = datetime.fromtimestamp(0, UTC)
 _USER_AGENT_LENGTH: Final = 400
 
 
@@ -47,6 +52,7 @@ class LoginResource(Resource):
         """
         rounds = self.settings.bcrypt_rounds
         attempt = await self.bridge.run(login.begin_login, identifier, client.ip_address, rounds)
+        resp.context.user_id = attempt.user_id  # For the log line of the request, whatever the password is.
         matches = await self.bridge.run_bcrypt(security.verify_password, password, attempt.password_hash)
         grant = await self.bridge.run(login.finish_login, attempt, client, self._lifetime, matches=matches)
         return self.grant_tokens(resp, grant)
@@ -54,15 +60,18 @@ class LoginResource(Resource):
     def grant_tokens(self, resp: Response, grant: Grant) -> dict[str, Any]:
         """Return both tokens, and set the refresh token as a cookie that scripts cannot read."""
         refresh_token = self.issuer.refresh_token(grant.session_id, grant.refresh_counter)
+        is_development = self.settings.is_development
         resp.set_cookie(
-            REFRESH_COOKIE,
+            _PLAIN_REFRESH_COOKIE if is_development else _REFRESH_COOKIE,
             refresh_token,
             expires=grant.expires_at,
             path="/",
-            secure=not self.settings.is_development,
+            secure=not is_development,
             http_only=True,
             same_site="Strict",
         )
+        if not is_development:
+            _delete_cookie(resp, _PLAIN_REFRESH_COOKIE)
         resp.set_header("Cache-Control", "no-store")
         return {
             "access_token": self.issuer.access_token(grant.user_id, grant.session_id),
@@ -75,4 +84,16 @@ class LoginResource(Resource):
 
 def end_login(resp: Response) -> None:
     """Delete the refresh token cookie after the session has ended."""
-    resp.unset_cookie(REFRESH_COOKIE, path="/", same_site="Strict")
+    for name in (_REFRESH_COOKIE, _PLAIN_REFRESH_COOKIE):
+        _delete_cookie(resp, name)
+
+
+def refresh_cookie_of(request: Request) -> str | None:
+    """Return the refresh token that a browser sends as a cookie."""
+    return request.cookies.get(_REFRESH_COOKIE) or request.cookies.get(_PLAIN_REFRESH_COOKIE)
+
+
+def _delete_cookie(resp: Response, name: str) -> None:
+    # Browsers ignore the deletion of a cookie with the prefix `__Host-` if it is not `Secure`.
+    secure = name == _REFRESH_COOKIE
+    resp.set_cookie(name, "", expires=_LONG_AGO, path="/", secure=secure, http_only=True, same_site="Strict")

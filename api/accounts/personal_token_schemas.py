@@ -32,6 +32,9 @@ class TokenInfo(BaseModel):
 
 
 class NewToken(TokenInfo):
-    """A personal access token right after it was made, the only time that it is shown."""
+    """A personal access token right after it was made, the only time that it is shown.
 
-    token: str
+    The token is null in the response to a request that is repeated with its `Idempotency-Key`.
+    """
+
+    token: str | None

@@ -23,13 +23,19 @@ class PersonalTokenCollection(Resource):
     async def on_post(self, resp: Response, actor: Actor, body: TokenRequest, request: Repeatable) -> dict[str, Any]:
         """Make a personal access token.
 
-        For programs, with the scopes they need. It is shown this once, and used as a bearer token.
+        For programs, with the scopes they need. It is shown this once, and used as a bearer token. If the request is
+        repeated with the same `Idempotency-Key`, `token` is null.
         """
         lifetime = timedelta(days=body.expires_in_days)
-        made = await request.run_once(self.bridge, personal_tokens.create, actor, body.name, body.scopes, lifetime)
+        outcome = await request.outcome_once(
+            self.bridge, personal_tokens.create, actor, body.name, body.scopes, lifetime
+        )
+        made = outcome.representation
         resp.set_header("Cache-Control", "no-store")
         described: dict[str, Any] = orjson.loads(made.json)
-        return described | {"token": self.issuer.personal_token(actor.user_id, made.id)}
+        # Whoever gets hold of a recorded request must not get the token by sending it again.
+        token = None if outcome.is_replay else self.issuer.personal_token(actor.user_id, made.id)
+        return described | {"token": token}
 
     @operation(200, list[TokenInfo], tag="accounts")
     async def on_get(self, actor: Actor) -> Listing:

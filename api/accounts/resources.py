@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from falcon.asgi import Request, Response
 
-from api.accounts.logins import REFRESH_COOKIE, CallingClient, LoginResource, end_login
+from api.accounts.logins import CallingClient, LoginResource, end_login, refresh_cookie_of
 from api.accounts.passwords import confirm_password
 from api.accounts.registration import RegistrationResource
 from api.accounts.schemas import (
@@ -76,7 +76,7 @@ class Refresh(LoginResource):
         Raises:
             Forbidden: with code `origin_not_allowed`.
         """
-        token = req.cookies.get(REFRESH_COOKIE)
+        token = refresh_cookie_of(req)
         if token is not None and not is_allowed_origin(req, self.settings.allowed_origins):
             raise Forbidden(msg("This origin may not use the cookie."), code="origin_not_allowed")
         return token

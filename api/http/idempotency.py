@@ -15,7 +15,7 @@ from core.errors import FieldError, Invalid
 from core.messages import msg
 from core.representations import Representation
 from core.services import idempotency
-from core.services.idempotency import Claim, KeyReused
+from core.services.idempotency import Claim, KeyReused, Outcome
 
 _Parameters = ParamSpec("_Parameters")
 
@@ -57,11 +57,25 @@ class IdempotentRequest:
         """Run a use case, or return the stored result if a request with the same key was carried out before.
 
         Raises:
+            Failure: the errors of `outcome_once()`.
+        """
+        return (await self.outcome_once(bridge, function, *args, **kwargs)).representation
+
+    async def outcome_once(
+        self,
+        bridge: Bridge,
+        function: Callable[_Parameters, Representation],
+        *args: _Parameters.args,
+        **kwargs: _Parameters.kwargs,
+    ) -> Outcome:
+        """Do as `run_once()`, and also return whether the result is the stored one of an earlier request.
+
+        Raises:
             Invalid: with code `idempotency_key_reused` if the key was used for a different request before.
             Conflict: with code `idempotency_key_in_use` while another request with this key is being served.
         """
         if self.key is None:
-            return await bridge.run(function, *args, **kwargs)
+            return Outcome(await bridge.run(function, *args, **kwargs), is_replay=False)
         claim = Claim(self.user_id, self.route, self.key, self.content)
         try:
             outcome = await bridge.run(idempotency.once, claim, function, *args, **kwargs)
@@ -69,7 +83,7 @@ class IdempotentRequest:
             raise Invalid([FieldError(_HEADER, failure.detail)], code=failure.stable_code) from None
         if outcome.is_replay:
             self.response.set_header("Idempotency-Replayed", "true")
-        return outcome.representation
+        return outcome
 
 
 def _of_call(call: Call) -> IdempotentRequest:

@@ -84,7 +84,8 @@ class RequestContext:
             route=route or "unknown",
             status=resp.status_code,
             duration_ms=round((time.perf_counter() - req.context.started) * 1000, 1),
-            user_id=getattr(req.context, "user_id", None),
+            # A login has no caller yet, so it leaves the account that it is about in the context of its response.
+            user_id=getattr(req.context, "user_id", None) or getattr(resp.context, "user_id", None),
             address=req.context.client_address,
         )
 

@@ -1,8 +1,9 @@
 """Writes tasks as JSON lines or CSV, and reads such files while they arrive.
 
-Spreadsheet programs run a cell as a formula if it begins with one of `= + - @`, tab or carriage return. Such a cell is
-therefore written with an additional apostrophe at its beginning, which is removed when the cell is read. The same
-happens to a cell in which apostrophes come before such a character, so that reading always returns the original text.
+Spreadsheet programs run a cell as a formula if it begins with one of `= + - @`, with the full-width form of one of
+these, or with a tab or a line break. Such a cell is therefore written with an additional apostrophe at its beginning,
+which is removed when the cell is read. The same happens to a cell in which apostrophes come before such a character, so
+that reading always returns the original text.
 """
 
 import csv
@@ -30,8 +31,9 @@ MAX_LINE_BYTES: Final = 1024 * 1024
 _NOT_IN_TABLE: Final = frozenset({"weather", "weather_status", "user_id", "completed", "version"})
 _COLUMNS: Final = tuple(name for name in TaskOut.model_fields if name not in _NOT_IN_TABLE)
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
-_FORMULA: Final = re.compile(r"'*[=+\-@\t\r]")
-_ESCAPED: Final = re.compile(r"'+[=+\-@\t\r]")
+_FORMULA_SIGN: Final = r"[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"
+_FORMULA: Final = re.compile(f"'*{_FORMULA_SIGN}")
+_ESCAPED: Final = re.compile(f"'+{_FORMULA_SIGN}")
 
 # These patterns find out whether all quotes of a CSV line are closed, or whether a cell continues on the next line. All
 # quantifiers are possessive, so that matching never backtracks and takes linear time.

@@ -20,7 +20,7 @@ from core.errors import TooLarge
 from core.messages import msg
 from core.policy import Actor, Scope
 from core.services import transfer
-from core.services.transfer import BATCH_LENGTH, START, Cursor, Line, Refusal
+from core.services.transfer import BATCH_LENGTH, Cursor, Line, Refusal
 
 _REFUSALS_REPORTED = 100
 _MOST_LINES = 10_000
@@ -45,7 +45,7 @@ class TaskExport(Resource):
         """
         writer = WRITERS[query.format]
         # The first page is read before the response begins, because later an error cannot change the status any more.
-        first, end = await self.bridge.run(_write_page, actor, START, writer)
+        first, end = await self.bridge.run(_write_first_page, actor, writer)
         resp.content_type = writer.media_type
         resp.set_header("Content-Disposition", f'attachment; filename="allweather-tasks.{query.format}"')
         resp.stream = self._pages(actor, writer, writer.head + first, end)
@@ -74,15 +74,25 @@ class TaskImport(Resource):
             return {"line": refusal.line, "errors": describe_fields(refusal.errors, language)}
 
         read, refusals = 0, list[dict[str, Any]]()
-        async for batch in _batches(_lines(body.chunks(self.settings.import_max_bytes), reader)):
-            if read + len(batch) > _MOST_LINES:
-                raise TooLarge(msg("A file may hold at most {limit} tasks.", limit=_MOST_LINES), code="body_too_large")
-            step = request.step(read, b"\n".join(line.text for line in batch))
-            refused = await step.run_once(self.bridge, transfer.import_batch, actor, batch, reader.read, describe)
-            refusals += orjson.loads(refused.json)
-            read += len(batch)
+        try:
+            async for batch in _batches(_lines(body.chunks(self.settings.import_max_bytes), reader)):
+                if read + len(batch) > _MOST_LINES:
+                    raise TooLarge(
+                        msg("A file may hold at most {limit} tasks.", limit=_MOST_LINES), code="body_too_large"
+                    )
+                step = request.step(read, b"\n".join(line.text for line in batch))
+                refused = await step.run_once(self.bridge, transfer.import_batch, actor, batch, reader.read, describe)
+                refusals += orjson.loads(refused.json)
+                read += len(batch)
+        finally:
+            transfer.log_import(actor, created=read - len(refusals), failed=len(refusals))
         resp.set_header("Content-Language", language)
         return {"created": read - len(refusals), "failed": len(refusals), "errors": refusals[:_REFUSALS_REPORTED]}
+
+
+def _write_first_page(actor: Actor, writer: Writer) -> tuple[bytes, Cursor | None]:
+    page = transfer.begin_export(actor)
+    return writer.write(page.tasks), page.end
 
 
 def _write_page(actor: Actor, after: Cursor, writer: Writer) -> tuple[bytes, Cursor | None]:

@@ -34,15 +34,14 @@ def register(
     Raises:
         Rejected: with code `account_taken`, if the email or the username belongs to someone already.
     """
-    try:
-        with unit_of_work():
-            user = User.create(
-                username=username, email=email, full_name=full_name, password_hash=password_hash, role=role
-            )
-            audit.record(audit.REGISTERED, user_id=user.id, role=role)
-            return represent_profile(User.get_by_id(user.id))
-    except IntegrityError:
-        raise _taken() from None
+    account = {"username": username, "email": email, "full_name": full_name, "password_hash": password_hash}
+    with unit_of_work():
+        # PostgreSQL writes a statement that fails into its log, with its values. This one does not fail on a conflict.
+        user_id = User.insert(**account, role=role).on_conflict_ignore().execute()
+        if user_id is None:
+            raise _taken()
+        audit.record(audit.REGISTERED, user_id=user_id, role=role)
+        return represent_profile(User.get_by_id(user_id))
 
 
 def register_admin(email: str, password: str, bcrypt_rounds: int) -> None:
@@ -129,12 +128,18 @@ def update_profile(actor: Actor, changes: dict[str, Any]) -> Representation:
                 # If the username is the email, both change. Otherwise the old address would stay as the username.
                 changes = {"username": changes["email"]} | changes
             _require_own_name(user, changes)
+            _require_free_names(user, changes)
             audit.record(
                 audit.PASSWORD_CHANGED if "password_hash" in changes else audit.PROFILE_CHANGED,
                 user_id=user.id,
                 fields=sorted(changes.keys() - {"password_hash"}),
             )
-            User.update(changes | {"updated_at": datetime.now(UTC)}).where(User.id == user.id).execute()
+            names = {column: changes[column] for column in ("username", "email") if column in changes}
+            # Somebody may take a name after the check above. The statement that then fails, and which PostgreSQL writes
+            # into its log, contains no hash.
+            for values in (names, changes | {"updated_at": datetime.now(UTC)}):
+                if values:
+                    User.update(values).where(User.id == user.id).execute()
             if "password_hash" in changes:
                 revoke_sessions(user.id, but=actor.session_id)
             return represent_profile(User.get_by_id(user.id))
@@ -163,6 +168,14 @@ def _require_own_name(user: User, changes: dict[str, Any]) -> None:
     username, email = (changes.get(name, getattr(user, name)) for name in ("username", "email"))
     if "@" in username and username != email:
         raise Invalid([FieldError("username", msg("may hold an @ only where it is the account's own email"))])
+
+
+def _require_free_names(user: User, changes: dict[str, Any]) -> None:
+    """Refuse names of other accounts before the statement that would fail, and so be logged by PostgreSQL, is sent."""
+    for name in filter(None, (changes.get("username"), changes.get("email"))):
+        owner = User.named(name)
+        if owner is not None and owner.id != user.id:
+            raise _taken()
 
 
 def _is_taken(email: str) -> bool:

@@ -121,8 +121,9 @@ def delete_account(actor: Actor, user_id: int) -> list[int]:
 
 
 def export_account(actor: Actor) -> Representation:
-    """Return all data that are stored about the caller."""
-    with connected():
+    """Return all data that are stored about the caller; the audit log records it."""
+    with unit_of_work():
+        audit.record(audit.DATA_EXPORTED, user_id=actor.user_id, what="account")
         profile = User.get_by_id(actor.user_id).profile()
         open_sessions = list(
             Session.select(Session.id, Session.ip_address, Session.user_agent, Session.created_at, Session.last_used_at)

@@ -10,6 +10,7 @@ from core.representations import Page, fetch_page, page_statement
 REGISTERED: Final = "account.registered"
 LOGGED_IN: Final = "login.succeeded"
 LOGIN_FAILED: Final = "login.failed"
+LOGIN_DELAYED: Final = "login.delayed"
 REFRESH_REUSED: Final = "refresh.reused"
 SESSIONS_ENDED: Final = "sessions.ended"
 PROFILE_CHANGED: Final = "profile.changed"
@@ -17,6 +18,9 @@ PASSWORD_CHANGED: Final = "password.changed"  # noqa: S105 - the name of an acti
 TOKEN_CREATED: Final = "token.created"  # noqa: S105 - the name of an action.
 ACCOUNT_CHANGED: Final = "account.changed"
 ACCOUNT_DELETED: Final = "account.deleted"
+DATA_EXPORTED: Final = "data.exported"
+MEMBER_PUT: Final = "member.put"
+MEMBER_REMOVED: Final = "member.removed"
 
 _ALL = page_statement(AuditEntry, where="%(user_id)s::bigint IS NULL OR user_id = %(user_id)s", order="id DESC")
 

@@ -11,6 +11,7 @@ from core.models.group import Group, GroupMember
 from core.models.task import Task
 from core.policy import Actor, GroupAccess, may_create_group, may_manage_group, may_read_group
 from core.representations import Page, Representation, fetch_page, page_statement
+from core.services import audit
 from core.services.accounts import lock_active_account
 from core.services.tasks import save
 
@@ -49,6 +50,7 @@ def create_group(actor: Actor, name: str) -> Representation:
     with unit_of_work():
         group_id = Group.insert(name=name).execute()
         GroupMember.insert(group_id=group_id, user_id=actor.user_id, is_manager=True).execute()
+        audit.record(audit.MEMBER_PUT, user_id=actor.user_id, group_id=group_id, is_manager=True)
         return _representation(group_id)
 
 
@@ -91,6 +93,8 @@ def delete_group(actor: Actor, group_id: int) -> None:
         for task in Task.select(Task.id).where(Task.group_id == group_id).order_by(Task.id).for_update():
             save(task.id, {"group_id": None})
             events.record_task(events.TASK_UPDATED, task.id, actor.user_id, changes={"group_id": (group_id, None)})
+        for member in GroupMember.select().where(GroupMember.group_id == group_id).order_by(GroupMember.user_id):
+            _record_removal(actor, group_id, member.user_id)
         Group.delete().where(Group.id == group_id).execute()
 
 
@@ -108,6 +112,9 @@ def put_member(actor: Actor, group_id: int, user_id: int, *, is_manager: bool) -
         GroupMember.insert(group_id=group_id, user_id=user_id, is_manager=is_manager).on_conflict(
             conflict_target=[GroupMember.user_id, GroupMember.group_id], update={GroupMember.is_manager: is_manager}
         ).execute()
+        audit.record(
+            audit.MEMBER_PUT, actor_id=actor.user_id, user_id=user_id, group_id=group_id, is_manager=is_manager
+        )
         return _representation(group_id)
 
 
@@ -126,6 +133,11 @@ def remove_member(actor: Actor, group_id: int, user_id: int) -> None:
         member = GroupMember.delete().where(GroupMember.group_id == group_id, GroupMember.user_id == user_id)
         if not member.execute():
             raise NotFound(msg("This account does not belong to the group."), code="member_not_found")
+        _record_removal(actor, group_id, user_id)
+
+
+def _record_removal(actor: Actor, group_id: int, user_id: int) -> None:
+    audit.record(audit.MEMBER_REMOVED, actor_id=actor.user_id, user_id=user_id, group_id=group_id)
 
 
 def _require_manager(actor: Actor, group_id: int) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Final
 from core.db import read, unit_of_work, write
 from core.errors import TooManyRequests
 from core.messages import msg
+from core.services import audit
 
 _FREE_FROM_ONE_ADDRESS: Final = 5
 _FREE_FROM_EVERYWHERE: Final = 30
@@ -52,13 +53,15 @@ class _Subject:
 
 
 def count_attempt(identifier: str, address: str, user_id: int | None) -> None:
-    """Count an attempt to log in.
+    """Count an attempt to log in; a refused one is recorded in the audit log.
 
     Raises:
         TooManyRequests: with code `login_delayed`, if too many attempts have failed lately.
     """
     with unit_of_work():
         refusals = [_refusal(subject) for subject in _subjects(identifier, address, user_id)]
+        if any(refusals):
+            audit.record(audit.LOGIN_DELAYED, user_id=user_id)
     if any(refusals):
         raise TooManyRequests(
             msg("Too many attempts have failed. Please wait before the next."), max(refusals), code="login_delayed"

@@ -119,7 +119,7 @@ def compose(content: MailContent, settings: Settings, links: MailLinks) -> Email
     The `Message-ID` only depends on the notification, so that mail programs recognize a mail that was sent twice.
     """
     language = language_of(content.locale)
-    issuer = TokenIssuer(settings.secret_key.get_secret_value(), settings.access_token_minutes * 60)
+    issuer = TokenIssuer.from_settings(settings)
     unsubscribe = links.to_unsubscribe(issuer.unsubscribe_token(content.user_id, content.kind))
     domain = parseaddr(settings.mail_from)[1].rpartition("@")[2]
     subject = text_of(content.kind, content.details)

@@ -6,13 +6,18 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import orjson
+import structlog
 
+from core import events
 from core.db import read, unit_of_work
 from core.errors import Failure, FieldError, Invalid, Unavailable
 from core.models.task import TASK_JSON
 from core.policy import Actor
 from core.representations import Representation
+from core.services import audit
 from core.services.tasks import create_task
+
+log = structlog.get_logger()
 
 PAGE_LENGTH: Final = 500
 BATCH_LENGTH: Final = 100
@@ -60,6 +65,13 @@ class Refusal:
     errors: list[FieldError]
 
 
+def begin_export(actor: Actor) -> OwnPage:
+    """Record in the audit log that the caller exports tasks, and read the first page."""
+    with unit_of_work():
+        audit.record(audit.DATA_EXPORTED, user_id=actor.user_id, what="tasks")
+    return read_own_page(actor, START)
+
+
 def read_own_page(actor: Actor, after: Cursor) -> OwnPage:
     """Read a page of the tasks that the caller owns, the oldest first."""
     rows = read(
@@ -78,11 +90,14 @@ def import_batch(
 ) -> Representation:
     """Create a task of the caller from each line, in one unit of work; returns a JSON array of the failures.
 
+    The log gets no line for each task: an import of a large file would push everything else out of the log. The caller
+    writes one line for the whole file with `log_import()`.
+
     `parse` returns the fields of a task from a line, or raises `Invalid`; `describe` returns the item of the array for
     a refusal.
     """
     refusals: list[dict[str, Any]] = []
-    with unit_of_work():
+    with events.without_log_lines(), unit_of_work():
         for line in lines:
             try:
                 create_task(actor, parse(line.text))
@@ -91,6 +106,11 @@ def import_batch(
             except Failure as failure:
                 refusals.append(describe(Refusal(line.number, _errors(failure))))
     return Representation(0, orjson.dumps(refusals).decode())
+
+
+def log_import(actor: Actor, created: int, failed: int) -> None:
+    """Write the one log line of an import, also of one that did not get to the end of its file."""
+    log.info("tasks_imported", actor_id=actor.user_id, created=created, failed=failed)
 
 
 def _errors(failure: Failure) -> list[FieldError]:

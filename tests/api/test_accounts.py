@@ -1,14 +1,18 @@
 """Accounts over HTTP: register, log in, refresh, profile and sessions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import requests
+from pydantic import SecretStr
+from structlog.testing import capture_logs
 
 from api.app import create_app
 from core import security
 from core.config import Settings
+from core.errors import Unauthenticated
 from core.policy import Actor
 from core.security import TokenIssuer
 from tests.api.callers import Caller, LiveServer, assert_problem
@@ -20,6 +24,23 @@ ALICE = {"email": "alice@example.com", "password": PASSWORD}
 
 def register(caller: Caller, **fields: object) -> requests.Response:
     return caller.post("/api/v1/auth/register", json=fields)
+
+
+@pytest.fixture
+def in_production(settings: Settings) -> Iterator[Caller]:
+    """A client of a server with the settings of production."""
+    with LiveServer(create_app(settings.model_copy(update={"app_env": "production"}))) as server:
+        yield Caller(server.url)
+
+
+def set_cookies(response: requests.Response) -> list[str]:
+    """Return the headers `Set-Cookie` of a response, each by itself."""
+    found: list[str] = response.raw.headers.getlist("Set-Cookie")
+    return found
+
+
+def is_deletion(set_cookie: str, name: str) -> bool:
+    return set_cookie.startswith(f'{name}="";') and "01 Jan 1970" in set_cookie
 
 
 class TestRegister:
@@ -44,6 +65,17 @@ class TestRegister:
         register(anybody, **ALICE)
 
         assert_problem(register(anybody, **(ALICE | duplicate)), 400, "account_taken")
+
+    def test_a_refused_name_brings_nothing_of_the_account_into_the_log_of_postgresql(
+        self, anybody: Caller, as_alice: Caller, bob: Actor, postgres_log: Path
+    ) -> None:
+        before = postgres_log.stat().st_size
+
+        assert_problem(register(anybody, **ALICE), 400, "account_taken")
+        change = {"email": "bob@example.com", "password": "an even better one", "current_password": PASSWORD}
+        assert_problem(as_alice.patch("/auth/me", json=change), 400, "account_taken")
+
+        assert b"ERROR" not in postgres_log.read_bytes()[before:]
 
     def test_only_one_of_ten_parallel_registrations_succeeds(self, anybody: Caller) -> None:
         with ThreadPoolExecutor(10) as pool:
@@ -146,6 +178,13 @@ class TestLogin:
         assert len(checked) == 2
         assert checked[0] == checked[1]
 
+    @pytest.mark.parametrize("password", [PASSWORD, "a wrong guess"])
+    def test_the_log_line_of_a_login_has_the_account(self, password: str, anybody: Caller, alice: Actor) -> None:
+        with capture_logs() as logged:
+            anybody.post("/auth/login", json={"username": "alice", "password": password})
+
+        assert [line["user_id"] for line in logged if line["event"] == "request"] == [alice.user_id]
+
     def test_repeated_wrong_passwords_are_delayed(self, anybody: Caller, alice: Actor, live_server: LiveServer) -> None:
         guess = {"username": "alice", "password": "a wrong guess"}
 
@@ -180,6 +219,43 @@ class TestTokens:
 
         assert Caller(live_server.url).post("/auth/refresh", headers=headers).status_code == status
 
+    def test_in_production_no_other_host_can_set_the_refresh_cookie(self, in_production: Caller, alice: Actor) -> None:
+        login = in_production.post("/auth/login", json={"username": "alice", "password": PASSWORD})
+
+        first, second = set_cookies(login)
+        assert first.startswith(f"__Host-refresh_token={login.json()['refresh_token']};")
+        assert {"Secure", "HttpOnly", "Path=/", "SameSite=Strict"} <= set(first.split("; "))
+        assert "Domain" not in first
+        assert is_deletion(second, "refresh_token")
+
+    @pytest.mark.parametrize("name", ["__Host-refresh_token", "refresh_token"])
+    def test_in_production_a_cookie_with_the_former_name_is_replaced(
+        self, name: str, in_production: Caller, alice: Actor, issuer: TokenIssuer
+    ) -> None:
+        headers = {"Cookie": f"{name}={issuer.refresh_token(alice.session_id, 0)}"}
+
+        renewed = in_production.post("/auth/refresh", headers=headers)
+
+        assert renewed.status_code == 200
+        first, second = set_cookies(renewed)
+        assert first.startswith(f"__Host-refresh_token={issuer.refresh_token(alice.session_id, 1)};")
+        assert is_deletion(second, "refresh_token")
+
+    def test_of_two_cookies_that_of_this_host_counts(
+        self, in_production: Caller, alice: Actor, mallory: Actor, issuer: TokenIssuer
+    ) -> None:
+        planted, own = (issuer.refresh_token(actor.session_id, 0) for actor in (mallory, alice))
+        headers = {"Cookie": f"refresh_token={planted}; __Host-refresh_token={own}"}
+
+        assert in_production.post("/auth/refresh", headers=headers).json()["user"]["id"] == alice.user_id
+
+    def test_a_logout_deletes_the_cookie_under_both_names(self, as_alice: Caller) -> None:
+        former, current = sorted(set_cookies(as_alice.post("/auth/logout")), key=len)
+
+        assert is_deletion(former, "refresh_token")
+        assert is_deletion(current, "__Host-refresh_token")
+        assert "Secure" in current  # Otherwise browsers ignore a cookie with this prefix.
+
     def test_a_replayed_refresh_token_ends_the_session(
         self, anybody: Caller, as_alice: Caller, alice: Actor, issuer: TokenIssuer
     ) -> None:
@@ -195,6 +271,24 @@ class TestTokens:
             401,
             "session_revoked",
         )
+
+
+def test_a_session_continues_while_the_secret_key_is_replaced(settings: Settings, alice: Actor) -> None:
+    former = TokenIssuer.from_settings(settings)
+    changes = {
+        "secret_key": SecretStr("the new key, long enough to sign with"),
+        "secret_key_previous": settings.secret_key,
+    }
+    with LiveServer(create_app(settings.model_copy(update=changes))) as server:
+        caller = Caller(server.url, former.access_token(alice.user_id, alice.session_id))
+        assert caller.get("/auth/me").status_code == 200
+
+        token = former.refresh_token(alice.session_id, 0)
+        renewed = Caller(server.url).post("/auth/refresh", json={"refresh_token": token}).json()
+
+        assert Caller(server.url, renewed["access_token"]).get("/auth/me").status_code == 200
+    with pytest.raises(Unauthenticated):
+        former.read_access_token(renewed["access_token"])
 
 
 class TestSessions:

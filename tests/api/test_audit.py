@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from core.policy import Actor
 from tests.api.callers import Caller
 from tests.builders import PASSWORD
@@ -52,3 +54,53 @@ def test_unknown_user_names_are_not_stored(as_ada: Caller, anybody: Caller) -> N
 
     assert response.json()["items"][0]["user_id"] is None
     assert "typed-here" not in response.text
+
+
+def test_delayed_logins_are_recorded(as_ada: Caller, anybody: Caller, alice: Actor) -> None:
+    guess = {"username": "alice", "password": "a wrong guess"}
+    while anybody.post("/auth/login", json=guess).status_code != 429:
+        pass
+
+    delayed = entries(as_ada, alice.user_id)[0]
+
+    assert (delayed["action"], delayed["ip_address"]) == ("login.delayed", "127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("path", "details"),
+    [
+        ("/api/v1/users/me/export", {"what": "account"}),
+        ("/api/v1/tasks/export", {"what": "tasks"}),
+        ("/api/v1/tasks/export?format=csv", {"what": "tasks"}),
+    ],
+)
+def test_exports_are_recorded(
+    path: str, details: dict[str, str], as_ada: Caller, as_alice: Caller, alice: Actor
+) -> None:
+    assert as_alice.get(path).status_code == 200
+
+    exported = entries(as_ada, alice.user_id)[0]
+
+    assert (exported["action"], exported["details"]) == ("data.exported", details)
+
+
+def test_changes_of_membership_are_recorded(as_ada: Caller, ada: Actor, alice: Actor, as_alice: Caller) -> None:
+    group = as_ada.post("/api/v1/groups", json={"name": "Roofers"}).json()["id"]
+    path = f"/api/v1/groups/{group}/members/{alice.user_id}"
+    for is_manager in (False, True):
+        as_ada.put(path, json={"is_manager": is_manager})
+    assert as_alice.delete(path).status_code == 204
+    as_ada.put(path, json={})
+    as_ada.delete(f"/api/v1/groups/{group}")
+
+    recorded = [(entry["action"], entry["actor_id"], entry["details"]) for entry in entries(as_ada, alice.user_id)[:5]]
+
+    of_group = {"group_id": group}
+    assert recorded == [
+        ("member.removed", ada.user_id, of_group),
+        ("member.put", ada.user_id, of_group | {"is_manager": False}),
+        ("member.removed", alice.user_id, of_group),
+        ("member.put", ada.user_id, of_group | {"is_manager": True}),
+        ("member.put", ada.user_id, of_group | {"is_manager": False}),
+    ]
+    assert actions(as_ada, ada.user_id)[:2] == ["member.removed", "member.put"]

@@ -159,14 +159,16 @@ def test_a_socket_needs_the_scope_for_events(as_alice: Caller, live_server: Live
         connect(url, additional_headers={"Authorization": f"Bearer {bad}"})
 
 
-def test_a_repeated_request_returns_the_same_token(as_alice: Caller) -> None:
+def test_a_repeated_request_neither_makes_another_token_nor_shows_the_first_again(as_alice: Caller) -> None:
     def post() -> Any:
         body = {"name": "a program", "scopes": ["tasks:read"]}
         return as_alice.post("/api/v1/auth/tokens", json=body, headers={"Idempotency-Key": "token-1"})
 
     first, again = post(), post()
 
-    assert again.json() == first.json()
+    assert first.json()["token"]
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert again.json() == first.json() | {"token": None}
     assert len(as_alice.get("/api/v1/auth/tokens").json()) == 1
     (kept,) = execute("SELECT document FROM idempotency_keys").fetchone()
     assert first.json()["token"] not in kept

@@ -9,7 +9,9 @@ from typing import Any
 import orjson
 import pytest
 import requests
+from structlog.testing import capture_logs
 
+from api.tasks.lines import MAX_LINE_BYTES
 from core import messages
 from core.config import Settings
 from core.policy import Actor
@@ -23,6 +25,7 @@ MEDIA_TYPES = {"jsonl": "application/x-ndjson", "csv": "text/csv"}
 WRITTEN = ("title", "description", "status", "priority", "due_at", "city", "assignee_id")
 ODD_TEXTS = [
     "=1+1",
+    "\uff1d1+1",
     "'=1",
     'a "quoted", word',
     "two\nlines\r\nand a third",
@@ -302,3 +305,25 @@ def test_a_file_with_too_many_lines_is_refused(as_alice: Caller) -> None:
     response = as_alice.post(IMPORT, data=lines, headers={"Content-Type": "application/x-ndjson"})
 
     assert_problem(response, 413, "body_too_large")
+
+
+class TestLog:
+    def test_an_import_is_one_line_of_the_log(self, as_alice: Caller, alice: Actor, bob: Actor) -> None:
+        lines = [orjson.dumps({"title": str(number), "assignee_id": bob.user_id}) for number in range(250)]
+
+        with capture_logs() as logged:
+            imported(as_alice, b"\n".join([*lines, b"{}"]))
+            as_alice.post("/api/v1/tasks", json={"title": "by itself"})
+
+        assert [line["event"] for line in logged] == ["tasks_imported", "request", "change", "request"]
+        counts = {"actor_id": alice.user_id, "created": 250, "failed": 1}
+        assert counts.items() <= logged[0].items()
+
+    def test_an_import_that_breaks_off_is_logged_with_what_it_created(self, as_alice: Caller) -> None:
+        body = b"\n".join([b'{"title": "x"}'] * 150 + [b"x" * (MAX_LINE_BYTES + 1)])
+
+        with capture_logs() as logged:
+            assert send(as_alice, body).status_code == 413
+
+        (line,) = (line for line in logged if line["event"] == "tasks_imported")
+        assert (line["created"], line["failed"]) == (100, 0)

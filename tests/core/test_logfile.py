@@ -1,10 +1,14 @@
 """A log file that cannot be written: lines still go to the terminal, and logging raises no exception."""
 
+import logging
+import stat
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from core.logfile import SharedLogFile
 
 SCRIPT = """
 import sys, structlog
@@ -30,3 +34,14 @@ def test_lines_still_go_to_the_terminal(mode: str, obstacle: str, tmp_path: Path
     done = subprocess.run(arguments, capture_output=True, timeout=60, check=True)  # noqa: S603 - the script is our own.
 
     assert done.stdout.count(b'"event":"line"') == 3
+
+
+def test_only_their_owner_may_read_the_log_and_the_files_of_its_rotation(tmp_path: Path) -> None:
+    file = SharedLogFile(str(tmp_path / "app.log"), max_bytes=1, backups=2)
+    for number in range(2):
+        file.emit(logging.makeLogRecord({"msg": f"line {number}"}))
+    file.close()
+
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+
+    assert modes == {".app.log.lock": 0o600, "app.log.1": 0o600, "app.log.2": 0o600}

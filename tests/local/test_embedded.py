@@ -208,6 +208,39 @@ def test_postgres_listens_on_its_socket_only(tmp_path: Path) -> None:
         assert psutil.Process(server_process(tmp_path)).net_connections("inet") == []
 
 
+@pytest.mark.parametrize("server_class", SERVERS)
+def test_no_other_user_may_read_a_file_of_a_server(server_class: type[EmbeddedServer], tmp_path: Path) -> None:
+    directory = tmp_path / "data directory" / "server"
+    with server_class(directory) as server:
+        store_value(server)
+        modes = {path: path.lstat().st_mode for path in directory.rglob("*")}
+
+    assert len(modes) > 4
+    readable = stat.S_IRWXG | stat.S_IRWXO
+    assert {path: oct(mode) for path, mode in modes.items() if mode & readable} == {}
+
+
+def test_a_log_that_everybody_could_read_becomes_private(tmp_path: Path) -> None:
+    (tmp_path / "log").touch(0o644)
+
+    with EmbeddedRedis(tmp_path, durable=False):
+        assert stat.S_IMODE((tmp_path / "log").stat().st_mode) == 0o600
+
+
+def test_the_log_of_postgresql_has_no_values_of_a_statement_that_fails(tmp_path: Path) -> None:
+    with EmbeddedPostgres(tmp_path, durable=False) as server:
+        connection = psycopg2.connect(server.url)
+        with connection.cursor() as cursor:
+            cursor.execute("CREATE TEMPORARY TABLE people (email text UNIQUE)")
+            with pytest.raises(psycopg2.errors.UniqueViolation):
+                cursor.execute("INSERT INTO people VALUES (%(email)s), (%(email)s)", {"email": "alice@example.com"})
+        connection.close()
+
+    log = (tmp_path / "log").read_text()
+    assert "duplicate key value" in log
+    assert "alice" not in log
+
+
 def test_the_error_of_a_failed_start_contains_the_log(tmp_path: Path) -> None:
     with EmbeddedPostgres(tmp_path):
         pass

@@ -46,7 +46,13 @@ def test_a_missing_secret_file_is_named_in_the_error() -> None:
 
 @pytest.mark.parametrize(
     ("variable", "value"),
-    [("SECRET_KEY", "too-short-a-key"), ("BCRYPT_ROUNDS", "three"), ("APP_ENV", "staging"), ("PORT", "99999")],
+    [
+        ("SECRET_KEY", "too-short-a-key"),
+        ("SECRET_KEY_PREVIOUS", "a-short-key"),
+        ("BCRYPT_ROUNDS", "three"),
+        ("APP_ENV", "staging"),
+        ("PORT", "99999"),
+    ],
 )
 def test_a_bad_value_is_named_but_not_repeated(variable: str, value: str) -> None:
     with pytest.raises(ConfigurationError, match=variable) as failure:

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import time
+from collections.abc import Callable
 from typing import Any
 
 import jwt
@@ -167,3 +168,39 @@ def test_a_forged_unsubscribe_token_is_refused(issuer: TokenIssuer) -> None:
     for token in forgeries:
         with pytest.raises(Unauthenticated):
             issuer.read_unsubscribe_token(token, ("reminder", "overdue"))
+
+
+READERS: list[tuple[Callable[[TokenIssuer], str], Callable[[TokenIssuer, str], object]]] = [
+    (lambda issuer: issuer.access_token(7, 9), lambda issuer, token: issuer.read_access_token(token)),
+    (lambda issuer: issuer.refresh_token(9, 3), lambda issuer, token: issuer.read_refresh_token(token)),
+    (lambda issuer: issuer.personal_token(7, 9), lambda issuer, token: issuer.read_personal_token(token)),
+    (
+        lambda issuer: issuer.unsubscribe_token(7, "overdue"),
+        lambda issuer, token: issuer.read_unsubscribe_token(token, ("overdue",)),
+    ),
+]
+
+
+@pytest.mark.parametrize(("make", "read"), READERS, ids=["access", "refresh", "personal", "unsubscribe"])
+def test_each_kind_of_token_is_read_with_the_previous_key_too(
+    make: Callable[[TokenIssuer], str], read: Callable[[TokenIssuer, str], object]
+) -> None:
+    new_key = KEY[::-1]
+    old, new = TokenIssuer(KEY, MINUTES_30), TokenIssuer(new_key, MINUTES_30)
+    during = TokenIssuer(new_key, MINUTES_30, previous_key=KEY)
+    with freeze_time("2026-05-01T09:00:00Z"):
+        assert read(during, make(old)) == read(old, make(old))
+        assert make(during) == make(new)
+        for forged in (make(TokenIssuer("another key, of an attacker", MINUTES_30)), make(old)[:-1]):
+            with pytest.raises(Unauthenticated):
+                read(during, forged)
+        with pytest.raises(Unauthenticated):
+            read(new, make(old))
+
+
+def test_an_access_token_of_the_previous_key_expires(issuer: TokenIssuer) -> None:
+    during = TokenIssuer(KEY[::-1], MINUTES_30, previous_key=KEY)
+    with freeze_time("2026-05-01T09:00:00Z") as clock:
+        token = issuer.access_token(7, 9)
+        clock.tick(MINUTES_30 + 11)
+        assert failure_of(during, token) == "token_expired"

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, ClassVar, Self
 
 from core.local.embedded.lifeline import Lifeline
+from core.private_files import FILE_MODE, make_private_directory, open_privately
 
 _START_SECONDS = 60.0  # A server that was killed may have much to recover.
 _STOP_SECONDS = 20.0
@@ -45,7 +46,7 @@ class EmbeddedServer(ABC):
 
     def __enter__(self) -> Self:
         try:
-            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private_directory(self._directory)
             self._lock_directory()
             self._lifeline = self._resources.enter_context(Lifeline())
             self._stop_leftover()
@@ -72,7 +73,11 @@ class EmbeddedServer(ABC):
         if self._process is not None:
             self._lifeline.release(self._process.pid)
             self._stop_leftover()
-        with (self._directory / "log").open("ab") as log, self._process_file.open("wb") as process_file:
+        with (
+            open(self._directory / "log", "ab", opener=open_privately) as log,
+            open(self._process_file, "wb", opener=open_privately) as process_file,
+        ):
+            os.fchmod(log.fileno(), FILE_MODE)  # Earlier versions made a file that everybody could read.
             _try_lock(process_file.fileno())
             try:
                 self._process = subprocess.Popen(  # noqa: S603 - each subclass names its program
@@ -83,6 +88,7 @@ class EmbeddedServer(ABC):
                     stderr=log,
                     pass_fds=[process_file.fileno()],
                     start_new_session=True,
+                    umask=0o077,
                     **self._identity(),
                 )
             except OSError as error:

@@ -23,18 +23,26 @@ import redis
 
 from core.local.embedded.process import EmbeddedError, EmbeddedServer, write_private
 from core.local.embedded.system_user import SystemUserError, allow_reading, allow_traversal, system_user
+from core.private_files import make_private_directory
 
 DATABASE: Final = "allweather"
 SYSTEM_USER: Final = "allweather"
 
 _POSTGRES_PORT = 5432  # It is only a part of the name of the socket file; PostgreSQL does not listen on TCP.
 
+# The log contains neither the text of a statement that fails, nor its parameters, nor the values of the row at fault.
+_LOG_WITHOUT_VALUES: Final = (
+    "log_min_error_statement=panic",
+    "log_parameter_max_length_on_error=0",
+    "log_error_verbosity=terse",
+)
+
 
 def secret_key(data_directory: Path) -> str:
     """Return the secret key of a data directory; the first call makes the key and stores it in a file."""
     path = data_directory / "secret_key"
     if not path.exists():
-        data_directory.mkdir(parents=True, exist_ok=True)
+        make_private_directory(data_directory)
         write_private(path, secrets.token_hex(32))
     return path.read_text(encoding="utf-8")
 
@@ -108,6 +116,7 @@ class EmbeddedPostgres(EmbeddedServer):
             f"port={_POSTGRES_PORT}",
             "timezone=UTC",
             "log_checkpoints=off",
+            *_LOG_WITHOUT_VALUES,
         ]
         if not self._durable:
             settings += ["fsync=off", "synchronous_commit=off", "full_page_writes=off"]
