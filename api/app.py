@@ -17,6 +17,7 @@ from api.feedback import resources as feedback
 from api.groups import resources as groups
 from api.http import bodies, errors, openapi
 from api.http.auth import AuthenticationMiddleware, Authenticator
+from api.http.early_app import EarlyApp
 from api.http.middleware import CrossOrigin, RequestContext
 from api.http.rate_limits import RateLimits
 from api.http.resource import Services
@@ -132,7 +133,7 @@ def create_app(settings: Settings) -> App:
         limits,
         Background(services, relay, limits),
     ]
-    app: App = falcon.asgi.App(router=router, middleware=middleware)
+    app: App = EarlyApp(router=router, middleware=middleware)
     app.req_options.strip_url_path_trailing_slash = True
     # Our sockets read all the time, so Falcon need not receive messages in advance.
     app.ws_options.max_receive_queue = 0

@@ -75,6 +75,8 @@ class Settings(BaseModel):
     attachment_dir: str = "attachments"
     attachment_max_bytes: int = Field(default=10 * 1024 * 1024, gt=0)
     attachment_quota_bytes: int = Field(default=1024 * 1024 * 1024, gt=0)
+    attachment_uploads_per_user: int = Field(default=6, gt=0)
+    attachment_uploads: int = Field(default=30, gt=0)
     s3_bucket: str | None = Field(default=None, validate_default=True)
     s3_endpoint_url: str | None = None
     s3_region: str = "us-east-1"

@@ -29,6 +29,8 @@ _PASSIVE: Final = re.compile(
 )
 # A guess with less confidence is based on two bytes or fewer.
 _LEAST_CONFIDENCE: Final = 0.3
+# puremagic itself gives this confidence to a type that fits both the bytes and the name.
+_CONFIDENCE_WITH_SUFFIX: Final = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ def inspect(file: BinaryIO, filename: str) -> FileFacts:
         size += len(chunk)
         is_text = is_text and _continues_text(decoder, chunk)
     is_text = is_text and _continues_text(decoder, b"", final=True)
-    content_type = _type_by_magic(file, filename) or (PLAIN_TEXT if is_text else UNKNOWN)
+    content_type = _type_by_magic(file, puremagic.ext_from_filename(filename)) or (PLAIN_TEXT if is_text else UNKNOWN)
     return FileFacts(filename, content_type, size, digest.hexdigest())
 
 
@@ -73,19 +75,28 @@ def _continues_text(decoder: codecs.IncrementalDecoder, chunk: bytes, *, final: 
     return b"\0" not in chunk
 
 
-def _type_by_magic(file: BinaryIO, filename: str) -> str | None:
-    """Return the type that the content shows, if it is a passive one; the name only chooses between several types."""
+def _type_by_magic(file: BinaryIO, suffix: str) -> str | None:
+    """Return the type that the content shows, if it is a passive one; the suffix only chooses between several types.
+
+    puremagic gets only the bytes. If it is given a name, its second version opens the file of that name on this
+    machine, and a name that a client has chosen could be that of any file in the working directory.
+    """
     file.seek(0)
     try:
-        guesses = puremagic.magic_stream(file, filename=filename)
+        guesses = puremagic.magic_stream(file)
     except (puremagic.PureError, ValueError):
         return None
-    fitting = [guess for guess in guesses if guess.byte_match and guess.confidence >= _LEAST_CONFIDENCE]
-    best = {guess.mime_type for guess in fitting if _rank(guess) == _rank(fitting[0])}
+    fitting = [guess for guess in guesses if guess.byte_match and _confidence(guess, suffix) >= _LEAST_CONFIDENCE]
+    highest = max((_rank(guess, suffix) for guess in fitting), default=None)
+    best = {guess.mime_type for guess in fitting if _rank(guess, suffix) == highest}
     passive = [kind for kind in best if _PASSIVE.fullmatch(kind) and not kind.startswith("image/svg")]
     # Several types can match, for example ZIP and a format that is based on ZIP. The general one has the shorter name.
     return min(passive, key=lambda kind: (len(kind), kind), default=None)
 
 
-def _rank(guess: puremagic.PureMagicWithConfidence) -> tuple[float, int]:
-    return guess.confidence, len(guess.byte_match)
+def _confidence(guess: puremagic.PureMagicWithConfidence, suffix: str) -> float:
+    return _CONFIDENCE_WITH_SUFFIX if suffix and suffix == guess.extension else guess.confidence
+
+
+def _rank(guess: puremagic.PureMagicWithConfidence, suffix: str) -> tuple[float, int]:
+    return _confidence(guess, suffix), len(guess.byte_match)

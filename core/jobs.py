@@ -148,7 +148,7 @@ MAIL_SWEEP: Final = Job[()]("mail.sweep", every=5)
 NOTIFICATIONS_PURGE: Final = Job[()]("notifications.purge", every=3600)
 ANALYTICS_FOLD: Final = Job[()]("analytics.fold", every=10)
 TOKENS_PURGE: Final = Job[()]("tokens.purge", every=600)
-ATTACHMENTS_SWEEP: Final = Job[()]("attachments.sweep", every=600)
+ATTACHMENTS_SWEEP: Final = Job[()]("attachments.sweep", every=60)
 
 ALL: Final = tuple(declared for declared in list(globals().values()) if isinstance(declared, Job))
 QUEUES: Final = frozenset(job.queue for job in ALL)

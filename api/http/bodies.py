@@ -64,10 +64,26 @@ class StreamedBody:
         return read_chunks(self.request, max_bytes)
 
 
-async def read_form(req: "falcon.asgi.Request") -> MultipartForm:
-    """Return a request's multipart form, whose parts have not been read yet."""
-    form: MultipartForm = await req.get_media()
-    return form
+@dataclass(frozen=True, slots=True)
+class StreamedForm:
+    """A multipart form that is read part by part while it arrives.
+
+    The file in it has at least `least_file_bytes` bytes; this is 0 if the length of the body was not announced.
+    """
+
+    form: MultipartForm
+    least_file_bytes: int
+
+    @classmethod
+    async def of(cls, req: "falcon.asgi.Request") -> "StreamedForm":
+        """Return the form of a request from which nothing has been read yet.
+
+        Raises:
+            falcon.HTTPContentTooLarge: if the announced length is more than a form may have.
+            falcon.HTTPInvalidHeader: if the media type has no boundary.
+        """
+        form: MultipartForm = await req.get_media()
+        return cls(form, max(0, (req.content_length or 0) - _MULTIPART_OVERHEAD_BYTES))
 
 
 def expect_media_type(req: "falcon.asgi.Request", known: Collection[str]) -> str:

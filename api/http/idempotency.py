@@ -2,7 +2,8 @@
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Annotated, Final, ParamSpec
 
@@ -77,13 +78,41 @@ class IdempotentRequest:
         if self.key is None:
             return Outcome(await bridge.run(function, *args, **kwargs), is_replay=False)
         claim = Claim(self.user_id, self.route, self.key, self.content)
-        try:
+        with _reuse_as_invalid():
             outcome = await bridge.run(idempotency.once, claim, function, *args, **kwargs)
-        except KeyReused as failure:
-            raise Invalid([FieldError(_HEADER, failure.detail)], code=failure.stable_code) from None
+        return self._result(outcome)
+
+    async def is_known(self, bridge: Bridge) -> bool:
+        """Return whether a request with this key was carried out before. Its content may have been different."""
+        if self.key is None:
+            return False
+        return await bridge.run(idempotency.is_known, Claim(self.user_id, self.route, self.key, self.content))
+
+    async def replay(self, bridge: Bridge) -> Representation | None:
+        """Return the stored result if a request with the same key was carried out before, else None.
+
+        Raises:
+            Invalid: with code `idempotency_key_reused` if the key was used for a different request before.
+        """
+        if self.key is None:
+            return None
+        with _reuse_as_invalid():
+            outcome = await bridge.run(idempotency.find, Claim(self.user_id, self.route, self.key, self.content))
+        return None if outcome is None else self._result(outcome)
+
+    def _result(self, outcome: Outcome) -> Representation:
         if outcome.is_replay:
             self.response.set_header("Idempotency-Replayed", "true")
         return outcome
+
+
+@contextmanager
+def _reuse_as_invalid() -> Iterator[None]:
+    """Report the use of a key for a different request as an invalid header."""
+    try:
+        yield
+    except KeyReused as failure:
+        raise Invalid([FieldError(_HEADER, failure.detail)], code=failure.stable_code) from None
 
 
 def _of_call(call: Call) -> IdempotentRequest:

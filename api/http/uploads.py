@@ -1,9 +1,13 @@
-"""Receives an uploaded file in chunks: limits its size, and writes it to a temporary file in a thread."""
+"""Receives an uploaded file in chunks: limits its size, and writes it to a temporary file in a thread.
+
+Also limits how many uploads are received at the same time.
+"""
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final
 
@@ -12,7 +16,7 @@ from falcon.asgi.multipart import BodyPart, MultipartForm
 
 from api.http.bodies import too_large
 from api.http.threads import Bridge
-from core.errors import FieldError, Invalid
+from core.errors import FieldError, Invalid, TooManyRequests, Unavailable
 from core.files import clean_name
 from core.messages import msg
 
@@ -21,6 +25,46 @@ _FIELD: Final = "file"
 _SECONDS: Final = 120.0
 # Chunks from the network can be small. Collecting this many bytes saves many switches to a thread.
 _WRITE_BYTES: Final = 256 * 1024
+# After this time a client may try again, if there were too many uploads.
+_RETRY_SECONDS: Final = 5
+
+
+class UploadPlaces:
+    """The places for uploads under way in this process: so many for each user, and so many for all users together.
+
+    Each upload has a temporary file and a place in memory, for as long as its client likes to take.
+    """
+
+    def __init__(self, per_user: int, in_all: int) -> None:
+        self._per_user = per_user
+        self._in_all = in_all
+        self._taken: Counter[int] = Counter()
+
+    @contextmanager
+    def taken_by(self, user_id: int) -> Iterator[None]:
+        """Take a place for the time of the `with` block.
+
+        Raises:
+            TooManyRequests: with code `too_many_uploads` if the user has no place left.
+            Unavailable: with code `overloaded` if all places are taken.
+        """
+        if self._taken[user_id] >= self._per_user:
+            raise TooManyRequests(
+                msg("You have {count} uploads under way. Please wait for one to end.", count=self._per_user),
+                _RETRY_SECONDS,
+                code="too_many_uploads",
+            )
+        if self._taken.total() >= self._in_all:
+            raise Unavailable(
+                msg("Too many files are being uploaded. Please try again."), _RETRY_SECONDS, code="overloaded"
+            )
+        self._taken[user_id] += 1
+        try:
+            yield
+        finally:
+            self._taken[user_id] -= 1
+            # Without this, every user who has ever uploaded a file would stay in the counter.
+            self._taken += Counter()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,50 +4,78 @@ from collections.abc import Generator
 from typing import Annotated, Final, Self
 from urllib.parse import quote
 
+import structlog
 from falcon.asgi import Request, Response
-from falcon.asgi.multipart import MultipartForm
+from peewee import InterfaceError, OperationalError
 
-from api.http.bodies import MULTIPART, RawBody, read_form
+from api.http.bodies import MULTIPART, RawBody, StreamedForm
 from api.http.fields import ListOf, PageQuery
-from api.http.idempotency import Repeatable
+from api.http.idempotency import IdempotentRequest, Repeatable
 from api.http.operation import operation
 from api.http.preconditions import is_known
 from api.http.ranges import requested_range
-from api.http.resource import Resource
+from api.http.resource import Resource, Services
 from api.http.routing import both
 from api.http.threads import Bridge
-from api.http.uploads import received
+from api.http.uploads import Received, UploadPlaces, received
 from api.tasks.attachment_schemas import AttachmentForm, AttachmentOut, Binary
 from core import files
+from core.errors import Unavailable
 from core.policy import Actor, Scope
 from core.representations import Page, Representation
 from core.services import attachments
+from core.storage import Storage
+
+log = structlog.get_logger()
 
 _NOT_IN_QUOTES: Final = str.maketrans({'"': "_", "\\": "_", "%": "_"})
 
-UploadedFile = Annotated[MultipartForm, RawBody({MULTIPART: AttachmentForm}, read_form)]
+Upload = Annotated[StreamedForm, RawBody({MULTIPART: AttachmentForm}, StreamedForm.of)]
 """A multipart form with one file. The responder reads it part by part."""
 
 
 class AttachmentCollection(Resource):
     """The attachments of one task."""
 
+    def __init__(self, services: Services) -> None:
+        super().__init__(services)
+        settings = self.settings
+        self._places = UploadPlaces(settings.attachment_uploads_per_user, settings.attachment_uploads)
+
     @operation(201, AttachmentOut, tag="attachments", scope=Scope.TASKS_WRITE, headers=("Location",), errors=(404, 408))
-    async def on_post(self, actor: Actor, task_id: int, body: UploadedFile, request: Repeatable) -> Representation:
+    async def on_post(self, actor: Actor, task_id: int, body: Upload, request: Repeatable) -> Representation:
         """Attach a file to a task.
 
         One file, with a name. Its type is found in its bytes, whatever the form says.
         """
-        quota = self.settings.attachment_quota_bytes
-        # This is checked first, so that a file that will be refused is not received.
+        # These are checked first, so that a file that will be refused is not received.
         await self.bridge.run(attachments.require_upload, actor, task_id)
-        async with received(self.bridge, body, self.settings.attachment_max_bytes) as upload:
-            facts = await self.bridge.run_file_io(files.inspect, upload.file, upload.filename)
-            key = await self.bridge.run(attachments.announce, actor, facts.size, quota)
-            await self.bridge.run_file_io(self.storage.put, key, upload.file)
-        # A retried request stores the file again. A periodic job deletes stored files that were not attached.
+        # A repeated request needs no room: its response has been stored together with its file.
+        if not await request.step(0, b"").is_known(self.bridge):
+            quota = self.settings.attachment_quota_bytes
+            await self.bridge.run(attachments.require_room, actor, body.least_file_bytes, quota)
+        maximum = self.settings.attachment_max_bytes
+        with self._places.taken_by(actor.user_id):
+            async with received(self.bridge, body.form, maximum) as upload:
+                return await self._store_once(actor, task_id, upload, request)
+
+    async def _store_once(
+        self, actor: Actor, task_id: int, upload: Received, request: IdempotentRequest
+    ) -> Representation:
+        """Store a received file and attach it, or return the stored result if this was done before."""
+        facts = await self.bridge.run_file_io(files.inspect, upload.file, upload.filename)
         step = request.step(0, f"{facts.sha256} {facts.filename}".encode())
-        return await step.run_once(self.bridge, attachments.attach, actor, task_id, key, facts, quota)
+        known = await step.replay(self.bridge)
+        if known is not None:
+            return known
+        key = await self.bridge.run(attachments.announce, actor, facts.size, self.settings.attachment_quota_bytes)
+        # If this fails, the file is left to the sweep: after a time-out, it may still be stored later.
+        await self.bridge.run_file_io(self.storage.put, key, upload.file)
+        try:
+            return await step.run_once(self.bridge, attachments.attach, actor, task_id, key, facts)
+        finally:
+            # The file is not attached if it was refused, or if the same request was carried out meanwhile.
+            await _remove_unattached(self.bridge, self.storage, key)
 
     @operation(
         200,
@@ -73,7 +101,8 @@ class AttachmentItem(Resource):
     @operation(204, tag="attachments", scope=Scope.TASKS_WRITE, errors=(404,))
     async def on_delete(self, actor: Actor, task_id: int, attachment_id: int) -> None:
         """Delete an attachment."""
-        await self.bridge.run(attachments.delete_attachment, actor, task_id, attachment_id)
+        key = await self.bridge.run(attachments.delete_attachment, actor, task_id, attachment_id)
+        await _remove_unattached(self.bridge, self.storage, key)
 
 
 class AttachmentContent(Resource):
@@ -134,6 +163,19 @@ class _Download:
     async def close(self) -> None:
         """Close the file, or the connection to the storage."""
         await self._bridge.run_file_io(self._chunks.close)
+
+
+async def _remove_unattached(bridge: Bridge, storage: Storage, key: str) -> None:
+    """Remove a stored file at once, unless an attachment refers to it. If this fails, the sweep removes the file.
+
+    A failure is only logged, because the request itself has succeeded, or has failed for another reason.
+    """
+    try:
+        if await bridge.run(attachments.claim_removal, key):
+            await bridge.run_file_io(storage.delete, key)
+            await bridge.run(attachments.forget, key)
+    except (Unavailable, OperationalError, InterfaceError) as failure:
+        log.warning("attachment_removal_put_off", reason=type(failure).__name__)
 
 
 def _disposition(filename: str) -> str:

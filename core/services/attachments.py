@@ -1,8 +1,11 @@
 """The files of tasks: adding, reading and deleting them, the quota of a user, and removing files without attachment.
 
 A file gets a row in the database before it is put into the storage, and is attached to a task only after that. So after
-a crash there is at most a stored file that no attachment refers to. Deleting an attachment, a task or an account has
-the same effect. The sweep removes these files.
+a crash there is at most a stored file that no attachment refers to. Deleting a task or an account has the same effect.
+The sweep removes these files.
+
+The quota counts the rows of stored files, not the attachments, and a row is deleted only after its file. So it bounds
+what a user really occupies in the storage.
 """
 
 import time
@@ -13,7 +16,6 @@ from typing import Any, Final
 
 import orjson
 import structlog
-from peewee import fn
 
 from core import events, jobs
 from core.db import connected, read, unit_of_work
@@ -38,10 +40,9 @@ from core.storage import Storage, new_key
 
 log = structlog.get_logger()
 
-# An upload must be attached within the first time. The sweep only removes files that are older than the second, longer
-# time, so it never removes a file that can still be attached.
-_MAX_AGE_TO_ATTACH: Final = timedelta(minutes=30)
-_MIN_AGE_TO_REMOVE: Final = timedelta(hours=1)
+# A file can be attached until this long before it may be removed, so the sweep never removes a file that can still be
+# attached. The schema lets a new file be removed after an hour, which leaves an upload half an hour.
+_ATTACHED_BEFORE_REMOVABLE: Final = timedelta(minutes=30)
 
 _SWEEP_BATCH: Final = 50
 # Much shorter than the time limit of a job.
@@ -53,15 +54,19 @@ _OF_UPLOADER = listing_statement(Attachment, where="user_id = %(user_id)s", orde
 
 _READ = f"SELECT {Attachment.json()}::text FROM attachments WHERE id = %(attachment_id)s AND task_id = %(task_id)s"
 
-# With this lock uploads of one user check the quota one after the other. It is the weakest lock that conflicts with
-# itself.
+# With this lock uploads of one user check the quota one after the other. Like the deletion of an account, an upload
+# locks the account before the stored file, so the two cannot deadlock. It is the weakest lock that conflicts
+# with itself.
 _LOCK_UPLOADER = "SELECT id FROM users WHERE id = %(user_id)s FOR NO KEY UPDATE"
 
-_UNREFERENCED = """
-SELECT f.key FROM stored_files f
-WHERE f.created_at < %(before)s AND NOT EXISTS (SELECT FROM attachments a WHERE a.file_key = f.key)
-ORDER BY f.created_at LIMIT %(limit)s
-"""
+_REMOVABLE = "SELECT key FROM stored_files WHERE removable_at <= %(now)s ORDER BY removable_at LIMIT %(limit)s"
+
+_ANY_REMOVABLE = "SELECT EXISTS (SELECT FROM stored_files WHERE removable_at <= now())"
+
+# The lock lets a removal of the file that begins meanwhile wait, and then see that the file is attached.
+_LOCK_ATTACHABLE = "SELECT key FROM stored_files WHERE key = %(key)s AND removable_at > %(from)s FOR UPDATE"
+
+_USED = "SELECT coalesce(sum(size), 0)::bigint FROM stored_files WHERE user_id = %(user_id)s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,31 +86,45 @@ def require_upload(actor: Actor, task_id: int) -> None:
     require_access(actor, task_id, may_update_task)
 
 
+def require_room(actor: Actor, size: int, quota: int) -> None:
+    """Require that the caller may store a file of at least `size` bytes; `quota` is in bytes, too.
+
+    Nothing is reserved. This refuses an upload before it is received, and `announce()` decides.
+
+    Raises:
+        TooLarge: if the caller would exceed the quota, or has used it up.
+    """
+    # A file whose size is not known yet has at least one byte. An empty file is refused, too, where nothing is left.
+    _require_room(actor, max(size, 1), quota)
+
+
 def announce(actor: Actor, size: int, quota: int) -> str:
     """Record that a file is about to be stored; returns the key for it. `size` and `quota` are in bytes.
 
+    From now on the file counts against the quota, until it is gone from the storage.
+
     Raises:
         TooLarge: if the caller would exceed the quota.
+        Unauthenticated: if the account was deleted meanwhile.
     """
     with unit_of_work():
+        _lock_uploader(actor)
         _require_room(actor, size, quota)
-        return str(StoredFile.create(key=new_key()).key)
+        return str(StoredFile.create(key=new_key(), user_id=actor.user_id, size=size).key)
 
 
-def attach(actor: Actor, task_id: int, key: str, facts: FileFacts, quota: int) -> Representation:
+def attach(actor: Actor, task_id: int, key: str, facts: FileFacts) -> Representation:
     """Make a stored file an attachment of a task.
 
     Raises:
         NotFound, Forbidden: as `require_access()` raises them.
-        TooLarge: if other uploads have used up the quota in the meantime.
         Conflict: if storing it took so long that the sweep may have removed it.
+        Unauthenticated: if the account was deleted meanwhile.
     """
     with unit_of_work():
-        if read(_LOCK_UPLOADER, {"user_id": actor.user_id}).fetch_one() is None:
-            raise session_ended()
+        _lock_uploader(actor)
         require_access(actor, task_id, may_update_task, lock=True)
-        _require_room(actor, facts.size, quota)
-        _require_fresh(key)
+        _lock_attachable(key)
         attached = write_one(
             Attachment.insert(
                 task_id=task_id,
@@ -164,8 +183,8 @@ def content_of(actor: Actor, task_id: int, attachment_id: int) -> Content:
     return Content(found.file_key, FileFacts(found.filename, found.content_type, found.size, found.sha256))
 
 
-def delete_attachment(actor: Actor, task_id: int, attachment_id: int) -> None:
-    """Delete an attachment; the sweep removes its file.
+def delete_attachment(actor: Actor, task_id: int, attachment_id: int) -> str:
+    """Delete an attachment; returns the key of its file, which is still in the storage.
 
     Raises:
         NotFound, Forbidden: as `read_attachment()` raises them; Forbidden also if the caller may not delete it.
@@ -183,6 +202,28 @@ def delete_attachment(actor: Actor, task_id: int, attachment_id: int) -> None:
         if not Attachment.delete().where(Attachment.id == attachment_id).execute():
             raise _not_found()
         events.record_task(events.TASK_DETACHED, task_id, actor.user_id)
+        return str(found.file_key)
+
+
+def claim_removal(key: str) -> bool:
+    """Make sure that a file cannot be attached any more; returns false if an attachment refers to it.
+
+    After that its bytes can be removed from the storage, and then its row by `forget()`. If this is interrupted, the
+    sweep continues.
+    """
+    with unit_of_work():
+        claimed = (
+            StoredFile.update(removable_at=datetime.now(UTC))
+            .where(StoredFile.key == key, StoredFile.removable_at.is_null(False))
+            .execute()
+        )
+    return bool(claimed)
+
+
+def forget(key: str) -> None:
+    """Delete the row of a file that is gone from the storage, so that it no longer counts against the quota."""
+    with unit_of_work():
+        StoredFile.delete().where(StoredFile.key == key).execute()
 
 
 @jobs.ATTACHMENTS_SWEEP.work
@@ -191,29 +232,39 @@ def sweep_storage(context: JobContext) -> int:
     return sweep(context.storage)
 
 
+@jobs.ATTACHMENTS_SWEEP.when
+def is_removable(_context: JobContext) -> bool:
+    """Whether any stored file may be removed."""
+    return bool(read(_ANY_REMOVABLE).fetch_value())
+
+
 def sweep(storage: Storage) -> int:
     """Remove stored files that no attachment refers to, until the storage fails; returns how many it removed."""
     deadline = time.monotonic() + _SWEEP_SECONDS
     removed = 0
     try:
-        while (keys := _unreferenced_keys()) and time.monotonic() < deadline:
+        while (keys := _removable_keys()) and time.monotonic() < deadline:
             for key in keys:
                 storage.delete(key)
-                with unit_of_work():
-                    StoredFile.delete().where(StoredFile.key == key).execute()
+                forget(key)
                 removed += 1
     except Unavailable:
         log.warning("attachment_sweep_put_off", removed=removed)
     return removed
 
 
-def _unreferenced_keys() -> list[str]:
-    parameters = {"before": datetime.now(UTC) - _MIN_AGE_TO_REMOVE, "limit": _SWEEP_BATCH}
-    return [key for (key,) in read(_UNREFERENCED, parameters).fetch_all()]
+def _removable_keys() -> list[str]:
+    parameters = {"now": datetime.now(UTC), "limit": _SWEEP_BATCH}
+    return [key for (key,) in read(_REMOVABLE, parameters).fetch_all()]
+
+
+def _lock_uploader(actor: Actor) -> None:
+    if read(_LOCK_UPLOADER, {"user_id": actor.user_id}).fetch_one() is None:
+        raise session_ended()
 
 
 def _require_room(actor: Actor, size: int, quota: int) -> None:
-    used = Attachment.select(fn.sum(Attachment.size)).where(Attachment.user_id == actor.user_id).scalar() or 0
+    used = read(_USED, {"user_id": actor.user_id}).fetch_value()
     if used + size > quota:
         raise TooLarge(
             msg("Your attachments may have {quota} bytes in all, and {used} are in use.", quota=quota, used=used),
@@ -221,9 +272,9 @@ def _require_room(actor: Actor, size: int, quota: int) -> None:
         )
 
 
-def _require_fresh(key: str) -> None:
-    oldest = datetime.now(UTC) - _MAX_AGE_TO_ATTACH
-    if not StoredFile.select().where(StoredFile.key == key, StoredFile.created_at > oldest).exists():
+def _lock_attachable(key: str) -> None:
+    parameters = {"key": key, "from": datetime.now(UTC) + _ATTACHED_BEFORE_REMOVABLE}
+    if read(_LOCK_ATTACHABLE, parameters).fetch_one() is None:
         raise Conflict(msg("The upload took too long. Please try again."), code="upload_expired")
 
 

@@ -6,9 +6,9 @@ nor while Redis is down.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ParamSpec
+from typing import Any, ParamSpec
 
-from core.db import read, unit_of_work, write
+from core.db import Row, read, unit_of_work, write
 from core.errors import Conflict
 from core.messages import msg
 from core.representations import Representation
@@ -55,6 +55,26 @@ class Outcome:
     is_replay: bool
 
 
+def is_known(claim: Claim) -> bool:
+    """Whether a request with this user, route and key was carried out in the last 24 hours, whatever its content."""
+    return _kept(claim) is not None
+
+
+def find(claim: Claim) -> Outcome | None:
+    """Return what was created for the claim in the last 24 hours, or None.
+
+    Raises:
+        KeyReused: if the key was used before for a different request.
+    """
+    kept = _kept(claim)
+    if kept is None:
+        return None
+    created_id, version, document, fingerprint = kept
+    if bytes(fingerprint) != claim.fingerprint:
+        raise KeyReused(msg("came with another request before"))
+    return Outcome(Representation(created_id, document, version), is_replay=True)
+
+
 def once(
     claim: Claim,
     create: Callable[_Parameters, Representation],
@@ -70,18 +90,22 @@ def once(
         Conflict: with code `idempotency_key_in_use`, while another request with this key is running.
         KeyReused: if the key was used before for a different request.
     """
-    where = {"user_id": claim.user_id, "route": claim.route, "key": claim.key}
     with unit_of_work():
         locked = read(_LOCK, {"name": f"{claim.user_id} {claim.route} {claim.key}"}).fetch_value()
         if not locked:
             raise Conflict(msg("A request with this key is being served."), code="idempotency_key_in_use")
-        kept = read(_FIND, where).fetch_one()
-        if kept is not None:
-            created_id, version, document, fingerprint = kept
-            if bytes(fingerprint) != claim.fingerprint:
-                raise KeyReused(msg("came with another request before"))
-            return Outcome(Representation(created_id, document, version), is_replay=True)
+        earlier = find(claim)
+        if earlier is not None:
+            return earlier
         made = create(*args, **kwargs)
         values = {"fingerprint": claim.fingerprint, "created_id": made.id, "version": made.version}
-        write(_KEEP, where | values | {"document": made.json})
+        write(_KEEP, _identity(claim) | values | {"document": made.json})
     return Outcome(made, is_replay=False)
+
+
+def _kept(claim: Claim) -> Row | None:
+    return read(_FIND, _identity(claim)).fetch_one()
+
+
+def _identity(claim: Claim) -> dict[str, Any]:
+    return {"user_id": claim.user_id, "route": claim.route, "key": claim.key}

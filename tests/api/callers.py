@@ -2,6 +2,7 @@
 
 import threading
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import requests
 import uvicorn
@@ -47,6 +48,12 @@ class Caller:
         self._session = requests.Session()
         if token is not None:
             self._session.headers["Authorization"] = f"Bearer {token}"
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """The host and the port of the server, for tests that write to a socket."""
+        parts = urlsplit(self._base_url)
+        return str(parts.hostname), int(parts.port or 0)
 
     def __call__(self, method: str, path: str, **options: Any) -> requests.Response:
         return self._session.request(method, self._base_url + path, timeout=20, allow_redirects=False, **options)

@@ -34,6 +34,22 @@ def caller_for(live_server: LiveServer, issuer: TokenIssuer) -> Callable[[Actor]
 
 
 @pytest.fixture
+def client_with_settings(settings: Settings, issuer: TokenIssuer) -> Iterator[Callable[..., Callable[[Actor], Caller]]]:
+    """A function that starts a server with other settings and returns a function that makes clients for it."""
+    running: list[LiveServer] = []
+
+    def start(changed: Settings) -> Callable[[Actor], Caller]:
+        server = LiveServer(create_app(changed))
+        server.__enter__()
+        running.append(server)
+        return lambda actor: Caller(server.url, issuer.access_token(actor.user_id, actor.session_id))
+
+    yield start
+    for server in running:
+        server.__exit__()
+
+
+@pytest.fixture
 def anybody(live_server: LiveServer) -> Caller:
     """A client without a token."""
     return Caller(live_server.url)

@@ -2,7 +2,7 @@
 
 import hashlib
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import repeat
@@ -12,10 +12,8 @@ from urllib.parse import unquote
 
 import pytest
 
-from api.app import create_app
 from core.config import Settings
 from core.policy import Actor
-from core.security import TokenIssuer
 from core.storage import CHUNK_BYTES
 from tests.api.callers import Caller, LiveServer, assert_problem
 from tests.builders import create_task
@@ -60,22 +58,6 @@ def part(disposition: str, content: bytes = b"x") -> bytes:
 
 def form(*parts: bytes) -> bytes:
     return b"".join(parts) + f"--{BOUNDARY}--\r\n".encode()
-
-
-@pytest.fixture
-def client_with_settings(settings: Settings, issuer: TokenIssuer) -> Iterator[Callable[..., Callable[[Actor], Caller]]]:
-    """Return a function that starts a server with other settings and returns a maker of clients for it."""
-    running: list[LiveServer] = []
-
-    def start(changed: Settings) -> Callable[[Actor], Caller]:
-        server = LiveServer(create_app(changed))
-        server.__enter__()
-        running.append(server)
-        return lambda actor: Caller(server.url, issuer.access_token(actor.user_id, actor.session_id))
-
-    yield start
-    for server in running:
-        server.__exit__()
 
 
 @pytest.mark.parametrize("prefix", ["", "/api/v1"])

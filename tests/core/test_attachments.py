@@ -12,13 +12,14 @@ from structlog.testing import capture_logs
 
 from core import db
 from core.db import unit_of_work
-from core.errors import Conflict, Forbidden, NotFound, TooLarge
+from core.errors import Conflict, Forbidden, NotFound, TooLarge, Unauthenticated
 from core.files import FileFacts
 from core.models.attachment import Attachment, StoredFile
 from core.policy import Actor
 from core.services import administration, attachments, tasks
 from core.storage import LocalStorage
 from tests.builders import create_task
+from tests.polling import wait_until
 from tests.recorded import recorded_types
 from tests.sql import execute
 
@@ -43,12 +44,15 @@ def task_id(alice: Actor, bob: Actor) -> int:
 def add(actor: Actor, task_id: int, storage: LocalStorage, size: int = 1) -> dict[str, Any]:
     key = attachments.announce(actor, size, QUOTA)
     storage.put(key, io.BytesIO(b"x" * size))
-    return orjson.loads(attachments.attach(actor, task_id, key, facts(size), QUOTA).json)
+    return orjson.loads(attachments.attach(actor, task_id, key, facts(size)).json)
 
 
 def make_files_old() -> None:
     with unit_of_work():
-        execute("UPDATE stored_files SET created_at = now() - interval '61 minutes'")
+        execute(
+            "UPDATE stored_files SET created_at = created_at - interval '61 minutes',"
+            " removable_at = removable_at - interval '61 minutes'"
+        )
 
 
 def test_adding_and_deleting_record_events_of_the_task(alice: Actor, task_id: int, storage: LocalStorage) -> None:
@@ -79,31 +83,76 @@ def test_the_quota_of_a_user_covers_all_tasks(alice: Actor, bob: Actor, task_id:
     add(bob, task_id, storage, QUOTA)
 
 
-def test_two_parallel_uploads_do_not_exceed_the_quota(alice: Actor, task_id: int) -> None:
-    keys = [attachments.announce(alice, 60, QUOTA) for _ in range(2)]
+def test_two_parallel_uploads_do_not_exceed_the_quota(alice: Actor) -> None:
     together = Barrier(2)
 
-    def attach(key: str) -> str:
+    def announce(_: int) -> str:
         try:
             with unit_of_work():
                 together.wait()
-                attachments.attach(alice, task_id, key, facts(60), QUOTA)
+                attachments.announce(alice, 60, QUOTA)
         except TooLarge as refused:
             return refused.stable_code
         finally:
             db.disconnect()
-        return "attached"
+        return "announced"
 
     with ThreadPoolExecutor(2) as threads:
-        outcomes = sorted(threads.map(attach, keys))
+        outcomes = sorted(threads.map(announce, range(2)))
 
-    assert outcomes == ["attached", "quota_exceeded"]
+    assert outcomes == ["announced", "quota_exceeded"]
 
 
-def test_deleting_an_attachment_frees_quota(alice: Actor, task_id: int, storage: LocalStorage) -> None:
-    attachments.delete_attachment(alice, task_id, add(alice, task_id, storage, QUOTA)["id"])
+def test_a_file_counts_until_it_is_gone_from_the_storage(alice: Actor, task_id: int, storage: LocalStorage) -> None:
+    key = attachments.delete_attachment(alice, task_id, add(alice, task_id, storage, QUOTA)["id"])
+    with pytest.raises(TooLarge):
+        attachments.require_room(alice, 0, QUOTA)
 
+    assert attachments.claim_removal(key)
+    storage.delete(key)
+    attachments.forget(key)
     add(alice, task_id, storage, QUOTA)
+
+
+def test_the_file_of_an_attachment_cannot_be_removed(alice: Actor, task_id: int) -> None:
+    key = attachments.announce(alice, 1, QUOTA)
+    attachments.attach(alice, task_id, key, facts())
+
+    assert not attachments.claim_removal(key)
+    assert attachments.list_own_attachments(alice)[0]["size"] == 1
+
+
+def test_a_file_that_is_being_removed_cannot_be_attached(alice: Actor, task_id: int) -> None:
+    key = attachments.announce(alice, 1, QUOTA)
+
+    assert attachments.claim_removal(key)
+    with pytest.raises(Conflict):
+        attachments.attach(alice, task_id, key, facts())
+
+
+def test_a_removal_waits_for_an_upload_that_is_being_attached(alice: Actor, task_id: int) -> None:
+    key = attachments.announce(alice, 1, QUOTA)
+
+    def claim() -> bool:
+        try:
+            return attachments.claim_removal(key)
+        finally:
+            db.disconnect()
+
+    with ThreadPoolExecutor(1) as threads:
+        with unit_of_work():
+            attachments.attach(alice, task_id, key, facts())
+            claimed = threads.submit(claim)
+            wait_until(lambda: execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchone() == (1,))
+        assert not claimed.result()
+
+
+def test_a_deleted_account_stores_nothing(alice: Actor) -> None:
+    with unit_of_work():
+        execute("DELETE FROM users WHERE id = %s", (alice.user_id,))
+
+    with pytest.raises(Unauthenticated):
+        attachments.announce(alice, 1, QUOTA)
 
 
 def test_only_uploader_owner_and_admin_delete_an_attachment(
@@ -154,7 +203,7 @@ def test_an_attachment_is_not_found_under_another_task(alice: Actor, task_id: in
             reach(alice, other, attachment_id)
 
 
-def test_the_sweep_deletes_files_of_deleted_attachments(
+def test_the_sweep_deletes_files_of_deleted_attachments_at_once(
     alice: Actor, task_id: int, storage: LocalStorage, tmp_path: Path
 ) -> None:
     doomed = create_task(alice, title="doomed")
@@ -162,11 +211,46 @@ def test_the_sweep_deletes_files_of_deleted_attachments(
     attachments.delete_attachment(alice, task_id, add(alice, task_id, storage)["id"])
     kept = attachments.content_of(alice, task_id, add(alice, task_id, storage)["id"]).key
     tasks.delete_task(alice, doomed)
-    make_files_old()
 
     assert attachments.sweep(storage) == 2
     assert [path.name for path in tmp_path.iterdir()] == [kept]
     assert [stored.key for stored in StoredFile.select()] == [kept]
+
+
+def test_the_sweep_deletes_files_of_a_deleted_account(
+    alice: Actor, bob: Actor, task_id: int, storage: LocalStorage, tmp_path: Path
+) -> None:
+    add(bob, task_id, storage)
+    with unit_of_work():
+        execute("DELETE FROM users WHERE id = %s", (bob.user_id,))
+
+    assert attachments.sweep(storage) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_sweep_is_due_only_when_a_file_can_be_removed(alice: Actor, task_id: int, storage: LocalStorage) -> None:
+    unused: Any = None
+    attachment_id = add(alice, task_id, storage)["id"]
+    attachments.announce(alice, 1, QUOTA)
+    assert not attachments.is_removable(unused)
+
+    attachments.delete_attachment(alice, task_id, attachment_id)
+    assert attachments.is_removable(unused)
+
+
+def test_uploads_of_the_previous_version_count_against_the_quota(alice: Actor, task_id: int) -> None:
+    """It runs on this schema during an update, and knows neither who stored a file nor its size."""
+    with unit_of_work():
+        execute("INSERT INTO stored_files (key) VALUES ('old')")
+        execute(
+            "INSERT INTO attachments (task_id, user_id, file_key, filename, content_type, size, sha256)"
+            " VALUES (%s, %s, 'old', 'x', 'x', %s, 'x')",
+            (task_id, alice.user_id, QUOTA),
+        )
+
+    with pytest.raises(TooLarge):
+        attachments.announce(alice, 1, QUOTA)
+    assert not attachments.claim_removal("old")
 
 
 def test_the_sweep_deletes_old_unattached_files_but_no_new_ones(
@@ -185,7 +269,7 @@ def test_the_sweep_deletes_old_unattached_files_but_no_new_ones(
 
 def test_the_sweep_deletes_more_than_one_batch(storage: LocalStorage, database: None) -> None:
     with unit_of_work():
-        execute("INSERT INTO stored_files SELECT n::text FROM generate_series(1, 120) n")
+        execute("INSERT INTO stored_files (key) SELECT n::text FROM generate_series(1, 120) n")
     make_files_old()
 
     assert attachments.sweep(storage) == 120
@@ -211,5 +295,5 @@ def test_a_file_old_enough_to_be_swept_cannot_be_attached(alice: Actor, task_id:
     make_files_old()
 
     with pytest.raises(Conflict):
-        attachments.attach(alice, task_id, key, facts(), QUOTA)
+        attachments.attach(alice, task_id, key, facts())
     assert recorded_types(task_id)[2:] == []

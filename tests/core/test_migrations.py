@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from datetime import timedelta
 from uuid import uuid4
 
 import psycopg2
@@ -11,6 +12,18 @@ from peewee import PostgresqlDatabase
 from peewee_migrate import Router
 
 from core.migrations import DIRECTORY, migrate
+
+_OWNER_AND_TASK = """
+WITH owner AS (
+    INSERT INTO users (username, email, full_name, password_hash) VALUES ('alice', 'alice@example.com', '', '')
+    RETURNING id
+)
+INSERT INTO tasks (title, user_id) SELECT 'Clean the gutters', id FROM owner RETURNING user_id, id
+"""
+_ATTACHED_FILE = """
+INSERT INTO attachments (task_id, user_id, file_key, filename, content_type, size, sha256)
+VALUES (%s, %s, 'attached', 'x', 'x', 60, 'x')
+"""
 
 
 @pytest.fixture
@@ -30,6 +43,25 @@ def test_only_one_of_four_parallel_processes_migrates(empty_database: str) -> No
 
     assert sorted(map(len, done))[:3] == [0, 0, 0]
     assert max(done, key=len)[0] == "001_initial"
+
+
+def test_files_stored_before_the_quota_counted_them_are_counted_afterwards(empty_database: str) -> None:
+    migrate(empty_database)
+    database = PostgresqlDatabase(empty_database)
+    with database.connection_context():
+        while Router(database, migrate_dir=DIRECTORY).done[-1] != "007_attachments":
+            Router(database, migrate_dir=DIRECTORY).rollback()
+        user_id, task_id = database.execute_sql(_OWNER_AND_TASK).fetchone()
+        database.execute_sql("INSERT INTO stored_files (key) VALUES ('attached'), ('left')")
+        database.execute_sql(_ATTACHED_FILE, (task_id, user_id))
+
+    migrate(empty_database)
+
+    with database.connection_context():
+        rows = database.execute_sql(
+            "SELECT key, user_id, size, removable_at - created_at FROM stored_files ORDER BY key"
+        ).fetchall()
+    assert rows == [("attached", user_id, 60, None), ("left", None, None, timedelta(hours=1))]
 
 
 def test_every_migration_can_be_rolled_back_and_repeated(empty_database: str) -> None:

@@ -57,6 +57,29 @@ def test_the_type_follows_the_content_and_is_never_html_or_svg(content: bytes, n
     assert inspect(io.BytesIO(content), name).content_type == content_type
 
 
+def test_the_suffix_chooses_between_types_that_share_their_bytes() -> None:
+    """Bytes that several formats begin with are of the type whose suffix the file has."""
+    riff = b"RIFF" + bytes(4)
+
+    assert inspect(io.BytesIO(riff), "x.wav").content_type == "audio/wav"
+    assert inspect(io.BytesIO(riff), "x.avi").content_type.endswith("avi")
+
+
+def test_the_library_that_detects_types_is_given_no_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its second version opens the file of a given name, such as `.env` in the working directory."""
+    given: list[object] = []
+
+    def detect(*arguments: object, **options: object) -> list[object]:
+        given.extend((*arguments, *options.values()))
+        return []
+
+    monkeypatch.setattr("puremagic.magic_stream", detect)
+    content = io.BytesIO(PNG)
+    inspect(content, "pyproject.toml")
+
+    assert given == [content]
+
+
 def test_text_is_decoded_across_chunks() -> None:
     assert inspect(io.BytesIO(b"x" + "☔".encode() * 200_000), "x").content_type == PLAIN_TEXT
 

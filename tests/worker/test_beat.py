@@ -15,7 +15,7 @@ from core import jobs
 from core.config import Settings
 from core.db import unit_of_work
 from core.policy import Actor
-from core.services import reminders, tasks
+from core.services import attachments, reminders, tasks
 from tests.sql import execute
 from tests.worker.broker import FAIL_FAST, job_names
 
@@ -59,9 +59,7 @@ def sent(redis: Redis) -> list[str]:
 
 
 EVERY_JOB_ONCE = sorted(job.name for job in jobs.ALL if job.every is not None)
-UNCONDITIONAL = sorted(
-    job.name for job in (jobs.TOKENS_PURGE, jobs.EVENTS_PURGE, jobs.NOTIFICATIONS_PURGE, jobs.ATTACHMENTS_SWEEP)
-)
+UNCONDITIONAL = sorted(job.name for job in (jobs.TOKENS_PURGE, jobs.EVENTS_PURGE, jobs.NOTIFICATIONS_PURGE))
 
 
 def test_two_beats_send_every_job_once(beats: list[Any], redis: Redis) -> None:
@@ -161,6 +159,11 @@ def make_mail_overdue(alice: Actor, bob: Actor) -> None:
     execute("UPDATE notifications SET mail_next_attempt_at = now() - interval '1 minute'")
 
 
+def leave_a_removable_file(alice: Actor, _bob: Actor) -> None:
+    tasks.create_task(alice, {"title": "x"})
+    attachments.claim_removal(attachments.announce(alice, 1, quota=1))
+
+
 # Each created task causes an event to publish and an analytics delta to fold.
 FOR_EVERY_TASK = [jobs.EVENTS_PUBLISH.name, jobs.ANALYTICS_FOLD.name]
 
@@ -173,6 +176,7 @@ FOR_EVERY_TASK = [jobs.EVENTS_PUBLISH.name, jobs.ANALYTICS_FOLD.name]
         (create_overdue_task, [jobs.REMINDERS_FIRE.name]),
         (create_due_reminder, [jobs.REMINDERS_FIRE.name]),
         (make_mail_overdue, [jobs.MAIL_SWEEP.name]),
+        (leave_a_removable_file, [jobs.ATTACHMENTS_SWEEP.name]),
     ],
 )
 def test_a_job_with_work_is_sent_in_the_next_round(
