@@ -85,14 +85,14 @@ class Refresh(LoginResource):
 class LogOut(Resource):
     """The logout from one or all sessions."""
 
-    @operation(204, tag="accounts")
+    @operation(204, tag="accounts", rate_limit=RateLimit.ENDING_SESSIONS)
     async def on_post(self, resp: Response, actor: Actor) -> None:
         """Log out."""
         await self.bridge.run(sessions.revoke_session, actor, actor.session_id)
         self.authenticator.forget([actor.session_id])
         end_login(resp)
 
-    @operation(204, tag="accounts")
+    @operation(204, tag="accounts", rate_limit=RateLimit.ENDING_SESSIONS)
     async def on_post_all(self, resp: Response, actor: Actor) -> None:
         """Log out everywhere."""
         self.authenticator.forget(await self.bridge.run(sessions.logout_everywhere, actor))
@@ -116,7 +116,7 @@ class SessionCollection(Resource):
 class SessionItem(Resource):
     """One of the caller's sessions."""
 
-    @operation(204, tag="accounts", errors=(404,))
+    @operation(204, tag="accounts", rate_limit=RateLimit.ENDING_SESSIONS, errors=(404,))
     async def on_delete(self, actor: Actor, session_id: int) -> None:
         """End a session."""
         await self.bridge.run(sessions.revoke_session, actor, session_id)
