@@ -29,6 +29,7 @@ from redis.exceptions import RedisError
 from api.http.auth import find_actor
 from api.http.operation import RateLimit
 from api.http.routing import Router
+from core.addresses import counted_address
 from core.config import Settings
 from core.errors import TooManyRequests
 from core.messages import msg
@@ -192,7 +193,7 @@ class RateLimits:
 
     async def _buckets(self, req: Request, limit: RateLimit) -> list[Bucket]:
         """Return the buckets that a request counts in."""
-        address: str = req.context.client_address
+        address = counted_address(req.context.client_address)
         if limit is RateLimit.HEALTH:
             return [Bucket(self._health, ("health", address))]
         if limit is RateLimit.CREDENTIALS:

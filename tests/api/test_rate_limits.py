@@ -89,6 +89,21 @@ def test_all_credential_paths_share_a_lower_limit(server: LiveServer) -> None:
     assert statuses == [422, 422, 429, 429, 429]
 
 
+def test_addresses_of_one_ipv6_network_are_counted_together(strict: Settings) -> None:
+    behind_proxy = strict.model_copy(update={"trusted_proxies": ("127.0.0.1",)})
+    with LiveServer(create_app(behind_proxy)) as server:
+
+        def log_in_from(address: str) -> int:
+            headers = {"X-Forwarded-For": address}
+            return Caller(server.url).post("/auth/login", json={}, headers=headers).status_code
+
+        statuses = [log_in_from(f"2001:db8:1:2::{number}") for number in range(3)]
+        elsewhere = log_in_from("2001:db8:1:3::1")
+
+    assert statuses == [422, 422, 429]
+    assert elsewhere == 422
+
+
 @pytest.mark.parametrize("path", ["//auth/login", "///api/v1/auth/register", "//user"])
 def test_additional_slashes_in_a_path_do_not_avoid_the_limit(server: LiveServer, path: str) -> None:
     statuses = []
