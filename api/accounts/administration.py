@@ -12,8 +12,8 @@ from api.accounts.administration_schemas import (
     AuditEntry,
     AuditQuery,
 )
-from api.accounts.logins import end_login
-from api.accounts.passwords import confirm_password
+from api.accounts.logins import CallingClient, end_login
+from api.accounts.passwords import confirmed_password
 from api.accounts.schemas import Profile
 from api.http.fields import ListOf
 from api.http.operation import operation
@@ -73,13 +73,13 @@ class OwnAccount(Resource):
         return exported
 
     @operation(204, tag="accounts", errors=(409,))
-    async def on_post_delete(self, resp: Response, actor: Actor, body: AccountDeletion) -> None:
+    async def on_post_delete(self, resp: Response, actor: Actor, body: AccountDeletion, client: CallingClient) -> None:
         """Delete one's account.
 
         For good, with all tasks of one's own. The password is asked for once more.
         """
-        await confirm_password(self.bridge, actor, body.current_password)
-        self.authenticator.forget(await self.bridge.run(administration.delete_account, actor, actor.user_id))
+        async with confirmed_password(self.bridge, actor, client.ip_address, body.current_password):
+            self.authenticator.forget(await self.bridge.run(administration.delete_account, actor, actor.user_id))
         end_login(resp)
 
 

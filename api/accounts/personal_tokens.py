@@ -8,7 +8,7 @@ from falcon.asgi import Response
 
 from api.accounts.personal_token_schemas import NewToken, TokenInfo, TokenRequest
 from api.http.idempotency import Repeatable
-from api.http.operation import operation
+from api.http.operation import RateLimit, operation
 from api.http.resource import Resource
 from api.http.routing import versioned
 from core.policy import Actor
@@ -46,7 +46,7 @@ class PersonalTokenCollection(Resource):
 class PersonalTokenItem(Resource):
     """One of the caller's tokens."""
 
-    @operation(204, tag="accounts", errors=(404,))
+    @operation(204, tag="accounts", rate_limit=RateLimit.ENDING_SESSIONS, errors=(404,))
     async def on_delete(self, actor: Actor, token_id: int) -> None:
         """Revoke a personal access token."""
         await self.bridge.run(personal_tokens.revoke_own, actor, token_id)

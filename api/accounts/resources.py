@@ -5,7 +5,7 @@ from typing import Any, Final
 from falcon.asgi import Request, Response
 
 from api.accounts.logins import CallingClient, LoginResource, end_login, refresh_cookie_of
-from api.accounts.passwords import confirm_password
+from api.accounts.passwords import confirmed_password
 from api.accounts.registration import RegistrationResource
 from api.accounts.schemas import (
     Login,
@@ -85,14 +85,14 @@ class Refresh(LoginResource):
 class LogOut(Resource):
     """The logout from one or all sessions."""
 
-    @operation(204, tag="accounts")
+    @operation(204, tag="accounts", rate_limit=RateLimit.ENDING_SESSIONS)
     async def on_post(self, resp: Response, actor: Actor) -> None:
         """Log out."""
         await self.bridge.run(sessions.revoke_session, actor, actor.session_id)
         self.authenticator.forget([actor.session_id])
         end_login(resp)
 
-    @operation(204, tag="accounts")
+    @operation(204, tag="accounts", rate_limit=RateLimit.ENDING_SESSIONS)
     async def on_post_all(self, resp: Response, actor: Actor) -> None:
         """Log out everywhere."""
         self.authenticator.forget(await self.bridge.run(sessions.logout_everywhere, actor))
@@ -116,7 +116,7 @@ class SessionCollection(Resource):
 class SessionItem(Resource):
     """One of the caller's sessions."""
 
-    @operation(204, tag="accounts", errors=(404,))
+    @operation(204, tag="accounts", rate_limit=RateLimit.ENDING_SESSIONS, errors=(404,))
     async def on_delete(self, actor: Actor, session_id: int) -> None:
         """End a session."""
         await self.bridge.run(sessions.revoke_session, actor, session_id)
@@ -132,19 +132,23 @@ class Me(Resource):
         return await self.bridge.run(accounts.read_profile, actor)
 
     @operation(200, Profile, tag="accounts", errors=(400,))
-    async def on_patch(self, actor: Actor, body: ProfileChange) -> Representation:
+    async def on_patch(self, actor: Actor, body: ProfileChange, client: CallingClient) -> Representation:
         """Change one's profile.
 
-        A new password needs `current_password`, and ends all other sessions.
+        A new email or password needs `current_password`. A new password ends all other sessions.
         """
         changes = body.columns()
-        if body.password is not None and body.current_password is not None:
+        if body.password is not None:
             await self.bridge.run(accounts.require_strong_password, actor, body.password, changes)
-            await confirm_password(self.bridge, actor, body.current_password)
-            changes["password_hash"] = await self.bridge.run_bcrypt(
-                security.hash_password, body.password, self.settings.bcrypt_rounds
-            )
-        profile = await self.bridge.run(accounts.update_profile, actor, changes)
+        if body.current_password is None:
+            profile = await self.bridge.run(accounts.update_profile, actor, changes, is_confirmed=False)
+        else:
+            async with confirmed_password(self.bridge, actor, client.ip_address, body.current_password):
+                if body.password is not None:
+                    changes["password_hash"] = await self.bridge.run_bcrypt(
+                        security.hash_password, body.password, self.settings.bcrypt_rounds
+                    )
+                profile = await self.bridge.run(accounts.update_profile, actor, changes, is_confirmed=True)
         # The authenticator caches the account's locale together with the session.
         self.authenticator.forget([actor.session_id])
         return profile

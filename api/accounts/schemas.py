@@ -136,7 +136,7 @@ class LoginForm(FormInput):
 
 
 class ProfileChange(Input):
-    """The fields of one's profile to change; a new password needs the current one beside it."""
+    """The fields of one's profile to change; a new email or password needs the current password beside it."""
 
     email: Email | None = None
     username: Username | None = None

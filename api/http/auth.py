@@ -4,17 +4,21 @@ The signature of a token is checked in the event loop. A small cache holds the c
 read from the database when it is first used, and again when its cache entry is `max_age` seconds old. When a session
 is revoked, an event in the Redis stream removes the entry from the cache of every process. Without Redis, the
 revocation takes effect when the entry is too old.
+
+Sessions that have ended are remembered for the same time, so that requests with a revoked token cost no query each.
 """
 
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from falcon.asgi import Request, Response, WebSocket
+from peewee import InterfaceError, OperationalError
 
 from api.http.threads import Bridge
-from core.errors import Forbidden, Unauthenticated
+from core.errors import Failure, Forbidden, Unauthenticated
 from core.messages import msg
 from core.policy import Actor, Scope, may_administer, missing_scope
 from core.security import AccessClaims, TokenIssuer, is_personal
@@ -26,7 +30,9 @@ _BEARER = "bearer "
 
 @dataclass(frozen=True, slots=True)
 class _CachedActor:
-    actor: Actor
+    """What is known of a session until a time of the monotonic clock: its caller, or None if it has ended."""
+
+    actor: Actor | None
     until: float
 
 
@@ -64,17 +70,25 @@ class Authenticator:
                 `token_invalid` if the session belongs to another account.
         """
         cached = self._cached_actors.get(claims.session_id)
-        if cached is not None and cached.until > time.monotonic():
-            return cached.actor
-        self._cached_actors.pop(claims.session_id, None)
-        actor = await self._bridge.run(sessions.session_actor, claims.session_id)
-        if actor.user_id != claims.user_id:
+        if cached is None or cached.until <= time.monotonic():
+            cached = await self._read(claims.session_id)
+        if cached.actor is None:
+            raise sessions.session_ended()
+        if cached.actor.user_id != claims.user_id:
             raise Unauthenticated(msg("The access token is not valid."), code="token_invalid")
-        if actor.scopes is not None:
+        return cached.actor
+
+    async def _read(self, session_id: int) -> _CachedActor:
+        """Read a session from the database into the cache."""
+        self._cached_actors.pop(session_id, None)
+        actor: Actor | None = None
+        with suppress(Unauthenticated):
+            actor = await self._bridge.run(sessions.session_actor, session_id)
+        if actor is not None and actor.scopes is not None:
             await self._bridge.run(personal_tokens.note_use, actor)
         _make_room(self._cached_actors)
-        self._cached_actors[claims.session_id] = _CachedActor(actor, time.monotonic() + self._max_age)
-        return actor
+        self._cached_actors[session_id] = _CachedActor(actor, time.monotonic() + self._max_age)
+        return self._cached_actors[session_id]
 
     def forget(self, session_ids: Iterable[int]) -> None:
         """Remove these sessions from the cache, so that their next use reads them from the database."""
@@ -89,7 +103,7 @@ def _make_room(cache: dict[Any, Any]) -> None:
 
 
 class AuthenticationMiddleware:
-    """Reads the bearer token of every request and sets `req.context.user_id`, which is None without a valid token.
+    """Reads the bearer token of every request.
 
     A bad token is refused only by `require_actor`, because public routes accept requests with a bad token.
     """
@@ -111,6 +125,7 @@ class AuthenticationMiddleware:
         context.claims = None
         context.user_id = None
         context.claims_failure = None
+        context.actor = None
         token = bearer_token(req)
         if token is None:
             return
@@ -118,8 +133,6 @@ class AuthenticationMiddleware:
             context.claims = self._authenticator.claims(token)
         except Unauthenticated as failure:
             context.claims_failure = failure
-        else:
-            context.user_id = context.claims.user_id
 
 
 def bearer_token(req: Request) -> str | None:
@@ -130,6 +143,26 @@ def bearer_token(req: Request) -> str | None:
     return header[len(_BEARER) :].strip() or None
 
 
+async def find_actor(req: Request) -> Actor | None:
+    """Return the caller of a request, or None if there is no valid token or its session has ended.
+
+    If the database cannot be reached, the caller is not known either. `require_actor` raises the reason later.
+    """
+    context: Any = req.context
+    if context.claims is None:
+        return None
+    try:
+        # The language of error texts depends on the caller's profile (`api.http.languages`).
+        context.actor = await context.authenticator.actor(context.claims)
+    except (Failure, OperationalError, InterfaceError) as failure:
+        context.claims = None
+        context.claims_failure = failure
+        return None
+    context.user_id = context.actor.user_id
+    actor: Actor = context.actor
+    return actor
+
+
 async def require_actor(req: Request) -> Actor:
     """Return the caller of a request.
 
@@ -137,11 +170,9 @@ async def require_actor(req: Request) -> Actor:
         Unauthenticated: if the token is missing or bad, or if its session has ended.
     """
     context: Any = req.context
-    if context.claims is None:
+    actor: Actor | None = context.actor or await find_actor(req)
+    if actor is None:
         raise context.claims_failure or Unauthenticated(msg("An access token is needed."), code="token_missing")
-    actor: Actor = await context.authenticator.actor(context.claims)
-    # The language of error texts depends on the caller's profile (`api.http.languages`).
-    context.actor = actor
     return actor
 
 

@@ -59,10 +59,15 @@ _TYPED_READERS: Final[Mapping[Any, Callable[[Call], Any]]] = {
 
 
 class RateLimit(Enum):
-    """Which of the configured limits a request of an operation counts against."""
+    """Which of the configured limits a request of an operation counts against.
+
+    Requests that end sessions are counted for each session separately: one can always end a session that uses up the
+    allowance of its account.
+    """
 
     GENERAL = "general"
     CREDENTIALS = "credentials"
+    ENDING_SESSIONS = "ending sessions"
     HEALTH = "health"
 
 

@@ -1,5 +1,11 @@
 """Rate limits: counts the requests of each user, or of each address if the caller is not authenticated.
 
+A request counts for a user only if the session of its token has not ended. Otherwise whoever has a token that was
+revoked could use up the allowance of its owner.
+
+A request may count in several buckets: that of a personal access token lies under that of its owner, and holds half as
+much. So a single program cannot use up all that its owner has. A request is counted only if it fits in all its buckets.
+
 falcon-limiter provides the storage in Redis. The middleware is our own, because every route is limited, every response
 reports the remaining requests, and the API stays available without Redis: then each process counts for itself.
 
@@ -10,8 +16,9 @@ Redis. The disadvantage is that a caller may send twice the allowed number of re
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from falcon.asgi import Request, Response, WebSocket
@@ -19,8 +26,10 @@ from falcon_limiter import AsyncLimiter
 from limits import RateLimitItem, parse
 from redis.exceptions import RedisError
 
+from api.http.auth import find_actor
 from api.http.operation import RateLimit
 from api.http.routing import Router
+from core.addresses import counted_address
 from core.config import Settings
 from core.errors import TooManyRequests
 from core.messages import msg
@@ -29,13 +38,41 @@ log = structlog.get_logger()
 
 _KEY_PREFIX: Final = "allweather:limit"
 _REDIS_SECONDS: Final = 0.25
+# The arguments are the seconds of a window, and the amount of each bucket. The result is whether the request fits in
+# all buckets, followed by the count of each. It is one script, because it has to be one round trip, and because a
+# refused request may not be counted in any bucket.
+_COUNT: Final = """
+local used, fits = {}, 1
+for i, key in ipairs(KEYS) do
+    used[i] = tonumber(redis.call('GET', key) or '0')
+    if used[i] >= tonumber(ARGV[i + 1]) then fits = 0 end
+end
+if fits == 1 then
+    for i, key in ipairs(KEYS) do
+        used[i] = redis.call('INCR', key)
+        if used[i] == 1 then redis.call('EXPIRE', key, ARGV[1]) end
+    end
+end
+return {fits, unpack(used)}
+"""
 # After a failure, Redis is not used for this time. Otherwise each request would wait for a Redis that does not respond.
 _PAUSE_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
+class Bucket:
+    """Whose requests are counted together, and how many of them are allowed in each window."""
+
+    item: RateLimitItem
+    identifiers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Count:
-    """The state of a caller's limit: requests per window, requests left, and seconds until the next window."""
+    """The state of a caller's limit: requests per window, requests left, and seconds until the next window.
+
+    If a request counts in several buckets, these are the figures of the bucket that has the fewest requests left.
+    """
 
     limit: int
     remaining: int
@@ -53,14 +90,19 @@ class LocalCounter:
     def __init__(self) -> None:
         self._windows: dict[int, tuple[int, Counter[str]]] = {}
 
-    def increment(self, key: str, window: int, seconds: int) -> int:
-        """Add one to the count of this key in this window, and return the new count. Windows last `seconds`."""
+    def count(self, amounts: dict[str, int], window: int, seconds: int) -> tuple[bool, list[int]]:
+        """Count a request under all these keys, if none of them has reached its amount in this window.
+
+        Returns whether it was counted, and the count of each key. Windows last `seconds`.
+        """
         latest, counts = self._windows.get(seconds, (window, Counter[str]()))
         if latest != window:
             counts = Counter()
         self._windows[seconds] = (window, counts)
-        counts[key] += 1
-        return counts[key]
+        fits = all(counts[key] < amount for key, amount in amounts.items())
+        if fits:
+            counts.update(amounts.keys())
+        return fits, [counts[key] for key in amounts]
 
 
 class SharedCounter:
@@ -69,34 +111,38 @@ class SharedCounter:
     def __init__(self, redis_url: str) -> None:
         options = {"implementation": "redispy", "socket_timeout": _REDIS_SECONDS, "key_prefix": _KEY_PREFIX}
         config = {"RATELIMIT_STORAGE_URL": f"async+{redis_url}", "RATELIMIT_STORAGE_OPTIONS": options}
-        self._redis = AsyncLimiter(config=config).storage
+        self._redis = AsyncLimiter(config=config).storage.bridge
+        self._count_in_redis = self._redis.get_connection().register_script(_COUNT)
         self._local = LocalCounter()
         self._is_shared = True
         self._pause_until = 0.0
 
-    async def count(self, item: RateLimitItem, *identifiers: str) -> Count:
-        """Count one request and return the state of the caller's limit."""
-        seconds = item.get_expiry()
+    async def count(self, buckets: Sequence[Bucket]) -> Count:
+        """Count one request in these buckets, whose windows are equally long, and return the state of the limit."""
+        seconds = buckets[0].item.get_expiry()
         window, elapsed = divmod(time.time(), seconds)
-        used = await self._increment(item.key_for(*identifiers), int(window), seconds)
-        return Count(item.amount, max(item.amount - used, 0), max(int(seconds - elapsed), 1), used > item.amount)
+        amounts = {bucket.item.key_for(*bucket.identifiers): bucket.item.amount for bucket in buckets}
+        fits, used = await self._count(amounts, int(window), seconds)
+        remaining, limit = min((amount - count, amount) for amount, count in zip(amounts.values(), used, strict=True))
+        return Count(limit, max(remaining, 0), max(int(seconds - elapsed), 1), not fits)
 
     async def close(self) -> None:
         """Close the connections to Redis."""
-        await self._redis.bridge.get_connection().aclose()
+        await self._redis.get_connection().aclose()
 
-    async def _increment(self, key: str, window: int, seconds: int) -> int:
+    async def _count(self, amounts: dict[str, int], window: int, seconds: int) -> tuple[bool, list[int]]:
         if time.monotonic() >= self._pause_until:
+            keys = [self._redis.prefixed_key(f"{key}/{window}") for key in amounts]
             try:
                 async with asyncio.timeout(_REDIS_SECONDS):
-                    used: int = await self._redis.incr(f"{key}/{window}", seconds)
+                    fits, *used = await self._count_in_redis(keys, [seconds, *amounts.values()])
             except (RedisError, OSError, TimeoutError) as error:
                 self._pause_until = time.monotonic() + _PAUSE_SECONDS
                 self._log_change(shared=False, reason=type(error).__name__)
             else:
                 self._log_change(shared=True)
-                return used
-        return self._local.increment(key, window, seconds)
+                return bool(fits), used
+        return self._local.count(amounts, window, seconds)
 
     def _log_change(self, *, shared: bool, **details: str) -> None:
         if shared == self._is_shared:
@@ -119,6 +165,7 @@ class RateLimits:
         self._router = router
         self._counter = SharedCounter(settings.redis_url.get_secret_value())
         self._general = parse(settings.rate_limit)
+        self._personal_token = _half(self._general)
         self._credentials = parse(settings.rate_limit_credentials)
         self._health = parse(settings.rate_limit_health)
 
@@ -139,16 +186,32 @@ class RateLimits:
         await self._counter.close()
 
     async def _count(self, req: Request) -> Count:
-        context: Any = req.context
         operation = self._router.operation(req)
-        limit = RateLimit.GENERAL if operation is None else operation.rate_limit
+        return await self._counter.count(
+            await self._buckets(req, RateLimit.GENERAL if operation is None else operation.rate_limit)
+        )
+
+    async def _buckets(self, req: Request, limit: RateLimit) -> list[Bucket]:
+        """Return the buckets that a request counts in."""
+        address = counted_address(req.context.client_address)
         if limit is RateLimit.HEALTH:
-            return await self._counter.count(self._health, "health", context.client_address)
+            return [Bucket(self._health, ("health", address))]
         if limit is RateLimit.CREDENTIALS:
-            return await self._counter.count(self._credentials, "credentials", context.client_address)
-        if context.user_id is not None:
-            return await self._counter.count(self._general, "user", str(context.user_id))
-        return await self._counter.count(self._general, "address", context.client_address)
+            return [Bucket(self._credentials, ("credentials", address))]
+        actor = await find_actor(req)
+        if actor is None:
+            return [Bucket(self._general, ("address", address))]
+        if limit is RateLimit.ENDING_SESSIONS:
+            return [Bucket(self._general, ("ending sessions", str(actor.session_id)))]
+        owner = Bucket(self._general, ("user", str(actor.user_id)))
+        if actor.scopes is None:
+            return [owner]
+        return [Bucket(self._personal_token, ("token", str(actor.session_id))), owner]
+
+
+def _half(item: RateLimitItem) -> RateLimitItem:
+    """Return a limit of half the amount, in windows of the same length."""
+    return type(item)(max(item.amount // 2, 1), item.multiples)
 
 
 def _refuse_if_exceeded(count: Count) -> None:

@@ -1,8 +1,7 @@
 """Accounts: register, read and change a profile, make an account an admin.
 
 Hashing a password takes a quarter of a second, so it never happens inside a transaction. Callers hash and compare
-passwords before they call these functions. An action that needs the caller's own password has two steps, like a login:
-`own_password_hash()` returns the hash to compare with, and the next step gets the result of the comparison.
+passwords before they call these functions. `core.services.confirmation` checks the caller's own password.
 """
 
 from datetime import UTC, datetime
@@ -61,22 +60,6 @@ def represent_profile(user: User) -> Representation:
     return Representation(user.id, orjson.dumps(user.profile()).decode())
 
 
-def own_password_hash(actor: Actor) -> str:
-    """Return the hash that the caller's password must match."""
-    with connected():
-        return str(User.get_by_id(actor.user_id).password_hash)
-
-
-def require_own_password(*, matches: bool) -> None:
-    """Require that the caller is the owner of the account, and not another person who uses an open session.
-
-    Raises:
-        Invalid: if the given password does not match.
-    """
-    if not matches:
-        raise Invalid([FieldError("current_password", msg("is wrong"))])
-
-
 def require_strong_password(actor: Actor, password: str, changes: dict[str, Any]) -> None:
     """Refuse a new password that is easy to guess; `changes` may contain new names of the account.
 
@@ -115,15 +98,22 @@ def read_known_profile(actor: Actor, user_id: int) -> dict[str, Any]:
     return known
 
 
-def update_profile(actor: Actor, changes: dict[str, Any]) -> Representation:
+def update_profile(actor: Actor, changes: dict[str, Any], *, is_confirmed: bool) -> Representation:
     """Change columns of the caller's account and return the profile. A new password ends all other sessions.
 
+    `is_confirmed` says whether the caller's password was checked. A new email needs that: who has the email can recover
+    the account.
+
     Raises:
+        Invalid: if the email would change and the password was not checked.
         Rejected: with code `account_taken`, if the new email or username belongs to someone already.
     """
     try:
         with unit_of_work():
             user: User = User.select().where(User.id == actor.user_id).for_update().get()
+            changes_email = changes.get("email", user.email) != user.email
+            if changes_email and not is_confirmed:
+                raise Invalid([FieldError("current_password", msg("is needed to change the email"))])
             if "email" in changes and user.username == user.email:
                 # If the username is the email, both change. Otherwise the old address would stay as the username.
                 changes = {"username": changes["email"]} | changes
@@ -134,6 +124,8 @@ def update_profile(actor: Actor, changes: dict[str, Any]) -> Representation:
                 user_id=user.id,
                 fields=sorted(changes.keys() - {"password_hash"}),
             )
+            if changes_email:
+                audit.record(audit.EMAIL_CHANGED, user_id=user.id, previous=user.email)
             names = {column: changes[column] for column in ("username", "email") if column in changes}
             # Somebody may take a name after the check above. The statement that then fails, and which PostgreSQL writes
             # into its log, contains no hash.

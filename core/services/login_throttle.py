@@ -3,6 +3,7 @@
 Failures are counted for a name from one address, and for a name from all addresses. The first few have no effect. After
 that each failure doubles the time in which further attempts are refused without checking the password. No account is
 locked out permanently. Failures from other addresses are ignored if the account has logged in from this address before.
+Addresses of IPv6 are counted by their network (`core.addresses`).
 
 An attempt is counted before its password is compared, so that attempts at the same time are counted too. The count is
 deleted when the password was right. Names without an account are counted in the same way.
@@ -12,6 +13,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any, Final
 
+from core.addresses import counted_address
 from core.db import read, unit_of_work, write
 from core.errors import TooManyRequests
 from core.messages import msg
@@ -39,8 +41,8 @@ _REMAINING = """
 SELECT ceil(extract(epoch FROM blocked_until - clock_timestamp()))::int FROM login_failures WHERE subject = %(subject)s
 """
 
-_HAS_SESSION_FROM = """
-SELECT EXISTS (SELECT FROM sessions WHERE user_id = %(user_id)s AND ip_address = %(address)s)
+_SESSION_ADDRESSES = """
+SELECT DISTINCT ip_address FROM sessions WHERE user_id = %(user_id)s AND ip_address IS NOT NULL
 """
 
 
@@ -90,14 +92,16 @@ def _refusal(subject: _Subject) -> int:
 
 def _subjects(identifier: str, address: str, user_id: int | None) -> list[_Subject]:
     name = identifier.casefold()
-    subjects = [_Subject(_key("address", name, address), _FREE_FROM_ONE_ADDRESS)]
-    if not _has_session_from(user_id, address):
+    network = counted_address(address)
+    subjects = [_Subject(_key("address", name, network), _FREE_FROM_ONE_ADDRESS)]
+    if not _has_session_from(user_id, network):
         subjects.append(_Subject(_key("everywhere", name), _FREE_FROM_EVERYWHERE))
     return subjects
 
 
-def _has_session_from(user_id: int | None, address: str) -> bool:
-    return bool(read(_HAS_SESSION_FROM, {"user_id": user_id, "address": address}).fetch_value())
+def _has_session_from(user_id: int | None, network: str) -> bool:
+    addresses = read(_SESSION_ADDRESSES, {"user_id": user_id}).fetch_all()
+    return any(counted_address(address) == network for (address,) in addresses)
 
 
 def _key(*parts: str) -> bytes:

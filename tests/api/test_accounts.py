@@ -322,7 +322,7 @@ class TestProfile:
     def test_a_profile_is_read_and_changed(self, path: str, as_alice: Caller) -> None:
         change = {"full_name": "Alice A.", "locale": "de", "timezone": "Europe/Berlin", "email": "a@example.org"}
 
-        changed = as_alice.patch(path, json=change).json()
+        changed = as_alice.patch(path, json=change | {"current_password": PASSWORD}).json()
 
         assert changed | change == changed
         assert as_alice.get(path).json() == changed
@@ -344,7 +344,9 @@ class TestProfile:
         assert [error["field"] for error in problem["errors"]] == [field]
 
     def test_the_email_of_another_account_is_refused(self, as_alice: Caller, mallory: Actor) -> None:
-        assert_problem(as_alice.patch("/auth/me", json={"email": "MALLORY@example.com"}), 400, "account_taken")
+        change = {"email": "MALLORY@example.com", "current_password": PASSWORD}
+
+        assert_problem(as_alice.patch("/auth/me", json=change), 400, "account_taken")
 
     def test_a_new_password_replaces_the_old_one(
         self, as_alice: Caller, anybody: Caller, caller_for: Callable[[Actor], Caller]

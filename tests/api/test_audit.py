@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
+from api.app import create_app
+from core.config import Settings
 from core.policy import Actor
-from tests.api.callers import Caller
+from tests.api.callers import Caller, LiveServer
 from tests.builders import PASSWORD
 
 
@@ -31,6 +33,15 @@ def test_entries_have_actor_action_account_and_address(
     assert changed["details"] == {"role": "manager"}
     assert (profile["action"], profile["details"]) == ("profile.changed", {"fields": ["full_name"]})
     assert (failed["action"], failed["ip_address"], failed["request_id"]) == ("login.failed", "127.0.0.1", "r-1")
+
+
+def test_entries_have_the_full_ipv6_address(as_ada: Caller, alice: Actor, settings: Settings) -> None:
+    behind_proxy = settings.model_copy(update={"trusted_proxies": ("127.0.0.1",)})
+    with LiveServer(create_app(behind_proxy)) as server:
+        wrong = {"username": "alice", "password": "wrong"}
+        Caller(server.url).post("/auth/login", json=wrong, headers={"X-Forwarded-For": "2001:db8:1:2::7"})
+
+    assert entries(as_ada, alice.user_id)[0]["ip_address"] == "2001:db8:1:2::7"
 
 
 def test_entries_are_kept_when_the_account_is_deleted(as_ada: Caller, alice: Actor, as_alice: Caller) -> None:

@@ -89,6 +89,21 @@ def test_all_credential_paths_share_a_lower_limit(server: LiveServer) -> None:
     assert statuses == [422, 422, 429, 429, 429]
 
 
+def test_addresses_of_one_ipv6_network_are_counted_together(strict: Settings) -> None:
+    behind_proxy = strict.model_copy(update={"trusted_proxies": ("127.0.0.1",)})
+    with LiveServer(create_app(behind_proxy)) as server:
+
+        def log_in_from(address: str) -> int:
+            headers = {"X-Forwarded-For": address}
+            return Caller(server.url).post("/auth/login", json={}, headers=headers).status_code
+
+        statuses = [log_in_from(f"2001:db8:1:2::{number}") for number in range(3)]
+        elsewhere = log_in_from("2001:db8:1:3::1")
+
+    assert statuses == [422, 422, 429]
+    assert elsewhere == 422
+
+
 @pytest.mark.parametrize("path", ["//auth/login", "///api/v1/auth/register", "//user"])
 def test_additional_slashes_in_a_path_do_not_avoid_the_limit(server: LiveServer, path: str) -> None:
     statuses = []
@@ -121,11 +136,14 @@ def test_websocket_handshakes_are_counted(server: LiveServer, issuer: TokenIssue
 def test_the_local_counter_starts_again_in_the_next_window() -> None:
     counter = LocalCounter()
 
-    counts = [counter.increment(*call) for call in (("a", 1, 60), ("a", 1, 60), ("b", 1, 60), ("a", 1, 3600))]
+    counts = [
+        counter.count(dict.fromkeys(keys, 2), window, seconds)
+        for keys, window, seconds in (("a", 1, 60), ("a", 1, 60), ("ab", 1, 60), ("b", 1, 60), ("a", 1, 3600))
+    ]
 
-    assert counts == [1, 2, 1, 1]
-    assert counter.increment("a", 2, 60) == 1
-    assert counter.increment("a", 1, 3600) == 2
+    assert counts == [(True, [1]), (True, [2]), (False, [2, 0]), (True, [1]), (True, [1])]
+    assert counter.count({"a": 2}, 2, 60) == (True, [1])
+    assert counter.count({"a": 2}, 1, 3600) == (True, [2])
 
 
 def test_health_requests_have_their_own_limit(server: LiveServer) -> None:

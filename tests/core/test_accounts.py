@@ -77,15 +77,15 @@ def test_a_username_equal_to_the_email_changes_with_it(alice: Actor) -> None:
     user_id = register("ann@example.com", "ann@example.com")
     ann = Actor(user_id, Role.USER, alice.session_id)
 
-    profile = as_dict(accounts.update_profile(ann, {"email": "ann@example.org"}))
+    profile = as_dict(accounts.update_profile(ann, {"email": "ann@example.org"}, is_confirmed=True))
 
     assert (profile["username"], profile["email"]) == ("ann@example.org", "ann@example.org")
-    assert as_dict(accounts.update_profile(alice, {"email": "a@example.org"}))["username"] == "alice"
+    assert as_dict(accounts.update_profile(alice, {"email": "a@example.org"}, is_confirmed=True))["username"] == "alice"
 
 
 def test_a_name_of_another_account_is_refused_and_nothing_changes(alice: Actor, bob: Actor) -> None:
     with pytest.raises(Rejected):
-        accounts.update_profile(alice, {"full_name": "New", "email": "BOB@example.com"})
+        accounts.update_profile(alice, {"full_name": "New", "email": "BOB@example.com"}, is_confirmed=True)
 
     assert as_dict(accounts.read_profile(alice))["full_name"] == "Alice"
 
@@ -93,12 +93,12 @@ def test_a_name_of_another_account_is_refused_and_nothing_changes(alice: Actor, 
 def test_a_new_password_ends_the_other_sessions(alice: Actor) -> None:
     other = sessions.open_session(alice.user_id, sessions.Client("127.0.0.1", None), timedelta(days=1))
 
-    accounts.update_profile(alice, {"password_hash": "new"})
+    accounts.update_profile(alice, {"password_hash": "new"}, is_confirmed=True)
 
     assert sessions.session_actor(alice.session_id) == alice
     with pytest.raises(Unauthenticated):
         sessions.session_actor(other.session_id)
-    assert accounts.own_password_hash(alice) == "new"
+    assert User.get_by_id(alice.user_id).password_hash == "new"
 
 
 def test_promoting_changes_only_the_named_account() -> None:

@@ -1,13 +1,14 @@
 """Failed logins delay further attempts, but not those of the account's owner."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 
 from core.db import unit_of_work
 from core.errors import TooManyRequests
 from core.policy import Actor
-from core.services import login_throttle
+from core.services import login_throttle, sessions
 from tests.sql import execute
 from tests.threads import in_parallel
 
@@ -71,6 +72,22 @@ def test_failures_for_one_name_from_many_addresses_are_delayed() -> None:
 
     assert waits[:31] == [0] * 31
     assert waits[-1] > 0
+
+
+def test_addresses_of_one_ipv6_network_are_counted_together() -> None:
+    waits = [delay(address=f"2001:db8:1:2::{number}") for number in range(7)]
+
+    assert waits == [0] * 6 + [1]
+    assert delay(address="2001:db8:1:3::1") == 0
+
+
+def test_a_known_ipv6_network_of_the_account_is_not_delayed(alice: Actor) -> None:
+    sessions.open_session(alice.user_id, sessions.Client("2001:db8:1:2::1", None), timedelta(days=1))
+    for number in range(40):
+        delay(address=f"10.0.0.{number}", user_id=alice.user_id)
+
+    assert delay(address="2001:db8:1:3::1", user_id=alice.user_id) > 0
+    assert delay(address="2001:db8:1:2:ffff::9", user_id=alice.user_id) == 0
 
 
 def test_a_known_address_of_the_account_is_not_delayed(alice: Actor) -> None:

@@ -37,6 +37,7 @@ class Tokens:
         token = (req.get_header("Authorization") or "").removeprefix("Bearer ")
         context: Any = req.context
         context.authenticator = self
+        context.actor = None
         context.claims = token if token in CALLERS else None
         context.claims_failure = Unauthenticated(msg("bad"), code="token_invalid") if token else None
 
