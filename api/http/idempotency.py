@@ -80,7 +80,7 @@ class IdempotentRequest:
         claim = Claim(self.user_id, self.route, self.key, self.content)
         with _reuse_as_invalid():
             outcome = await bridge.run(idempotency.once, claim, function, *args, **kwargs)
-        return self._result(outcome)
+        return self._noted(outcome)
 
     async def is_known(self, bridge: Bridge) -> bool:
         """Return whether a request with this key was carried out before. Its content may have been different."""
@@ -98,9 +98,10 @@ class IdempotentRequest:
             return None
         with _reuse_as_invalid():
             outcome = await bridge.run(idempotency.find, Claim(self.user_id, self.route, self.key, self.content))
-        return None if outcome is None else self._result(outcome)
+        return None if outcome is None else self._noted(outcome).representation
 
-    def _result(self, outcome: Outcome) -> Representation:
+    def _noted(self, outcome: Outcome) -> Outcome:
+        """Return the outcome, and say in the response whether it is a stored one."""
         if outcome.is_replay:
             self.response.set_header("Idempotency-Replayed", "true")
         return outcome
