@@ -21,7 +21,7 @@ REQUIRED_PACKAGES = (
     "pytest freezegun"
 ).split()
 SETTINGS = [name.upper() for name in Settings.model_fields]
-SECRETS = {"SECRET_KEY": "s" * 32, "POSTGRES_PASSWORD": "p", "REDIS_PASSWORD": "r"}
+SECRETS = {"SECRET_KEY": "s" * 32, "POSTGRES_PASSWORD": "p", "REDIS_PASSWORD": "r", "FLOWER_BASIC_AUTH": "ada:f"}
 VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?:(?P<operator>:[-?])(?P<rest>[^}]*))?}")
 
 
