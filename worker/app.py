@@ -21,6 +21,7 @@ from core.smtp import SmtpServer
 from core.storage import storage_for
 from core.weather import provider_for
 from worker import kombu_patch
+from worker.flower import refuse_without_login
 from worker.links import links_into
 
 log = structlog.get_logger()
@@ -31,6 +32,7 @@ DEPENDENCY_UNAVAILABLE = (OperationalError, InterfaceError, RedisError, BrokerUn
 
 kombu_patch.apply()
 settings = Settings.from_environ(os.environ)
+refuse_without_login(settings, os.environ)
 redis: Redis = Redis.from_url(
     settings.redis_url.get_secret_value(), socket_timeout=_REDIS_SECONDS, socket_connect_timeout=2
 )

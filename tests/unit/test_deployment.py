@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -21,7 +22,7 @@ REQUIRED_PACKAGES = (
     "pytest freezegun"
 ).split()
 SETTINGS = [name.upper() for name in Settings.model_fields]
-SECRETS = {"SECRET_KEY": "s" * 32, "POSTGRES_PASSWORD": "p", "REDIS_PASSWORD": "r"}
+SECRETS = {"SECRET_KEY": "s" * 32, "POSTGRES_PASSWORD": "p", "REDIS_PASSWORD": "r", "FLOWER_BASIC_AUTH": "ada:f"}
 VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?:(?P<operator>:[-?])(?P<rest>[^}]*))?}")
 
 
@@ -96,6 +97,25 @@ class TestCompose:
 
         assert "--appendonly yes" in arguments
         assert "--maxmemory-policy noeviction" in arguments
+
+    def test_redis_has_no_known_way_to_run_code_by_scripts(self) -> None:
+        version = SERVICES["redis"]["image"].partition(":")[2].split(".")
+
+        assert tuple(map(int, version)) >= (8, 2, 2)  # CVE-2025-49844 was repaired in this version.
+
+    def test_postgresql_logs_no_values(self) -> None:
+        arguments = set(shlex.split(SERVICES["postgres"]["command"]))
+
+        assert arguments >= {"log_min_error_statement=panic", "log_error_verbosity=terse"}
+
+    def test_the_application_is_not_the_superuser(self) -> None:
+        environment = SERVICES["web"]["environment"]
+
+        assert urlsplit(environment["DATABASE_URL"]).username == "allweather"
+        assert SERVICES["postgres"]["environment"]["POSTGRES_USER"] == "postgres"
+        assert SERVICES["postgres"]["configs"] == [
+            {"source": "application-role", "target": "/docker-entrypoint-initdb.d/application-role.sql"}
+        ]
 
     def test_ports_are_published_on_loopback_only(self) -> None:
         ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
