@@ -65,7 +65,7 @@ class AccountItem(Resource):
 class OwnAccount(Resource):
     """The export of the caller's data, and the deletion of the caller's account."""
 
-    @operation(200, AccountExport, tag="accounts")
+    @operation(200, AccountExport, tag="accounts", weight=5, places=1)
     async def on_get_export(self, resp: Response, actor: Actor) -> Representation:
         """Export one's data."""
         exported = await self.bridge.run(administration.export_account, actor)

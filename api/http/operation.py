@@ -21,41 +21,29 @@ result into the response.
 
 import functools
 import inspect
-import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from operator import attrgetter
-from typing import Annotated, Any, Final, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Final, get_origin
 
 from falcon.asgi import Request, Response
 from pydantic import BaseModel, ConfigDict
 
 from api.http.auth import require_actor, require_admin, require_scope
-from api.http.bodies import FORM, JSON, MERGE_PATCH, RawBody, expect_media_type
-from api.http.call import Call, FromRequest
-from api.http.fields import FormInput
+from api.http.bodies import JSON, RawBody, expect_media_type
+from api.http.call import Call
+from api.http.places import Places
 from api.http.responses import write_result
+from api.http.signatures import Schema, Signature, signature_of
 from api.http.validation import JsonText, Pairs, validate
 from core.policy import Actor, Scope
 
-Schema = type[BaseModel]
 Responder = Callable[..., Any]
-_Marker = TypeVar("_Marker")
 
 _ATTRIBUTE: Final = "operation"
 _UNLISTED: Final = "unlisted"
 _OK: Final = 200
 _EMPTY: Final = JsonText(b"{}", {})
-_NAMED_READERS: Final[Mapping[str, Callable[[Call], Any]]] = {
-    "actor": attrgetter("actor"),
-    "query": attrgetter("query"),
-    "body": attrgetter("body"),
-}
-_TYPED_READERS: Final[Mapping[Any, Callable[[Call], Any]]] = {
-    Request: attrgetter("request"),
-    Response: attrgetter("response"),
-}
 
 
 class RateLimit(Enum):
@@ -92,6 +80,7 @@ class Operation:
     scope: Scope | None
     admin: bool
     rate_limit: RateLimit
+    weight: int
     path_parameters: frozenset[str]
     query: Schema
     bodies: Mapping[str, Schema]
@@ -103,18 +92,6 @@ class Operation:
     alternatives: Mapping[str, Schema]
     headers: tuple[str, ...]
     errors: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class _Signature:
-    """What is derived from a responder's parameters: how each argument is read, and the schemas of the request."""
-
-    readers: tuple[tuple[str, Callable[[Call], Any]], ...]
-    markers: tuple[FromRequest, ...]
-    query: Schema
-    bodies: Mapping[str, Schema]
-    raw_body: RawBody | None
-    path: frozenset[str]
 
 
 def operation_of(responder: Responder) -> Operation | None:
@@ -142,6 +119,8 @@ def operation(  # noqa: PLR0913 - each argument is one fact of the operation, an
     scope: Scope | None = None,
     admin: bool = False,
     rate_limit: RateLimit = RateLimit.GENERAL,
+    weight: int = 1,
+    places: int | None = None,
     body_optional: bool = False,
     media_type: str = JSON,
     alternatives: Mapping[str, Schema] | None = None,
@@ -158,6 +137,8 @@ def operation(  # noqa: PLR0913 - each argument is one fact of the operation, an
         scope: The scope that a personal access token needs. If it is None, no personal access token is accepted.
         admin: Whether the caller must be an admin.
         rate_limit: Which limit its requests count against.
+        weight: As how many requests one request counts there.
+        places: How many requests of one user a process serves at the same time; None means any number.
         body_optional: Whether a request without a body is read as `{}`.
         media_type: The media type of the response body.
         alternatives: Further media types that the response body may have, with their schemas.
@@ -167,14 +148,16 @@ def operation(  # noqa: PLR0913 - each argument is one fact of the operation, an
             declaration (401, 422, ...) are added automatically.
 
     Raises:
-        TypeError: if a public operation has a parameter `actor`, if `actor` is not annotated as `Actor`, or if the
-            docstring is missing.
+        TypeError: if a public operation has a parameter `actor` or `places`, if `actor` is not annotated as `Actor`, or
+            if the docstring is missing.
     """
 
     def decorate(responder: Responder) -> Responder:
-        signature = _signature_of(responder)
+        signature = signature_of(responder)
         if public and "actor" in dict(signature.readers):
             raise TypeError(f"{responder.__qualname__} is public, so there is no caller that it could be given.")
+        if public and places is not None:
+            raise TypeError(f"{responder.__qualname__} is public, so there is no caller whose places it could take.")
         summary, description = _texts_of(responder)
         declared = Operation(
             summary=summary,
@@ -184,8 +167,9 @@ def operation(  # noqa: PLR0913 - each argument is one fact of the operation, an
             scope=scope,
             admin=admin,
             rate_limit=rate_limit,
+            weight=weight,
             path_parameters=signature.path,
-            query=signature.query,
+            query=signature.query or NoQuery,
             bodies=signature.bodies,
             body_optional=body_optional,
             request_headers=tuple(name for marker in signature.markers for name in marker.headers),
@@ -196,14 +180,14 @@ def operation(  # noqa: PLR0913 - each argument is one fact of the operation, an
             headers=headers,
             errors=(*errors, *(error for marker in signature.markers for error in marker.errors)),
         )
-        enforced = _enforced(responder, declared, signature)
+        enforced = _enforced(responder, declared, signature, None if places is None else Places(places))
         setattr(enforced, _ATTRIBUTE, declared)
         return enforced
 
     return decorate
 
 
-def _enforced(responder: Responder, declared: Operation, signature: _Signature) -> Responder:
+def _enforced(responder: Responder, declared: Operation, signature: Signature, places: Places | None) -> Responder:
     """Return the function that Falcon calls: it checks the request, calls the responder and writes the result.
 
     A responder whose declared type is a `list[...]` may return a page, which is then written as a bare array.
@@ -215,6 +199,8 @@ def _enforced(responder: Responder, declared: Operation, signature: _Signature) 
         call = Call(req, resp)
         if not declared.public:
             call.actor = await _authorized(req, declared)
+            if places is not None:
+                places.take_for_request(call.actor.user_id)
         if req.params or declared.query is not NoQuery:
             call.query = validate(declared.query, Pairs(req.params))
         if declared.bodies:
@@ -253,54 +239,3 @@ def _texts_of(responder: Responder) -> tuple[str, str]:
     if not first:
         raise TypeError(f"{responder.__qualname__} needs a docstring, since the API description quotes it.")
     return " ".join(first.split()).removesuffix("."), " ".join(rest.split())
-
-
-def _signature_of(responder: Responder) -> _Signature:
-    hints = get_type_hints(responder, include_extras=True)
-    readers: dict[str, Callable[[Call], Any]] = {}
-    markers: list[FromRequest] = []
-    for name in list(inspect.signature(responder).parameters)[1:]:
-        marker = _marker(hints[name], FromRequest)
-        if marker is not None:
-            markers.append(marker)
-            readers[name] = marker.read
-        elif name in _NAMED_READERS:
-            readers[name] = _NAMED_READERS[name]
-        elif hints[name] in _TYPED_READERS:
-            readers[name] = _TYPED_READERS[hints[name]]
-    if "actor" in readers and hints["actor"] is not Actor:
-        raise TypeError(f"The parameter actor of {responder.__qualname__} must be an Actor.")
-    return _Signature(
-        readers=tuple(readers.items()),
-        markers=tuple(markers),
-        query=hints.get("query", NoQuery),
-        bodies=_bodies(hints["body"], is_patch=responder.__name__.startswith("on_patch")) if "body" in hints else {},
-        raw_body=_marker(hints.get("body"), RawBody),
-        path=frozenset(hints.keys() - readers.keys() - {"return"}),
-    )
-
-
-def _marker(hint: Any, kind: type[_Marker]) -> _Marker | None:
-    """Return the first marker of this kind in an `Annotated[...]`, or None."""
-    if get_origin(hint) is not Annotated:
-        return None
-    return next((marker for marker in get_args(hint) if isinstance(marker, kind)), None)
-
-
-def _bodies(hint: Any, *, is_patch: bool) -> Mapping[str, Schema]:
-    """Return the schema of a body for each media type: form schemas for forms, all others for JSON.
-
-    The JSON schema of a PATCH also applies to a merge patch.
-    """
-    raw_body = _marker(hint, RawBody)
-    if raw_body is not None:
-        return raw_body.schemas
-    schemas: dict[str, Schema] = {}
-    for schema in get_args(hint) if get_origin(hint) in {Union, types.UnionType} else (hint,):
-        if issubclass(schema, FormInput):
-            schemas[FORM] = schema
-        else:
-            schemas[JSON] = schema
-            if is_patch:
-                schemas[MERGE_PATCH] = schema
-    return schemas

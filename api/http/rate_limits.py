@@ -38,19 +38,19 @@ log = structlog.get_logger()
 
 _KEY_PREFIX: Final = "allweather:limit"
 _REDIS_SECONDS: Final = 0.25
-# The arguments are the seconds of a window, and the amount of each bucket. The result is whether the request fits in
-# all buckets, followed by the count of each. It is one script, because it has to be one round trip, and because a
-# refused request may not be counted in any bucket.
+# The arguments are the request's weight, the seconds of a window, and the amount of each bucket. The result is whether
+# the request fits in all buckets, followed by the count of each. It is one script, because it has to be one round trip,
+# and because a refused request may not be counted in any bucket.
 _COUNT: Final = """
 local used, fits = {}, 1
 for i, key in ipairs(KEYS) do
     used[i] = tonumber(redis.call('GET', key) or '0')
-    if used[i] >= tonumber(ARGV[i + 1]) then fits = 0 end
+    if used[i] + tonumber(ARGV[1]) > tonumber(ARGV[i + 2]) then fits = 0 end
 end
 if fits == 1 then
     for i, key in ipairs(KEYS) do
-        used[i] = redis.call('INCR', key)
-        if used[i] == 1 then redis.call('EXPIRE', key, ARGV[1]) end
+        used[i] = redis.call('INCRBY', key, ARGV[1])
+        if used[i] == tonumber(ARGV[1]) then redis.call('EXPIRE', key, ARGV[2]) end
     end
 end
 return {fits, unpack(used)}
@@ -90,8 +90,8 @@ class LocalCounter:
     def __init__(self) -> None:
         self._windows: dict[int, tuple[int, Counter[str]]] = {}
 
-    def count(self, amounts: dict[str, int], window: int, seconds: int) -> tuple[bool, list[int]]:
-        """Count a request under all these keys, if none of them has reached its amount in this window.
+    def count(self, amounts: dict[str, int], weight: int, window: int, seconds: int) -> tuple[bool, list[int]]:
+        """Count a request under all these keys, if none of them would exceed its amount in this window.
 
         Returns whether it was counted, and the count of each key. Windows last `seconds`.
         """
@@ -99,9 +99,9 @@ class LocalCounter:
         if latest != window:
             counts = Counter()
         self._windows[seconds] = (window, counts)
-        fits = all(counts[key] < amount for key, amount in amounts.items())
+        fits = all(counts[key] + weight <= amount for key, amount in amounts.items())
         if fits:
-            counts.update(amounts.keys())
+            counts.update(dict.fromkeys(amounts, weight))
         return fits, [counts[key] for key in amounts]
 
 
@@ -117,12 +117,17 @@ class SharedCounter:
         self._is_shared = True
         self._pause_until = 0.0
 
-    async def count(self, buckets: Sequence[Bucket]) -> Count:
-        """Count one request in these buckets, whose windows are equally long, and return the state of the limit."""
+    async def count(self, buckets: Sequence[Bucket], weight: int) -> Count:
+        """Count a request in these buckets, whose windows are equally long, and return the state of the limit.
+
+        It counts as `weight` requests, or as many as the smallest bucket holds: a small limit refuses no operation for
+        ever.
+        """
         seconds = buckets[0].item.get_expiry()
         window, elapsed = divmod(time.time(), seconds)
         amounts = {bucket.item.key_for(*bucket.identifiers): bucket.item.amount for bucket in buckets}
-        fits, used = await self._count(amounts, int(window), seconds)
+        weight = min(weight, *amounts.values())
+        fits, used = await self._count(amounts, weight, int(window), seconds)
         remaining, limit = min((amount - count, amount) for amount, count in zip(amounts.values(), used, strict=True))
         return Count(limit, max(remaining, 0), max(int(seconds - elapsed), 1), not fits)
 
@@ -130,19 +135,19 @@ class SharedCounter:
         """Close the connections to Redis."""
         await self._redis.get_connection().aclose()
 
-    async def _count(self, amounts: dict[str, int], window: int, seconds: int) -> tuple[bool, list[int]]:
+    async def _count(self, amounts: dict[str, int], weight: int, window: int, seconds: int) -> tuple[bool, list[int]]:
         if time.monotonic() >= self._pause_until:
             keys = [self._redis.prefixed_key(f"{key}/{window}") for key in amounts]
             try:
                 async with asyncio.timeout(_REDIS_SECONDS):
-                    fits, *used = await self._count_in_redis(keys, [seconds, *amounts.values()])
+                    fits, *used = await self._count_in_redis(keys, [weight, seconds, *amounts.values()])
             except (RedisError, OSError, TimeoutError) as error:
                 self._pause_until = time.monotonic() + _PAUSE_SECONDS
                 self._log_change(shared=False, reason=type(error).__name__)
             else:
                 self._log_change(shared=True)
                 return bool(fits), used
-        return self._local.count(amounts, window, seconds)
+        return self._local.count(amounts, weight, window, seconds)
 
     def _log_change(self, *, shared: bool, **details: str) -> None:
         if shared == self._is_shared:
@@ -187,9 +192,9 @@ class RateLimits:
 
     async def _count(self, req: Request) -> Count:
         operation = self._router.operation(req)
-        return await self._counter.count(
-            await self._buckets(req, RateLimit.GENERAL if operation is None else operation.rate_limit)
-        )
+        if operation is None:
+            return await self._counter.count(await self._buckets(req, RateLimit.GENERAL), weight=1)
+        return await self._counter.count(await self._buckets(req, operation.rate_limit), operation.weight)
 
     async def _buckets(self, req: Request, limit: RateLimit) -> list[Bucket]:
         """Return the buckets that a request counts in."""

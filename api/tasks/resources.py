@@ -76,7 +76,7 @@ class TaskItem(Resource):
 class TaskBulk(Resource):
     """Bulk changes of tasks."""
 
-    @operation(200, BulkAnswer, tag="tasks", scope=Scope.TASKS_WRITE, errors=(403, 404, 412))
+    @operation(200, BulkAnswer, tag="tasks", scope=Scope.TASKS_WRITE, weight=5, places=4, errors=(403, 404, 412))
     async def on_post(
         self, actor: Actor, body: BulkRequest, request: Repeatable, describe_failure: FailureDescriber
     ) -> Representation:

@@ -36,7 +36,14 @@ class TaskExport(Resource):
     """The export of the tasks that the caller owns."""
 
     @operation(
-        200, TaskLines, tag="tasks", scope=Scope.TASKS_READ, media_type=JSON_LINES, alternatives={CSV: TaskTable}
+        200,
+        TaskLines,
+        tag="tasks",
+        scope=Scope.TASKS_READ,
+        weight=5,
+        places=2,
+        media_type=JSON_LINES,
+        alternatives={CSV: TaskTable},
     )
     async def on_get(self, resp: Response, actor: Actor, query: ExportQuery) -> None:
         """Export one's tasks.
@@ -60,7 +67,7 @@ class TaskExport(Resource):
 class TaskImport(Resource):
     """The import of new tasks for the caller."""
 
-    @operation(200, ImportReport, tag="tasks", scope=Scope.TASKS_WRITE)
+    @operation(200, ImportReport, tag="tasks", scope=Scope.TASKS_WRITE, weight=5, places=2)
     async def on_post(
         self, resp: Response, actor: Actor, body: TaskFile, request: Repeatable, language: ReaderLanguage
     ) -> dict[str, Any]:

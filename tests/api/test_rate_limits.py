@@ -137,13 +137,13 @@ def test_the_local_counter_starts_again_in_the_next_window() -> None:
     counter = LocalCounter()
 
     counts = [
-        counter.count(dict.fromkeys(keys, 2), window, seconds)
+        counter.count(dict.fromkeys(keys, 2), 1, window, seconds)
         for keys, window, seconds in (("a", 1, 60), ("a", 1, 60), ("ab", 1, 60), ("b", 1, 60), ("a", 1, 3600))
     ]
 
     assert counts == [(True, [1]), (True, [2]), (False, [2, 0]), (True, [1]), (True, [1])]
-    assert counter.count({"a": 2}, 2, 60) == (True, [1])
-    assert counter.count({"a": 2}, 1, 3600) == (True, [2])
+    assert counter.count({"a": 2}, 1, 2, 60) == (True, [1])
+    assert counter.count({"a": 2}, 1, 1, 3600) == (True, [2])
 
 
 def test_health_requests_have_their_own_limit(server: LiveServer) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
+from peewee import OperationalError
 
 from api.app import create_app
 from core.config import Settings
@@ -153,6 +154,23 @@ def test_a_disabled_account_is_counted_by_address(owner: Caller, alice: Actor, p
 
     assert statuses(owner, LIMIT + 1) == [401] * LIMIT + [429]
     assert statuses(program, 1) == [429]
+
+
+def test_without_the_database_requests_count_for_the_address_and_get_503(
+    owner: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_session_id: int) -> Actor:
+        raise OperationalError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("core.services.sessions.session_actor", fail)
+        responses = [owner.get("/tasks") for _ in range(LIMIT + 1)]
+        alive = owner.get("/health")
+
+    assert_problem(responses[0], 503, "database_unavailable")
+    assert_problem(responses[-1], 429, "rate_limited")
+    assert alive.status_code == 200
+    assert statuses(owner, LIMIT) == [200] * LIMIT
 
 
 def test_without_redis_a_token_has_the_same_share(

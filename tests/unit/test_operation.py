@@ -129,6 +129,13 @@ class TestDeclaration:
         with pytest.raises(TypeError, match="on_get is public"):
             operation(204, tag="notes", public=True)(on_get)
 
+    def test_a_public_operation_has_no_places(self) -> None:
+        async def on_get(self: object) -> None:
+            """Read."""
+
+        with pytest.raises(TypeError, match="no caller whose places"):
+            operation(204, tag="notes", public=True, places=1)(on_get)
+
     def test_the_caller_is_an_actor(self) -> None:
         async def on_get(self: object, actor: int) -> None:
             """Read."""
