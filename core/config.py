@@ -69,6 +69,9 @@ class Settings(BaseModel):
     password_threads: int = Field(default=2, gt=0)
     max_body_bytes: int = Field(default=1024 * 1024, gt=0)
     import_max_bytes: int = Field(default=10 * 1024 * 1024, gt=0)
+    request_head_seconds: float = Field(default=10.0, gt=0)
+    request_body_seconds: float = Field(default=120.0, gt=0)
+    request_stall_seconds: float = Field(default=10.0, gt=0)
 
     attachment_storage: Literal["local", "s3"] = "local"
     attachment_dir: str = "attachments"
