@@ -85,6 +85,8 @@ class Settings(BaseModel):
 
     socket_queue_frames: int = Field(default=256, gt=0)
     sockets_per_user: int = Field(default=5, gt=0)
+    sockets_waiting: int = Field(default=100, gt=0)
+    sockets_waiting_per_address: int = Field(default=10, gt=0)
     ws_ticket_seconds: int = Field(default=30, gt=0)
 
     event_retention_days: int = Field(default=7, gt=0)

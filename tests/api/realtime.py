@@ -18,6 +18,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from api.http import errors
 from api.http.auth import AuthenticationMiddleware, Authenticator
+from api.http.middleware import RequestContext
 from api.http.resource import Services
 from api.http.threads import Bridge
 from api.realtime.relay import Relay
@@ -55,7 +56,7 @@ class RealtimeServer:
         services = Services(
             settings, self.bridge, authenticator, self.issuer, storage_for(settings), AsyncRedis.from_url("redis://")
         )
-        middleware: Any = [AuthenticationMiddleware(authenticator), self]
+        middleware: Any = [RequestContext(settings), AuthenticationMiddleware(authenticator), self]
         app: Any = falcon.asgi.App(middleware=middleware)
         errors.install(app)
         for route in routes(self.relay):
