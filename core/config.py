@@ -70,6 +70,9 @@ class Settings(BaseModel):
     password_threads: int = Field(default=2, gt=0)
     max_body_bytes: int = Field(default=1024 * 1024, gt=0)
     import_max_bytes: int = Field(default=10 * 1024 * 1024, gt=0)
+    request_head_seconds: float = Field(default=10.0, gt=0)
+    request_body_seconds: float = Field(default=120.0, gt=0)
+    request_stall_seconds: float = Field(default=10.0, gt=0)
 
     attachment_storage: Literal["local", "s3"] = "local"
     attachment_dir: str = "attachments"
@@ -85,6 +88,8 @@ class Settings(BaseModel):
 
     socket_queue_frames: int = Field(default=256, gt=0)
     sockets_per_user: int = Field(default=5, gt=0)
+    sockets_waiting: int = Field(default=100, gt=0)
+    sockets_waiting_per_address: int = Field(default=10, gt=0)
     ws_ticket_seconds: int = Field(default=30, gt=0)
 
     event_retention_days: int = Field(default=7, gt=0)

@@ -2,7 +2,9 @@
 
 import asyncio
 import math
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from enum import IntEnum
 from typing import Final
 
@@ -64,6 +66,32 @@ class Listener:
         """Request that the socket is closed. Only the first reason is used."""
         if not self.ended.done():
             self.ended.set_result(code)
+
+
+class WaitingRoom:
+    """Counts the sockets of this process that are open but not authenticated yet, by client address and in all."""
+
+    def __init__(self, per_address: int, in_all: int) -> None:
+        self._per_address = per_address
+        self._in_all = in_all
+        self._waiting: Counter[str] = Counter()
+
+    @contextmanager
+    def place(self, address: str) -> Iterator[None]:
+        """Count one socket while the `with` block runs.
+
+        Raises:
+            NotAdmitted: if too many sockets wait already.
+        """
+        if self._waiting[address] >= self._per_address or self._waiting.total() >= self._in_all:
+            raise NotAdmitted(CloseCode.TOO_MANY_SOCKETS)
+        self._waiting[address] += 1
+        try:
+            yield
+        finally:
+            self._waiting[address] -= 1
+            if not self._waiting[address]:
+                del self._waiting[address]
 
 
 class Hub:

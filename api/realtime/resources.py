@@ -13,7 +13,7 @@ from api.http.operation import operation
 from api.http.origins import is_allowed_origin
 from api.http.resource import Resource, Services
 from api.http.routing import Route, unversioned, versioned
-from api.realtime.hub import CloseCode, NotAdmitted
+from api.realtime.hub import CloseCode, NotAdmitted, WaitingRoom
 from api.realtime.relay import Relay
 from api.realtime.schemas import TicketGrant
 from api.realtime.sockets import Caller, Socket, close, first_message_caller
@@ -48,7 +48,8 @@ class Sockets(Resource):
     """The WebSocket of live events.
 
     A handshake with a bad token, ticket, `since` or origin is refused with a bare 403, because a socket that has not
-    been accepted cannot be closed with a code. An accepted socket is closed with
+    been accepted cannot be closed with a code; likewise a handshake without a token if too many sockets wait for their
+    first message. An accepted socket is closed with
 
     - 4401 if the first message is missing, late or bad, and when the token expires;
     - 4403 if the session has ended or the account is disabled;
@@ -65,6 +66,7 @@ class Sockets(Resource):
         super().__init__(services)
         self._allowed_origins = {origin.lower().rstrip("/") for origin in self.settings.allowed_origins}
         self._relay = relay
+        self._waiting_room = WaitingRoom(self.settings.sockets_waiting_per_address, self.settings.sockets_waiting)
 
     async def on_websocket(self, req: Request, ws: WebSocket, client_id: str = "") -> None:  # noqa: ARG002 - an id that clients of an earlier API put into the path; it is not used.
         """Serve one socket from the handshake to its end."""
@@ -80,10 +82,13 @@ class Sockets(Resource):
             log.info("socket_refused", reason=failure.stable_code)
             await close(ws, CloseCode.UNAUTHENTICATED)
             return
-        await ws.accept()
         try:
             if caller is None:
-                caller = await first_message_caller(ws, self.authenticator, FIRST_MESSAGE_SECONDS)
+                with self._waiting_room.place(req.context.client_address):
+                    await ws.accept()
+                    caller = await first_message_caller(ws, self.authenticator, FIRST_MESSAGE_SECONDS)
+            else:
+                await ws.accept()
             await Socket(ws, self._relay, caller, since=since, queue_frames=self.settings.socket_queue_frames).run()
         except NotAdmitted as refusal:
             log.info("socket_refused", reason=refusal.code.name.lower())

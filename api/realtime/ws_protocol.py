@@ -1,7 +1,10 @@
-"""uvicorn's WebSocket protocol, with a limit to how long a peer may leave bytes unread.
+"""uvicorn's WebSocket protocol, with limits to what a peer may send and to how long it may leave bytes unread.
 
-Without it, a peer that stops reading would keep its socket open without end: sending and closing both wait for room in
-the write buffer, which never becomes empty, and the process could not end either.
+Without the first limit, a peer that sends many small frames would delay all other clients of the process, because the
+server needs far more time to parse a small frame than the peer needs to send it.
+
+Without the second limit, a peer that stops reading would keep its socket open without end: sending and closing both
+wait for room in the write buffer, which never becomes empty, and the process could not end either.
 """
 
 import asyncio
@@ -9,8 +12,13 @@ import logging
 from asyncio.transports import BaseTransport
 from typing import Any, Final
 
+import structlog
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from api.realtime.allowance import SocketAllowance
+
+log = structlog.get_logger()
 
 # Written bytes must have been sent to the peer within this time.
 STALL_SECONDS: Final = 10.0
@@ -25,7 +33,7 @@ _logger.setLevel(logging.WARNING)
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
-    """uvicorn's protocol, which aborts the connection if the peer has not read for too long."""
+    """uvicorn's protocol, which aborts the connection if the peer sends too much or has not read for too long."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -33,11 +41,24 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self.conn.debug = False  # The debug log would contain headers and messages, and so tokens.
         self.close_timeout = CLOSE_SECONDS
         self._abort_timer: asyncio.TimerHandle | None = None
+        self._allowance = SocketAllowance(self.loop.time())
 
     def connection_made(self, transport: BaseTransport) -> None:
         """Make the transport call `pause_writing` as soon as one byte waits, so that every stall is noticed."""
         super().connection_made(transport)
         self.transport.set_write_buffer_limits(high=0)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what the peer sends, unless it is more than its allowance: then abort the connection.
+
+        The first call passes the handshake, which has been parsed and limited as an HTTP request.
+        """
+        if self.handshake_initiated and not self._allowance.permits(data, self.loop.time()):
+            if not self.transport.is_closing():
+                log.warning("socket_flooded", address=None if self.client is None else self.client[0])
+            self.transport.abort()
+            return
+        super().data_received(data)
 
     def pause_writing(self) -> None:
         """Start the time limit for the peer to read the waiting bytes."""

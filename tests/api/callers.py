@@ -7,17 +7,20 @@ from urllib.parse import urlsplit
 import requests
 import uvicorn
 
-from api.server import SERVER_OPTIONS
+from api.http.http_protocol import Deadlines
+from api.server import server_options
 from tests.polling import wait_until
 
 TASKS = "/api/v1/tasks"
+DEADLINES = Deadlines(head=10, body=120, stall=10)
 
 
 class LiveServer:
     """An app served by uvicorn in a thread of this process."""
 
-    def __init__(self, app: Any) -> None:
-        self._server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, **SERVER_OPTIONS))
+    def __init__(self, app: Any, deadlines: Deadlines = DEADLINES) -> None:
+        config = uvicorn.Config(app, host="127.0.0.1", port=0, **server_options(deadlines))
+        self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, name="live-server")
 
     def __enter__(self) -> Self:
@@ -33,6 +36,11 @@ class LiveServer:
     def port(self) -> int:
         port: int = self._server.servers[0].sockets[0].getsockname()[1]
         return port
+
+    @property
+    def connections(self) -> int:
+        """The number of open connections."""
+        return len(self._server.server_state.connections)
 
     @property
     def url(self) -> str:

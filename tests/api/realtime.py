@@ -18,11 +18,12 @@ from websockets.sync.client import ClientConnection, connect
 
 from api.http import errors
 from api.http.auth import AuthenticationMiddleware, Authenticator
+from api.http.middleware import RequestContext
 from api.http.resource import Services
 from api.http.threads import Bridge
 from api.realtime.relay import Relay
 from api.realtime.resources import routes
-from api.server import SERVER_OPTIONS
+from api.server import server_options
 from core import db, events
 from core.config import Settings
 from core.local.embedded.servers import EmbeddedRedis
@@ -30,6 +31,7 @@ from core.policy import Actor
 from core.security import TokenIssuer
 from core.services import publication
 from core.storage import storage_for
+from tests.api.callers import DEADLINES
 from tests.polling import wait_until
 
 RECEIVE_SECONDS = 15.0
@@ -54,12 +56,13 @@ class RealtimeServer:
         services = Services(
             settings, self.bridge, authenticator, self.issuer, storage_for(settings), AsyncRedis.from_url("redis://")
         )
-        middleware: Any = [AuthenticationMiddleware(authenticator), self]
+        middleware: Any = [RequestContext(settings), AuthenticationMiddleware(authenticator), self]
         app: Any = falcon.asgi.App(middleware=middleware)
         errors.install(app)
         for route in routes(self.relay):
             app.add_route(route.path, route.resource(services))
-        self._server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, **SERVER_OPTIONS))
+        config = uvicorn.Config(app, host="127.0.0.1", port=0, **server_options(DEADLINES))
+        self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, name="realtime-server")
 
     async def process_startup(self, _scope: dict[str, Any], _event: dict[str, Any]) -> None:

@@ -3,13 +3,13 @@
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import timedelta
 
 import pytest
 import requests
 from redis import Redis
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection
 
 from api.realtime import resources, ws_protocol
@@ -294,6 +294,57 @@ def test_shutdown_closes_with_1012_and_does_not_wait_for_peers_that_never_read(
             assert close_code(listener) == 1012
         assert server.has_stopped(30)
         assert "timeout graceful shutdown exceeded" not in caplog.text
+
+
+def test_anonymous_socket_that_floods_is_aborted_and_others_go_on(server: RealtimeServer, alice: Actor) -> None:
+    with server.listening(alice) as other, server.anonymous() as listener:
+        with suppress(ConnectionClosed):
+            while True:
+                listener.ping()
+        assert close_code(listener) is None
+        other.send('{"action": "ping"}')
+        assert next_frame(other) == {"type": "pong"}
+
+
+@pytest.mark.parametrize("message", ["x", "x" * 60_000])
+def test_authenticated_socket_that_floods_is_aborted(settings: Settings, alice: Actor, message: str) -> None:
+    """The queue for the replies is long enough here, so that the socket is not closed as too slow before."""
+    long_queue = settings.model_copy(update={"socket_queue_frames": 10_000})
+    with RealtimeServer(long_queue) as server, server.listening(alice) as listener:
+        with suppress(ConnectionClosed):
+            while True:
+                listener.send(message)
+        assert close_code(listener) is None
+
+
+def test_socket_that_sends_less_than_its_allowance_stays_open(server: RealtimeServer, alice: Actor) -> None:
+    with server.listening(alice) as listener:
+        for _ in range(200):
+            listener.send('{"action": "ping"}')
+            assert next_frame(listener) == {"type": "pong"}
+        listener.send("x" * 60_000)
+        assert next_frame(listener)["type"] == "error"
+
+
+def test_sockets_without_a_token_are_few_per_address(settings: Settings, alice: Actor) -> None:
+    changes = {"sockets_waiting_per_address": 2, "trusted_proxies": ("127.0.0.1",)}
+    with RealtimeServer(settings.model_copy(update=changes)) as server, ExitStack() as opened:
+        first, _ = [opened.enter_context(server.anonymous()) for _ in range(2)]
+        assert_refused(server)
+        with server.listening(alice), server.anonymous(additional_headers={"X-Forwarded-For": "192.0.2.1"}):
+            pass
+        authenticate(first, server.issuer.access_token(alice.user_id, alice.session_id))
+        assert next_frame(first)["type"] == "ready"
+        with server.anonymous():
+            assert_refused(server)
+
+
+def test_sockets_without_a_token_are_few_in_all(settings: Settings) -> None:
+    changes = {"sockets_waiting": 2, "trusted_proxies": ("127.0.0.1",)}
+    with RealtimeServer(settings.model_copy(update=changes)) as server, ExitStack() as opened:
+        for address in ("192.0.2.1", "192.0.2.2"):
+            opened.enter_context(server.anonymous(additional_headers={"X-Forwarded-For": address}))
+        assert_refused(server, headers={"X-Forwarded-For": "192.0.2.3"})
 
 
 def test_ticket_does_not_reach_the_log(

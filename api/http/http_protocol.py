@@ -1,0 +1,241 @@
+"""uvicorn's HTTP protocol, with limits to the size and the duration of a request before the application sees it.
+
+Without them, the parser stores a head of any size, and a connection stays open as long as its client leaves a request
+unfinished. uvicorn has no settings for this, so this module overrides methods of its protocol. No other module does.
+"""
+
+import asyncio
+import uuid
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+import structlog
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from api.http.errors import PROBLEM, problem
+
+log = structlog.get_logger()
+
+MAX_HEAD_BYTES: Final = 32 * 1024
+MAX_HEADERS: Final = 100
+# A body must arrive at least at this rate, or its client counts as stalled.
+BODY_BYTES_PER_SECOND: Final = 1024
+# How long to wait after a refusal until the client has read it. If the connection were closed at once while the client
+# still sends, the client's system would discard the response.
+_LINGER_SECONDS: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """How long a client may take to send a request, in seconds.
+
+    Args:
+        head: For the request line and the headers.
+        body: For the whole body.
+        stall: The span over which the rate of a body is measured.
+    """
+
+    head: float
+    body: float
+    stall: float
+
+
+class TooManyHeadersError(Exception):
+    """Stops the parser at the first header over the limit. It never leaves the parser."""
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """Serves one connection, and refuses heads that are too large and requests that arrive too slowly."""
+
+    def __init__(self, *args: Any, deadlines: Deadlines, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._deadlines = deadlines
+        self._timer: asyncio.TimerHandle | None = None
+        # The parser may have stored as many bytes as were given to it since the last call of `on_headers_complete()`,
+        # `on_body()` or `on_message_complete()`: the beginning of a head, or of the trailers after a chunked body.
+        self._stored_bytes = 0
+        self._in_head = False
+        self._in_body = False
+        self._phase_started = self.loop.time()
+        self._body_bytes = 0
+        self._is_refused = False
+        self._is_upgraded = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn narrows it too.
+        """Start the deadline for the first head. uvicorn itself waits without end for a client that sends nothing."""
+        super().connection_made(transport)
+        self._check_after(self._deadlines.head)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop the deadline, because the connection has ended."""
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Give the bytes to the parser in pieces, so that it never stores more of a head than a head may have."""
+        while data and not self._is_finished():
+            room = MAX_HEAD_BYTES - self._stored_bytes
+            piece, data = data[:room], data[room:]
+            self._stored_bytes += len(piece)
+            super().data_received(piece)
+            if self._stored_bytes >= MAX_HEAD_BYTES and not self._is_finished():
+                self._refuse_head()
+        if not self._is_finished():
+            self._watch()
+
+    def handle_websocket_upgrade(self) -> None:
+        """Hand the connection to the WebSocket protocol, which has limits of its own."""
+        self._is_upgraded = True
+        self._stop_timer()
+        super().handle_websocket_upgrade()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse a request that the parser does not understand."""
+        if not self._is_refused:
+            self._refuse(400, "bad_request", msg)
+
+    def on_message_begin(self) -> None:
+        """Note that a head has begun."""
+        super().on_message_begin()
+        self._in_head = True
+        self._phase_started = self.loop.time()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Store a header, or a trailer of a chunked body, unless there are too many.
+
+        Raises:
+            TooManyHeadersError: if there are too many; this stops the parser.
+        """
+        if len(self.headers) >= MAX_HEADERS:
+            self._refuse_head()
+            raise TooManyHeadersError
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Start the request, whose body may follow."""
+        self._in_head, self._in_body = False, True
+        self._phase_started = self.loop.time()
+        self._stored_bytes = self._body_bytes = 0
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Pass a piece of the body on, and count its bytes."""
+        self._stored_bytes = 0
+        self._body_bytes += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Note that the request has arrived completely."""
+        self._in_body = False
+        self._stored_bytes = 0
+        super().on_message_complete()
+
+    def _is_finished(self) -> bool:
+        """Return whether this protocol must not parse anything any more."""
+        return self._is_refused or self._is_upgraded or self.transport.is_closing()
+
+    def _watch(self) -> None:
+        """Start the deadline if a request has arrived only in part, or stop it."""
+        if not (self._in_head or self._in_body or self._stored_bytes):
+            self._stop_timer()
+        elif self._timer is None:
+            self._check_after(self._deadlines.stall if self._in_body else self._deadlines.head)
+
+    def _check_after(self, seconds: float) -> None:
+        self._timer = self.loop.call_later(seconds, self._check)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _check(self) -> None:
+        """Refuse the request if it has not arrived in time, or look again later."""
+        if self._in_body:
+            self._check_body()
+        else:
+            self._check_head()
+
+    def _check_head(self) -> None:
+        if self._is_responding():
+            self._phase_started = self.loop.time()
+        remaining = self._phase_started + self._deadlines.head - self.loop.time()
+        if remaining > 0:
+            self._check_after(remaining)
+        elif self._in_head or self._stored_bytes:
+            self._refuse(408, "request_timeout", "The head of the request did not arrive in time.")
+        else:
+            self.transport.close()
+
+    def _check_body(self) -> None:
+        is_stalled = self._body_bytes < BODY_BYTES_PER_SECOND * self._deadlines.stall
+        is_late = self.loop.time() >= self._phase_started + self._deadlines.body
+        self._body_bytes = 0
+        if (is_stalled or is_late) and not self._is_server_slow():
+            self._refuse(408, "request_timeout", "The body of the request did not arrive in time.")
+        else:
+            self._check_after(self._deadlines.stall)
+
+    def _is_server_slow(self) -> bool:
+        """Return whether the rest of the body has not arrived because the server does not read it yet."""
+        return self.flow.read_paused
+
+    def _is_responding(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _refuse_head(self) -> None:
+        self._refuse(
+            431,
+            "head_too_large",
+            f"The head of a request may have at most {MAX_HEAD_BYTES} bytes and {MAX_HEADERS} headers.",
+        )
+
+    def _refuse(self, status: int, code: str, detail: str) -> None:
+        """Send a problem document and end the connection.
+
+        Nothing is sent if it could be taken for a part of another response. The text is in English, because the
+        header with the client's language may not have arrived.
+        """
+        self._is_refused = True
+        self._stop_timer()
+        self._unset_keepalive_if_required()
+        request_id = uuid.uuid4().hex
+        log.info("connection_refused", status=status, code=code, request_id=request_id, address=self._address())
+        is_free = not self._is_responding() or (self._in_body and not self.cycle.response_started and not self.pipeline)
+        if not is_free or (self._in_body and self.cycle.response_complete):
+            self.transport.close()
+            return
+        if self._is_responding():
+            # The application gets a disconnect when it reads the rest of the body, and what it sends is dropped.
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        self.transport.write(_response(status, request_id, problem(status, code, detail, request_id)))
+        self._close_when_read()
+
+    def _close_when_read(self) -> None:
+        """Close after the client has closed, or after some seconds. What it still sends is dropped."""
+        if not self.transport.can_write_eof():
+            self.transport.close()
+            return
+        self.transport.write_eof()
+        self.flow.resume_reading()
+        self._timer = self.loop.call_later(_LINGER_SECONDS, self.transport.abort)
+
+    def _address(self) -> str | None:
+        return None if self.client is None else self.client[0]
+
+
+def _response(status: int, request_id: str, document: dict[str, Any]) -> bytes:
+    """Return a whole HTTP response after which the connection is closed."""
+    body = orjson.dumps(document)
+    headers = {
+        "content-type": PROBLEM,
+        "content-length": str(len(body)),
+        "cache-control": "no-store",
+        "x-content-type-options": "nosniff",
+        "x-request-id": request_id,
+        "connection": "close",
+    }
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return STATUS_LINE[status] + lines.encode("ascii") + b"\r\n" + body
