@@ -20,21 +20,33 @@ from api.accounts.schemas import (
 from api.http.operation import RateLimit, operation
 from api.http.origins import is_allowed_origin
 from api.http.resource import Resource
-from api.http.routing import both, versioned
+from api.http.routing import both, unversioned, versioned
 from core import security
 from core.errors import Forbidden, Unauthenticated
 from core.messages import msg
+from core.passwords import require_strong_password
 from core.policy import Actor
 from core.representations import Listing, Representation
 from core.services import accounts, sessions
 
 
 class Register(RegistrationResource):
-    """The registration of accounts."""
+    """The registration of accounts. Without the prefix a common password is accepted too, as earlier clients need."""
 
     @operation(201, Profile, tag="accounts", public=True, rate_limit=RateLimit.CREDENTIALS, errors=(400,))
     async def on_post(self, body: Registration) -> Representation:
         """Register an account."""
+        names = (body.username, body.email, body.full_name)
+        min_score = self.settings.password_min_score
+        await self.bridge.run_bcrypt(require_strong_password, body.password, names, min_score)
+        return await self._register(body)
+
+    @operation(201, Profile, tag="accounts", public=True, rate_limit=RateLimit.CREDENTIALS, errors=(400,))
+    async def on_post_earlier(self, body: Registration) -> Representation:
+        """Register an account, with any password of at least 8 characters."""
+        return await self._register(body)
+
+    async def _register(self, body: Registration) -> Representation:
         return await self.register(
             username=body.required_username, email=body.email, full_name=body.full_name, password=body.password
         )
@@ -139,7 +151,9 @@ class Me(Resource):
         """
         changes = body.columns()
         if body.password is not None and body.current_password is not None:
-            await self.bridge.run(accounts.require_strong_password, actor, body.password, changes)
+            await self.bridge.run(
+                accounts.require_strong_own_password, actor, body.password, changes, self.settings.password_min_score
+            )
             await confirm_password(self.bridge, actor, body.current_password)
             changes["password_hash"] = await self.bridge.run_bcrypt(
                 security.hash_password, body.password, self.settings.bcrypt_rounds
@@ -151,7 +165,8 @@ class Me(Resource):
 
 
 ROUTES: Final = [
-    *both("/auth/register", Register),
+    *versioned("/auth/register", Register),
+    *unversioned("/auth/register", Register, "earlier"),
     *both("/auth/login", LogIn),
     *both("/auth/refresh", Refresh),
     *both("/auth/logout", LogOut),

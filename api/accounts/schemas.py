@@ -8,7 +8,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from api.http.fields import FormInput, Input, Instant, Verbatim
 from core.messages import msg
-from core.passwords import weakness
 from core.policy import Role
 from core.security import PASSWORD_MAX_LENGTH, PASSWORD_MIN_LENGTH
 
@@ -48,16 +47,6 @@ def _require_own_email(username: str, email: str | None) -> None:
         raise ValueError(msg("a username may hold an @ only where it is the account's own email"))
 
 
-def require_strength(password: str, *names: str | None) -> None:
-    """Refuse a password that is easy to guess, also from the names of its account.
-
-    Raises:
-        ValueError: with a message that says what is wrong with the password.
-    """
-    if (problem := weakness(password, names)) is not None:
-        raise ValueError(msg("the password {problem}", problem=problem))
-
-
 class Registration(Input):
     """A new account: an email, a username, or both. Where the username is left out it is the email."""
 
@@ -83,11 +72,6 @@ class Registration(Input):
             self.email = self.username = _email(self.username)
         if self.username is not None:
             _require_own_email(self.username, self.email)
-        return self
-
-    @model_validator(mode="after")
-    def _has_a_strong_password(self) -> Self:
-        require_strength(self.password, self.username, self.email, self.full_name)
         return self
 
     @property

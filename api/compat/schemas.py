@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
-from api.accounts.schemas import Email, FullName, NewPassword, require_strength
+from api.accounts.schemas import Email, FullName, NewPassword
 from api.http.fields import AsciiDigits, Input, Instant, PageQuery
 from api.tasks.schemas import Description, TaskOut, Title
 from core.messages import msg
@@ -44,11 +44,6 @@ class EarlierRegistration(Input):
     name: FullName
     email: Email
     password: NewPassword
-
-    @model_validator(mode="after")
-    def _has_a_strong_password(self) -> Self:
-        require_strength(self.password, self.email, self.name)
-        return self
 
 
 class EarlierUserOut(BaseModel):

@@ -16,7 +16,7 @@ from core.errors import FieldError, Invalid, NotFound, Rejected
 from core.messages import msg
 from core.models.account import User
 from core.models.task import Task
-from core.passwords import weakness
+from core.passwords import require_strong_password
 from core.policy import Actor, Role, may_see_account, may_see_email
 from core.representations import Representation
 from core.security import hash_password
@@ -78,16 +78,15 @@ def require_own_password(*, matches: bool) -> None:
         raise Invalid([FieldError("current_password", msg("is wrong"))])
 
 
-def require_strong_password(actor: Actor, password: str, changes: dict[str, Any]) -> None:
-    """Refuse a new password that is easy to guess; `changes` may contain new names of the account.
+def require_strong_own_password(actor: Actor, password: str, changes: dict[str, Any], min_score: int) -> None:
+    """Refuse a new password of the caller that is easy to guess; `changes` may contain new names of the account.
 
     Raises:
         Invalid: if it is too weak.
     """
     with connected():
         profile = User.get_by_id(actor.user_id).profile() | changes
-    if (problem := weakness(password, (profile["username"], profile["email"], profile["full_name"]))) is not None:
-        raise Invalid([FieldError("password", problem)])
+    require_strong_password(password, (profile["username"], profile["email"], profile["full_name"]), min_score)
 
 
 def read_profile(actor: Actor) -> Representation:

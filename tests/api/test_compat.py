@@ -20,7 +20,7 @@ from api.app import create_app
 from core.config import Settings
 from core.policy import Actor
 from core.security import TokenIssuer
-from tests.api.callers import Caller, LiveServer, assert_problem
+from tests.api.callers import Caller, LiveServer, assert_problem, invalid_fields
 from tests.api.realtime import next_frame, publish
 from tests.builders import PASSWORD
 from tests.polling import wait_until
@@ -106,7 +106,6 @@ class TestA:
         ("change", "field"),
         [
             ({"password": "short"}, "password"),
-            ({"password": f"{EMAIL}!"}, ""),
             ({"role": "admin"}, "role"),
             ({"name": None}, "name"),
             ({"email": "no address"}, "email"),
@@ -634,6 +633,67 @@ class TestE:
         statuses = [caller(method, path, json=body).status_code for caller in (as_mallory, anybody)]
 
         assert [*statuses, as_alice(method, f"/tasks/{NOWHERE}", json=body).status_code] == [403, 401, 404]
+
+
+class TestPasswords:
+    """The documents of earlier task managers show the password `password123`."""
+
+    @pytest.mark.parametrize(
+        ("path", "account", "login", "body"),
+        [
+            ("/user/", {"name": "Carol", "email": EMAIL}, "/login", {"data": {"username": EMAIL}}),
+            ("/auth/register", {"username": "carol"}, "/auth/login", {"json": {"username": "carol"}}),
+            ("/auth/register", {"email": EMAIL}, "/auth/login", {"data": {"username": EMAIL}}),
+        ],
+    )
+    def test_the_documented_password_suffices_without_the_prefix(
+        self, path: str, account: dict[str, str], login: str, body: dict[str, dict[str, str]], anybody: Caller
+    ) -> None:
+        password = {"password": "password123"}
+        ((kind, name),) = body.items()
+
+        assert anybody.post(path, json=account | password).status_code == 201
+        assert anybody.post(login, **{kind: name | password}).status_code == 200
+
+    @pytest.mark.parametrize("password", ["password123", f"{EMAIL}!"])
+    def test_the_canonical_registration_refuses_passwords_that_are_easy_to_guess(
+        self, password: str, anybody: Caller
+    ) -> None:
+        response = anybody.post("/api/v1/auth/register", json={"email": EMAIL, "password": password})
+
+        assert invalid_fields(response) == ["password"]
+        assert password not in response.text
+
+    def test_the_operator_may_ask_for_a_minimum_score(self, settings: Settings, database: None) -> None:
+        account = {"email": EMAIL, "password": "gr8 wall"}
+        with LiveServer(create_app(settings.model_copy(update={"password_min_score": 3}))) as server:
+            anybody = Caller(server.url)
+
+            assert invalid_fields(anybody.post("/api/v1/auth/register", json=account)) == ["password"]
+            assert anybody.post("/auth/register", json=account).status_code == 201
+
+    def test_the_tests_of_the_style_by_email_pass(self, live_server: LiveServer, anybody: Caller) -> None:
+        """The steps of that task manager's own nine tests, with its own data."""
+        account = {"email": "test@example.com", "password": "password123"}
+        registered = anybody.post("/auth/register", json=account)
+        assert (registered.status_code, registered.json()["email"]) == (201, "test@example.com")
+        assert anybody.post("/auth/register", json=account).status_code == 400
+
+        form = {"username": account["email"], "password": account["password"]}
+        login = anybody.post("/auth/login", data=form)
+        assert (login.status_code, login.json()["token_type"]) == (200, "bearer")
+        assert anybody.post("/auth/login", data=form | {"password": "wrongpassword"}).status_code == 401
+        assert anybody.get("/tasks").status_code == 401
+
+        owner = Caller(live_server.url, login.json()["access_token"])
+        created = owner.post("/tasks", json={"title": "Test Task", "description": "Test Description"})
+        assert (created.status_code, created.json()["title"]) == (201, "Test Task")
+        path = f"/tasks/{created.json()['id']}"
+        assert [task["title"] for task in owner.get("/tasks").json()] == ["Test Task"]
+        assert owner.get(path).json()["description"] == "Test Description"
+        assert owner.patch(path, json={"title": "Updated Task"}).json()["title"] == "Updated Task"
+        assert owner.delete(path).status_code == 204
+        assert owner.get(path).status_code == 404
 
 
 def is_serving(url: str) -> bool:
