@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from api.http.fields import FormInput, Input, Instant, Verbatim
+from api.http.fields import FormInput, Input, Instant, Verbatim, WrongField, refuse_null
 from core.messages import msg
 from core.policy import Role
 from core.security import PASSWORD_MAX_LENGTH, PASSWORD_MIN_LENGTH
@@ -44,7 +44,7 @@ TimeZone = Annotated[str, Field(max_length=64, examples=["Europe/Berlin"]), Afte
 def _require_own_email(username: str, email: str | None) -> None:
     """Refuse a username with an `@` unless it is the account's own email; it could be the email of another account."""
     if "@" in username and username != email:
-        raise ValueError(msg("a username may hold an @ only where it is the account's own email"))
+        raise WrongField("username", msg("may hold an @ only where it is the account's own email"))
 
 
 class Registration(Input):
@@ -69,7 +69,10 @@ class Registration(Input):
             raise ValueError(msg("an email or a username is needed"))
         if self.email is None and self.username is not None and "@" in self.username:
             # Some clients have only a username field, and people enter their email there.
-            self.email = self.username = _email(self.username)
+            try:
+                self.email = self.username = _email(self.username)
+            except ValueError as error:
+                raise WrongField("username", *error.args) from None
         if self.username is not None:
             _require_own_email(self.username, self.email)
         return self
@@ -132,11 +135,9 @@ class ProfileChange(Input):
 
     @model_validator(mode="after")
     def _is_allowed(self) -> Self:
-        for name in ("username", "locale", "timezone", "password"):
-            if name in self.model_fields_set and getattr(self, name) is None:
-                raise ValueError(msg("{field} cannot be null", field=name))
+        refuse_null(self, "username", "locale", "timezone", "password")
         if self.password is not None and self.current_password is None:
-            raise ValueError(msg("current_password is needed to change the password"))
+            raise WrongField("current_password", msg("is needed to change the password"))
         return self
 
     def columns(self) -> dict[str, Any]:

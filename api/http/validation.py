@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from api.http.fields import WrongField
 from core.errors import FieldError, Invalid
 from core.messages import Message, msg
 
@@ -144,7 +145,11 @@ def validate(model: type[_Model], sent: Sent) -> _Model:
 
 def _schema_mistakes(error: ValidationError, content: Any) -> Iterator[FieldError]:
     for item in error.errors(include_url=False, include_input=False):
-        yield FieldError(_dotted(_path_within(content, item["loc"], item["type"])), _message(item))
+        path = [*_path_within(content, item["loc"], item["type"])]
+        cause = item.get("ctx", {}).get("error")
+        if isinstance(cause, WrongField):
+            path.append(cause.field)
+        yield FieldError(_dotted(path), _message(item))
 
 
 def _path_within(content: Any, location: _Path, kind: str) -> Iterator[int | str]:

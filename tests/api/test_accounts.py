@@ -59,7 +59,7 @@ class TestRegister:
             ({"email": "a@example.com", "password": "short"}, {"password"}),
             ({"email": "a@example.com", "password": "x" * 1025}, {"password"}),
             ({"email": "a@example.com", "password": PASSWORD, "role": "admin"}, {"role"}),
-            ({"email": "a@example.com", "username": "b@example.com", "password": PASSWORD}, {""}),
+            ({"email": "a@example.com", "username": "b@example.com", "password": PASSWORD}, {"username"}),
             ({"username": "two words", "password": 12345678}, {"username", "password"}),
         ],
     )
@@ -240,7 +240,7 @@ class TestProfile:
             ({"locale": "deutsch"}, "locale"),
             ({"role": "admin"}, "role"),
             ({"is_active": False}, "is_active"),
-            ({"password": "a new password"}, ""),
+            ({"password": "a new password"}, "current_password"),
             ({"password": "a new password", "current_password": "not it"}, "current_password"),
         ],
     )

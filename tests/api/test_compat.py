@@ -24,6 +24,7 @@ from tests.api.callers import Caller, LiveServer, assert_problem, invalid_fields
 from tests.api.realtime import next_frame, publish
 from tests.builders import PASSWORD
 from tests.polling import wait_until
+from tests.sql import execute
 
 PROJECT = Path(__file__).resolve().parents[2]
 EMAIL = "carol@example.com"
@@ -175,16 +176,16 @@ class TestA:
 
         assert found == {"id": user["id"], "name": "dora", "email": None}
 
-    def test_the_list_is_an_array_of_ten_tasks_by_default(self, as_alice: Caller, as_mallory: Caller) -> None:
+    def test_the_list_is_an_array(self, as_alice: Caller, as_mallory: Caller) -> None:
         ids = [as_alice.post("/task/tasks/", json={"title": "x"}).json()["id"] for _ in range(12)]
         as_mallory.post("/task/tasks/", json={"title": "Not hers"})
         newest_first = ids[::-1]
 
-        assert [task["id"] for task in as_alice.get("/task/").json()] == newest_first[:10]
+        assert [task["id"] for task in as_alice.get("/task/").json()] == newest_first
         assert [task["id"] for task in as_alice.get("/task/?skip=10&limit=10").json()] == newest_first[10:]
         assert as_alice.get("/task/?skip=50").json() == []
         assert as_alice.get("/task/").headers["X-Total-Count"] == "12"
-        assert as_alice.get("/task/?limit=101").status_code == 422
+        assert as_alice.get("/task/?limit=1001").status_code == 422
 
     @pytest.mark.parametrize(
         ("due_date", "instant"),
@@ -344,13 +345,13 @@ class TestB:
         assert (page["total"], page["skip"], page["limit"]) == (5, 1, 2)
         assert as_alice.get("/api/v1/tasks?skip=9").json()["items"] == []
 
-    def test_a_put_replaces_the_task_and_a_delete_returns_204(self, as_alice: Caller) -> None:
+    def test_a_put_keeps_what_it_leaves_out_and_a_delete_returns_204(self, as_alice: Caller) -> None:
         path = f"/api/v1/tasks/{as_alice.post('/api/v1/tasks', json={'title': 'x', 'description': 'y'}).json()['id']}"
 
         replaced = as_alice.put(path, json={"title": "z", "status": "in_progress"})
         deleted = as_alice.delete(path)
 
-        assert (replaced.status_code, replaced.json()["description"]) == (200, None)
+        assert (replaced.status_code, replaced.json()["description"]) == (200, "y")
         assert (deleted.status_code, deleted.content) == (204, b"")
         assert_problem(as_alice.get(path), 404, "task_not_found")
 
@@ -633,6 +634,48 @@ class TestE:
         statuses = [caller(method, path, json=body).status_code for caller in (as_mallory, anybody)]
 
         assert [*statuses, as_alice(method, f"/tasks/{NOWHERE}", json=body).status_code] == [403, 401, 404]
+
+
+class TestLimits:
+    """Earlier clients ask for no page, or for pages of up to 1,000."""
+
+    @pytest.fixture
+    def many_tasks(self, alice: Actor) -> int:
+        execute(
+            "INSERT INTO tasks (title, user_id) SELECT number::text, %s FROM generate_series(1, 1001) number",
+            (alice.user_id,),
+        )
+        return 1001
+
+    def test_bare_arrays_have_a_thousand_items_unless_asked_otherwise(self, as_alice: Caller, many_tasks: int) -> None:
+        for path in ("/tasks", "/task/"):
+            array = as_alice.get(path)
+
+            assert (len(array.json()), array.headers["X-Total-Count"]) == (1000, str(many_tasks))
+            assert len(as_alice.get(f"{path}?limit=3").json()) == 3
+
+    def test_an_envelope_has_a_hundred_items_and_a_thousand_if_asked(self, as_alice: Caller, many_tasks: int) -> None:
+        pages = [as_alice.get(path).json() for path in ("/api/v1/tasks", "/api/v1/tasks?limit=1000")]
+
+        assert [(len(page["items"]), page["limit"], page["total"]) for page in pages] == [
+            (100, 100, many_tasks),
+            (1000, 1000, many_tasks),
+        ]
+
+    def test_every_list_accepts_a_thousand_and_no_more(self, as_ada: Caller) -> None:
+        task = f"/api/v1/tasks/{as_ada.post('/tasks', json={'title': 'x'}).json()['id']}"
+        document = as_ada.get("/openapi.json").json()
+        lists = [
+            path
+            for path, methods in document["paths"].items()
+            if any(parameter["name"] == "limit" for parameter in methods.get("get", {}).get("parameters", []))
+        ]
+
+        assert len(lists) > 8
+        for path in lists:
+            address = re.sub(r"^.*\{task_id\}", task, path)
+            statuses = [as_ada.get(f"{address}?limit={limit}").status_code for limit in (1000, 1001)]
+            assert (path, statuses) == (path, [200, 422])
 
 
 class TestPasswords:
