@@ -77,8 +77,14 @@ class Refresh(LoginResource):
         token = body.refresh_token or self._cookie(req)
         if token is None:
             raise Unauthenticated(msg("A refresh token is needed."), code="refresh_token_missing")
-        session_id, counter = self.issuer.read_refresh_token(token)
-        return self.grant_tokens(resp, await self.bridge.run(sessions.rotate, session_id, counter))
+        try:
+            session_id, counter = self.issuer.read_refresh_token(token)
+            return self.grant_tokens(resp, await self.bridge.run(sessions.rotate, session_id, counter))
+        except Unauthenticated:
+            if req.cookies.get(REFRESH_COOKIE) == token:
+                # Otherwise the browser would send this useless cookie again and again.
+                end_login(resp)
+            raise
 
     def _cookie(self, req: Request) -> str | None:
         """Return the refresh token from the cookie, or None.

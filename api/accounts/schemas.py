@@ -1,7 +1,7 @@
 """Request bodies and responses of accounts, logins and sessions."""
 
 import zoneinfo
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -10,6 +10,9 @@ from api.http.fields import FormInput, Input, Instant, Verbatim, WrongField, ref
 from core.messages import msg
 from core.policy import Role
 from core.security import PASSWORD_MAX_LENGTH, PASSWORD_MIN_LENGTH
+
+# Longer than any token that some system issues, so that a token of another kind gets the same 401 as any bad token.
+_TOKEN_LENGTH: Final = 8192
 
 
 def _email(value: str) -> str:
@@ -148,7 +151,7 @@ class ProfileChange(Input):
 class RefreshRequest(Input):
     """A refresh token; browsers may leave the body away and send the cookie instead."""
 
-    refresh_token: Annotated[str, Field(max_length=200)] | None = None
+    refresh_token: Annotated[str, Field(max_length=_TOKEN_LENGTH)] | None = None
 
 
 class Profile(BaseModel):

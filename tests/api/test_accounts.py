@@ -180,6 +180,33 @@ class TestTokens:
 
         assert Caller(live_server.url).post("/auth/refresh", headers=headers).status_code == status
 
+    def test_an_access_token_is_refused_as_refresh_token(self, anybody: Caller, as_alice: Caller) -> None:
+        for wrong in (as_alice.token, f"{as_alice.token}{'x' * 2000}"):
+            response = anybody.post("/api/v1/auth/refresh", json={"refresh_token": wrong})
+
+            assert_problem(response, 401, "refresh_token_invalid")
+
+    def test_a_refused_refresh_deletes_its_cookie(
+        self, live_server: LiveServer, as_alice: Caller, alice: Actor, issuer: TokenIssuer
+    ) -> None:
+        as_alice.post("/auth/logout")
+        token = issuer.refresh_token(alice.session_id, 0)
+        for refused, code in ((token, "session_revoked"), ("nonsense", "refresh_token_invalid")):
+            cookie = {"Cookie": f"refresh_token={refused}"}
+            response = Caller(live_server.url).post("/auth/refresh", headers=cookie)
+
+            assert_problem(response, 401, code)
+            assert response.headers["Set-Cookie"].startswith('refresh_token="";')
+
+    def test_a_refused_token_in_the_body_does_not_delete_the_cookie(
+        self, live_server: LiveServer, alice: Actor, issuer: TokenIssuer
+    ) -> None:
+        cookie = {"Cookie": f"refresh_token={issuer.refresh_token(alice.session_id, 0)}"}
+        response = Caller(live_server.url).post("/auth/refresh", json={"refresh_token": "x"}, headers=cookie)
+
+        assert_problem(response, 401, "refresh_token_invalid")
+        assert "Set-Cookie" not in response.headers
+
     def test_a_replayed_refresh_token_ends_the_session(
         self, anybody: Caller, as_alice: Caller, alice: Actor, issuer: TokenIssuer
     ) -> None:
