@@ -81,6 +81,7 @@ class Ticket(BaseModel):
     ticket_hash = BlobField(primary_key=True)
     session_id = BigIntegerField()
     expires_at = DateTimeTZField()
+    token_expires_at = DateTimeTZField(null=True)
 
     class Meta:
         table_name = "ws_tickets"

@@ -119,14 +119,17 @@ def update_profile(actor: Actor, changes: dict[str, Any]) -> Representation:
     """Change columns of the caller's account and return the profile. A new password ends all other sessions.
 
     Raises:
+        Invalid: if the account would have no name, or the email of another person as its username.
         Rejected: with code `account_taken`, if the new email or username belongs to someone already.
     """
     try:
         with unit_of_work():
             user: User = User.select().where(User.id == actor.user_id).for_update().get()
-            if "email" in changes and user.username == user.email:
+            if "email" in changes and "username" not in changes and user.username == user.email:
+                if changes["email"] is None:
+                    raise Invalid([FieldError("email", msg("is the account's only name; a username must replace it"))])
                 # If the username is the email, both change. Otherwise the old address would stay as the username.
-                changes = {"username": changes["email"]} | changes
+                changes = changes | {"username": changes["email"]}
             _require_own_name(user, changes)
             audit.record(
                 audit.PASSWORD_CHANGED if "password_hash" in changes else audit.PROFILE_CHANGED,

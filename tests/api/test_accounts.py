@@ -11,7 +11,7 @@ from core import security
 from core.config import Settings
 from core.policy import Actor
 from core.security import TokenIssuer
-from tests.api.callers import Caller, LiveServer, assert_problem
+from tests.api.callers import Caller, LiveServer, assert_problem, invalid_fields
 from tests.builders import PASSWORD
 
 PROFILE_FIELDS = "id username email full_name role is_active locale timezone created_at updated_at".split()
@@ -275,6 +275,17 @@ class TestProfile:
         problem = assert_problem(as_alice.patch("/auth/me", json=body), 422, "invalid")
 
         assert [error["field"] for error in problem["errors"]] == [field]
+
+    def test_an_email_that_is_the_only_name_cannot_be_cleared(self, live_server: LiveServer, anybody: Caller) -> None:
+        register(anybody, email="carol@example.com", password=PASSWORD)
+        login = anybody.post("/auth/login", json={"email": "carol@example.com", "password": PASSWORD})
+        carol = Caller(live_server.url, login.json()["access_token"])
+
+        refused = carol.patch("/auth/me", json={"email": None})
+        accepted = carol.patch("/auth/me", json={"email": None, "username": "carol"})
+
+        assert invalid_fields(refused) == ["email"]
+        assert (accepted.status_code, accepted.json()["email"], accepted.json()["username"]) == (200, None, "carol")
 
     def test_the_email_of_another_account_is_refused(self, as_alice: Caller, mallory: Actor) -> None:
         assert_problem(as_alice.patch("/auth/me", json={"email": "MALLORY@example.com"}), 400, "account_taken")
