@@ -1,14 +1,45 @@
-"""The end of the access token that bought a ticket."""
+"""The keys by which names are compared, and the end of the access token that bought a ticket."""
 
-# A ticket without this time was bought with a token that does not expire, or by the version before.
-_SCHEMA = "ALTER TABLE ws_tickets ADD COLUMN token_expires_at timestamptz"
+from core.names import name_key
+
+# A key is null if the row was written by the version before, or if an older account has the same key, which was
+# possible in that version. Such an account is found by its exact name, in any case. A ticket without a time was bought
+# with a token that does not expire, or by the version before.
+_SCHEMA = """
+ALTER TABLE users ADD COLUMN username_key text, ADD COLUMN email_key text;
+ALTER TABLE ws_tickets ADD COLUMN token_expires_at timestamptz;
+"""
+
+_FILL = """
+UPDATE users SET {column}_key = filled.key FROM unnest(%s::bigint[], %s::text[]) AS filled (id, key)
+WHERE users.id = filled.id
+"""
+
+_INDEXES = """
+CREATE UNIQUE INDEX users_username_key ON users (username_key);
+CREATE UNIQUE INDEX users_email_key ON users (email_key);
+"""
 
 
 def migrate(migrator, database, *, fake=False):
-    """Add the column."""
+    """Add the columns, and fill the keys of the names."""
     migrator.sql(_SCHEMA)
+    migrator.run(_fill_keys, database)
+    migrator.sql(_INDEXES)
 
 
 def rollback(migrator, database, *, fake=False):
-    """Drop the column."""
-    migrator.sql("ALTER TABLE ws_tickets DROP COLUMN token_expires_at")
+    """Drop the columns."""
+    migrator.sql(
+        "ALTER TABLE ws_tickets DROP COLUMN token_expires_at;"
+        "ALTER TABLE users DROP COLUMN username_key, DROP COLUMN email_key"
+    )
+
+
+def _fill_keys(database):
+    for column in ("username", "email"):
+        query = f"SELECT id, {column} FROM users WHERE {column} IS NOT NULL ORDER BY id"
+        owners = {}
+        for user_id, name in database.execute_sql(query).fetchall():
+            owners.setdefault(name_key(name), user_id)
+        database.execute_sql(_FILL.format(column=column), (list(owners.values()), list(owners.keys())))

@@ -3,11 +3,11 @@
 import zoneinfo
 from typing import Annotated, Any, Final, Literal, Self
 
-from email_validator import EmailNotValidError, validate_email
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from api.http.fields import FormInput, Input, Instant, Verbatim, WrongField, refuse_null
 from core.messages import msg
+from core.names import has_unseen_characters, normalized, normalized_email
 from core.policy import Role
 from core.security import PASSWORD_MAX_LENGTH, PASSWORD_MIN_LENGTH
 
@@ -17,10 +17,19 @@ _TOKEN_LENGTH: Final = 8192
 
 def _email(value: str) -> str:
     try:
-        # Deliverability is not checked, because this would need a DNS query for each registration.
-        return validate_email(value, check_deliverability=False, globally_deliverable=False).normalized
-    except EmailNotValidError:
+        return normalized_email(value)
+    except ValueError:
         raise ValueError(msg("is not an email address")) from None
+
+
+def _normalized_username(value: object) -> object:
+    return normalized(value) if isinstance(value, str) else value
+
+
+def _visible(value: str) -> str:
+    if has_unseen_characters(value):
+        raise ValueError(msg("must not hold control characters or characters that cannot be seen"))
+    return value
 
 
 def _time_zone(value: str) -> str:
@@ -30,7 +39,12 @@ def _time_zone(value: str) -> str:
 
 
 Email = Annotated[str, Field(max_length=254, examples=["alice@example.com"]), AfterValidator(_email)]
-Username = Annotated[str, Field(min_length=1, max_length=254, pattern=r"^[^\s]+$", examples=["alice"])]
+Username = Annotated[
+    str,
+    Field(min_length=1, max_length=254, pattern=r"^[^\s]+$", examples=["alice"]),
+    AfterValidator(_visible),
+    BeforeValidator(_normalized_username),
+]
 FullName = Annotated[str, Field(max_length=200, examples=["Alice Archer"])]
 NewPassword = Annotated[
     str,

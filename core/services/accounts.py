@@ -16,6 +16,7 @@ from core.errors import FieldError, Invalid, NotFound, Rejected
 from core.messages import msg
 from core.models.account import User
 from core.models.task import Task
+from core.names import name_keys, normalized
 from core.passwords import require_strong_password
 from core.policy import Actor, Role, may_see_account, may_see_email
 from core.representations import Representation
@@ -37,7 +38,12 @@ def register(
     try:
         with unit_of_work():
             user = User.create(
-                username=username, email=email, full_name=full_name, password_hash=password_hash, role=role
+                username=username,
+                email=email,
+                full_name=full_name,
+                password_hash=password_hash,
+                role=role,
+                **name_keys({"username": username, "email": email}),
             )
             audit.record(audit.REGISTERED, user_id=user.id, role=role)
             return represent_profile(User.get_by_id(user.id))
@@ -51,6 +57,7 @@ def register_admin(email: str, password: str, bcrypt_rounds: int) -> None:
     Raises:
         Rejected: with code `account_taken`, if the email belongs to someone already.
     """
+    email = normalized(email)
     if _is_taken(email):
         raise _taken()
     password_hash = hash_password(password, bcrypt_rounds)
@@ -136,7 +143,8 @@ def update_profile(actor: Actor, changes: dict[str, Any]) -> Representation:
                 user_id=user.id,
                 fields=sorted(changes.keys() - {"password_hash"}),
             )
-            User.update(changes | {"updated_at": datetime.now(UTC)}).where(User.id == user.id).execute()
+            values = changes | name_keys(changes) | {"updated_at": datetime.now(UTC)}
+            User.update(values).where(User.id == user.id).execute()
             if "password_hash" in changes:
                 revoke_sessions(user.id, but=actor.session_id)
             return represent_profile(User.get_by_id(user.id))

@@ -636,6 +636,73 @@ class TestE:
         assert [*statuses, as_alice(method, f"/tasks/{NOWHERE}", json=body).status_code] == [403, 401, 404]
 
 
+class TestNames:
+    """Whoever registers can log in with the same text."""
+
+    @pytest.mark.parametrize(
+        "account",
+        [
+            {"email": "carol@bücher.example"},
+            {"email": "Carol@BÜCHER.example"},
+            {"email": "carol@xn--bcher-kva.example"},
+            {"email": "\uff43\uff41\uff52\uff4f\uff4c\uff20example\uff0ecom"},
+            {"username": "\uff57\uff49\uff44\uff45"},
+            {"username": "ΟΔΥΣΣΕΥΣ"},
+            {"username": "İstanbul"},
+            {"username": "nai\u0308ve"},
+            {"username": "ﬃ"},
+        ],
+    )
+    def test_the_same_text_registers_and_logs_in(self, account: dict[str, str], anybody: Caller) -> None:
+        (name,) = account.values()
+        for path in ("/api/v1/auth", "/auth"):
+            registered = anybody.post(f"{path}/register", json=account | {"password": PASSWORD})
+
+            assert registered.status_code == (201 if path == "/api/v1/auth" else 400)
+            assert anybody.post(f"{path}/login", json=account | {"password": PASSWORD}).status_code == 200
+            assert anybody.post(f"{path}/login", data={"username": name, "password": PASSWORD}).status_code == 200
+
+    def test_the_singular_style_too(self, anybody: Caller) -> None:
+        email = "Carol@BÜCHER.example"
+        anybody.post("/user/", json={"name": "Carol", "email": email, "password": PASSWORD})
+
+        assert anybody.post("/login", data={"username": email, "password": PASSWORD}).status_code == 200
+
+    def test_two_ways_to_write_a_name_are_one_account(self, anybody: Caller) -> None:
+        ways = ("na\u00efve", "nai\u0308ve", "NAÏVE", "\uff4e\uff41ï\uff56\uff45")
+
+        responses = [anybody.post("/auth/register", json={"username": way, "password": PASSWORD}) for way in ways]
+
+        assert [response.status_code for response in responses] == [201, 400, 400, 400]
+
+    @pytest.mark.parametrize("username", ["ali\u200bce", "ali\u202ece", "ali\u0007ce", "alice\ufe0f", "two\u00a0words"])
+    def test_a_username_with_unseen_characters_is_refused(
+        self, username: str, anybody: Caller, as_alice: Caller
+    ) -> None:
+        registered = anybody.post("/api/v1/auth/register", json={"username": username, "password": PASSWORD})
+
+        assert invalid_fields(registered) == ["username"]
+        assert invalid_fields(as_alice.patch("/api/v1/auth/me", json={"username": username})) == ["username"]
+
+    def test_a_username_cannot_be_the_email_of_another_person_in_wide_letters(self, anybody: Caller) -> None:
+        account = {"username": "victim\uff20example.com", "email": EMAIL, "password": PASSWORD}
+
+        assert invalid_fields(anybody.post("/auth/register", json=account)) == ["username"]
+
+    def test_a_name_that_is_too_long_once_normalized_is_refused(self, anybody: Caller) -> None:
+        account = {"username": "\ufdfa" * 254, "password": PASSWORD}
+
+        assert invalid_fields(anybody.post("/auth/register", json=account)) == ["username"]
+
+    def test_failures_of_an_account_count_together(self, anybody: Caller, alice: Actor) -> None:
+        names = ["alice", "ALICE@example.com", "\uff41\uff4c\uff49\uff43\uff45", "alice@example.com"] * 2
+
+        responses = [anybody.post("/login", data={"username": name, "password": "a guess"}) for name in names]
+
+        assert_problem(responses[0], 401, "invalid_credentials")
+        assert_problem(responses[-1], 429, "login_delayed")
+
+
 class TestLimits:
     """Earlier clients ask for no page, or for pages of up to 1,000."""
 
