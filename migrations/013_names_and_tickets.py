@@ -15,9 +15,24 @@ UPDATE users SET {column}_key = filled.key FROM unnest(%s::bigint[], %s::text[])
 WHERE users.id = filled.id
 """
 
+# The version before may change a name while it still runs, without its key. The key of the old name must not stay.
 _INDEXES = """
 CREATE UNIQUE INDEX users_username_key ON users (username_key);
 CREATE UNIQUE INDEX users_email_key ON users (email_key);
+
+CREATE FUNCTION forget_stale_name_keys() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF lower(NEW.username) <> lower(OLD.username) AND NEW.username_key = OLD.username_key THEN
+        NEW.username_key := NULL;
+    END IF;
+    IF lower(NEW.email) IS DISTINCT FROM lower(OLD.email) AND NEW.email_key = OLD.email_key THEN
+        NEW.email_key := NULL;
+    END IF;
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER users_stale_name_keys BEFORE UPDATE OF username, email ON users
+    FOR EACH ROW EXECUTE FUNCTION forget_stale_name_keys();
 """
 
 
@@ -32,6 +47,7 @@ def rollback(migrator, database, *, fake=False):
     """Drop the columns."""
     migrator.sql(
         "ALTER TABLE ws_tickets DROP COLUMN token_expires_at;"
+        "DROP TRIGGER users_stale_name_keys ON users; DROP FUNCTION forget_stale_name_keys;"
         "ALTER TABLE users DROP COLUMN username_key, DROP COLUMN email_key"
     )
 

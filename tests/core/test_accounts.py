@@ -89,6 +89,16 @@ def test_an_account_that_has_no_keys_yet_is_found_and_its_exact_name_has_precede
     assert found[0].id == newer
 
 
+def test_a_name_that_the_version_before_changes_loses_its_old_key(alice: Actor) -> None:
+    execute("UPDATE users SET email = 'new@example.com', full_name = 'x' WHERE id = %s", (alice.user_id,))
+
+    found = User.named("NEW@example.com")
+
+    assert User.named("alice@example.com") is None
+    assert found is not None
+    assert (found.id, found.email_key, found.username_key) == (alice.user_id, None, "alice")
+
+
 def test_the_keys_follow_the_names(alice: Actor) -> None:
     accounts.update_profile(alice, {"email": "A@example.org", "username": "ΟΔΥΣΣΕΥΣ"})
 
