@@ -37,7 +37,7 @@ def test_a_trailing_slash_makes_no_difference(path: str, as_alice: Caller) -> No
     assert as_alice.get(f"{path}/{task['id']}/").json() == task
 
 
-def test_put_replaces_all_writable_fields_and_patch_only_given_ones(as_alice: Caller) -> None:
+def test_put_and_patch_change_only_given_fields(as_alice: Caller) -> None:
     task = create_task(as_alice, description="Before the rain", priority="high", city="London")
     path = f"/api/v1/tasks/{task['id']}"
 
