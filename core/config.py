@@ -57,6 +57,7 @@ class Settings(BaseModel):
     refresh_token_days: int = Field(default=7, gt=0)
     session_cache_seconds: float = Field(default=5.0, ge=0)
     bcrypt_rounds: int = Field(default=12, ge=4, le=31)
+    password_min_score: int = Field(default=0, ge=0, le=4)
 
     allowed_origins: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ()

@@ -2,12 +2,17 @@
 
 from collections.abc import Iterable
 from functools import cache
+from typing import Final
 
+from zxcvbn import zxcvbn
 from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
+from core.errors import FieldError, Invalid
 from core.messages import Message, msg
 
-_MIN_NAME_PART_LENGTH = 4
+_MIN_NAME_PART_LENGTH: Final = 4
+# The time that zxcvbn needs grows with the square of the length, so it gets only the beginning of a long password.
+_ESTIMATED_LENGTH: Final = 64
 
 
 @cache
@@ -15,15 +20,35 @@ def _common_passwords() -> frozenset[str]:
     return frozenset(FREQUENCY_LISTS["passwords"])
 
 
-def weakness(password: str, names: Iterable[str | None]) -> Message | None:
-    """Return why a new password is too weak, or None if it is not; `names` are the names of the account."""
+def require_strong_password(password: str, names: Iterable[str | None], min_score: int) -> None:
+    """Refuse a new password that is easy to guess; the arguments are those of `weakness()`.
+
+    Raises:
+        Invalid: with what is wrong with the password.
+    """
+    if (problem := weakness(password, names, min_score)) is not None:
+        raise Invalid([FieldError("password", problem)])
+
+
+def weakness(password: str, names: Iterable[str | None], min_score: int) -> Message | None:
+    """Return why a new password is too weak, or None if it is not.
+
+    Args:
+        password: The new password.
+        names: The names of the account.
+        min_score: The least score that zxcvbn must give, from 0 (any) to 4 (very hard to guess). Common passwords and
+            passwords that contain a name are refused in any case.
+    """
+    known_names = [name for name in names if name]
     folded = password.casefold()
     if folded in _common_passwords():
         return msg("is one of the most common passwords; a few unrelated words make a better one")
-    if any(part in folded for name in names if name for part in _name_parts(name)):
+    if any(part in folded for name in known_names for part in _name_parts(name)):
         return msg("holds the account's name or email; choose something that nobody can know of you")
     if len(set(folded)) <= 2:  # noqa: PLR2004 - one or two characters, repeated.
         return msg("repeats one or two characters; a few unrelated words make a better one")
+    if min_score and zxcvbn(password[:_ESTIMATED_LENGTH], user_inputs=known_names)["score"] < min_score:
+        return msg("is too easy to guess; a few unrelated words make a better one")
     return None
 
 

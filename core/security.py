@@ -93,7 +93,10 @@ class TokenIssuer:
         )
 
     def access_token(self, user_id: int, session_id: int) -> str:
-        """Sign an access token for a session, valid for `access_token_seconds` from now."""
+        """Sign an access token for a session, valid for `access_token_seconds` from now.
+
+        Its random id (`jti`) makes two tokens of the same second differ.
+        """
         now = int(time.time())
         claims = {
             "iss": _ISSUER,
@@ -101,6 +104,7 @@ class TokenIssuer:
             "sub": str(user_id),
             "sid": session_id,
             "typ": "access",
+            "jti": secrets.token_urlsafe(12),
             "iat": now,
             "exp": now + self.access_token_seconds,
         }

@@ -6,9 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from api.accounts.schemas import Password, Profile
 from api.feedback.schemas import FeedbackOut
-from api.http.fields import Identifier, Input, Instant, PageQuery
+from api.http.fields import Identifier, Input, Instant, PageQuery, refuse_null
 from api.tasks.attachment_schemas import AttachmentOut
-from core.messages import msg
 from core.policy import Role
 
 
@@ -30,8 +29,7 @@ class AccountChange(Input):
 
     @model_validator(mode="after")
     def _names_values(self) -> Self:
-        if None in self.model_dump(exclude_unset=True).values():
-            raise ValueError(msg("neither role nor is_active can be null"))
+        refuse_null(self, "role", "is_active")
         return self
 
     def columns(self) -> dict[str, Any]:

@@ -20,21 +20,33 @@ from api.accounts.schemas import (
 from api.http.operation import RateLimit, operation
 from api.http.origins import is_allowed_origin
 from api.http.resource import Resource
-from api.http.routing import both, versioned
+from api.http.routing import both, unversioned, versioned
 from core import security
 from core.errors import Forbidden, Unauthenticated
 from core.messages import msg
+from core.passwords import require_strong_password
 from core.policy import Actor
 from core.representations import Listing, Representation
 from core.services import accounts, sessions
 
 
 class Register(RegistrationResource):
-    """The registration of accounts."""
+    """The registration of accounts. Without the prefix a common password is accepted too, as earlier clients need."""
 
     @operation(201, Profile, tag="accounts", public=True, rate_limit=RateLimit.CREDENTIALS, errors=(400,))
     async def on_post(self, body: Registration) -> Representation:
         """Register an account."""
+        names = (body.username, body.email, body.full_name)
+        min_score = self.settings.password_min_score
+        await self.bridge.run_bcrypt(require_strong_password, body.password, names, min_score)
+        return await self._register(body)
+
+    @operation(201, Profile, tag="accounts", public=True, rate_limit=RateLimit.CREDENTIALS, errors=(400,))
+    async def on_post_earlier(self, body: Registration) -> Representation:
+        """Register an account, with any password of at least 8 characters."""
+        return await self._register(body)
+
+    async def _register(self, body: Registration) -> Representation:
         return await self.register(
             username=body.required_username, email=body.email, full_name=body.full_name, password=body.password
         )
@@ -65,8 +77,14 @@ class Refresh(LoginResource):
         token = body.refresh_token or self._cookie(req)
         if token is None:
             raise Unauthenticated(msg("A refresh token is needed."), code="refresh_token_missing")
-        session_id, counter = self.issuer.read_refresh_token(token)
-        return self.grant_tokens(resp, await self.bridge.run(sessions.rotate, session_id, counter))
+        try:
+            session_id, counter = self.issuer.read_refresh_token(token)
+            return self.grant_tokens(resp, await self.bridge.run(sessions.rotate, session_id, counter))
+        except Unauthenticated:
+            if refresh_cookie_of(req) == token:
+                # Otherwise the browser would send this useless cookie again and again.
+                end_login(resp)
+            raise
 
     def _cookie(self, req: Request) -> str | None:
         """Return the refresh token from the cookie, or None.
@@ -139,7 +157,9 @@ class Me(Resource):
         """
         changes = body.columns()
         if body.password is not None:
-            await self.bridge.run(accounts.require_strong_password, actor, body.password, changes)
+            await self.bridge.run(
+                accounts.require_strong_own_password, actor, body.password, changes, self.settings.password_min_score
+            )
         if body.current_password is None:
             profile = await self.bridge.run(accounts.update_profile, actor, changes, is_confirmed=False)
         else:
@@ -155,7 +175,8 @@ class Me(Resource):
 
 
 ROUTES: Final = [
-    *both("/auth/register", Register),
+    *versioned("/auth/register", Register),
+    *unversioned("/auth/register", Register, "earlier"),
     *both("/auth/login", LogIn),
     *both("/auth/refresh", Refresh),
     *both("/auth/logout", LogOut),

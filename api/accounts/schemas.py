@@ -1,24 +1,35 @@
 """Request bodies and responses of accounts, logins and sessions."""
 
 import zoneinfo
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
-from email_validator import EmailNotValidError, validate_email
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from api.http.fields import FormInput, Input, Instant, Verbatim
+from api.http.fields import FormInput, Input, Instant, Verbatim, WrongField, refuse_null
 from core.messages import msg
-from core.passwords import weakness
+from core.names import has_unseen_characters, normalized, normalized_email
 from core.policy import Role
 from core.security import PASSWORD_MAX_LENGTH, PASSWORD_MIN_LENGTH
+
+# Longer than any token that some system issues, so that a token of another kind gets the same 401 as any bad token.
+_TOKEN_LENGTH: Final = 8192
 
 
 def _email(value: str) -> str:
     try:
-        # Deliverability is not checked, because this would need a DNS query for each registration.
-        return validate_email(value, check_deliverability=False, globally_deliverable=False).normalized
-    except EmailNotValidError:
+        return normalized_email(value)
+    except ValueError:
         raise ValueError(msg("is not an email address")) from None
+
+
+def _normalized_username(value: object) -> object:
+    return normalized(value) if isinstance(value, str) else value
+
+
+def _visible(value: str) -> str:
+    if has_unseen_characters(value):
+        raise ValueError(msg("must not hold control characters or characters that cannot be seen"))
+    return value
 
 
 def _time_zone(value: str) -> str:
@@ -28,7 +39,12 @@ def _time_zone(value: str) -> str:
 
 
 Email = Annotated[str, Field(max_length=254, examples=["alice@example.com"]), AfterValidator(_email)]
-Username = Annotated[str, Field(min_length=1, max_length=254, pattern=r"^[^\s]+$", examples=["alice"])]
+Username = Annotated[
+    str,
+    Field(min_length=1, max_length=254, pattern=r"^[^\s]+$", examples=["alice"]),
+    AfterValidator(_visible),
+    BeforeValidator(_normalized_username),
+]
 FullName = Annotated[str, Field(max_length=200, examples=["Alice Archer"])]
 NewPassword = Annotated[
     str,
@@ -45,17 +61,7 @@ TimeZone = Annotated[str, Field(max_length=64, examples=["Europe/Berlin"]), Afte
 def _require_own_email(username: str, email: str | None) -> None:
     """Refuse a username with an `@` unless it is the account's own email; it could be the email of another account."""
     if "@" in username and username != email:
-        raise ValueError(msg("a username may hold an @ only where it is the account's own email"))
-
-
-def require_strength(password: str, *names: str | None) -> None:
-    """Refuse a password that is easy to guess, also from the names of its account.
-
-    Raises:
-        ValueError: with a message that says what is wrong with the password.
-    """
-    if (problem := weakness(password, names)) is not None:
-        raise ValueError(msg("the password {problem}", problem=problem))
+        raise WrongField("username", msg("may hold an @ only where it is the account's own email"))
 
 
 class Registration(Input):
@@ -80,14 +86,12 @@ class Registration(Input):
             raise ValueError(msg("an email or a username is needed"))
         if self.email is None and self.username is not None and "@" in self.username:
             # Some clients have only a username field, and people enter their email there.
-            self.email = self.username = _email(self.username)
+            try:
+                self.email = self.username = _email(self.username)
+            except ValueError as error:
+                raise WrongField("username", *error.args) from None
         if self.username is not None:
             _require_own_email(self.username, self.email)
-        return self
-
-    @model_validator(mode="after")
-    def _has_a_strong_password(self) -> Self:
-        require_strength(self.password, self.username, self.email, self.full_name)
         return self
 
     @property
@@ -148,11 +152,9 @@ class ProfileChange(Input):
 
     @model_validator(mode="after")
     def _is_allowed(self) -> Self:
-        for name in ("username", "locale", "timezone", "password"):
-            if name in self.model_fields_set and getattr(self, name) is None:
-                raise ValueError(msg("{field} cannot be null", field=name))
+        refuse_null(self, "username", "locale", "timezone", "password")
         if self.password is not None and self.current_password is None:
-            raise ValueError(msg("current_password is needed to change the password"))
+            raise WrongField("current_password", msg("is needed to change the password"))
         return self
 
     def columns(self) -> dict[str, Any]:
@@ -163,7 +165,7 @@ class ProfileChange(Input):
 class RefreshRequest(Input):
     """A refresh token; browsers may leave the body away and send the cookie instead."""
 
-    refresh_token: Annotated[str, Field(max_length=200)] | None = None
+    refresh_token: Annotated[str, Field(max_length=_TOKEN_LENGTH)] | None = None
 
 
 class Profile(BaseModel):

@@ -5,7 +5,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from api.http.fields import Input, Instant
+from api.http.fields import Input, Instant, WrongField
 from core.messages import msg
 
 
@@ -18,7 +18,7 @@ class AnalyticsQuery(Input):
     @model_validator(mode="after")
     def _runs_forward(self) -> Self:
         if self.start_date is not None and self.end_date is not None and self.end_date < self.start_date:
-            raise ValueError(msg("end_date is before start_date"))
+            raise WrongField("end_date", msg("is before start_date"))
         return self
 
 

@@ -9,13 +9,13 @@ from api.accounts.logins import CallingClient, LoginResource
 from api.accounts.registration import RegistrationResource
 from api.accounts.schemas import LoginForm, TokenGrant
 from api.compat.schemas import (
-    EarlierPageQuery,
     EarlierRegistration,
     EarlierTaskChange,
     EarlierTaskInput,
     EarlierTaskOut,
     EarlierUserOut,
 )
+from api.http.fields import ArrayQuery
 from api.http.idempotency import Repeatable
 from api.http.operation import RateLimit, operation
 from api.http.resource import Resource
@@ -68,7 +68,7 @@ class EarlierTasks(Resource):
     """The tasks that the caller may read. New tasks are created under a different path."""
 
     @operation(200, list[EarlierTaskOut], tag=_TAG, scope=Scope.TASKS_READ, headers=("X-Total-Count",))
-    async def on_get(self, actor: Actor, query: EarlierPageQuery) -> Page:
+    async def on_get(self, actor: Actor, query: ArrayQuery) -> Page:
         """List tasks.
 
         The newest first.
@@ -97,8 +97,7 @@ class EarlierTask(Resource):
 
         What is left out stays as it is. A task that is no longer `completed` is to do again.
         """
-        changes = body.columns() | await self._status(actor, task_id, completed=body.completed)
-        return _task(await self.bridge.run(tasks.update_task, actor, task_id, changes))
+        return _task(await self.bridge.run(tasks.update_task, actor, task_id, body.columns()))
 
     @operation(200, EarlierTaskOut, tag=_TAG, scope=Scope.TASKS_WRITE, errors=(403, 404))
     async def on_delete(self, actor: Actor, task_id: int) -> dict[str, Any]:
@@ -109,15 +108,6 @@ class EarlierTask(Resource):
         return _task(await self.bridge.run(tasks.delete_task, actor, task_id))
 
     on_delete_in_tasks = on_delete
-
-    async def _status(self, actor: Actor, task_id: int, *, completed: bool | None) -> dict[str, str]:
-        """Return the change of the status that `completed` means. False does not change a task that is not done."""
-        if completed is None:
-            return {}
-        if completed:
-            return {"status": "done"}
-        task = orjson.loads((await self.bridge.run(tasks.read_task, actor, task_id)).json)
-        return {"status": "todo"} if task["completed"] else {}
 
 
 def _user(profile: dict[str, Any]) -> dict[str, Any]:

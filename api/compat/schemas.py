@@ -6,10 +6,9 @@ from typing import Annotated, Any, Final, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
-from api.accounts.schemas import Email, FullName, NewPassword, require_strength
-from api.http.fields import AsciiDigits, Input, Instant, PageQuery
+from api.accounts.schemas import Email, FullName, NewPassword
+from api.http.fields import Input, Instant, refuse_null
 from api.tasks.schemas import Description, TaskOut, Title
-from core.messages import msg
 
 _WITHOUT_ZONE: Final = re.compile(r"(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d)(:\d\d(?:\.\d+)?)?)?", re.ASCII)
 _COLUMNS: Final = {"title": "title", "description": "description", "due_date": "due_at"}
@@ -45,11 +44,6 @@ class EarlierRegistration(Input):
     email: Email
     password: NewPassword
 
-    @model_validator(mode="after")
-    def _has_a_strong_password(self) -> Self:
-        require_strength(self.password, self.email, self.name)
-        return self
-
 
 class EarlierUserOut(BaseModel):
     """An account; its name is the full name or, for want of one, the username."""
@@ -62,12 +56,6 @@ class EarlierUserOut(BaseModel):
     def renamed(cls, profile: dict[str, Any]) -> Self:
         """Return a profile with the field names of the earlier API."""
         return cls(id=profile["id"], name=profile["full_name"] or profile["username"], email=profile["email"])
-
-
-class EarlierPageQuery(PageQuery):
-    """Which part of the list to return."""
-
-    limit: Annotated[int, Field(ge=1, le=100, description="How many items to answer at most."), AsciiDigits] = 10
 
 
 class EarlierTaskInput(Input):
@@ -97,17 +85,12 @@ class EarlierTaskChange(Input):
 
     @model_validator(mode="after")
     def _keeps_what_must_be(self) -> Self:
-        for name in ("title", "completed"):
-            if name in self.model_fields_set and getattr(self, name) is None:
-                raise ValueError(msg("{field} cannot be null", field=name))
+        refuse_null(self, "title", "completed")
         return self
 
     def columns(self) -> dict[str, Any]:
-        """Return the fields that the request contains, with their current names.
-
-        `completed` is left out, because its meaning depends on the current status.
-        """
-        return _columns(self)
+        """Return the fields that the request contains, with their current names."""
+        return _columns(self) | ({} if self.completed is None else {"completed": self.completed})
 
 
 class EarlierTaskOut(TaskOut):

@@ -14,6 +14,7 @@ from core.messages import msg
 
 LARGEST_ID: Final = 2**63 - 1
 _LARGEST_SKIP: Final = 2**31 - 1
+LONGEST_PAGE: Final = 1000
 _PAGE_LENGTH: Final = 100
 
 _RFC_3339: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
@@ -39,6 +40,25 @@ class Input(BaseModel):
 
 class FormInput(Input):
     """The base of everything that a client sends as a URL-encoded form."""
+
+
+class WrongField(ValueError):  # noqa: N818 - it names what is wrong, as pydantic's own errors do.
+    """Raised by a check of several fields together, if one of them is at fault; `field` is its name."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+def refuse_null(instance: Input, *names: str) -> None:
+    """Refuse null for fields that may be left out, but have no value that means nothing.
+
+    Raises:
+        WrongField: for the first of these fields that is null.
+    """
+    for name in names:
+        if name in instance.model_fields_set and getattr(instance, name) is None:
+            raise WrongField(name, msg("cannot be null"))
 
 
 def _parse_instant(value: object) -> datetime:
@@ -96,15 +116,23 @@ Verbatim = StringConstraints(strip_whitespace=False)
 """Keeps the space around a text, as in `Annotated[str, Verbatim]`. Space is significant in passwords."""
 
 
+PageLength = Annotated[int, Field(ge=1, le=LONGEST_PAGE, description="How many items to answer at most."), AsciiDigits]
+"""How many items a page may have."""
+
+
 class PageQuery(Input):
     """Which part of a list to return."""
 
     skip: Annotated[
         int, Field(ge=0, le=_LARGEST_SKIP, description="How many items to leave out at the beginning."), AsciiDigits
     ] = 0
-    limit: Annotated[
-        int, Field(ge=1, le=_PAGE_LENGTH, description="How many items to answer at most."), AsciiDigits
-    ] = _PAGE_LENGTH
+    limit: PageLength = _PAGE_LENGTH
+
+
+class ArrayQuery(PageQuery):
+    """Which part of a list to return that is a bare array: nearly always all, since earlier clients ask for no page."""
+
+    limit: PageLength = LONGEST_PAGE
 
 
 _Item = TypeVar("_Item")

@@ -10,7 +10,7 @@ import falcon
 from api.http.errors import PROBLEM, problem
 from api.http.fields import LARGEST_ID, Problem
 from api.http.openapi_schemas import Json, Schemas
-from api.http.operation import Operation, Responder, operation_of
+from api.http.operation import Operation, RateLimit, Responder, operation_of
 from api.http.routing import MappedPath
 from core import __version__
 from core.config import API_PREFIX
@@ -24,8 +24,9 @@ _DESCRIPTION: Final = f"""\
 Tasks for teams, with weather, reminders, notifications, analytics and live events.
 
 Failures are problem documents (RFC 9457) with a stable `code`. Times are RFC 3339 with a zone. Paths without
-`{API_PREFIX}` are the same resources, except that `GET /tasks` answers a bare array. Every GET may also be a HEAD, and
-a trailing slash never matters. Live events come over the WebSocket `/ws`.
+`{API_PREFIX}` are for clients of earlier task managers, and are marked as deprecated: they stay, but new clients
+should use `{API_PREFIX}`. Every GET may also be a HEAD, and a trailing slash never matters. Live events come over the
+WebSocket `/ws`.
 """
 
 _IF_MATCH: Final[Json] = {
@@ -164,12 +165,19 @@ def _describe(path: str, method: str, operation: Operation, schemas: Schemas) ->
         "responses": {str(operation.status): _describe_success(operation, schemas)}
         | {str(status): {"$ref": f"#/components/responses/{_failure_name(status)}"} for status in _failures(operation)},
     }
+    if _is_earlier(path, operation):
+        described["deprecated"] = True
     if operation.bodies:
         described["requestBody"] = {
             "required": not operation.body_optional,
             "content": {kind: schemas.content(body, "validation") for kind, body in operation.bodies.items()},
         }
     return described
+
+
+def _is_earlier(path: str, operation: Operation) -> bool:
+    """Return whether this is a route for clients of earlier task managers: any without the prefix, except health."""
+    return not path.startswith(f"{API_PREFIX}/") and operation.rate_limit is not RateLimit.HEALTH
 
 
 def _path_parameters(path: str) -> Iterator[Json]:

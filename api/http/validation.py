@@ -8,14 +8,17 @@ from typing import Any, Final, Protocol, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from api.http.fields import WrongField
 from core.errors import FieldError, Invalid
 from core.messages import Message, msg
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
-# These limits keep the error response small: how many mistakes it lists, and how many characters each path has.
+# These limits keep the error response small: how many mistakes it lists, and how many characters the whole path and
+# each of its names have. No name of a schema is so long, but a client may send any name.
 _MAX_MISTAKES: Final = 100
 _MAX_PATH_LENGTH: Final = 200
+_MAX_NAME_LENGTH: Final = 40
 
 _NUL: Final = "\x00"
 _NUL_ESCAPE: Final = rb"\u0000"
@@ -144,7 +147,11 @@ def validate(model: type[_Model], sent: Sent) -> _Model:
 
 def _schema_mistakes(error: ValidationError, content: Any) -> Iterator[FieldError]:
     for item in error.errors(include_url=False, include_input=False):
-        yield FieldError(_dotted(_path_within(content, item["loc"], item["type"])), _message(item))
+        path = [*_path_within(content, item["loc"], item["type"])]
+        cause = item.get("ctx", {}).get("error")
+        if isinstance(cause, WrongField):
+            path.append(cause.field)
+        yield FieldError(_dotted(path), _message(item))
 
 
 def _path_within(content: Any, location: _Path, kind: str) -> Iterator[int | str]:
@@ -207,4 +214,8 @@ def _path_of(link: "_Link") -> _Path:
 
 
 def _dotted(path: _Path) -> str:
-    return ".".join(map(str, path))[:_MAX_PATH_LENGTH]
+    return ".".join(_shortened(str(part)) for part in path)[:_MAX_PATH_LENGTH]
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= _MAX_NAME_LENGTH else f"{name[: _MAX_NAME_LENGTH - 1]}…"

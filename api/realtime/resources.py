@@ -1,14 +1,15 @@
 """The WebSocket of live events, and the tickets that open it."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import structlog
 from falcon.asgi import Request, Response, WebSocket
 from peewee import PeeweeException
 
 from api.http.auth import require_actor, require_scope
+from api.http.call import Call, FromRequest
 from api.http.operation import operation
 from api.http.origins import is_allowed_origin
 from api.http.resource import Resource, Services
@@ -29,17 +30,27 @@ FIRST_MESSAGE_SECONDS = 5.0
 _BIGINT_DIGITS: Final = 19
 
 
+def _token_expiry(call: Call) -> datetime | None:
+    expires_at: int | None = call.request.context.claims.expires_at
+    return None if expires_at is None else datetime.fromtimestamp(expires_at, UTC)
+
+
+TokenExpiry = Annotated[datetime | None, FromRequest(_token_expiry)]
+"""When the access token of a request expires; None for a personal access token, which ends with its session."""
+
+
 class Tickets(Resource):
     """Tickets for clients that cannot send an `Authorization` header with a WebSocket handshake."""
 
     @operation(201, TicketGrant, tag="realtime", scope=Scope.EVENTS_READ)
-    async def on_post(self, resp: Response, actor: Actor) -> dict[str, Any]:
+    async def on_post(self, resp: Response, actor: Actor, token_expires_at: TokenExpiry) -> dict[str, Any]:
         """Issue a ticket for one WebSocket.
 
-        For browsers, which cannot send a header with the handshake: `/ws?ticket=…` works once, and soon.
+        For browsers, which cannot send a header with the handshake: `/ws?ticket=…` works once, and soon. The socket
+        ends when the access token of this request expires.
         """
         seconds = self.settings.ws_ticket_seconds
-        ticket = await self.bridge.run(sessions.issue_ticket, actor, timedelta(seconds=seconds))
+        ticket = await self.bridge.run(sessions.issue_ticket, actor, timedelta(seconds=seconds), token_expires_at)
         resp.set_header("Cache-Control", "no-store")
         return {"ticket": ticket, "expires_in": seconds}
 
@@ -107,7 +118,8 @@ class Sockets(Resource):
             return Caller(actor, req.context.claims.expires_at)
         ticket = req.get_param("ticket")
         if ticket is not None:
-            return Caller(await self.bridge.run(sessions.redeem_ticket, ticket), None)
+            actor, token_expires_at = await self.bridge.run(sessions.redeem_ticket, ticket)
+            return Caller(actor, None if token_expires_at is None else token_expires_at.timestamp())
         return None
 
 

@@ -30,8 +30,8 @@ _NOT_UNDERSTOOD: Final = '{"type":"error","detail":"Only {\\"action\\": \\"ping\
 class Caller:
     """The account that opens a socket, and when its token expires.
 
-    `expires_at` is in seconds since 1970. It is None for a ticket, which does not limit how long the socket stays open,
-    and for a personal access token, which is valid until its session ends.
+    `expires_at` is in seconds since 1970; for a ticket it is that of the token that bought the ticket. It is None for a
+    personal access token, which is valid until its session ends.
     """
 
     actor: Actor

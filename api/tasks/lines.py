@@ -20,7 +20,7 @@ import orjson
 from api.http.bodies import CSV, JSON_LINES, JSON_LINES_ALIAS
 from api.http.validation import JsonText, Pairs, Sent, validate
 from api.tasks.schemas import TaskOut
-from api.tasks.transfer_schemas import READ_ONLY, TaskLine
+from api.tasks.transfer_schemas import TaskLine
 from core.errors import FieldError, Invalid
 from core.messages import msg
 from core.services.transfer import Line
@@ -216,7 +216,7 @@ def _unescaped(cell: str) -> str:
 
 
 def _writable(sent: Sent) -> dict[str, Any]:
-    return validate(TaskLine, sent).model_dump(exclude=set(READ_ONLY))
+    return validate(TaskLine, sent).values()
 
 
 def _invalid(message: str, *, field: str = "") -> Invalid:

@@ -11,7 +11,7 @@ from api.http.preconditions import ExpectedVersions
 from api.http.resource import Resource
 from api.http.routing import both, unversioned, versioned
 from api.tasks.bulk_schemas import BulkAnswer, BulkRequest
-from api.tasks.schemas import TaskInput, TaskList, TaskListQuery, TaskOut, TaskPatch
+from api.tasks.schemas import TaskArrayQuery, TaskInput, TaskList, TaskListQuery, TaskOut, TaskPatch, TaskReplacement
 from core.errors import Failure
 from core.policy import Actor, Scope
 from core.representations import CursorPage, Representation
@@ -36,7 +36,7 @@ class TaskCollection(Resource):
         return await self.bridge.run(task_lists.list_tasks, actor, query.query())
 
     @operation(200, list[TaskOut], tag="tasks", scope=Scope.TASKS_READ, headers=("Link", "X-Total-Count"))
-    async def on_get_array(self, actor: Actor, query: TaskListQuery) -> CursorPage:
+    async def on_get_array(self, actor: Actor, query: TaskArrayQuery) -> CursorPage:
         """List tasks as an array."""
         return await self.bridge.run(task_lists.list_tasks, actor, query.query())
 
@@ -52,10 +52,12 @@ class TaskItem(Resource):
         return await self.bridge.run(tasks.read_task, actor, task_id)
 
     @operation(200, TaskOut, tag="tasks", scope=Scope.TASKS_WRITE, headers=("ETag",), errors=(403, 404))
-    async def on_put(self, actor: Actor, task_id: int, body: TaskInput, expected: ExpectedVersions) -> Representation:
-        """Replace a task.
+    async def on_put(
+        self, actor: Actor, task_id: int, body: TaskReplacement, expected: ExpectedVersions
+    ) -> Representation:
+        """Change a task, with its title.
 
-        Writable fields that are left out return to their defaults.
+        The fields it names change, null clears, and what is left out stays.
         """
         return await self.bridge.run(tasks.update_task, actor, task_id, body.values(), expected)
 

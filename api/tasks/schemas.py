@@ -1,11 +1,21 @@
 """Request bodies, queries and responses of tasks."""
 
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from api.http.fields import Day, Identifier, Input, Instant, PageQuery
+from api.http.fields import (
+    LONGEST_PAGE,
+    Day,
+    Identifier,
+    Input,
+    Instant,
+    PageLength,
+    PageQuery,
+    WrongField,
+    refuse_null,
+)
 from core.messages import msg
 from core.services.task_lists import BEST_FIRST, NEWEST_FIRST, SORTABLE, SortKey, TaskQuery
 from core.weather import city_key
@@ -14,8 +24,8 @@ Status = Literal["todo", "in_progress", "done"]
 Priority = Literal["low", "medium", "high", "urgent"]
 Title = Annotated[str, Field(min_length=1, max_length=255, examples=["Clean the gutters"])]
 Description = Annotated[str, Field(max_length=5000, examples=["Before the rain comes."])]
+Completed = Annotated[bool, Field(description="Whether the status is `done`; may stand for the status.")]
 City = Annotated[str, Field(min_length=1, max_length=120, examples=["London"])]
-_REQUIRED_VALUES = ("title", "status", "priority")
 
 
 class TaskFields(Input):
@@ -29,7 +39,7 @@ class TaskFields(Input):
 
 
 class TaskInput(TaskFields):
-    """The fields of a task that its people write; as a PUT body it replaces them all."""
+    """The fields of a new task that its people write."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"title": "Clean the gutters", "city": "London", "priority": "high"}]}
@@ -38,10 +48,18 @@ class TaskInput(TaskFields):
     title: Title
     status: Status = "todo"
     priority: Priority = "medium"
+    completed: Completed = False
+
+    @model_validator(mode="after")
+    def _means_one_status(self) -> Self:
+        if {"status", "completed"} <= self.model_fields_set:
+            _require_agreement(self.status, completed=self.completed)
+        return self
 
     def values(self) -> dict[str, Any]:
-        """Return all writable fields."""
-        return self.model_dump()
+        """Return all writable fields, with the status that `completed` means."""
+        values = self.model_dump(include=TaskInput.model_fields.keys() - {"completed"})
+        return values | ({"status": "done"} if self.completed else {})
 
 
 class TaskPatch(TaskFields):
@@ -52,17 +70,34 @@ class TaskPatch(TaskFields):
     title: Title | None = None
     status: Status | None = None
     priority: Priority | None = None
+    completed: Completed | None = None
 
     @model_validator(mode="after")
     def _keeps_what_must_be(self) -> Self:
-        for name in _REQUIRED_VALUES:
-            if name in self.model_fields_set and getattr(self, name) is None:
-                raise ValueError(msg("{field} cannot be null", field=name))
+        refuse_null(self, "title", "status", "priority", "completed")
+        if self.status is not None and self.completed is not None:
+            _require_agreement(self.status, completed=self.completed)
         return self
 
     def values(self) -> dict[str, Any]:
-        """Return the fields that the patch contains."""
-        return self.model_dump(exclude_unset=True)
+        """Return the fields that the patch contains, without a `completed` that a status beside it implies."""
+        return self.model_dump(exclude_unset=True, exclude=None if self.status is None else {"completed"})
+
+
+class TaskReplacement(TaskPatch):
+    """The body of a PUT. As in a merge patch, what is left out stays; only the title is required.
+
+    Some earlier clients have no PATCH, and know only a few of the fields. They must not clear the others.
+    """
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"title": "Clean the gutters", "completed": True}]})
+
+    title: Title
+
+
+def _require_agreement(status: Status, *, completed: bool) -> None:
+    if completed != (status == "done"):
+        raise WrongField("completed", msg("contradicts the status"))
 
 
 def _split(value: object) -> object:
@@ -77,6 +112,7 @@ class TaskListQuery(PageQuery):
     """Filters, order and page of a list of tasks. A date means the whole day in UTC."""
 
     status: Annotated[tuple[Status, ...], BeforeValidator(_split)] | None = None
+    completed: Completed | None = None
     priority: Annotated[tuple[Priority, ...], BeforeValidator(_split)] | None = None
     user_id: Identifier | None = None
     assignee_id: Identifier | None = None
@@ -131,16 +167,26 @@ class TaskListQuery(PageQuery):
         if self.cursor is not None and self.skip:
             raise ValueError(msg("skip and cursor exclude each other"))
         if self.q is None and any(key.name == "relevance" for key in self._keys()):
-            raise ValueError(msg("relevance takes q"))
+            raise WrongField("sort", msg("relevance takes q"))
+        if self._statuses() == ():
+            raise WrongField("completed", msg("contradicts the status"))
         return self
 
     def _keys(self) -> tuple[SortKey, ...]:
         return _sort_keys(self.sort or "") or (NEWEST_FIRST if self.q is None else BEST_FIRST)
 
+    def _statuses(self) -> tuple[Status, ...] | None:
+        """Return the statuses that `status` and `completed` both allow; None means all."""
+        if self.completed is None:
+            return self.status
+        allowed = self.status or get_args(Status)
+        return tuple(status for status in allowed if (status == "done") == self.completed)
+
     def query(self) -> TaskQuery:
         """Return the query in the form that the use case takes."""
+        statuses = self._statuses()
         filters: dict[str, Any] = {
-            "status": None if self.status is None else list(self.status),
+            "status": None if statuses is None else list(statuses),
             "priority": None if self.priority is None else list(self.priority),
             "user_id": self.user_id,
             "assignee_id": self.assignee_id,
@@ -156,6 +202,12 @@ class TaskListQuery(PageQuery):
         }
         given = {name: value for name, value in filters.items() if value is not None}
         return TaskQuery(given, self._keys(), self.skip, self.limit, self.cursor)
+
+
+class TaskArrayQuery(TaskListQuery):
+    """The same for the bare array of tasks, which has more tasks by default."""
+
+    limit: PageLength = LONGEST_PAGE
 
 
 def _sort_keys(text: str) -> tuple[SortKey, ...]:

@@ -6,6 +6,7 @@ from peewee import SQL, BigIntegerField, BlobField, BooleanField, CharField, Ide
 from playhouse.postgres_ext import ArrayField
 
 from core.models.base import NOW, BaseModel, DateTimeTZField
+from core.names import name_key
 
 
 class User(BaseModel):
@@ -14,6 +15,8 @@ class User(BaseModel):
     id = IdentityField()
     username = CharField(254)
     email = CharField(254, null=True)
+    username_key = TextField(null=True)
+    email_key = TextField(null=True)
     full_name = CharField(200, null=True)
     password_hash = CharField(100)
     role = CharField(20, constraints=[SQL("DEFAULT 'user'")])
@@ -32,9 +35,13 @@ class User(BaseModel):
         """Find the account that has this email or this username.
 
         A username contains an `@` only if it is the account's own email, so an identifier never matches two accounts.
+        A row that has no key yet is found by its exact name, in any case.
         """
-        column = cls.email if "@" in identifier else cls.username
-        return cls.get_or_none(fn.lower(column) == identifier.lower())
+        wanted = name_key(identifier)
+        name, key = (cls.email, cls.email_key) if "@" in wanted else (cls.username, cls.username_key)
+        is_named = (key == wanted) | (key.is_null() & (fn.lower(name) == fn.lower(identifier)))
+        found: Self | None = cls.select().where(is_named).order_by(key.asc(nulls="first")).first()
+        return found
 
     def profile(self) -> dict[str, Any]:
         """Return the account as its owner and admins see it, without the hash of the password."""
@@ -81,13 +88,14 @@ class Ticket(BaseModel):
     ticket_hash = BlobField(primary_key=True)
     session_id = BigIntegerField()
     expires_at = DateTimeTZField()
+    token_expires_at = DateTimeTZField(null=True)
 
     class Meta:
         table_name = "ws_tickets"
 
 
 class LoginFailure(BaseModel):
-    """How often logins have failed lately; `subject` is a hash of the name, or of the name and the address."""
+    """How often logins have failed lately; `subject` is a hash of the account or name, or of this and the address."""
 
     subject = BlobField(primary_key=True)
     failures = IntegerField()

@@ -15,7 +15,8 @@ from core.errors import FieldError, Invalid, NotFound, Rejected
 from core.messages import msg
 from core.models.account import User
 from core.models.task import Task
-from core.passwords import weakness
+from core.names import name_keys, normalized
+from core.passwords import require_strong_password
 from core.policy import Actor, Role, may_see_account, may_see_email
 from core.representations import Representation
 from core.security import hash_password
@@ -34,9 +35,10 @@ def register(
         Rejected: with code `account_taken`, if the email or the username belongs to someone already.
     """
     account = {"username": username, "email": email, "full_name": full_name, "password_hash": password_hash}
+    keys = name_keys({"username": username, "email": email})
     with unit_of_work():
         # PostgreSQL writes a statement that fails into its log, with its values. This one does not fail on a conflict.
-        user_id = User.insert(**account, role=role).on_conflict_ignore().execute()
+        user_id = User.insert(**account, **keys, role=role).on_conflict_ignore().execute()
         if user_id is None:
             raise _taken()
         audit.record(audit.REGISTERED, user_id=user_id, role=role)
@@ -49,6 +51,7 @@ def register_admin(email: str, password: str, bcrypt_rounds: int) -> None:
     Raises:
         Rejected: with code `account_taken`, if the email belongs to someone already.
     """
+    email = normalized(email)
     if _is_taken(email):
         raise _taken()
     password_hash = hash_password(password, bcrypt_rounds)
@@ -60,16 +63,15 @@ def represent_profile(user: User) -> Representation:
     return Representation(user.id, orjson.dumps(user.profile()).decode())
 
 
-def require_strong_password(actor: Actor, password: str, changes: dict[str, Any]) -> None:
-    """Refuse a new password that is easy to guess; `changes` may contain new names of the account.
+def require_strong_own_password(actor: Actor, password: str, changes: dict[str, Any], min_score: int) -> None:
+    """Refuse a new password of the caller that is easy to guess; `changes` may contain new names of the account.
 
     Raises:
         Invalid: if it is too weak.
     """
     with connected():
         profile = User.get_by_id(actor.user_id).profile() | changes
-    if (problem := weakness(password, (profile["username"], profile["email"], profile["full_name"]))) is not None:
-        raise Invalid([FieldError("password", problem)])
+    require_strong_password(password, (profile["username"], profile["email"], profile["full_name"]), min_score)
 
 
 def read_profile(actor: Actor) -> Representation:
@@ -105,7 +107,8 @@ def update_profile(actor: Actor, changes: dict[str, Any], *, is_confirmed: bool)
     the account.
 
     Raises:
-        Invalid: if the email would change and the password was not checked.
+        Invalid: if the email would change and the password was not checked, if the account would have no name, or the
+            email of another person as its username.
         Rejected: with code `account_taken`, if the new email or username belongs to someone already.
     """
     try:
@@ -114,9 +117,11 @@ def update_profile(actor: Actor, changes: dict[str, Any], *, is_confirmed: bool)
             changes_email = changes.get("email", user.email) != user.email
             if changes_email and not is_confirmed:
                 raise Invalid([FieldError("current_password", msg("is needed to change the email"))])
-            if "email" in changes and user.username == user.email:
+            if "email" in changes and "username" not in changes and user.username == user.email:
+                if changes["email"] is None:
+                    raise Invalid([FieldError("email", msg("is the account's only name; a username must replace it"))])
                 # If the username is the email, both change. Otherwise the old address would stay as the username.
-                changes = {"username": changes["email"]} | changes
+                changes = changes | {"username": changes["email"]}
             _require_own_name(user, changes)
             _require_free_names(user, changes)
             audit.record(
@@ -126,10 +131,10 @@ def update_profile(actor: Actor, changes: dict[str, Any], *, is_confirmed: bool)
             )
             if changes_email:
                 audit.record(audit.EMAIL_CHANGED, user_id=user.id, previous=user.email)
-            names = {column: changes[column] for column in ("username", "email") if column in changes}
+            names: dict[str, Any] = {name: changes[name] for name in ("username", "email") if name in changes}
             # Somebody may take a name after the check above. The statement that then fails, and which PostgreSQL writes
             # into its log, contains no hash.
-            for values in (names, changes | {"updated_at": datetime.now(UTC)}):
+            for values in (names | name_keys(names), changes | {"updated_at": datetime.now(UTC)}):
                 if values:
                     User.update(values).where(User.id == user.id).execute()
             if "password_hash" in changes:

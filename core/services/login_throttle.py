@@ -1,8 +1,9 @@
 """A limit on guessing passwords: failed logins are counted in PostgreSQL, so it also works while Redis is down.
 
-Failures are counted for a name from one address, and for a name from all addresses. The first few have no effect. After
-that each failure doubles the time in which further attempts are refused without checking the password. No account is
-locked out permanently. Failures from other addresses are ignored if the account has logged in from this address before.
+Failures are counted for an account from one address, and for an account from all addresses. The first few have no
+effect. After that each failure doubles the time in which further attempts are refused without checking the password. No
+account is locked out permanently. Failures from other addresses are ignored if the account has logged in from this
+address before.
 Addresses of IPv6 are counted by their network (`core.addresses`).
 
 An attempt is counted before its password is compared, so that attempts at the same time are counted too. The count is
@@ -17,6 +18,7 @@ from core.addresses import counted_address
 from core.db import read, unit_of_work, write
 from core.errors import TooManyRequests
 from core.messages import msg
+from core.names import name_key
 from core.services import audit
 
 _FREE_FROM_ONE_ADDRESS: Final = 5
@@ -48,7 +50,10 @@ SELECT DISTINCT ip_address FROM sessions WHERE user_id = %(user_id)s AND ip_addr
 
 @dataclass(frozen=True, slots=True)
 class _Subject:
-    """The name, or name and address, whose failures are counted. It is hashed, so that the table shows no names."""
+    """The account or name, or this and the address, whose failures are counted.
+
+    It is hashed, so that the table shows no names.
+    """
 
     key: bytes
     free_failures: int
@@ -91,11 +96,12 @@ def _refusal(subject: _Subject) -> int:
 
 
 def _subjects(identifier: str, address: str, user_id: int | None) -> list[_Subject]:
-    name = identifier.casefold()
+    # All names of an account count together. A name without an account has a count of its own.
+    name = ("name", name_key(identifier)) if user_id is None else ("account", str(user_id))
     network = counted_address(address)
-    subjects = [_Subject(_key("address", name, network), _FREE_FROM_ONE_ADDRESS)]
+    subjects = [_Subject(_key("address", *name, network), _FREE_FROM_ONE_ADDRESS)]
     if not _has_session_from(user_id, network):
-        subjects.append(_Subject(_key("everywhere", name), _FREE_FROM_EVERYWHERE))
+        subjects.append(_Subject(_key("everywhere", *name), _FREE_FROM_EVERYWHERE))
     return subjects
 
 

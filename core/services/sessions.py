@@ -31,7 +31,7 @@ WHERE s.id = ANY(%(session_ids)s) AND u.is_active AND s.revoked_at IS NULL AND s
 """
 
 _REDEEM_TICKET = """
-DELETE FROM ws_tickets WHERE ticket_hash = %(ticket_hash)s RETURNING session_id, expires_at > now()
+DELETE FROM ws_tickets WHERE ticket_hash = %(ticket_hash)s RETURNING session_id, expires_at > now(), token_expires_at
 """
 
 
@@ -175,17 +175,25 @@ def logout_everywhere(actor: Actor) -> list[int]:
         return ended
 
 
-def issue_ticket(actor: Actor, lifetime: timedelta) -> str:
-    """Make a single-use ticket with which the caller's session may open one WebSocket."""
+def issue_ticket(actor: Actor, lifetime: timedelta, token_expires_at: datetime | None) -> str:
+    """Make a single-use ticket with which the caller's session may open one WebSocket.
+
+    `token_expires_at` is when the caller's access token expires, or None if it does not.
+    """
     ticket = random_token()
     with unit_of_work():
         expires_at = datetime.now(UTC) + lifetime
-        Ticket.create(ticket_hash=token_hash(ticket), session_id=actor.session_id, expires_at=expires_at)
+        Ticket.create(
+            ticket_hash=token_hash(ticket),
+            session_id=actor.session_id,
+            expires_at=expires_at,
+            token_expires_at=token_expires_at,
+        )
     return ticket
 
 
-def redeem_ticket(ticket: str) -> Actor:
-    """Use a ticket, which can be used only once; returns the actor of its session.
+def redeem_ticket(ticket: str) -> tuple[Actor, datetime | None]:
+    """Use a ticket, which can be used only once; returns the actor of its session, and when the access token expires.
 
     Raises:
         Unauthenticated: if the ticket is unknown, used or too old, or its session has ended.
@@ -194,7 +202,7 @@ def redeem_ticket(ticket: str) -> Actor:
         row = write(_REDEEM_TICKET, {"ticket_hash": token_hash(ticket)}).fetch_one()
     if row is None or not row[1]:
         raise Unauthenticated(msg("The ticket is not valid."), code="ticket_invalid")
-    return session_actor(row[0])
+    return session_actor(row[0]), row[2]
 
 
 def active_sessions(user_id: int) -> Any:

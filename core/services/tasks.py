@@ -71,6 +71,8 @@ def update_task(
 ) -> Representation:
     """Change fields of a task, if its version is one of `expected`. If no value changes, there is no new version.
 
+    The change `completed` stands for the status that it means.
+
     Raises:
         NotFound, Forbidden, PreconditionFailed: as `lock_task()` raises them; Forbidden also if the caller may change
             the task, but not assign it.
@@ -78,6 +80,7 @@ def update_task(
     """
     with unit_of_work():
         task, access = lock_task(actor, task_id, expected)
+        changes = _with_status(task, changes)
         changes = {name: value for name, value in changes.items() if getattr(task, name) != value}
         if not changes:
             return read_task(actor, task_id)
@@ -147,6 +150,14 @@ def _notify_of_assignment(actor: Actor, task_id: int, assignee_id: int | None, g
     else:
         to = [member.user_id for member in GroupMember.select().where(GroupMember.group_id == group_id)]
     notify(ASSIGNED, task_id, actor.user_id, to=to)
+
+
+def _with_status(task: Task, changes: dict[str, Any]) -> dict[str, Any]:
+    """Replace `completed` by the change of the status that it means. False does not change a task that is not done."""
+    others = {name: value for name, value in changes.items() if name != "completed"}
+    if "completed" not in changes or changes["completed"] == (task.status == "done"):
+        return others
+    return others | {"status": "done" if changes["completed"] else "todo"}
 
 
 def _completion(status: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from core.config import Settings
 from core.errors import Unauthenticated
 from core.policy import Actor
 from core.security import TokenIssuer
-from tests.api.callers import Caller, LiveServer, assert_problem
+from tests.api.callers import Caller, LiveServer, assert_problem, invalid_fields
 from tests.builders import PASSWORD
 
 PROFILE_FIELDS = "id username email full_name role is_active locale timezone created_at updated_at".split()
@@ -91,7 +91,7 @@ class TestRegister:
             ({"email": "a@example.com", "password": "short"}, {"password"}),
             ({"email": "a@example.com", "password": "x" * 1025}, {"password"}),
             ({"email": "a@example.com", "password": PASSWORD, "role": "admin"}, {"role"}),
-            ({"email": "a@example.com", "username": "b@example.com", "password": PASSWORD}, {""}),
+            ({"email": "a@example.com", "username": "b@example.com", "password": PASSWORD}, {"username"}),
             ({"username": "two words", "password": 12345678}, {"username", "password"}),
         ],
     )
@@ -256,6 +256,33 @@ class TestTokens:
         assert is_deletion(current, "__Host-refresh_token")
         assert "Secure" in current  # Otherwise browsers ignore a cookie with this prefix.
 
+    def test_an_access_token_is_refused_as_refresh_token(self, anybody: Caller, as_alice: Caller) -> None:
+        for wrong in (as_alice.token, f"{as_alice.token}{'x' * 2000}"):
+            response = anybody.post("/api/v1/auth/refresh", json={"refresh_token": wrong})
+
+            assert_problem(response, 401, "refresh_token_invalid")
+
+    def test_a_refused_refresh_deletes_its_cookie(
+        self, live_server: LiveServer, as_alice: Caller, alice: Actor, issuer: TokenIssuer
+    ) -> None:
+        as_alice.post("/auth/logout")
+        token = issuer.refresh_token(alice.session_id, 0)
+        for refused, code in ((token, "session_revoked"), ("nonsense", "refresh_token_invalid")):
+            cookie = {"Cookie": f"refresh_token={refused}"}
+            response = Caller(live_server.url).post("/auth/refresh", headers=cookie)
+
+            assert_problem(response, 401, code)
+            assert response.headers["Set-Cookie"].startswith('refresh_token="";')
+
+    def test_a_refused_token_in_the_body_does_not_delete_the_cookie(
+        self, live_server: LiveServer, alice: Actor, issuer: TokenIssuer
+    ) -> None:
+        cookie = {"Cookie": f"refresh_token={issuer.refresh_token(alice.session_id, 0)}"}
+        response = Caller(live_server.url).post("/auth/refresh", json={"refresh_token": "x"}, headers=cookie)
+
+        assert_problem(response, 401, "refresh_token_invalid")
+        assert "Set-Cookie" not in response.headers
+
     def test_a_replayed_refresh_token_ends_the_session(
         self, anybody: Caller, as_alice: Caller, alice: Actor, issuer: TokenIssuer
     ) -> None:
@@ -334,7 +361,7 @@ class TestProfile:
             ({"locale": "deutsch"}, "locale"),
             ({"role": "admin"}, "role"),
             ({"is_active": False}, "is_active"),
-            ({"password": "a new password"}, ""),
+            ({"password": "a new password"}, "current_password"),
             ({"password": "a new password", "current_password": "not it"}, "current_password"),
         ],
     )
@@ -342,6 +369,17 @@ class TestProfile:
         problem = assert_problem(as_alice.patch("/auth/me", json=body), 422, "invalid")
 
         assert [error["field"] for error in problem["errors"]] == [field]
+
+    def test_an_email_that_is_the_only_name_cannot_be_cleared(self, live_server: LiveServer, anybody: Caller) -> None:
+        register(anybody, email="carol@example.com", password=PASSWORD)
+        login = anybody.post("/auth/login", json={"email": "carol@example.com", "password": PASSWORD})
+        carol = Caller(live_server.url, login.json()["access_token"])
+
+        refused = carol.patch("/auth/me", json={"email": None})
+        accepted = carol.patch("/auth/me", json={"email": None, "username": "carol"})
+
+        assert invalid_fields(refused) == ["email"]
+        assert (accepted.status_code, accepted.json()["email"], accepted.json()["username"]) == (200, None, "carol")
 
     def test_the_email_of_another_account_is_refused(self, as_alice: Caller, mallory: Actor) -> None:
         change = {"email": "MALLORY@example.com", "current_password": PASSWORD}

@@ -39,7 +39,7 @@ def test_start_and_end_dates_limit_the_figures(as_alice: Caller) -> None:
     [
         ("start_date=yesterday", "start_date"),
         ("end_date=2026-02-30", "end_date"),
-        ("start_date=2026-05-02&end_date=2026-05-01", ""),
+        ("start_date=2026-05-02&end_date=2026-05-01", "end_date"),
         ("from=2026-05-01", "from"),
     ],
 )

@@ -159,10 +159,14 @@ class TestPlaces:
             f"Authorization: Bearer {as_alice.token}\r\nContent-Length: 1000\r\n\r\n"
         )
         with ExitStack() as stalled:
-            for _ in range(2):
+
+            def stall_another() -> bool:
+                """Begin one more import. It gets no place if the request that checks the places has it just then."""
                 connection = socket.create_connection(("127.0.0.1", live_server.port))
                 stalled.enter_context(connection).sendall(head.encode() + b"{")
-            wait_until(lambda: import_nothing(as_alice).status_code == 429)
+                return import_nothing(as_alice).status_code == 429
+
+            wait_until(stall_another)
 
             assert import_nothing(as_bob).status_code == 200
             assert export_tasks(as_alice).status_code == 200

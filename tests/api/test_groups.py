@@ -281,7 +281,7 @@ class TestTasks:
         for refused in (
             as_bob.patch(task, json={"assignee_id": bob.user_id}),
             as_bob.patch(task, json={"group_id": None}),
-            as_bob.put(task, json={"title": "Nobody's"}),
+            as_bob.put(task, json={"title": "Nobody's", "group_id": None}),
             as_bob.post(f"{task}/delegate", json={"assignee_id": bob.user_id}),
             as_bob.delete(task),
             as_carol.delete(task),

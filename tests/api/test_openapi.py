@@ -122,3 +122,16 @@ def test_responses_match_the_document(
     matches(as_alice.post("/api/v1/ws/tickets"), "post", "/api/v1/ws/tickets")
     matches(anybody.get("/health"), "get", "/health")
     matches(anybody.get("/health/ready"), "get", "/health/ready")
+
+
+def test_the_routes_of_earlier_clients_are_marked(anybody: Caller) -> None:
+    document = anybody.get("/openapi.json").json()
+    marked = {
+        path: {operation.get("deprecated", False) for operation in methods.values()}
+        for path, methods in document["paths"].items()
+    }
+
+    assert {path for path, marks in marked.items() if marks == {False}} == {
+        path for path in marked if path.startswith("/api/v1/") or path in {"/health", "/health/ready"}
+    }
+    assert all(marked[path] == {True} for path in ("/task", "/tasks", "/login", "/auth/login", "/analytics"))

@@ -252,7 +252,7 @@ def test_a_session_that_ends_during_the_handshake_closes_the_socket(
         caught_up(server)
         db.disconnect()
 
-    ticket = sessions.issue_ticket(alice, timedelta(minutes=1))
+    ticket = sessions.issue_ticket(alice, timedelta(minutes=1), None)
     bridge.run_before_result[sessions.redeem_ticket] = revoke
     with server.anonymous(f"/ws?ticket={ticket}") as listener:
         assert close_code(listener) == 4403

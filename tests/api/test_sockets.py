@@ -112,7 +112,7 @@ def test_ticket_used_by_many_at_once_opens_one_socket(server: RealtimeServer, al
 
 
 def test_ticket_that_is_too_old_is_refused(server: RealtimeServer, alice: Actor) -> None:
-    ticket = sessions.issue_ticket(alice, timedelta(seconds=-1))
+    ticket = sessions.issue_ticket(alice, timedelta(seconds=-1), None)
     assert_refused(server, f"/ws?ticket={ticket}")
 
 
@@ -181,6 +181,17 @@ def test_token_that_expires_closes_with_4401(server: RealtimeServer, settings: S
     issuer = TokenIssuer(settings.secret_key.get_secret_value(), 1)
     with server.anonymous() as listener:
         authenticate(listener, issuer.access_token(alice.user_id, alice.session_id))
+        assert next_frame(listener)["type"] == "ready"
+        assert close_code(listener) == 4401
+
+
+def test_ticket_closes_its_socket_when_the_token_that_bought_it_expires(
+    server: RealtimeServer, settings: Settings, alice: Actor
+) -> None:
+    token = TokenIssuer(settings.secret_key.get_secret_value(), 2).access_token(alice.user_id, alice.session_id)
+    url = server.url("/api/v1/ws/tickets", "http")
+    bought = requests.post(url, headers={"Authorization": f"Bearer {token}"}, timeout=10).json()
+    with server.anonymous(f"/ws?ticket={bought['ticket']}") as listener:
         assert next_frame(listener)["type"] == "ready"
         assert close_code(listener) == 4401
 

@@ -1,9 +1,12 @@
 """Tasks over HTTP: statuses, bodies and headers, for each of the test users."""
 
+import json
+from typing import Any
+
 import pytest
 
 from core.policy import Actor
-from tests.api.callers import Caller, assert_problem, create_task
+from tests.api.callers import TASKS, Caller, assert_problem, create_task, id_in, invalid_fields
 
 PATHS = ["/api/v1/tasks", "/tasks"]
 TASK_FIELDS = (
@@ -34,19 +37,125 @@ def test_a_trailing_slash_makes_no_difference(path: str, as_alice: Caller) -> No
     assert as_alice.get(f"{path}/{task['id']}/").json() == task
 
 
-def test_put_replaces_all_writable_fields_and_patch_only_given_ones(as_alice: Caller) -> None:
+def test_put_and_patch_change_only_given_fields(as_alice: Caller) -> None:
     task = create_task(as_alice, description="Before the rain", priority="high", city="London")
     path = f"/api/v1/tasks/{task['id']}"
 
     patched = as_alice.patch(path, json={"status": "done", "city": None}).json()
-    replaced = as_alice.put(path, json={"title": "Anew"}).json()
+    put = as_alice.put(path, json={"title": "Anew", "description": None}).json()
 
     assert (patched["status"], patched["completed"], patched["priority"]) == ("done", True, "high")
     assert patched["completed_at"] is not None
     assert (patched["city"], patched["weather_status"]) == (None, None)
-    assert (replaced["title"], replaced["status"], replaced["priority"]) == ("Anew", "todo", "medium")
-    assert (replaced["description"], replaced["completed_at"]) == (None, None)
-    assert replaced["version"] == 3
+    assert (put["title"], put["description"]) == ("Anew", None)
+    assert put == patched | {name: put[name] for name in ("title", "description", "updated_at", "version")}
+    assert put["version"] == 3
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [({"status": "done"}, "title"), ({"title": None}, "title"), ({"title": "x", "status": None}, "status")],
+)
+def test_a_put_needs_a_title_and_cannot_clear_the_status(
+    body: dict[str, Any], field: str, path: str, as_alice: Caller
+) -> None:
+    task = create_task(as_alice)
+
+    assert invalid_fields(as_alice.put(f"{path}/{task['id']}", json=body)) == [field]
+
+
+def test_an_assignee_may_put_the_few_fields_that_an_earlier_client_knows(
+    as_alice: Caller, as_bob: Caller, bob: Actor
+) -> None:
+    task = create_task(as_alice, assignee_id=bob.user_id, priority="high", due_at="2026-05-01T09:00:00Z", city="Oslo")
+
+    response = as_bob.put(f"/tasks/{task['id']}", json={"title": "Row", "description": "Home", "status": "done"})
+
+    kept = ("priority", "due_at", "city", "assignee_id", "user_id")
+    assert response.status_code == 200
+    assert {name: response.json()[name] for name in kept} == {name: task[name] for name in kept}
+
+
+class TestCompleted:
+    """`completed` is accepted wherever the status is."""
+
+    @pytest.mark.parametrize(
+        ("fields", "status"),
+        [
+            ({"completed": True}, "done"),
+            ({"completed": False}, "todo"),
+            ({"completed": True, "status": "done"}, "done"),
+            ({"completed": False, "status": "in_progress"}, "in_progress"),
+        ],
+    )
+    def test_a_new_task(self, fields: dict[str, Any], status: str, as_alice: Caller) -> None:
+        task = create_task(as_alice, **fields)
+
+        assert (task["status"], task["completed_at"] is not None) == (status, status == "done")
+
+    @pytest.mark.parametrize("method", ["PUT", "PATCH"])
+    @pytest.mark.parametrize(
+        ("before", "completed", "after"),
+        [
+            ("todo", True, "done"),
+            ("done", False, "todo"),
+            ("in_progress", False, "in_progress"),
+            ("done", True, "done"),
+        ],
+    )
+    def test_a_change(self, before: str, completed: bool, after: str, method: str, as_alice: Caller) -> None:
+        task = create_task(as_alice, status=before)
+        changed = as_alice(method, f"{TASKS}/{task['id']}", json={"title": task["title"], "completed": completed})
+
+        assert (changed.status_code, changed.json()["status"]) == (200, after)
+        assert changed.json()["version"] == task["version"] + (before != after)
+
+    @pytest.mark.parametrize("fields", [{"completed": True, "status": "todo"}, {"completed": False, "status": "done"}])
+    def test_a_contradiction_is_refused_everywhere(self, fields: dict[str, Any], as_alice: Caller) -> None:
+        path = f"{TASKS}/{create_task(as_alice)['id']}"
+        body = {"title": "x"} | fields
+        update = {"op": "update", "id": id_in(path), "task": fields}
+        line = json.dumps(body).encode()
+
+        refused = [as_alice.post(TASKS, json=body), as_alice.put(path, json=body), as_alice.patch(path, json=fields)]
+        in_bulk = as_alice.post(f"{TASKS}/bulk", json={"operations": [update, {"op": "create", "task": body}]})
+        imported = as_alice.post(f"{TASKS}/import", data=line, headers={"Content-Type": "application/jsonl"}).json()
+        listed = as_alice.get(f"{TASKS}?status={fields['status']}&completed={json.dumps(fields['completed'])}")
+
+        assert [invalid_fields(response) for response in [*refused, listed]] == [["completed"]] * 4
+        assert invalid_fields(in_bulk) == ["operations.0.task.completed", "operations.1.task.completed"]
+        assert [error["field"] for error in imported["errors"][0]["errors"]] == ["completed"]
+
+    def test_bulk_changes_and_imports(self, as_alice: Caller) -> None:
+        task = create_task(as_alice)
+        operations = [
+            {"op": "create", "task": {"title": "x", "completed": True}},
+            {"op": "update", "id": task["id"], "task": {"completed": True}},
+        ]
+        results = as_alice.post(f"{TASKS}/bulk", json={"operations": operations}).json()["results"]
+        table = b"title,completed\r\nImported,true\r\nOpen,false\r\n"
+        report = as_alice.post(f"{TASKS}/import", data=table, headers={"Content-Type": "text/csv"}).json()
+
+        assert [result["task"]["status"] for result in results] == ["done", "done"]
+        assert report["created"] == 2
+        assert [task["title"] for task in as_alice.get("/tasks?completed=true&q=imported").json()] == ["Imported"]
+
+    def test_a_list_can_be_filtered(self, as_alice: Caller) -> None:
+        for status in ("todo", "in_progress", "done"):
+            create_task(as_alice, title=status, status=status)
+
+        def titles(query: str) -> set[str]:
+            return {task["title"] for task in as_alice.get(f"/tasks?{query}").json()}
+
+        assert titles("completed=true") == {"done"}
+        assert titles("completed=false") == {"todo", "in_progress"}
+        assert titles("completed=false&status=todo,done") == {"todo"}
+
+    def test_null_is_refused(self, as_alice: Caller) -> None:
+        path = f"{TASKS}/{create_task(as_alice)['id']}"
+
+        assert invalid_fields(as_alice.patch(path, json={"completed": None})) == ["completed"]
 
 
 def test_patch_accepts_the_merge_patch_media_type(as_alice: Caller) -> None:

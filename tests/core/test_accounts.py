@@ -1,17 +1,20 @@
 """Accounts: registration, unique names and changes of a profile."""
 
+import unicodedata
 from datetime import timedelta
 from typing import Any
 
 import orjson
 import pytest
 
+from core.db import unit_of_work
 from core.errors import Rejected, Unauthenticated
 from core.models.account import User
 from core.policy import Actor, Role
 from core.representations import Representation
 from core.services import accounts, sessions
 from tests.builders import create_actor
+from tests.sql import execute
 from tests.threads import in_parallel
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -71,6 +74,39 @@ def test_an_account_is_found_by_username_and_by_email_in_any_case() -> None:
         assert found is not None
         assert found.id == user_id
     assert User.named("nobody") is None
+
+
+def test_an_account_that_has_no_keys_yet_is_found_and_its_exact_name_has_precedence() -> None:
+    composed, decomposed = (unicodedata.normalize(form, "naïve") for form in ("NFC", "NFD"))
+    newer = register(composed, None)
+    with unit_of_work():
+        execute("INSERT INTO users (username, password_hash) VALUES (%s, 'x'), ('Old', 'x')", (decomposed,))
+
+    found = [User.named(name) for name in (composed, decomposed, "oLD")]
+
+    assert [user and user.username for user in found] == [composed, decomposed, "Old"]
+    assert found[0] is not None
+    assert found[0].id == newer
+
+
+def test_a_name_that_the_version_before_changes_loses_its_old_key(alice: Actor) -> None:
+    execute("UPDATE users SET email = 'new@example.com', full_name = 'x' WHERE id = %s", (alice.user_id,))
+
+    found = User.named("NEW@example.com")
+
+    assert User.named("alice@example.com") is None
+    assert found is not None
+    assert (found.id, found.email_key, found.username_key) == (alice.user_id, None, "alice")
+
+
+def test_the_keys_follow_the_names(alice: Actor) -> None:
+    accounts.update_profile(alice, {"email": "A@example.org", "username": "ΟΔΥΣΣΕΥΣ"})
+
+    assert User.named("alice") is None
+    for name in ("οδυσσευς", "a@EXAMPLE.org"):
+        found = User.named(name)
+        assert found is not None
+        assert found.id == alice.user_id
 
 
 def test_a_username_equal_to_the_email_changes_with_it(alice: Actor) -> None:

@@ -67,6 +67,16 @@ def test_names_are_counted_regardless_of_case() -> None:
     assert delay("ALICE") > 0
 
 
+def test_failures_of_an_account_count_together_whichever_of_its_names_is_typed(alice: Actor) -> None:
+    waits = [
+        delay(name, user_id=alice.user_id)
+        for name in ("alice", "ALICE@example.com", "\uff41\uff4c\uff49\uff43\uff45", "alice@example.com") * 2
+    ]
+
+    assert waits[:6] == [0] * 6
+    assert waits[-1] > 0
+
+
 def test_failures_for_one_name_from_many_addresses_are_delayed() -> None:
     waits = [delay(address=f"10.0.0.{number}") for number in range(40)]
 

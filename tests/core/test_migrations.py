@@ -1,5 +1,6 @@
 """Migrations: only one of several parallel processes migrates, and every migration can be rolled back."""
 
+import unicodedata
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -73,3 +74,23 @@ def test_every_migration_can_be_rolled_back_and_repeated(empty_database: str) ->
         assert database.get_tables() == ["migratehistory"]
 
     assert migrate(empty_database) == names
+
+
+def test_existing_accounts_get_keys_and_the_oldest_of_two_with_the_same_key_keeps_it(empty_database: str) -> None:
+    names = migrate(empty_database)
+    composed, decomposed = (unicodedata.normalize(form, "naïve") for form in ("NFC", "NFD"))
+    database = PostgresqlDatabase(empty_database)
+    with database.connection_context():
+        router = Router(database, migrate_dir=DIRECTORY)
+        while router.done[-1] != "013_names_and_tickets":
+            router.rollback()
+        router.rollback()
+        database.execute_sql(
+            "INSERT INTO users (username, email, password_hash) VALUES (%s, %s, 'x'), (%s, NULL, 'x')",
+            (composed, "A@bücher.example", decomposed),
+        )
+        migrate(empty_database)
+        keys = database.execute_sql("SELECT username_key, email_key FROM users ORDER BY id").fetchall()
+
+    assert names[-1] >= "013_names_and_tickets"
+    assert keys == [(composed, "a@xn--bcher-kva.example"), (None, None)]

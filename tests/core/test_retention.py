@@ -50,7 +50,7 @@ def test_expired_sessions_and_sessions_revoked_long_ago_are_removed(alice: Actor
 
 def test_expired_tickets_are_removed(alice: Actor, context: JobContext) -> None:
     for _ in range(2):
-        sessions.issue_ticket(alice, timedelta(minutes=1))
+        sessions.issue_ticket(alice, timedelta(minutes=1), None)
     with unit_of_work():
         execute(
             "UPDATE ws_tickets SET expires_at = now() - interval '1 s' WHERE ctid = (SELECT min(ctid) FROM ws_tickets)"

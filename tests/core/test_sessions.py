@@ -120,29 +120,29 @@ class TestRevocation:
 
 class TestTickets:
     def test_a_ticket_is_valid_for_one_of_many_parallel_uses(self, alice: Actor) -> None:
-        ticket = sessions.issue_ticket(alice, timedelta(seconds=30))
+        ticket = sessions.issue_ticket(alice, timedelta(seconds=30), None)
 
         def redeem(_: int) -> bool:
             try:
-                return sessions.redeem_ticket(ticket) == alice
+                return sessions.redeem_ticket(ticket) == (alice, None)
             except Unauthenticated:
                 return False
 
         assert sorted(in_parallel(redeem, 10)) == [False] * 9 + [True]
 
     def test_a_ticket_expires(self, alice: Actor) -> None:
-        ticket = sessions.issue_ticket(alice, timedelta(seconds=-1))
+        ticket = sessions.issue_ticket(alice, timedelta(seconds=-1), None)
 
         assert refused(lambda: sessions.redeem_ticket(ticket)) == "ticket_invalid"
 
     def test_a_ticket_of_an_ended_session_is_refused(self, alice: Actor) -> None:
-        ticket = sessions.issue_ticket(alice, timedelta(seconds=30))
+        ticket = sessions.issue_ticket(alice, timedelta(seconds=30), None)
         sessions.logout_everywhere(alice)
 
         assert refused(lambda: sessions.redeem_ticket(ticket)) == "session_revoked"
 
     def test_only_the_hash_of_a_ticket_is_stored(self, alice: Actor) -> None:
-        ticket = sessions.issue_ticket(alice, timedelta(seconds=30))
+        ticket = sessions.issue_ticket(alice, timedelta(seconds=30), None)
 
         rows = execute("SELECT encode(ticket_hash, 'escape'), expires_at FROM ws_tickets").fetchall()
 

@@ -55,11 +55,11 @@ def test_sentences_differ_from_the_english_text(language: str) -> None:
 
 
 def test_marked_texts_in_parameters_are_translated() -> None:
-    text = msg("the password {problem}", problem=msg("is required"))
+    text = msg("{one}, or {other}", one=msg("is required"), other="x")
 
-    assert str(text) == "the password is required"
-    assert translate(text, "de") == catalogue("de")["the password {problem}"].format(
-        problem=catalogue("de")["is required"]
+    assert str(text) == "is required, or x"
+    assert translate(text, "de") == catalogue("de")["{one}, or {other}"].format(
+        one=catalogue("de")["is required"], other="x"
     )
 
 

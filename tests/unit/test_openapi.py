@@ -198,7 +198,7 @@ class TestDocument:
         (name,) = described["paths"]["/doors/{name}"]["get"]["parameters"]
 
         assert set(query) == {"skip", "limit", "color", "labels"}
-        assert query["limit"]["schema"] == {"type": "integer", "minimum": 1, "maximum": 100, "default": 100}
+        assert query["limit"]["schema"] == {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}
         assert query["color"]["schema"] == {"type": "string", "enum": ["red", "green"]}
         assert (query["labels"]["schema"]["type"], query["labels"]["explode"]) == ("array", False)
         assert (note_id["in"], note_id["schema"]["type"], note_id["schema"]["maximum"]) == (

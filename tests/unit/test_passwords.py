@@ -20,7 +20,7 @@ NAMES = ("alice", "alice.archer@example.com", "Al")
     ],
 )
 def test_the_weakness_of_a_password_is_explained(password: str, problem: str) -> None:
-    found = weakness(password, NAMES)
+    found = weakness(password, NAMES, 0)
 
     assert found is not None
     assert problem in found
@@ -28,8 +28,27 @@ def test_the_weakness_of_a_password_is_explained(password: str, problem: str) ->
 
 @pytest.mark.parametrize("password", ["correct horse battery", "tr0ub4dor&3 ☔", "balance of alpacas", "x7!kQ9#z"])
 def test_other_passwords_are_accepted(password: str) -> None:
-    assert weakness(password, NAMES) is None
+    assert weakness(password, NAMES, 0) is None
 
 
 def test_an_account_without_names_is_checked() -> None:
-    assert weakness("correct horse battery", (None, None)) is None
+    assert weakness("correct horse battery", (None, None), 0) is None
+
+
+@pytest.mark.parametrize(("password", "min_score"), [("gr8 wall", 3), ("alice.archer rode", 1), ("summer2024!", 4)])
+def test_a_minimum_score_refuses_what_zxcvbn_finds_easy_to_guess(password: str, min_score: int) -> None:
+    assert weakness("correct horse battery staple", NAMES, min_score) is None
+    assert weakness(password, NAMES, min_score) is not None
+
+
+def test_zxcvbn_gets_only_the_beginning_of_a_long_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    estimated: list[str] = []
+
+    def estimate(password: str, user_inputs: list[str]) -> dict[str, int]:
+        estimated.append(password)
+        return {"score": 4}
+
+    monkeypatch.setattr("core.passwords.zxcvbn", estimate)
+
+    assert weakness("correct horse " * 70, NAMES, 4) is None
+    assert [len(password) for password in estimated] == [64]

@@ -50,6 +50,13 @@ def test_an_access_token_contains_user_and_session(issuer: TokenIssuer) -> None:
     assert (claims.user_id, claims.session_id, claims.expires_at - now) == (7, 9, MINUTES_30)
 
 
+def test_two_access_tokens_of_the_same_second_differ(issuer: TokenIssuer) -> None:
+    with freeze_time("2026-05-01T09:00:00Z"):
+        tokens = {issuer.access_token(7, 9) for _ in range(3)}
+
+    assert len(tokens) == 3
+
+
 @pytest.mark.parametrize(("late", "code"), [(MINUTES_30 + 9, None), (MINUTES_30 + 11, "token_expired")])
 def test_a_token_expires_with_ten_seconds_of_leeway(issuer: TokenIssuer, late: int, code: str | None) -> None:
     with freeze_time("2026-05-01T09:00:00Z") as clock:

@@ -121,8 +121,8 @@ class TestBodies:
         assert validate(Everything, sent({"text": "\\u0000"})).text == "\\u0000"
 
     def test_the_size_of_the_reported_errors_is_limited(self) -> None:
-        reported = mistakes(Everything, sent({"k" * 5000 + str(number): "\x00" for number in range(1000)}))
-        assert sum(map(len, reported)) <= 100 * 200
+        reported = mistakes(Everything, sent({str(number) + "k" * 5000: "\x00" for number in range(1000)}))
+        assert sum(map(len, reported)) <= 100 * 40
 
     @given(st.text(min_size=12, alphabet=st.characters(categories=["L", "N"])))
     def test_a_value_is_never_repeated(self, value: str) -> None:
@@ -154,7 +154,8 @@ class TestQueries:
         assert mistakes(Everything, Pairs({"count": number})) == {"count": "must be a whole number"}
 
     @pytest.mark.parametrize(
-        ("name", "value"), [("skip", "-1"), ("skip", str(2**31)), ("limit", "0"), ("limit", "101"), ("limit", "9" * 30)]
+        ("name", "value"),
+        [("skip", "-1"), ("skip", str(2**31)), ("limit", "0"), ("limit", "1001"), ("limit", "9" * 30)],
     )
     def test_a_page_has_bounds(self, name: str, value: str) -> None:
         assert list(mistakes(PageQuery, Pairs({name: value}))) == [name]
