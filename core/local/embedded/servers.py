@@ -31,20 +31,7 @@ SYSTEM_USER: Final = "allweather"
 
 _POSTGRES_PORT = 5432  # It is only a part of the name of the socket file; PostgreSQL does not listen on TCP.
 
-_OWNED: Final = (
-    "SELECT format('TABLE %s', oid::regclass) FROM pg_class "
-    "WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm') "
-    "UNION ALL SELECT format('ROUTINE %s', oid::regprocedure) FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
-)
-_HAND_OVER: Final = f"EXECUTE format('ALTER %s OWNER TO {ROLE}', thing)"
-# The application owns its database and is no superuser. PostgreSQL reads one statement from each line. An older cluster
-# has tables and functions of the superuser, which are handed over; what belongs to a table changes its owner with it.
-_APPLICATION_ROLE: Final = f"""\
-DO $$ BEGIN IF to_regrole('{ROLE}') IS NULL THEN CREATE ROLE {ROLE} LOGIN; END IF; END $$;
-ALTER DATABASE {DATABASE} OWNER TO {ROLE};
-DO $$ DECLARE thing text; BEGIN FOR thing IN {_OWNED} LOOP {_HAND_OVER}; END LOOP; END $$;
-"""
-
+_APPLICATION_ROLE: Final = Path(__file__).with_name("application_role.sql")
 # The log contains neither the text of a statement that fails, nor its parameters, nor the values of the row at fault.
 _LOG_WITHOUT_VALUES: Final = (
     "log_min_error_statement=panic",
@@ -115,8 +102,8 @@ class EmbeddedPostgres(EmbeddedServer):
         """Make the role of the application, once in each cluster; also in those of versions that had no such role."""
         done = self._directory / "role"
         if not done.exists():
-            options = ["-cexit_on_error=on", f"-D{self._cluster}", DATABASE]
-            self._call("postgres", "--single", *options, stdin=_APPLICATION_ROLE)
+            options = ["-j", "-cexit_on_error=on", f"-D{self._cluster}", DATABASE]
+            self._call("postgres", "--single", *options, stdin=_APPLICATION_ROLE.read_text(encoding="utf-8"))
             write_private(done, ROLE)
 
     def _call(self, program: str, *arguments: str, stdin: str = "") -> None:
