@@ -118,7 +118,10 @@ def may_manage_group(actor: Actor, group: GroupAccess) -> bool:
 
 
 def may_see_account(actor: Actor, user_id: int, *, shares_task: bool) -> bool:
-    """Users may see themselves and those with whom they share a task, as owner and assignee; admins may see all."""
+    """Users may see themselves and those with whom they share a task; admins may see all.
+
+    Two people share a task if one has assigned it to the other, and the other has worked on it or is the one who asks.
+    """
     return actor.is_admin or actor.user_id == user_id or shares_task
 
 

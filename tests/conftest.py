@@ -1,14 +1,16 @@
 """Servers for the test run, and test users: Alice (owner), Bob (assignee), Mallory (stranger) and Ada (admin)."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
+import psycopg2
 import pytest
 from redis import Redis
 
 from core import db, services
 from core.config import Settings
-from core.local.embedded.servers import EmbeddedPostgres, EmbeddedRedis
+from core.local.embedded.servers import ROLE, EmbeddedPostgres, EmbeddedRedis
 from core.migrations import migrate
 from core.policy import Actor, Role
 from tests.builders import BCRYPT_ROUNDS, create_actor
@@ -21,6 +23,8 @@ from tests.sql import execute
 services.import_all()
 
 _STATEMENT_SECONDS = 10.0
+# The application's role has neither right: only the tests skip triggers and make further databases.
+_RIGHTS_OF_THE_TESTS = f"GRANT SET ON PARAMETER session_replication_role TO {ROLE}; ALTER ROLE {ROLE} CREATEDB"
 # Deleting the few rows of a test is faster than truncating all tables with their indexes. In the role of a replica
 # the session skips foreign keys and triggers.
 _EMPTY_ALL_TABLES = """
@@ -46,6 +50,9 @@ def postgres_url(postgres_directory: Path) -> Iterator[str]:
     """A new PostgreSQL cluster with the migrated schema."""
     with EmbeddedPostgres(postgres_directory, durable=False) as server:
         migrate(server.url)
+        with closing(psycopg2.connect(server.url.replace(f"{ROLE}@", "postgres@"))) as connection:
+            connection.cursor().execute(_RIGHTS_OF_THE_TESTS)
+            connection.commit()
         yield server.url
 
 

@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from peewee import IntegrityError
+from peewee import IntegrityError, fn
 
 from core.db import connected, read, unit_of_work
 from core.errors import FieldError, Invalid, NotFound, Rejected
 from core.messages import msg
 from core.models.account import User
+from core.models.collaboration import TaskActivity
 from core.models.task import Task
 from core.names import name_keys, normalized
 from core.passwords import require_strong_password
@@ -86,12 +87,9 @@ def read_known_profile(actor: Actor, user_id: int) -> dict[str, Any]:
     Raises:
         NotFound: if there is no such account, or the caller may not see it.
     """
-    shared = ((Task.user_id == actor.user_id) & (Task.assignee_id == user_id)) | (
-        (Task.user_id == user_id) & (Task.assignee_id == actor.user_id)
-    )
     with connected():
         user: User | None = User.get_or_none(User.id == user_id)
-        if user is None or not may_see_account(actor, user_id, shares_task=Task.select().where(shared).exists()):
+        if user is None or not may_see_account(actor, user_id, shares_task=_shares_task(actor, user_id)):
             raise NotFound(msg("There is no such account."), code="account_not_found")
     known = {"id": user.id, "username": user.username, "email": user.email, "full_name": user.full_name}
     if not may_see_email(actor, user_id):
@@ -158,6 +156,17 @@ def promote(identifier: str, role: Role) -> bool:
 def lock_active_account(user_id: int) -> bool:
     """Whether there is an active account with this id; the account cannot be deleted until the unit of work ends."""
     return read(_LOCK_ACTIVE, {"user_id": user_id}).fetch_one() is not None
+
+
+def _shares_task(actor: Actor, user_id: int) -> bool:
+    """Whether the other person has assigned a task to the caller, or has worked on a task that the caller assigned.
+
+    It is not enough that the caller has assigned a task: everybody can assign one to any account.
+    """
+    own_work = TaskActivity.select().where(TaskActivity.task_id == Task.id, TaskActivity.actor_id == user_id)
+    received = (Task.user_id == user_id) & (Task.assignee_id == actor.user_id)
+    answered = (Task.user_id == actor.user_id) & (Task.assignee_id == user_id) & fn.EXISTS(own_work)
+    return bool(Task.select().where(received | answered).exists())
 
 
 def _require_own_name(user: User, changes: dict[str, Any]) -> None:

@@ -141,15 +141,29 @@ class TestA:
             return [caller.get(f"/user/{actor.user_id}/").status_code for caller, actor in pairs]
 
         before = statuses()
-        as_alice.post("/tasks", json={"title": "Row", "assignee_id": bob.user_id})
+        task = as_alice.post("/tasks", json={"title": "Row", "assignee_id": bob.user_id}).json()
+        as_bob.patch(f"/tasks/{task['id']}", json={"status": "in_progress"})
         as_mallory.post("/tasks", json={"title": "Spy"})
 
         assert (before, statuses()) == ([404, 404, 404, 200, 200], [200, 200, 404, 200, 200])
 
+    def test_the_name_of_a_stranger_is_not_learnt_by_assigning_a_task(
+        self, as_alice: Caller, as_mallory: Caller, alice: Actor, mallory: Actor
+    ) -> None:
+        assigned = as_mallory.post("/tasks", json={"title": "Spy", "assignee_id": alice.user_id})
+        task = f"/api/v1/tasks/{assigned.json()['id']}"
+
+        assert_problem(as_mallory.get(f"/user/{alice.user_id}/"), 404, "account_not_found")
+        seen = [as_mallory.get(path).text.lower() for path in (task, f"{task}/activity", "/api/v1/notifications")]
+        assert "alice" not in assigned.text.lower() + "".join(seen)
+        # Mallory has shown herself to Alice, so Alice may see who it was.
+        assert as_alice.get(f"/user/{mallory.user_id}/").json()["name"] == "Mallory"
+
     def test_the_owner_of_a_shared_task_sees_the_name_but_not_the_email(
         self, as_alice: Caller, as_bob: Caller, as_ada: Caller, bob: Actor
     ) -> None:
-        as_alice.post("/tasks", json={"title": "Row", "assignee_id": bob.user_id})
+        task = as_alice.post("/tasks", json={"title": "Row", "assignee_id": bob.user_id}).json()
+        as_bob.patch(f"/tasks/{task['id']}", json={"status": "in_progress"})
 
         seen = [caller.get(f"/user/{bob.user_id}/").json() for caller in (as_alice, as_bob, as_ada)]
 

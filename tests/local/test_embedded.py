@@ -123,6 +123,7 @@ def test_a_server_ends_when_its_owner_is_killed(
     process = server_process(tmp_path)
 
     owner.kill()
+    owner.wait()  # The kernel may release the owner's lock a moment after the pipe that the watcher reads.
 
     eventually(lambda: not is_alive(process))
     with server_class(tmp_path) as server:

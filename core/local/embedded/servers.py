@@ -26,10 +26,12 @@ from core.local.embedded.system_user import SystemUserError, allow_reading, allo
 from core.private_files import make_private_directory
 
 DATABASE: Final = "allweather"
+ROLE: Final = "allweather"
 SYSTEM_USER: Final = "allweather"
 
 _POSTGRES_PORT = 5432  # It is only a part of the name of the socket file; PostgreSQL does not listen on TCP.
 
+_APPLICATION_ROLE: Final = Path(__file__).with_name("application_role.sql")
 # The log contains neither the text of a statement that fails, nor its parameters, nor the values of the row at fault.
 _LOG_WITHOUT_VALUES: Final = (
     "log_min_error_statement=panic",
@@ -60,7 +62,7 @@ class EmbeddedPostgres(EmbeddedServer):
         # A path of a socket is limited to about a hundred characters, and the data directory may have a longer path.
         self._sockets = Path(self._resources.enter_context(tempfile.TemporaryDirectory(prefix="allweather-")))
         place = quote(str(self._sockets), safe="")
-        self.url = f"postgresql://postgres@/{DATABASE}?host={place}&port={_POSTGRES_PORT}"
+        self.url = f"postgresql://{ROLE}@/{DATABASE}?host={place}&port={_POSTGRES_PORT}"
         self._account = _system_user() if os.geteuid() == 0 else None
         if self._account is not None:
             allow_traversal(self._directory)
@@ -73,6 +75,7 @@ class EmbeddedPostgres(EmbeddedServer):
         # No server runs in this directory now. The process number in an old file could belong to another process by
         # now, and PostgreSQL would then refuse to start.
         (self._cluster / "postmaster.pid").unlink(missing_ok=True)
+        self._make_application_role()
 
     def _remove_leftover_sockets(self) -> None:
         """Remove the directory of sockets of an earlier run that was killed before it could remove the directory."""
@@ -94,6 +97,14 @@ class EmbeddedPostgres(EmbeddedServer):
         self._call("initdb", f"--pgdata={draft}", *options)
         self._call("postgres", "--single", f"-D{draft}", "postgres", stdin=f"CREATE DATABASE {DATABASE}\n")
         draft.rename(self._cluster)
+
+    def _make_application_role(self) -> None:
+        """Make the role of the application, once in each cluster; also in those of versions that had no such role."""
+        done = self._directory / "role"
+        if not done.exists():
+            options = ["-j", "-cexit_on_error=on", f"-D{self._cluster}", DATABASE]
+            self._call("postgres", "--single", *options, stdin=_APPLICATION_ROLE.read_text(encoding="utf-8"))
+            write_private(done, ROLE)
 
     def _call(self, program: str, *arguments: str, stdin: str = "") -> None:
         done = subprocess.run(  # noqa: S603 - the program is from the wheel, and the arguments are constants and own paths
