@@ -28,11 +28,12 @@ from enum import Enum
 from operator import attrgetter
 from typing import Annotated, Any, Final, TypeVar, Union, get_args, get_origin, get_type_hints
 
+import falcon
 from falcon.asgi import Request, Response
 from pydantic import BaseModel, ConfigDict
 
 from api.http.auth import require_actor, require_admin, require_scope
-from api.http.bodies import FORM, JSON, MERGE_PATCH, RawBody, expect_media_type
+from api.http.bodies import FORM, JSON, MERGE_PATCH, RawBody, expect_media_type, read_media
 from api.http.call import Call, FromRequest
 from api.http.fields import FormInput
 from api.http.responses import write_result
@@ -91,6 +92,7 @@ class Operation:
     query: Schema
     bodies: Mapping[str, Schema]
     body_optional: bool
+    max_body: int | None
     request_headers: tuple[str, ...]
     status: int
     returns: Any
@@ -138,6 +140,7 @@ def operation(  # noqa: PLR0913 - each argument is one fact of the operation, an
     admin: bool = False,
     rate_limit: RateLimit = RateLimit.GENERAL,
     body_optional: bool = False,
+    max_body: int | None = None,
     media_type: str = JSON,
     alternatives: Mapping[str, Schema] | None = None,
     headers: tuple[str, ...] = (),
@@ -154,6 +157,7 @@ def operation(  # noqa: PLR0913 - each argument is one fact of the operation, an
         admin: Whether the caller must be an admin.
         rate_limit: Which limit its requests count against.
         body_optional: Whether a request without a body is read as `{}`.
+        max_body: The largest JSON document or form that is read, in bytes, if it is less than `MAX_BODY_BYTES`.
         media_type: The media type of the response body.
         alternatives: Further media types that the response body may have, with their schemas.
         headers: The response headers to describe, all of them from `api.http.openapi.HEADERS`. If `ETag`, `Location`,
@@ -183,6 +187,7 @@ def operation(  # noqa: PLR0913 - each argument is one fact of the operation, an
             query=signature.query,
             bodies=signature.bodies,
             body_optional=body_optional,
+            max_body=max_body,
             request_headers=tuple(name for marker in signature.markers for name in marker.headers),
             status=status,
             returns=returns,
@@ -238,7 +243,12 @@ async def _read_body(req: Request, declared: Operation, raw_body: RawBody | None
     media_type = expect_media_type(req, declared.bodies)
     if raw_body is not None:
         return await raw_body.read(req)
-    sent = await (req.get_media(default_when_empty=_EMPTY) if declared.body_optional else req.get_media())
+    try:
+        sent = await read_media(req, media_type, declared.max_body)
+    except falcon.MediaNotFoundError:
+        if not declared.body_optional:
+            raise
+        sent = _EMPTY
     return validate(declared.bodies[media_type], sent)
 
 
