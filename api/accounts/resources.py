@@ -17,6 +17,7 @@ from api.accounts.schemas import (
     SessionInfo,
     TokenGrant,
 )
+from api.http.bodies import ANONYMOUS_BODY_BYTES
 from api.http.operation import RateLimit, operation
 from api.http.origins import is_allowed_origin
 from api.http.resource import Resource
@@ -33,7 +34,15 @@ from core.services import accounts, sessions
 class Register(RegistrationResource):
     """The registration of accounts. Without the prefix a common password is accepted too, as earlier clients need."""
 
-    @operation(201, Profile, tag="accounts", public=True, rate_limit=RateLimit.CREDENTIALS, errors=(400,))
+    @operation(
+        201,
+        Profile,
+        tag="accounts",
+        public=True,
+        max_body=ANONYMOUS_BODY_BYTES,
+        rate_limit=RateLimit.CREDENTIALS,
+        errors=(400,),
+    )
     async def on_post(self, body: Registration) -> Representation:
         """Register an account."""
         names = (body.username, body.email, body.full_name)
@@ -55,7 +64,15 @@ class Register(RegistrationResource):
 class LogIn(LoginResource):
     """The login."""
 
-    @operation(200, TokenGrant, tag="accounts", public=True, rate_limit=RateLimit.CREDENTIALS, errors=(401,))
+    @operation(
+        200,
+        TokenGrant,
+        tag="accounts",
+        public=True,
+        max_body=ANONYMOUS_BODY_BYTES,
+        rate_limit=RateLimit.CREDENTIALS,
+        errors=(401,),
+    )
     async def on_post(self, resp: Response, body: Login | LoginForm, client: CallingClient) -> dict[str, Any]:
         """Log in.
 
@@ -67,7 +84,15 @@ class LogIn(LoginResource):
 class Refresh(LoginResource):
     """The exchange of a refresh token for a new pair of tokens."""
 
-    @operation(200, TokenGrant, tag="accounts", public=True, body_optional=True, errors=(401, 403))
+    @operation(
+        200,
+        TokenGrant,
+        tag="accounts",
+        public=True,
+        max_body=ANONYMOUS_BODY_BYTES,
+        body_optional=True,
+        errors=(401, 403),
+    )
     async def on_post(self, req: Request, resp: Response, body: RefreshRequest) -> dict[str, Any]:
         """Refresh the tokens.
 

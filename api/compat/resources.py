@@ -15,6 +15,7 @@ from api.compat.schemas import (
     EarlierTaskOut,
     EarlierUserOut,
 )
+from api.http.bodies import ANONYMOUS_BODY_BYTES
 from api.http.fields import ArrayQuery
 from api.http.idempotency import Repeatable
 from api.http.operation import RateLimit, operation
@@ -31,7 +32,15 @@ _TAG: Final = "earlier API"
 class EarlierUsers(RegistrationResource):
     """The registration of accounts."""
 
-    @operation(201, EarlierUserOut, tag=_TAG, public=True, rate_limit=RateLimit.CREDENTIALS, errors=(400,))
+    @operation(
+        201,
+        EarlierUserOut,
+        tag=_TAG,
+        public=True,
+        max_body=ANONYMOUS_BODY_BYTES,
+        rate_limit=RateLimit.CREDENTIALS,
+        errors=(400,),
+    )
     async def on_post(self, body: EarlierRegistration) -> dict[str, Any]:
         """Register an account."""
         profile = await self.register(
@@ -55,7 +64,15 @@ class EarlierUser(Resource):
 class EarlierLogin(LoginResource):
     """The login."""
 
-    @operation(200, TokenGrant, tag=_TAG, public=True, rate_limit=RateLimit.CREDENTIALS, errors=(401,))
+    @operation(
+        200,
+        TokenGrant,
+        tag=_TAG,
+        public=True,
+        max_body=ANONYMOUS_BODY_BYTES,
+        rate_limit=RateLimit.CREDENTIALS,
+        errors=(401,),
+    )
     async def on_post(self, resp: Response, body: LoginForm, client: CallingClient) -> dict[str, Any]:
         """Log in.
 

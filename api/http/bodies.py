@@ -29,6 +29,10 @@ MULTIPART: Final = falcon.MEDIA_MULTIPART
 # Forms are used only for logins, which are short, and parsing a form costs far more for each byte than parsing JSON.
 _MAX_FORM_BYTES: Final = 64 * 1024
 
+# The largest body of an operation that anybody may call without a token. Validation runs in the event loop, and a large
+# body with many mistakes would delay all other requests.
+ANONYMOUS_BODY_BYTES: Final = 16 * 1024
+
 # Room for the boundaries and headers around a file in a multipart form.
 _MULTIPART_OVERHEAD_BYTES: Final = 64 * 1024
 
@@ -84,6 +88,26 @@ class StreamedForm:
         """
         form: MultipartForm = await req.get_media()
         return cls(form, max(0, (req.content_length or 0) - _MULTIPART_OVERHEAD_BYTES))
+
+
+async def read_media(req: "falcon.asgi.Request", media_type: str, max_bytes: int | None) -> JsonText | Pairs:
+    """Return the content of a request's body: a JSON document or a form.
+
+    Args:
+        req: The request, from which nothing has been read yet.
+        media_type: The media type, as `expect_media_type()` returns it.
+        max_bytes: The largest body that is read. If it is None, this is the limit of the app.
+
+    Raises:
+        falcon.HTTPContentTooLarge: if the body is too long.
+        falcon.HTTPBadRequest: if it is empty, malformed, or ended before its announced length.
+    """
+    content: JsonText | Pairs
+    if max_bytes is None:
+        content = await req.get_media()
+        return content
+    handler = FormHandler(max_bytes) if media_type == FORM else JsonHandler(max_bytes)
+    return await handler.deserialize_async(req.stream, media_type, req.content_length)
 
 
 def expect_media_type(req: "falcon.asgi.Request", known: Collection[str]) -> str:

@@ -19,6 +19,7 @@ log = structlog.get_logger()
 
 MAX_HEAD_BYTES: Final = 32 * 1024
 MAX_HEADERS: Final = 100
+_VERSIONS: Final = frozenset({"1.0", "1.1"})
 # A body must arrive at least at this rate, or its client counts as stalled.
 BODY_BYTES_PER_SECOND: Final = 1024
 # How long to wait after a refusal until the client has read it. If the connection were closed at once while the client
@@ -41,8 +42,8 @@ class Deadlines:
     stall: float
 
 
-class TooManyHeadersError(Exception):
-    """Stops the parser at the first header over the limit. It never leaves the parser."""
+class RefusedError(Exception):
+    """Stops the parser after a refusal. It never leaves the parser."""
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -105,15 +106,22 @@ class HttpProtocol(HttpToolsProtocol):
         """Store a header, or a trailer of a chunked body, unless there are too many.
 
         Raises:
-            TooManyHeadersError: if there are too many; this stops the parser.
+            RefusedError: if there are too many; this stops the parser.
         """
         if len(self.headers) >= MAX_HEADERS:
             self._refuse_head()
-            raise TooManyHeadersError
+            raise RefusedError
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Start the request, whose body may follow."""
+        """Start the request, whose body may follow.
+
+        Raises:
+            RefusedError: if its version of HTTP is not served, which Falcon would report as a bug.
+        """
+        if self.parser.get_http_version() not in _VERSIONS:
+            self._refuse(400, "bad_request", "Only HTTP/1.0 and HTTP/1.1 are understood.")
+            raise RefusedError
         self._in_head, self._in_body = False, True
         self._phase_started = self.loop.time()
         self._stored_bytes = self._body_bytes = 0

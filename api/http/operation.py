@@ -26,11 +26,12 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final, get_origin
 
+import falcon
 from falcon.asgi import Request, Response
 from pydantic import BaseModel, ConfigDict
 
 from api.http.auth import require_actor, require_admin, require_scope
-from api.http.bodies import JSON, RawBody, expect_media_type
+from api.http.bodies import JSON, RawBody, expect_media_type, read_media
 from api.http.call import Call
 from api.http.places import Places
 from api.http.responses import write_result
@@ -85,6 +86,7 @@ class Operation:
     query: Schema
     bodies: Mapping[str, Schema]
     body_optional: bool
+    max_body: int | None
     request_headers: tuple[str, ...]
     status: int
     returns: Any
@@ -122,6 +124,7 @@ def operation(  # noqa: PLR0913 - each argument is one fact of the operation, an
     weight: int = 1,
     places: int | None = None,
     body_optional: bool = False,
+    max_body: int | None = None,
     media_type: str = JSON,
     alternatives: Mapping[str, Schema] | None = None,
     headers: tuple[str, ...] = (),
@@ -140,6 +143,7 @@ def operation(  # noqa: PLR0913 - each argument is one fact of the operation, an
         weight: As how many requests one request counts there.
         places: How many requests of one user a process serves at the same time; None means any number.
         body_optional: Whether a request without a body is read as `{}`.
+        max_body: The largest JSON document or form that is read, in bytes, if it is less than `MAX_BODY_BYTES`.
         media_type: The media type of the response body.
         alternatives: Further media types that the response body may have, with their schemas.
         headers: The response headers to describe, all of them from `api.http.openapi.HEADERS`. If `ETag`, `Location`,
@@ -172,6 +176,7 @@ def operation(  # noqa: PLR0913 - each argument is one fact of the operation, an
             query=signature.query or NoQuery,
             bodies=signature.bodies,
             body_optional=body_optional,
+            max_body=max_body,
             request_headers=tuple(name for marker in signature.markers for name in marker.headers),
             status=status,
             returns=returns,
@@ -229,7 +234,12 @@ async def _read_body(req: Request, declared: Operation, raw_body: RawBody | None
     media_type = expect_media_type(req, declared.bodies)
     if raw_body is not None:
         return await raw_body.read(req)
-    sent = await (req.get_media(default_when_empty=_EMPTY) if declared.body_optional else req.get_media())
+    try:
+        sent = await read_media(req, media_type, declared.max_body)
+    except falcon.MediaNotFoundError:
+        if not declared.body_optional:
+            raise
+        sent = _EMPTY
     return validate(declared.bodies[media_type], sent)
 
 

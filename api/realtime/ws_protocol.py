@@ -82,8 +82,13 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self._abort_after(SHUTDOWN_SECONDS)
 
     async def send(self, message: ASGISendEvent) -> None:
-        """Send a message when there is room for it. A close frame does not wait, so that a slow peer gets the code."""
+        """Send a message when there is room for it. A close frame does not wait, so that a slow peer gets the code.
+
+        Closing does nothing if the peer has left. uvicorn would raise an exception, which Falcon reports as a bug.
+        """
         if message["type"] == "websocket.close":
+            if self.disconnected:
+                return
             self.writable.set()
         await super().send(message)
 

@@ -103,6 +103,16 @@ class RealtimeServer:
         connections: Any = self._server.server_state.connections
         return sum(connection.transport.get_write_buffer_size() for connection in connections)
 
+    @property
+    def open_connections(self) -> int:
+        """The number of connections whose client has not left."""
+        return len(self._server.server_state.connections)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request and no socket is being served."""
+        return not self._server.server_state.tasks
+
     def url(self, path: str, scheme: str = "ws") -> str:
         host, port = self.address
         return f"{scheme}://{host}:{port}{path}"
@@ -129,6 +139,12 @@ class RealtimeServer:
 
     def stalled_peer(self, actor: Actor) -> socket.socket:
         """Open a socket of a peer that reads nothing after the first bytes of the handshake response."""
+        peer = self.silent_peer(actor)
+        assert peer.recv(12) == b"HTTP/1.1 101"
+        return peer
+
+    def silent_peer(self, actor: Actor) -> socket.socket:
+        """Send the handshake of a socket without reading the response."""
         peer = narrow_socket(self.address)
         lines = [
             "GET /ws HTTP/1.1",
@@ -140,7 +156,6 @@ class RealtimeServer:
             *(f"{name}: {value}" for name, value in self.headers(actor).items()),
         ]
         peer.sendall("\r\n".join([*lines, "", ""]).encode())
-        assert peer.recv(12) == b"HTTP/1.1 101"
         return peer
 
 

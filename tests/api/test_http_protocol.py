@@ -258,3 +258,14 @@ def test_a_client_does_not_count_as_stalled_while_the_server_does_not_read(
         finally:
             echo.released.set()
         assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("line", [b"GET /echo", b"GET /echo HTTP/0.9", b"GET /echo HTTP/2.0", b"nonsense"])
+def test_other_protocols_get_400_and_leave_no_traceback(
+    line: bytes, server: LiveServer, echo: Echo, caplog: pytest.LogCaptureFixture
+) -> None:
+    with connect(server) as connection:
+        connection.sendall(line + b"\r\n\r\n")
+        assert_problem(received(connection), 400, "bad_request")
+    assert echo.requests == 0
+    assert not [record for record in caplog.records if record.exc_info]

@@ -358,6 +358,29 @@ def test_sockets_without_a_token_are_few_in_all(settings: Settings) -> None:
         assert_refused(server, headers={"X-Forwarded-For": "192.0.2.3"})
 
 
+@pytest.mark.parametrize("database_timeout", [0.3, 10.0])
+def test_client_that_leaves_before_a_refusal_leaves_no_traceback(
+    settings: Settings,
+    alice: Actor,
+    database_timeout: float,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """The refusal comes after the client has left: because of the time limit, or because the session has ended."""
+    with RealtimeServer(settings.model_copy(update={"database_timeout": database_timeout})) as server:
+        with db.unit_of_work():
+            execute("LOCK TABLE sessions IN ACCESS EXCLUSIVE MODE")
+            peer = server.silent_peer(alice)
+            wait_until(lambda: not server.is_idle)
+            peer.close()
+            wait_until(lambda: server.open_connections == 0)
+            revoke(alice)
+        wait_until(lambda: server.is_idle)
+    output = capfd.readouterr()
+    assert "Traceback" not in output.out + output.err
+    assert not [record for record in caplog.records if record.exc_info]
+
+
 def test_ticket_does_not_reach_the_log(
     server: RealtimeServer, alice: Actor, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field, ValidationError
 
+from api.http import validation
 from api.http.fields import LARGEST_ID, AsciiDigits, Day, Identifier, Input, Instant, PageQuery, Verbatim
 from api.http.validation import JsonText, Pairs, validate
 from core.errors import Invalid
@@ -121,8 +122,18 @@ class TestBodies:
         assert validate(Everything, sent({"text": "\\u0000"})).text == "\\u0000"
 
     def test_the_size_of_the_reported_errors_is_limited(self) -> None:
-        reported = mistakes(Everything, sent({str(number) + "k" * 5000: "\x00" for number in range(1000)}))
-        assert sum(map(len, reported)) <= 100 * 40
+        reported = mistakes(Everything, sent({str(number) + "k" * 5000: "\x00" for number in range(900)}))
+        assert len(reported) <= 50
+        assert sum(map(len, reported)) <= 50 * 40
+
+    def test_the_first_mistakes_are_listed(self) -> None:
+        reported = mistakes(Everything, sent({"parts": [{}] * 60}))
+        assert list(reported) == [f"parts.{number}.name" for number in range(50)]
+
+    def test_mistakes_are_not_built_if_there_are_too_many(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(validation, "_schema_mistakes", pytest.fail)
+        reported = mistakes(Everything, sent({"text": "\x00", "parts": [{}] * 1001}))
+        assert reported == {"": "has too many mistakes to list them"}
 
     @given(st.text(min_size=12, alphabet=st.characters(categories=["L", "N"])))
     def test_a_value_is_never_repeated(self, value: str) -> None:
