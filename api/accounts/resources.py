@@ -50,7 +50,15 @@ class Register(RegistrationResource):
         await self.bridge.run_bcrypt(require_strong_password, body.password, names, min_score)
         return await self._register(body)
 
-    @operation(201, Profile, tag="accounts", public=True, rate_limit=RateLimit.CREDENTIALS, errors=(400,))
+    @operation(
+        201,
+        Profile,
+        tag="accounts",
+        public=True,
+        max_body=ANONYMOUS_BODY_BYTES,
+        rate_limit=RateLimit.CREDENTIALS,
+        errors=(400,),
+    )
     async def on_post_earlier(self, body: Registration) -> Representation:
         """Register an account, with any password of at least 8 characters."""
         return await self._register(body)
