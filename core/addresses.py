@@ -1,4 +1,4 @@
-"""The addresses of clients, as far as they are counted. The audit log and the logs always have the full address."""
+"""The part of a client's address by which requests and failed logins are counted. Logs have the full address."""
 
 from ipaddress import IPv6Network, ip_address
 from typing import Final

@@ -31,7 +31,7 @@ QUEUE_MAINTENANCE: Final = "maintenance"
 Args = TypeVarTuple("Args")
 
 Work = Callable[["JobContext", *Args], int | None]
-"""The function of a job. It returns how much it has done: 0 if there was nothing to do, None if it does not count."""
+"""The function of a job. It returns how much it has done: 0 for nothing, None if it does not report a number."""
 
 
 class JobDeclarationError(RuntimeError):

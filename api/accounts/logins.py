@@ -53,7 +53,7 @@ class LoginResource(Resource):
         rounds = self.settings.bcrypt_rounds
         attempt = await self.bridge.run(login.begin_login, identifier, client.ip_address, rounds)
         resp.context.user_id = attempt.user_id  # For the log line of the request, whatever the password is.
-        matches = await self.bridge.run_bcrypt(security.verify_password, password, attempt.password_hash)
+        matches = await self.bridge.run_password_work(security.verify_password, password, attempt.password_hash)
         grant = await self.bridge.run(login.finish_login, attempt, client, self._lifetime, matches=matches)
         return self.grant_tokens(resp, grant)
 

@@ -28,6 +28,6 @@ async def confirmed_password(bridge: Bridge, actor: Actor, address: str, passwor
     """
     with _PLACES.taken_by(actor.user_id):
         attempt = await bridge.run(confirmation.begin, actor, address)
-        matches = await bridge.run_bcrypt(security.verify_password, password, attempt.password_hash)
+        matches = await bridge.run_password_work(security.verify_password, password, attempt.password_hash)
         await bridge.run(confirmation.finish, attempt, matches=matches)
         yield

@@ -14,7 +14,7 @@ class RegistrationResource(Resource):
     ) -> Representation:
         """Hash the password, outside the database's threads, and make the account; returns its profile."""
         rounds = self.settings.bcrypt_rounds
-        password_hash = await self.bridge.run_bcrypt(security.hash_password, password, rounds)
+        password_hash = await self.bridge.run_password_work(security.hash_password, password, rounds)
         return await self.bridge.run(
             accounts.register, username=username, email=email, full_name=full_name, password_hash=password_hash
         )

@@ -47,7 +47,7 @@ class Register(RegistrationResource):
         """Register an account."""
         names = (body.username, body.email, body.full_name)
         min_score = self.settings.password_min_score
-        await self.bridge.run_bcrypt(require_strong_password, body.password, names, min_score)
+        await self.bridge.run_password_work(require_strong_password, body.password, names, min_score)
         return await self._register(body)
 
     @operation(
@@ -198,7 +198,7 @@ class Me(Resource):
         else:
             async with confirmed_password(self.bridge, actor, client.ip_address, body.current_password):
                 if body.password is not None:
-                    changes["password_hash"] = await self.bridge.run_bcrypt(
+                    changes["password_hash"] = await self.bridge.run_password_work(
                         security.hash_password, body.password, self.settings.bcrypt_rounds
                     )
                 profile = await self.bridge.run(accounts.update_profile, actor, changes, is_confirmed=True)

@@ -11,7 +11,7 @@ from core.names import has_unseen_characters, normalized, normalized_email
 from core.policy import Role
 from core.security import PASSWORD_MAX_LENGTH, PASSWORD_MIN_LENGTH
 
-# Longer than any token that some system issues, so that a token of another kind gets the same 401 as any bad token.
+# This is longer than a token of any other kind, so that such a token is read and gets a 401, as any wrong token does.
 _TOKEN_LENGTH: Final = 8192
 
 

@@ -43,7 +43,7 @@ class Deadlines:
 
 
 class RefusedError(Exception):
-    """Stops the parser after a refusal. It never leaves the parser."""
+    """Stops the parser after a refusal. The protocol catches it where it calls the parser."""
 
 
 class HttpProtocol(HttpToolsProtocol):

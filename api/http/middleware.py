@@ -10,12 +10,12 @@ import structlog
 from falcon.asgi import Request, Response, WebSocket
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
+from api.http.operation import Operation, RateLimit
 from core.config import Settings
 
 log = structlog.get_logger()
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
-_QUIET_ROUTES: Final = frozenset({"/health", "/health/ready"})
 _SECURITY_HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -54,7 +54,6 @@ class RequestContext:
 
     def __init__(self, settings: Settings) -> None:
         self._trusted = tuple(ip_network(proxy, strict=False) for proxy in settings.trusted_proxies)
-        self._max_body_bytes = settings.max_body_bytes
         self._headers = dict(_SECURITY_HEADERS)
         if not settings.is_development:
             self._headers["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"
@@ -76,7 +75,7 @@ class RequestContext:
         if resp.get_header("Content-Security-Policy") is None:
             resp.set_header("Content-Security-Policy", _POLICY_FOR_DATA)
         route = req.uri_template
-        write = log.debug if route in _QUIET_ROUTES else log.info
+        write = log.debug if _is_probe(req) else log.info
         write(
             "request",
             method=req.method,
@@ -92,11 +91,16 @@ class RequestContext:
     def _begin(self, req: Request) -> None:
         context: Any = req.context
         context.started = time.perf_counter()
-        context.max_body_bytes = self._max_body_bytes
         context.request_id = _request_id(req.get_header("X-Request-ID"))
         context.client_address = client_address(req.remote_addr, req.get_header("X-Forwarded-For") or "", self._trusted)
         clear_contextvars()
         bind_contextvars(request_id=context.request_id, address=context.client_address)
+
+
+def _is_probe(req: Request) -> bool:
+    """Return whether a request asks for the health of the process, which probes do every few seconds."""
+    operation: Operation | None = getattr(req.context, "operation", None)
+    return operation is not None and operation.rate_limit is RateLimit.HEALTH
 
 
 def _request_id(offered: str | None) -> str:

@@ -114,7 +114,7 @@ def _security(operation: Operation) -> list[dict[str, list[str]]]:
 
 
 def build_description(app_name: str, mapped_paths: Iterable[MappedPath]) -> Json:
-    """Build the OpenAPI document of all operations under these paths."""
+    """Build the API description of all operations under these paths."""
     operations = [
         (mapped.path, method, operation)
         for mapped in mapped_paths

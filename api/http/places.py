@@ -53,5 +53,5 @@ class Places:
     def _free(self, user_id: int) -> None:
         self._taken[user_id] -= 1
         if not self._taken[user_id]:
-            # Otherwise there would be an entry for every user who was ever here.
+            # Otherwise the dictionary would keep an entry for every user who has ever sent such a request.
             del self._taken[user_id]

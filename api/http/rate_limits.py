@@ -191,7 +191,7 @@ class RateLimits:
         await self._counter.close()
 
     async def _count(self, req: Request) -> Count:
-        operation = self._router.operation(req)
+        req.context.operation = operation = self._router.operation(req)
         if operation is None:
             return await self._counter.count(await self._buckets(req, RateLimit.GENERAL), weight=1)
         return await self._counter.count(await self._buckets(req, operation.rate_limit), operation.weight)

@@ -51,7 +51,7 @@ class Bridge:
         call = partial(function, *args, **kwargs)
         return await _run_in(self._database, self._database_seconds, "database_unavailable", call)
 
-    async def run_bcrypt(
+    async def run_password_work(
         self, function: Callable[_Parameters, _Result], /, *args: _Parameters.args, **kwargs: _Parameters.kwargs
     ) -> _Result:
         """Run a function that hashes or verifies a password in a thread for passwords.

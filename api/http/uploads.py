@@ -32,7 +32,7 @@ _RETRY_SECONDS: Final = 5
 class UploadPlaces:
     """The places for uploads under way in this process: so many for each user, and so many for all users together.
 
-    Each upload has a temporary file and a place in memory, for as long as its client likes to take.
+    Each upload uses a temporary file and memory until the client has sent all of it.
     """
 
     def __init__(self, per_user: int, in_all: int) -> None:

@@ -47,7 +47,10 @@ def register(
 
 
 def register_admin(email: str, password: str, bcrypt_rounds: int) -> None:
-    """Create an admin account; hashes the password, so it takes a quarter of a second.
+    """Create an admin account.
+
+    The password is hashed here, before the transaction: this happens once, at the start or by a command, so it does
+    not need the threads for passwords.
 
     Raises:
         Rejected: with code `account_taken`, if the email belongs to someone already.
@@ -165,8 +168,8 @@ def _shares_task(actor: Actor, user_id: int) -> bool:
     """
     own_work = TaskActivity.select().where(TaskActivity.task_id == Task.id, TaskActivity.actor_id == user_id)
     received = (Task.user_id == user_id) & (Task.assignee_id == actor.user_id)
-    answered = (Task.user_id == actor.user_id) & (Task.assignee_id == user_id) & fn.EXISTS(own_work)
-    return bool(Task.select().where(received | answered).exists())
+    worked_on = (Task.user_id == actor.user_id) & (Task.assignee_id == user_id) & fn.EXISTS(own_work)
+    return bool(Task.select().where(received | worked_on).exists())
 
 
 def _require_own_name(user: User, changes: dict[str, Any]) -> None:

@@ -71,7 +71,7 @@ def update_task(
 ) -> Representation:
     """Change fields of a task, if its version is one of `expected`. If no value changes, there is no new version.
 
-    The change `completed` stands for the status that it means.
+    A change of `completed` is a change of the status: true means `done`, false means that the task is not done.
 
     Raises:
         NotFound, Forbidden, PreconditionFailed: as `lock_task()` raises them; Forbidden also if the caller may change

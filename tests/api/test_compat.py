@@ -156,7 +156,7 @@ class TestA:
         assert_problem(as_mallory.get(f"/user/{alice.user_id}/"), 404, "account_not_found")
         seen = [as_mallory.get(path).text.lower() for path in (task, f"{task}/activity", "/api/v1/notifications")]
         assert "alice" not in assigned.text.lower() + "".join(seen)
-        # Mallory has shown herself to Alice, so Alice may see who it was.
+        # Mallory has worked on a task of Alice, so Alice may see her name.
         assert as_alice.get(f"/user/{mallory.user_id}/").json()["name"] == "Mallory"
 
     def test_the_owner_of_a_shared_task_sees_the_name_but_not_the_email(

@@ -1,4 +1,4 @@
-"""A request is answered as soon as its head is complete, if its body is not needed."""
+"""A request gets its response as soon as its head is complete, if its body is not needed."""
 
 import socket
 
@@ -20,10 +20,10 @@ def test_a_stranger_is_refused_before_the_body_is_sent(body: bytes, live_server:
 def test_the_connection_ends_if_the_client_was_not_asked_for_the_body(live_server: LiveServer) -> None:
     with socket.create_connection(("127.0.0.1", live_server.port), timeout=20) as connection:
         connection.sendall(HEAD + b"Content-Length: 1000\r\nExpect: 100-continue\r\n\r\n")
-        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+        response = b"".join(iter(lambda: connection.recv(65536), b""))
 
-    assert answer.startswith(b"HTTP/1.1 401 ")
-    assert b"\r\nconnection: close\r\n" in answer
+    assert response.startswith(b"HTTP/1.1 401 ")
+    assert b"\r\nconnection: close\r\n" in response
 
 
 def test_the_connection_stays_open_for_a_body_that_is_sent_after_the_refusal(live_server: LiveServer) -> None:

@@ -1,4 +1,4 @@
-"""The OpenAPI document of the real app: it is complete, and the responses of the API match it."""
+"""The API description of the real app: it is complete, and the responses of the API match it."""
 
 import re
 from collections.abc import Callable

@@ -95,10 +95,10 @@ def begun(caller: Caller, path: str, length: int, *, expect: bool = False) -> It
 
 class TestStoredBytes:
     def test_thirty_uploads_under_one_key_leave_one_file(self, caller: Caller, path: str, directory: Path) -> None:
-        answers = [upload(caller, path, 60, "the-file") for _ in range(TIMES)]
+        responses = [upload(caller, path, 60, "the-file") for _ in range(TIMES)]
 
-        assert {answer.status_code for answer in answers} == {201}
-        assert len({answer.json()["id"] for answer in answers}) == 1
+        assert {response.status_code for response in responses} == {201}
+        assert len({response.json()["id"] for response in responses}) == 1
         assert (stored_files(directory), rows()) == (1, 1)
 
     def test_parallel_uploads_under_one_key_leave_one_file(self, caller: Caller, path: str, directory: Path) -> None:
@@ -195,19 +195,19 @@ def test_a_repeated_upload_and_a_deletion_leave_no_object_in_s3(
 class TestBeforeTheBody:
     def test_an_upload_over_the_quota_is_refused_before_its_body_is_sent(self, caller: Caller, path: str) -> None:
         with begun(caller, path, LONG_BODY) as connection:
-            answer = connection.recv(65536)
+            response = connection.recv(65536)
 
-        assert answer.startswith(b"HTTP/1.1 413 ")
-        assert b'"quota_exceeded"' in answer
+        assert response.startswith(b"HTTP/1.1 413 ")
+        assert b'"quota_exceeded"' in response
 
     def test_a_client_is_not_asked_for_the_body_where_the_quota_is_used_up(self, caller: Caller, path: str) -> None:
         upload(caller, path, QUOTA)
 
         with begun(caller, path, 1000, expect=True) as connection:
-            answer = connection.recv(65536)
+            response = connection.recv(65536)
 
-        assert answer.startswith(b"HTTP/1.1 413 ")
-        assert b"\r\nconnection: close\r\n" in answer
+        assert response.startswith(b"HTTP/1.1 413 ")
+        assert b"\r\nconnection: close\r\n" in response
 
     def test_a_body_that_fits_is_asked_for(self, caller: Caller, path: str) -> None:
         with begun(caller, path, 1000, expect=True) as connection:
@@ -216,12 +216,12 @@ class TestBeforeTheBody:
     def test_a_body_without_length_is_refused_where_the_quota_is_used_up(self, caller: Caller, path: str) -> None:
         upload(caller, path, QUOTA)
 
-        answer = caller.post(
+        response = caller.post(
             path,
             data=iter([FORM_START, FORM_END]),
             headers={"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"},
         )
-        assert_problem(answer, 413, "quota_exceeded")
+        assert_problem(response, 413, "quota_exceeded")
 
     def test_a_repeated_upload_is_answered_although_it_has_used_up_the_quota(self, caller: Caller, path: str) -> None:
         first, again = (upload(caller, path, QUOTA, "the-file") for _ in range(2))
@@ -274,10 +274,10 @@ class TestUploadsUnderWay:
 
         def begin(_: int) -> bytes:
             with begun(caller, path, 1000, expect=True) as connection:
-                answer = connection.recv(65536)[:12]
-                answered.append(answer)
+                response = connection.recv(65536)[:12]
+                answered.append(response)
                 wait_until(lambda: len(answered) == 20)
-                return answer
+                return response
 
         answered: list[bytes] = []
         with ThreadPoolExecutor(20) as threads:

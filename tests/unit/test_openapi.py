@@ -1,4 +1,4 @@
-"""The OpenAPI document that is built from declared routes is complete."""
+"""The API description that is built from declared routes is complete."""
 
 import re
 from typing import Annotated, Any, Literal

@@ -13,7 +13,7 @@ from core.errors import Unavailable
 
 KINDS = {
     "run": ("database", "database_unavailable"),
-    "run_bcrypt": ("passwords", "overloaded"),
+    "run_password_work": ("passwords", "overloaded"),
     "run_file_io": ("files", "storage_unavailable"),
 }
 
@@ -116,7 +116,9 @@ def test_each_kind_of_call_has_threads_of_its_own(kind: str, pool: str, bridge: 
     assert run(bridge, kind, lambda: threading.current_thread().name).startswith(pool)
 
 
-@pytest.mark.parametrize(("busy", "others"), [("run", ["run_bcrypt", "run_file_io"]), ("run_bcrypt", ["run"])])
+@pytest.mark.parametrize(
+    ("busy", "others"), [("run", ["run_password_work", "run_file_io"]), ("run_password_work", ["run"])]
+)
 def test_a_busy_pool_does_not_delay_the_others(
     busy: str, others: list[str], bridge: Bridge, blocked: threading.Event
 ) -> None:
