@@ -13,6 +13,7 @@ from core.security import PASSWORD_MAX_LENGTH, PASSWORD_MIN_LENGTH
 
 # This is longer than a token of any other kind, so that such a token is read and gets a 401, as any wrong token does.
 _TOKEN_LENGTH: Final = 8192
+_NAME_LENGTH: Final = 254
 
 
 def _email(value: str) -> str:
@@ -23,7 +24,9 @@ def _email(value: str) -> str:
 
 
 def _normalized_username(value: object) -> object:
-    return normalized(value) if isinstance(value, str) else value
+    # A text that is too long stays as it is, and `max_length` refuses it. The time that Unicode normalization takes
+    # grows with the square of the length of some texts.
+    return normalized(value) if isinstance(value, str) and len(value) <= _NAME_LENGTH else value
 
 
 def _visible(value: str) -> str:
@@ -38,10 +41,10 @@ def _time_zone(value: str) -> str:
     return value
 
 
-Email = Annotated[str, Field(max_length=254, examples=["alice@example.com"]), AfterValidator(_email)]
+Email = Annotated[str, Field(max_length=_NAME_LENGTH, examples=["alice@example.com"]), AfterValidator(_email)]
 Username = Annotated[
     str,
-    Field(min_length=1, max_length=254, pattern=r"^[^\s]+$", examples=["alice"]),
+    Field(min_length=1, max_length=_NAME_LENGTH, pattern=r"^[^\s]+$", examples=["alice"]),
     AfterValidator(_visible),
     BeforeValidator(_normalized_username),
 ]

@@ -195,7 +195,7 @@ async def read_chunks(req: "falcon.asgi.Request", max_bytes: int) -> AsyncIterat
         received += len(chunk)
         yield chunk
     if declared is not None and received < declared:
-        raise _ended_early()
+        raise ended_early()
 
 
 class MultipartHandler(MultipartFormHandler):
@@ -237,11 +237,12 @@ async def _read(stream: AsyncReadableIO, declared: int | None, limit: int) -> by
     if len(body) > limit:
         raise too_large(limit)
     if declared is not None and len(body) < declared:
-        raise _ended_early()
+        raise ended_early()
     return body
 
 
-def _ended_early() -> falcon.HTTPBadRequest:
+def ended_early() -> falcon.HTTPBadRequest:
+    """Return the error for a body that ended before it was complete."""
     return falcon.HTTPBadRequest(description=msg("The body ended before the length it was announced with."))
 
 

@@ -10,6 +10,8 @@ from typing import Any, Final
 import falcon.asgi
 from falcon.asgi import Request, Response
 
+from api.http.bodies import ended_early
+
 _Event = dict[str, Any]
 _Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 _Send = Callable[[_Event], Awaitable[None]]
@@ -52,7 +54,11 @@ class _Body:
             self._is_announced = True
             return _NOTHING_YET
         self._is_awaited = False
-        return await self._receive()
+        event = await self._receive()
+        if event["type"] == "http.disconnect":
+            # Falcon would take this for the end of a body whose length was not announced.
+            raise ended_early()
+        return event
 
     async def send(self, event: _Event) -> None:
         """Send a part of the response, and end the connection if the client still waits to be asked for the body.

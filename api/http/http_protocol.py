@@ -125,6 +125,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._in_head, self._in_body = False, True
         self._phase_started = self.loop.time()
         self._stored_bytes = self._body_bytes = 0
+        # The deadline of the head must not end in the first seconds of the body, which has a deadline of its own.
+        self._stop_timer()
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -147,8 +149,16 @@ class HttpProtocol(HttpToolsProtocol):
         """Start the deadline if a request has arrived only in part, or stop it."""
         if not (self._in_head or self._in_body or self._stored_bytes):
             self._stop_timer()
+            self._close_when_idle()
         elif self._timer is None:
             self._check_after(self._deadlines.stall if self._in_body else self._deadlines.head)
+
+    def _close_when_idle(self) -> None:
+        """Start uvicorn's timer for idle connections again, if the rest of a body after its response has stopped it."""
+        if self.cycle is not None and self.cycle.response_complete and self.timeout_keep_alive_task is None:
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
     def _check_after(self, seconds: float) -> None:
         self._timer = self.loop.call_later(seconds, self._check)
@@ -186,8 +196,9 @@ class HttpProtocol(HttpToolsProtocol):
             self._check_after(self._deadlines.stall)
 
     def _is_server_slow(self) -> bool:
-        """Return whether the rest of the body has not arrived because the server does not read it yet."""
-        return self.flow.read_paused
+        """Return whether the rest of the body has not arrived because the server does not read or want it yet."""
+        is_unasked = self._is_responding() and self.cycle.waiting_for_100_continue
+        return self.flow.read_paused or is_unasked
 
     def _is_responding(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete

@@ -18,6 +18,7 @@ from api.realtime.hub import CloseCode, NotAdmitted, WaitingRoom
 from api.realtime.relay import Relay
 from api.realtime.schemas import TicketGrant
 from api.realtime.sockets import Caller, Socket, close, first_message_caller
+from core.addresses import counted_address
 from core.errors import Failure, FieldError, Forbidden, Invalid, Unavailable
 from core.messages import msg
 from core.policy import Actor, Scope
@@ -95,7 +96,7 @@ class Sockets(Resource):
             return
         try:
             if caller is None:
-                with self._waiting_room.place(req.context.client_address):
+                with self._waiting_room.place(counted_address(req.context.client_address)):
                     await ws.accept()
                     caller = await first_message_caller(ws, self.authenticator, FIRST_MESSAGE_SECONDS)
             else:

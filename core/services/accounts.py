@@ -132,10 +132,11 @@ def update_profile(actor: Actor, changes: dict[str, Any], *, is_confirmed: bool)
             )
             if changes_email:
                 audit.record(audit.EMAIL_CHANGED, user_id=user.id, previous=user.email)
-            names: dict[str, Any] = {name: changes[name] for name in ("username", "email") if name in changes}
+            names = _changed_names(user, changes)
             # Somebody may take a name after the check above. The statement that then fails, and which PostgreSQL writes
-            # into its log, contains no hash.
-            for values in (names | name_keys(names), changes | {"updated_at": datetime.now(UTC)}):
+            # into its log, contains no hash. The keys come after the names, because a trigger may clear the key of a
+            # name that changes (see migration 009).
+            for values in (names, name_keys(names), changes | {"updated_at": datetime.now(UTC)}):
                 if values:
                     User.update(values).where(User.id == user.id).execute()
             if "password_hash" in changes:
@@ -179,9 +180,14 @@ def _require_own_name(user: User, changes: dict[str, Any]) -> None:
         raise Invalid([FieldError("username", msg("may hold an @ only where it is the account's own email"))])
 
 
+def _changed_names(user: User, changes: dict[str, Any]) -> dict[str, Any]:
+    names = ("username", "email")
+    return {name: changes[name] for name in names if name in changes and changes[name] != getattr(user, name)}
+
+
 def _require_free_names(user: User, changes: dict[str, Any]) -> None:
     """Refuse names of other accounts before the statement that would fail, and so be logged by PostgreSQL, is sent."""
-    for name in filter(None, (changes.get("username"), changes.get("email"))):
+    for name in filter(None, _changed_names(user, changes).values()):
         owner = User.named(name)
         if owner is not None and owner.id != user.id:
             raise _taken()

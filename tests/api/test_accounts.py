@@ -104,6 +104,16 @@ class TestRegister:
         assert {error["field"] for error in problem["errors"]} == fields
         assert str(body["password"]) not in response.text
 
+    def test_a_username_that_is_too_long_is_not_normalized(
+        self, anybody: Caller, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The normalization of such a text takes seconds, and would delay all other requests of the process."""
+        monkeypatch.setattr("api.accounts.schemas.normalized", pytest.fail)
+
+        response = register(anybody, username="a" + "\u0316" * 1000, password=PASSWORD)
+
+        assert invalid_fields(response) == ["username"]
+
 
 class TestLogin:
     @pytest.mark.parametrize("name", [{"email": "alice@example.com"}, {"username": "alice"}, {"email": "Alice"}])

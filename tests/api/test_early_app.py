@@ -3,8 +3,10 @@
 import socket
 
 import pytest
+from structlog.testing import capture_logs
 
-from tests.api.callers import LiveServer
+from tests.api.callers import Caller, LiveServer
+from tests.polling import wait_until
 
 HEAD = b"POST /api/v1/tasks HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 
@@ -33,3 +35,25 @@ def test_the_connection_stays_open_for_a_body_that_is_sent_after_the_refusal(liv
         connection.sendall(b"null" + b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
 
         assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+
+def test_an_idle_connection_is_closed_also_after_a_body_that_came_late(live_server: LiveServer) -> None:
+    with socket.create_connection(("127.0.0.1", live_server.port), timeout=20) as connection:
+        connection.sendall(HEAD + b"Content-Length: 4\r\n\r\n")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 401 ")
+        connection.sendall(b"null")
+
+        assert connection.recv(65536) == b""
+
+
+def test_a_body_that_breaks_off_is_no_complete_body(as_alice: Caller, live_server: LiveServer) -> None:
+    head = (
+        "POST /api/v1/tasks/import HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\n"
+        f"Authorization: Bearer {as_alice.token}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    with capture_logs() as logs:
+        with socket.create_connection(("127.0.0.1", live_server.port), timeout=20) as connection:
+            connection.sendall(head.encode() + b"14\r\ntitle\nBuy milk\nBuy br\r\n")
+        wait_until(lambda: any(line.get("route") == "/api/v1/tasks/import" for line in logs))
+
+    assert as_alice.get("/api/v1/tasks").json()["items"] == []

@@ -4,6 +4,7 @@ import asyncio
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -216,6 +217,17 @@ def test_a_body_that_arrives_for_too_long_gets_408(app: Any) -> None:
 
         wait_until(is_refused)
         assert_problem(responses[0], 408, "request_timeout")
+
+
+def test_the_deadline_of_the_head_does_not_end_in_the_body(app: Any) -> None:
+    """The spans are long compared with what a slow machine adds to them."""
+    with LiveServer(app, Deadlines(head=4, body=120, stall=4)) as server, connect(server) as connection:
+        time.sleep(3.5)
+        connection.sendall(b"POST /echo HTTP/1.1\r\nContent-Length: 8\r\nConnection: close\r\n\r\nhalf")
+        time.sleep(1)
+        connection.sendall(b"half")
+
+        assert received(connection).startswith(b"HTTP/1.1 200 ")
 
 
 def test_a_client_that_does_not_send_the_body_of_a_refused_request_is_disconnected(impatient: LiveServer) -> None:

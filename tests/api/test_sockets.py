@@ -350,6 +350,16 @@ def test_sockets_without_a_token_are_few_per_address(settings: Settings, alice: 
             assert_refused(server)
 
 
+def test_the_addresses_of_an_ipv6_network_have_few_sockets_without_a_token(settings: Settings) -> None:
+    changes = {"sockets_waiting_per_address": 2, "trusted_proxies": ("127.0.0.1",)}
+    with RealtimeServer(settings.model_copy(update=changes)) as server, ExitStack() as opened:
+        for address in ("2001:db8::1", "2001:db8::2"):
+            opened.enter_context(server.anonymous(additional_headers={"X-Forwarded-For": address}))
+        assert_refused(server, headers={"X-Forwarded-For": "2001:db8::3"})
+        with server.anonymous(additional_headers={"X-Forwarded-For": "2001:db8:0:1::1"}):
+            pass
+
+
 def test_sockets_without_a_token_are_few_in_all(settings: Settings) -> None:
     changes = {"sockets_waiting": 2, "trusted_proxies": ("127.0.0.1",)}
     with RealtimeServer(settings.model_copy(update=changes)) as server, ExitStack() as opened:

@@ -143,3 +143,25 @@ def test_promoting_changes_only_the_named_account() -> None:
     assert accounts.promote("carol@example.com", Role.ADMIN)
     assert not accounts.promote("nobody@example.com", Role.ADMIN)
     assert [user.role for user in User.select()] == ["admin"]
+
+
+def test_a_name_that_is_written_in_another_way_keeps_its_key() -> None:
+    carol = register("straße")
+    actor = Actor(carol, Role.USER, 1)
+
+    accounts.update_profile(actor, {"username": "strasse"}, is_confirmed=True)
+
+    assert User.get_by_id(carol).username_key == "strasse"
+    with pytest.raises(Rejected):
+        register("STRASSE")
+
+
+def test_the_unchanged_name_of_the_younger_of_two_accounts_with_one_key_is_accepted() -> None:
+    register("straße")
+    younger = register("another")
+    execute("UPDATE users SET username = 'strasse', username_key = NULL WHERE id = %s", (younger,))
+
+    changes = {"username": "strasse", "full_name": "Younger"}
+    profile = as_dict(accounts.update_profile(Actor(younger, Role.USER, 1), changes, is_confirmed=True))
+
+    assert profile["full_name"] == "Younger"
