@@ -35,7 +35,7 @@ class Places:
         """Take one of the user's places until the running request ends.
 
         The server handles each request in a task of its own. The place is kept until that task ends, because a response
-        may be streamed after the responder has returned, and because the task always ends, also if the client leaves.
+        may be streamed after the responder has returned. The task also ends if the client leaves.
         """
         self._take(user_id)
         task = cast("asyncio.Task[Any]", asyncio.current_task())
