@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from api.http.places import Places
+from api.http.places import RequestPlaces
 from api.http.threads import Bridge
 from core import security
 from core.policy import Actor
@@ -12,7 +12,7 @@ from core.services import confirmation
 
 # A process has few threads for passwords. With one place for each user, nobody can occupy the threads that the logins
 # of others need.
-_PLACES: Final = Places(per_user=1)
+_PLACES: Final = RequestPlaces(per_holder=1)
 
 
 @asynccontextmanager

@@ -30,19 +30,21 @@ from core.policy import Actor
 from core.representations import Listing, Representation
 from core.services import accounts, sessions
 
+_registration = operation(
+    201,
+    Profile,
+    tag="accounts",
+    public=True,
+    max_body=ANONYMOUS_BODY_BYTES,
+    rate_limit=RateLimit.CREDENTIALS,
+    errors=(400,),
+)
+
 
 class Register(RegistrationResource):
     """The registration of accounts. Without the prefix a common password is accepted too, as earlier clients need."""
 
-    @operation(
-        201,
-        Profile,
-        tag="accounts",
-        public=True,
-        max_body=ANONYMOUS_BODY_BYTES,
-        rate_limit=RateLimit.CREDENTIALS,
-        errors=(400,),
-    )
+    @_registration
     async def on_post(self, body: Registration) -> Representation:
         """Register an account."""
         names = (body.username, body.email, body.full_name)
@@ -50,15 +52,7 @@ class Register(RegistrationResource):
         await self.bridge.run_password_work(require_strong_password, body.password, names, min_score)
         return await self._register(body)
 
-    @operation(
-        201,
-        Profile,
-        tag="accounts",
-        public=True,
-        max_body=ANONYMOUS_BODY_BYTES,
-        rate_limit=RateLimit.CREDENTIALS,
-        errors=(400,),
-    )
+    @_registration
     async def on_post_earlier(self, body: Registration) -> Representation:
         """Register an account, with any password of at least 8 characters."""
         return await self._register(body)

@@ -33,7 +33,7 @@ from pydantic import BaseModel, ConfigDict
 from api.http.auth import require_actor, require_admin, require_scope
 from api.http.bodies import JSON, RawBody, expect_media_type, read_media
 from api.http.call import Call
-from api.http.places import Places
+from api.http.places import RequestPlaces
 from api.http.responses import write_result
 from api.http.signatures import Schema, Signature, signature_of
 from api.http.validation import JsonText, Pairs, validate
@@ -185,14 +185,16 @@ def operation(  # noqa: PLR0913 - each argument is one fact of the operation, an
             headers=headers,
             errors=(*errors, *(error for marker in signature.markers for error in marker.errors)),
         )
-        enforced = _enforced(responder, declared, signature, None if places is None else Places(places))
+        enforced = _enforced(responder, declared, signature, None if places is None else RequestPlaces(places))
         setattr(enforced, _ATTRIBUTE, declared)
         return enforced
 
     return decorate
 
 
-def _enforced(responder: Responder, declared: Operation, signature: Signature, places: Places | None) -> Responder:
+def _enforced(
+    responder: Responder, declared: Operation, signature: Signature, places: RequestPlaces | None
+) -> Responder:
     """Return the function that Falcon calls: it checks the request, calls the responder and writes the result.
 
     A responder whose declared type is a `list[...]` may return a page, which is then written as a bare array.

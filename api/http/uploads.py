@@ -5,9 +5,8 @@ Also limits how many uploads are received at the same time.
 
 import asyncio
 import tempfile
-from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final
 
@@ -15,6 +14,7 @@ import falcon
 from falcon.asgi.multipart import BodyPart, MultipartForm
 
 from api.http.bodies import too_large
+from api.http.places import Places
 from api.http.threads import Bridge
 from core.errors import FieldError, Invalid, TooManyRequests, Unavailable
 from core.files import clean_name
@@ -29,42 +29,24 @@ _WRITE_BYTES: Final = 256 * 1024
 _RETRY_SECONDS: Final = 5
 
 
-class UploadPlaces:
+class UploadPlaces(Places[int]):
     """The places for uploads under way in this process: so many for each user, and so many for all users together.
 
-    Each upload uses a temporary file and memory until the client has sent all of it.
+    Each upload uses a temporary file and memory until the client has sent all of it. Without a place it gets the code
+    `too_many_uploads` if they are the user's, or `overloaded` if all are taken.
     """
 
-    def __init__(self, per_user: int, in_all: int) -> None:
-        self._per_user = per_user
-        self._in_all = in_all
-        self._taken: Counter[int] = Counter()
-
-    @contextmanager
-    def taken_by(self, user_id: int) -> Iterator[None]:
-        """Take a place for the time of the `with` block.
-
-        Raises:
-            TooManyRequests: with code `too_many_uploads` if the user has no place left.
-            Unavailable: with code `overloaded` if all places are taken.
-        """
-        if self._taken[user_id] >= self._per_user:
-            raise TooManyRequests(
-                msg("You have {count} uploads under way. Please wait for one to end.", count=self._per_user),
-                _RETRY_SECONDS,
-                code="too_many_uploads",
-            )
-        if self._taken.total() >= self._in_all:
-            raise Unavailable(
+    def refusal(self, *, all_taken: bool) -> Exception:
+        """Return the error of an upload that is one too many."""
+        if all_taken:
+            return Unavailable(
                 msg("Too many files are being uploaded. Please try again."), _RETRY_SECONDS, code="overloaded"
             )
-        self._taken[user_id] += 1
-        try:
-            yield
-        finally:
-            self._taken[user_id] -= 1
-            # Without this, every user who has ever uploaded a file would stay in the counter.
-            self._taken += Counter()
+        return TooManyRequests(
+            msg("You have {count} uploads under way. Please wait for one to end.", count=self._per_holder),
+            _RETRY_SECONDS,
+            code="too_many_uploads",
+        )
 
 
 @dataclass(frozen=True, slots=True)

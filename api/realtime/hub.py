@@ -2,14 +2,13 @@
 
 import asyncio
 import math
-from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from enum import IntEnum
 from typing import Final
 
 import orjson
 
+from api.http.places import Places
 from core.events import INTERNAL_TYPES, PRIVATE_TYPES, Event
 from core.policy import Actor
 
@@ -68,30 +67,15 @@ class Listener:
             self.ended.set_result(code)
 
 
-class WaitingRoom:
-    """Counts the sockets of this process that are open but not authenticated yet, by client address and in all."""
+class WaitingRoom(Places[str]):
+    """Counts the sockets of this process that are open but not authenticated yet, by client address and in all.
 
-    def __init__(self, per_address: int, in_all: int) -> None:
-        self._per_address = per_address
-        self._in_all = in_all
-        self._waiting: Counter[str] = Counter()
+    A socket that is one too many gets `NotAdmitted`.
+    """
 
-    @contextmanager
-    def place(self, address: str) -> Iterator[None]:
-        """Count one socket while the `with` block runs.
-
-        Raises:
-            NotAdmitted: if too many sockets wait already.
-        """
-        if self._waiting[address] >= self._per_address or self._waiting.total() >= self._in_all:
-            raise NotAdmitted(CloseCode.TOO_MANY_SOCKETS)
-        self._waiting[address] += 1
-        try:
-            yield
-        finally:
-            self._waiting[address] -= 1
-            if not self._waiting[address]:
-                del self._waiting[address]
+    def refusal(self, *, all_taken: bool) -> Exception:  # noqa: ARG002 - both have the same close code.
+        """Return the error of a socket that is one too many."""
+        return NotAdmitted(CloseCode.TOO_MANY_SOCKETS)
 
 
 class Hub:

@@ -96,7 +96,7 @@ class Sockets(Resource):
             return
         try:
             if caller is None:
-                with self._waiting_room.place(counted_address(req.context.client_address)):
+                with self._waiting_room.taken_by(counted_address(req.context.client_address)):
                     await ws.accept()
                     caller = await first_message_caller(ws, self.authenticator, FIRST_MESSAGE_SECONDS)
             else:

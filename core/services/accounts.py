@@ -124,7 +124,8 @@ def update_profile(actor: Actor, changes: dict[str, Any], *, is_confirmed: bool)
                 # If the username is the email, both change. Otherwise the old address would stay as the username.
                 changes = changes | {"username": changes["email"]}
             _require_own_name(user, changes)
-            _require_free_names(user, changes)
+            names = _changed_names(user, changes)
+            _require_free_names(user, names)
             audit.record(
                 audit.PASSWORD_CHANGED if "password_hash" in changes else audit.PROFILE_CHANGED,
                 user_id=user.id,
@@ -132,7 +133,6 @@ def update_profile(actor: Actor, changes: dict[str, Any], *, is_confirmed: bool)
             )
             if changes_email:
                 audit.record(audit.EMAIL_CHANGED, user_id=user.id, previous=user.email)
-            names = _changed_names(user, changes)
             # Somebody may take a name after the check above. The statement that then fails, and which PostgreSQL writes
             # into its log, contains no hash. The keys come after the names, because a trigger may clear the key of a
             # name that changes (see migration 009).
@@ -185,9 +185,9 @@ def _changed_names(user: User, changes: dict[str, Any]) -> dict[str, Any]:
     return {name: changes[name] for name in names if name in changes and changes[name] != getattr(user, name)}
 
 
-def _require_free_names(user: User, changes: dict[str, Any]) -> None:
+def _require_free_names(user: User, names: dict[str, Any]) -> None:
     """Refuse names of other accounts before the statement that would fail, and so be logged by PostgreSQL, is sent."""
-    for name in filter(None, _changed_names(user, changes).values()):
+    for name in filter(None, names.values()):
         owner = User.named(name)
         if owner is not None and owner.id != user.id:
             raise _taken()
