@@ -1,11 +1,13 @@
 """The part of a client's address by which requests and failed logins are counted. Logs have the full address."""
 
+from functools import lru_cache
 from ipaddress import IPv6Network, ip_address
 from typing import Final
 
 _NETWORK_BITS: Final = 64
 
 
+@lru_cache(maxsize=50_000)
 def counted_address(address: str) -> str:
     """Return the text under which the requests and failures of an address are counted.
 

@@ -13,9 +13,9 @@ from typing import Any, Final
 
 import orjson
 import structlog
-from structlog.contextvars import get_contextvars
 
 from core.db import after_commit, read, write
+from core.log_context import log_context
 from core.models.task import TASK_JSON
 from core.representations import Representation
 
@@ -197,4 +197,4 @@ def bounds() -> Bounds:
 
 
 def _request_id() -> str | None:
-    return get_contextvars().get("request_id")
+    return log_context().get("request_id")

@@ -2,28 +2,38 @@
 
 Production writes JSON, development writes a format for people. Code must never log a token, a password or a body. The
 redaction here is only an additional protection against mistakes.
+
+A line is a dictionary until it is written. In a web process a thread renders and writes the lines that have been
+collected for some milliseconds all together. A thread that was woken for every line would interrupt the event loop each
+time.
 """
 
 import atexit
+import json
 import logging
 import sys
-from collections.abc import MutableMapping
+import threading
+from collections import deque
+from collections.abc import Callable, MutableMapping, Sequence
+from datetime import UTC, datetime
 from functools import lru_cache
-from logging.handlers import QueueHandler, QueueListener
-from queue import SimpleQueue
+from itertools import groupby
+from operator import itemgetter
+from time import time
 from typing import Any, Final
 
 import orjson
 import structlog
 
 from core.config import Settings
+from core.log_context import log_context
 from core.logfile import SharedLogFile
+
+Line = MutableMapping[str, Any]
+_Render = Callable[[Line], str]
 
 _SECRET_WORDS: Final = ("password", "token", "secret", "authorization", "cookie", "ticket", "api_key")
 _REDACTED: Final = "[redacted]"
-# Attributes that are added to a log record before it is written.
-_CONTEXT: Final = "allweather_context"
-_RENDERED: Final = "allweather_rendered"
 # These loggers would repeat the content of our own lines, together with query strings that contain tickets and keys.
 _QUIET_LOGGERS: Final = (
     "celery.beat",
@@ -35,6 +45,7 @@ _QUIET_LOGGERS: Final = (
     "celery.app.trace",
     "celery.worker.strategy",
 )
+_COLLECT_SECONDS: Final = 0.01
 
 
 def configure(settings: Settings, process: str, *, in_background: bool = False) -> None:
@@ -43,22 +54,16 @@ def configure(settings: Settings, process: str, *, in_background: bool = False) 
     With `in_background` a thread writes the logs, so that writing does not block an event loop. A process that forks
     must not use this, since the thread does not exist in the forked process.
     """
-    shared: list[Any] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _name_process(process),
-        redact,
-    ]
+    writer = _Writer(_outputs(settings), process)
+    handler = _LibraryLines(_BackgroundWriter(writer) if in_background else writer)
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[_complete, structlog.processors.format_exc_info],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(settings.log_level)),
-        logger_factory=structlog.stdlib.LoggerFactory(),
+        logger_factory=lambda *_: _Logger(handler),
         cache_logger_on_first_use=True,
     )
-    writers = _writers(settings, shared)
     root = logging.getLogger()
-    root.handlers = [_InBackground(writers)] if in_background else writers
+    root.handlers = [handler]
     root.setLevel(settings.log_level)
     for name in _QUIET_LOGGERS:
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -69,99 +74,148 @@ def finish() -> None:
 
     Uvicorn ends its process with the signal that it received. Then no exit handlers run, so the caller must call this.
     """
-    root = logging.getLogger()
-    for handler in root.handlers:
-        if isinstance(handler, _InBackground):
-            root.handlers = handler.writers
-            handler.stop()
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, _LibraryLines) and isinstance(handler.writer, _BackgroundWriter):
+            handler.writer = handler.writer.stop()
 
 
 atexit.register(finish)
 
 
-class _InBackground(QueueHandler):
-    """Passes records to a thread, without formatting them, since each writer has its own format."""
+class _Writer:
+    """Renders lines and writes them to all outputs. An output is a handler with the function that renders its lines."""
 
-    def __init__(self, writers: list[logging.Handler]) -> None:
-        queue: SimpleQueue[logging.LogRecord] = SimpleQueue()
-        super().__init__(queue)
-        self.writers = writers
-        self._listener = QueueListener(queue, *writers)
-        self._listener.start()
+    def __init__(self, outputs: Sequence[tuple[logging.Handler, _Render]], process: str) -> None:
+        self._outputs = outputs
+        self._process = process
 
-    def stop(self) -> None:
-        """Wait until all records that were passed to the thread have been written."""
-        self._listener.stop()
+    def put(self, line: Line) -> None:
+        """Write a line."""
+        self.write([line])
 
-    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
-        """Store the context variables in the record, since the thread that writes it cannot read them."""
-        vars(record)[_CONTEXT] = structlog.contextvars.get_contextvars()
-        return record
+    def write(self, lines: Sequence[Line]) -> None:
+        """Write lines, rendered only once for outputs with the same format, with one write to each output."""
+        complete = [redact({**line, "timestamp": _instant(line["timestamp"]), "process": self._process}) for line in lines]
+        for render, outputs in groupby(self._outputs, itemgetter(1)):
+            text = "\n".join(map(render, complete))
+            record = logging.LogRecord(__name__, logging.INFO, __file__, 0, text, None, None)
+            for handler, _ in outputs:
+                handler.handle(record)
+
+    def close(self) -> None:
+        """Close the outputs."""
+        for handler, _ in self._outputs:
+            handler.close()
 
 
-def _writers(settings: Settings, shared: list[Any]) -> list[logging.Handler]:
-    as_json = _json_formatter(shared)
+class _BackgroundWriter:
+    """Lets a thread write the lines that were put here."""
+
+    def __init__(self, writer: _Writer) -> None:
+        self._writer = writer
+        self._lines: deque[Line] = deque()
+        self._has_lines = threading.Event()
+        self._is_stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="logs", daemon=True)
+        self._thread.start()
+
+    def put(self, line: Line) -> None:
+        """Write a line soon."""
+        self._lines.append(line)
+        if not self._has_lines.is_set():
+            self._has_lines.set()
+
+    def stop(self) -> _Writer:
+        """Wait until all lines have been written; returns the writer that writes at once."""
+        self._is_stopping.set()
+        self._has_lines.set()
+        self._thread.join()
+        return self._writer
+
+    def close(self) -> None:
+        """Write what waits, and close the outputs."""
+        self.stop().close()
+
+    def _run(self) -> None:
+        while not self._is_stopping.is_set():
+            self._has_lines.wait()
+            self._is_stopping.wait(_COLLECT_SECONDS)
+            self._has_lines.clear()
+            if self._lines:
+                self._writer.write([self._lines.popleft() for _ in range(len(self._lines))])
+
+
+class _LibraryLines(logging.Handler):
+    """Takes what libraries log through the standard library, and holds the writer of this process."""
+
+    def __init__(self, writer: _Writer | _BackgroundWriter) -> None:
+        super().__init__()
+        self.writer = writer
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Make a line of a record."""
+        line = _complete(None, record.levelname.lower(), {"event": record.getMessage()})
+        if record.exc_info:
+            line["exception"] = logging.Formatter().formatException(record.exc_info)
+        self.writer.put(line)
+
+    def close(self) -> None:
+        """Close the outputs."""
+        self.writer.close()
+        super().close()
+
+
+class _Logger:
+    """What structlog gives a line to when its processors have completed it."""
+
+    def __init__(self, handler: _LibraryLines) -> None:
+        self._handler = handler
+
+    def msg(self, /, **line: Any) -> None:
+        """Write a line."""
+        self._handler.writer.put(line)
+
+    debug = info = warning = error = critical = exception = msg
+
+
+def _complete(_logger: Any, level: str, line: Line) -> Line:
+    """Add the values of the request or the job, the level and the time, as seconds, to a line."""
+    return {**log_context(), **line, "level": level, "timestamp": time()}
+
+
+def _outputs(settings: Settings) -> list[tuple[logging.Handler, _Render]]:
     terminal = logging.StreamHandler(sys.stdout)
-    terminal.setFormatter(_readable_formatter(shared) if settings.is_development else as_json)
+    terminal_format: _Render = _readable if settings.is_development else _as_json
     if not settings.log_file:
-        return [terminal]
+        return [(terminal, terminal_format)]
     file = SharedLogFile(settings.log_file, max_bytes=settings.log_file_bytes, backups=settings.log_file_backups)
-    file.setFormatter(as_json)
-    return [terminal, file]
+    return [(terminal, terminal_format), (file, _as_json)]
 
 
-def _json_formatter(shared: list[Any]) -> logging.Formatter:
-    return _RenderedOnce(
-        foreign_pre_chain=[_merge_noted_context, *shared],
-        processors=[
-            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(_to_json),
-        ],
-    )
+def _as_json(line: Line) -> str:
+    try:
+        return orjson.dumps(line, default=repr).decode()
+    except TypeError:
+        # Text that is no valid Unicode, or a key that is no text. The slower library writes these too.
+        return json.dumps(line, default=repr, skipkeys=True)
 
 
-def _readable_formatter(shared: list[Any]) -> logging.Formatter:
-    return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=[_merge_noted_context, *shared],
-        processors=[
-            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            structlog.dev.ConsoleRenderer(
-                colors=sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback
-            ),
-        ],
-    )
+_render_for_people: Final = structlog.dev.ConsoleRenderer(
+    colors=sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback
+)
 
 
-class _RenderedOnce(structlog.stdlib.ProcessorFormatter):
-    """Renders a line once for all writers that share this formatter; rendering is the slowest part of logging."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        rendered: str | None = getattr(record, _RENDERED, None)
-        if rendered is None:
-            rendered = vars(record)[_RENDERED] = super().format(record)
-        return rendered
+def _readable(line: Line) -> str:
+    return str(_render_for_people(None, line["level"], {**line}))
 
 
-def _merge_noted_context(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> dict[str, Any]:
-    return {**event, **getattr(event["_record"], _CONTEXT, {})}
+def _instant(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def _to_json(line: Any, **_: Any) -> str:
-    return orjson.dumps(line, default=repr).decode()
-
-
-def _name_process(process: str) -> Any:
-    def add(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
-        event["process"] = process
-        return event
-
-    return add
-
-
-def redact(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+def redact(line: Line) -> dict[str, Any]:
     """Replace every value whose name suggests a secret, also in nested values."""
-    return {key: _REDACTED if _is_secret(key) else _redacted(value) for key, value in event.items()}
+    return {key: _REDACTED if _is_secret(key) else _redacted(value) for key, value in line.items()}
 
 
 def _redacted(value: Any) -> Any:

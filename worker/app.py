@@ -12,11 +12,11 @@ from kombu.exceptions import OperationalError as BrokerUnavailable
 from peewee import InterfaceError, OperationalError
 from redis import Redis
 from redis.exceptions import RedisError
-from structlog.contextvars import bound_contextvars
 
 from core import db, events, jobs, logs, services
 from core.config import Settings
 from core.jobs import Job, JobContext, JobRequest
+from core.log_context import bound_to_log
 from core.smtp import SmtpServer
 from core.storage import storage_for
 from core.weather import provider_for
@@ -55,7 +55,7 @@ class JobTask(Task):  # type: ignore[misc]  # Celery ships no types.
         context = {"job": self.name, "job_id": self.request.id}
         if request_id := (self.request.headers or {}).get("request_id"):
             context["request_id"] = request_id
-        with bound_contextvars(**context):
+        with bound_to_log(**context):
             recorded: list[bool] = []
             stop_listening = events.on_recorded(lambda: recorded.append(True))
             try:

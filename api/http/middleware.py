@@ -2,16 +2,16 @@
 
 import re
 import time
-import uuid
+import secrets
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any, Final
 
 import structlog
 from falcon.asgi import Request, Response, WebSocket
-from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from api.http.operation import Operation, RateLimit
 from core.config import Settings
+from core.log_context import begin_log_context
 
 log = structlog.get_logger()
 
@@ -54,9 +54,10 @@ class RequestContext:
 
     def __init__(self, settings: Settings) -> None:
         self._trusted = tuple(ip_network(proxy, strict=False) for proxy in settings.trusted_proxies)
-        self._headers = dict(_SECURITY_HEADERS)
+        # Responses hold the names of their headers in small letters.
+        self._headers = {name.lower(): value for name, value in _SECURITY_HEADERS.items()}
         if not settings.is_development:
-            self._headers["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"
+            self._headers["strict-transport-security"] = "max-age=31536000; includeSubDomains"
 
     async def process_request(self, req: Request, resp: Response) -> None:
         """Set the context of a request, and return its id in a header."""
@@ -93,8 +94,7 @@ class RequestContext:
         context.started = time.perf_counter()
         context.request_id = _request_id(req.get_header("X-Request-ID"))
         context.client_address = client_address(req.remote_addr, req.get_header("X-Forwarded-For") or "", self._trusted)
-        clear_contextvars()
-        bind_contextvars(request_id=context.request_id, address=context.client_address)
+        begin_log_context(request_id=context.request_id, address=context.client_address)
 
 
 def _is_probe(req: Request) -> bool:
@@ -106,7 +106,7 @@ def _is_probe(req: Request) -> bool:
 def _request_id(offered: str | None) -> str:
     if offered is not None and _REQUEST_ID.fullmatch(offered):
         return offered
-    return uuid.uuid4().hex
+    return secrets.token_hex(16)
 
 
 def client_address(peer: str, forwarded_for: str, trusted: tuple[Network, ...]) -> str:

@@ -2,8 +2,8 @@
 
 from typing import Any, Final
 
-from structlog.contextvars import get_contextvars
 
+from core.log_context import log_context
 from core.models.audit import AuditEntry
 from core.representations import Page, fetch_page, page_statement
 
@@ -32,7 +32,7 @@ def record(action: str, *, user_id: int | None, actor_id: int | None = None, **d
 
     The details say what changed and never contain a secret. The address and the request id come from the log context.
     """
-    context = get_contextvars()
+    context = log_context()
     AuditEntry.insert(
         action=action,
         actor_id=actor_id or user_id,

@@ -12,7 +12,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from api.app import create_app
-from api.http.rate_limits import LocalCounter
+from api.http.request_counters import Bucket, Demand, LocalCounter
 from core.config import Settings
 from core.local.embedded.servers import EmbeddedRedis
 from core.policy import Actor
@@ -136,14 +136,18 @@ def test_websocket_handshakes_are_counted(server: LiveServer, issuer: TokenIssue
 def test_the_local_counter_starts_again_in_the_next_window() -> None:
     counter = LocalCounter()
 
+    def count(keys: str, window: int, seconds: int, requests: int = 1) -> tuple[int, list[int]]:
+        buckets = tuple(Bucket(key, 2, seconds) for key in keys)
+        return counter.count(Demand(buckets, window, weight=1), requests)
+
     counts = [
-        counter.count(dict.fromkeys(keys, 2), 1, window, seconds)
+        count(keys, window, seconds)
         for keys, window, seconds in (("a", 1, 60), ("a", 1, 60), ("ab", 1, 60), ("b", 1, 60), ("a", 1, 3600))
     ]
 
-    assert counts == [(True, [1]), (True, [2]), (False, [2, 0]), (True, [1]), (True, [1])]
-    assert counter.count({"a": 2}, 1, 2, 60) == (True, [1])
-    assert counter.count({"a": 2}, 1, 1, 3600) == (True, [2])
+    assert counts == [(1, [1]), (1, [2]), (0, [2, 0]), (1, [1]), (1, [1])]
+    assert count("a", 2, 60, requests=5) == (2, [2])
+    assert count("a", 1, 3600) == (1, [2])
 
 
 def test_health_requests_have_their_own_limit(server: LiveServer) -> None:
@@ -177,7 +181,7 @@ def test_without_redis_each_process_counts_separately_and_logs_it_once(
 def test_a_paused_redis_delays_no_request_and_is_used_again_later(
     strict: Settings, issuer: TokenIssuer, alice: Actor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.http.rate_limits._PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr("api.http.request_counters._PAUSE_SECONDS", 0.0)
     with EmbeddedRedis(tmp_path, durable=False) as other:
         own = strict.model_copy(update={"redis_url": type(strict.redis_url)(other.url)})
         with capture_logs() as lines, LiveServer(create_app(own)) as server, Redis.from_url(other.url) as redis:

@@ -76,8 +76,9 @@ def test_a_library_line_written_in_the_background_has_the_request_id() -> None:
 import logging, sys, structlog
 from core import logs
 from core.config import Settings
+from core.log_context import begin_log_context
 logs.configure(Settings(secret_key="x" * 32, database_url="-", redis_url="-", log_file=""), "web", in_background=True)
-structlog.contextvars.bind_contextvars(request_id="the-request")
+begin_log_context(request_id="the-request")
 logging.getLogger("some.library").warning("careful")
 """
     arguments = [sys.executable, "-c", script]

@@ -9,7 +9,7 @@ import orjson
 import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
-from structlog.contextvars import bound_contextvars
+from core.log_context import bound_to_log
 
 from core import db, events
 from core.config import Settings
@@ -191,7 +191,7 @@ def test_the_stream_has_its_maximum_length_after_a_refill(alice: Actor, redis: R
 def test_each_city_gets_one_job_with_the_request_id(
     alice: Actor, dispatched: list[JobRequest], publish: Callable[[], int]
 ) -> None:
-    with bound_contextvars(request_id="the-request"):
+    with bound_to_log(request_id="the-request"):
         for city in ("London", "LONDON ", "Paris"):
             create_task(alice, city=city)
     create_task(alice)

@@ -2,7 +2,7 @@
 
 import orjson
 import pytest
-from structlog.contextvars import bound_contextvars
+from core.log_context import bound_to_log
 
 from core.db import unit_of_work
 from core.errors import Forbidden, Invalid, NotFound
@@ -93,7 +93,7 @@ class TestChanges:
         assert recorded_types(task_id) == ["task.created", "task.assigned"]
 
     def test_an_event_has_the_id_of_its_request(self, alice: Actor) -> None:
-        with bound_contextvars(request_id="the-request"):
+        with bound_to_log(request_id="the-request"):
             create_task(alice)
 
         assert execute("SELECT request_id FROM events").fetchone() == ("the-request",)

@@ -9,7 +9,7 @@ import pytest
 from kombu import Connection
 from kombu.pools import producers
 from redis import Redis
-from structlog.contextvars import bound_contextvars
+from core.log_context import bound_to_log
 from structlog.testing import capture_logs
 
 from core import jobs
@@ -45,7 +45,7 @@ def replace_context(worker: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..
 
 
 def test_publishing_sends_a_job_for_a_waiting_city_with_the_request_id(alice: Actor, worker: Any, redis: Redis) -> None:
-    with bound_contextvars(request_id="the-request"):
+    with bound_to_log(request_id="the-request"):
         create_task(alice, city="London")
 
     assert run(worker, jobs.EVENTS_PUBLISH) == 1

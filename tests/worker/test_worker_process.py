@@ -10,7 +10,7 @@ import orjson
 import psutil
 import pytest
 from redis import Redis
-from structlog.contextvars import bound_contextvars
+from core.log_context import bound_to_log
 
 from core import jobs
 from core.policy import Actor
@@ -77,7 +77,7 @@ def test_a_job_whose_process_is_killed_is_done_by_the_next_process(
         kill_child_of(running)
 
     weather.misbehave = kill_once
-    with bound_contextvars(request_id="the-request"):
+    with bound_to_log(request_id="the-request"):
         task_id = create_task(alice, city="London")
     ask_to_publish()
     wait_until(lambda: weather.misbehave is None, 30)
