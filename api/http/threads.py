@@ -6,10 +6,13 @@ pools, so that many logins or a slow storage do not delay database calls.
 
 import asyncio
 import contextvars
+import threading
+from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
-from typing import ParamSpec, TypeVar
+from queue import SimpleQueue
+from typing import Any, Final, Generic, ParamSpec, TypeVar
 
 from core.errors import Unavailable
 from core.messages import msg
@@ -24,7 +27,7 @@ _PASSWORD_WAIT_SECONDS = 15.0
 _FILE_WAIT_SECONDS = 30.0
 _FILE_THREADS = 8
 
-_TOO_BUSY = msg("The service is too busy or a part of it is down. Please try again.")
+_TOO_BUSY: Final = msg("The service is too busy or a part of it is down. Please try again.")
 
 
 class Bridge:
@@ -34,9 +37,9 @@ class Bridge:
     """
 
     def __init__(self, *, database_threads: int, database_seconds: float, password_threads: int) -> None:
-        self._database = ThreadPoolExecutor(database_threads, thread_name_prefix="database")
-        self._passwords = ThreadPoolExecutor(password_threads, thread_name_prefix="passwords")
-        self._files = ThreadPoolExecutor(_FILE_THREADS, thread_name_prefix="files")
+        self._database = _Pool("database", database_threads)
+        self._passwords = _Pool("passwords", password_threads)
+        self._files = _Pool("files", _FILE_THREADS)
         self._database_seconds = database_seconds
 
     async def run(
@@ -49,7 +52,7 @@ class Bridge:
                 after that; a call that has not begun is cancelled.
         """
         call = partial(function, *args, **kwargs)
-        return await _run_in(self._database, self._database_seconds, "database_unavailable", call)
+        return await self._database.run(call, self._database_seconds, "database_unavailable")
 
     async def run_password_work(
         self, function: Callable[_Parameters, _Result], /, *args: _Parameters.args, **kwargs: _Parameters.kwargs
@@ -59,7 +62,8 @@ class Bridge:
         Raises:
             Unavailable: with code `overloaded` if it takes too long, because too many other calls wait.
         """
-        return await _run_in(self._passwords, _PASSWORD_WAIT_SECONDS, "overloaded", partial(function, *args, **kwargs))
+        call = partial(function, *args, **kwargs)
+        return await self._passwords.run(call, _PASSWORD_WAIT_SECONDS, "overloaded")
 
     async def run_file_io(
         self, function: Callable[_Parameters, _Result], /, *args: _Parameters.args, **kwargs: _Parameters.kwargs
@@ -70,20 +74,101 @@ class Bridge:
             Unavailable: with code `storage_unavailable` if it takes too long.
         """
         call = partial(function, *args, **kwargs)
-        return await _run_in(self._files, _FILE_WAIT_SECONDS, "storage_unavailable", call)
+        return await self._files.run(call, _FILE_WAIT_SECONDS, "storage_unavailable")
 
     def close(self) -> None:
         """Cancel the calls that wait for a thread. Running calls finish, but this method does not wait for them."""
-        self._database.shutdown(wait=False, cancel_futures=True)
-        self._passwords.shutdown(wait=False, cancel_futures=True)
-        self._files.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._database, self._passwords, self._files):
+            pool.close()
 
 
-async def _run_in(pool: ThreadPoolExecutor, seconds: float, code: str, call: Callable[[], _Result]) -> _Result:
-    context = contextvars.copy_context()
-    future = asyncio.get_running_loop().run_in_executor(pool, context.run, call)
-    try:
-        async with asyncio.timeout(seconds):
-            return await future
-    except TimeoutError:
-        raise Unavailable(_TOO_BUSY, code=code) from None
+class _Call(Generic[_Result]):
+    """A call for a thread, and the future for its result, which belongs to the event loop."""
+
+    __slots__ = ("_context", "_function", "future", "loop")
+
+    def __init__(self, function: Callable[[], _Result]) -> None:
+        self._function = function
+        self._context = contextvars.copy_context()
+        self.loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[_Result] = self.loop.create_future()
+
+    def run(self) -> None:
+        """Run the call in this thread, unless nobody waits for it any more."""
+        if self.future.done():
+            return
+        try:
+            settle = partial(self._set_result, self._context.run(self._function))
+        except BaseException as error:  # noqa: BLE001 - the coroutine that waits raises it.
+            settle = partial(self._set_exception, error)
+        # The loop is closed if its process ends while the call runs.
+        with suppress(RuntimeError):
+            self.loop.call_soon_threadsafe(settle)
+
+    def fail(self, code: str) -> None:
+        """Stop waiting for the call."""
+        self._set_exception(Unavailable(_TOO_BUSY, code=code))
+
+    def _set_result(self, result: _Result) -> None:
+        if not self.future.done():
+            self.future.set_result(result)
+
+    def _set_exception(self, error: BaseException) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+class _Pool:
+    """Threads that run calls for coroutines. A thread is started only if all others are busy.
+
+    `concurrent.futures` would do the same, but it takes locks and makes a second future for each call, which costs more
+    than the rest of the hand-over.
+    """
+
+    def __init__(self, name: str, threads: int) -> None:
+        self._name = name
+        self._limit = threads
+        self._threads: list[threading.Thread] = []
+        self._calls: SimpleQueue[_Call[Any] | None] = SimpleQueue()
+        # A thread adds an element while it waits for a call. Both operations of a deque are atomic.
+        self._idle: deque[None] = deque()
+
+    async def run(self, function: Callable[[], _Result], seconds: float, code: str) -> _Result:
+        """Run a call in a thread.
+
+        Raises:
+            Unavailable: with this code, if it takes longer than `seconds`, with the wait for a thread.
+        """
+        call = _Call(function)
+        deadline = call.loop.call_later(seconds, call.fail, code)
+        self._calls.put(call)
+        if self._calls.qsize() > len(self._idle) and len(self._threads) < self._limit:
+            self._start_thread()
+        try:
+            return await call.future
+        finally:
+            deadline.cancel()
+
+    def close(self) -> None:
+        """Cancel the calls that wait, and let each thread end after its running call."""
+        while not self._calls.empty():
+            call = self._calls.get()
+            if call is not None:
+                call.future.cancel()
+        for _ in self._threads:
+            self._calls.put(None)
+
+    def _start_thread(self) -> None:
+        name = f"{self._name}_{len(self._threads)}"
+        thread = threading.Thread(target=self._run_calls, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _run_calls(self) -> None:
+        while True:
+            self._idle.append(None)
+            call = self._calls.get()
+            self._idle.pop()
+            if call is None:
+                return
+            call.run()
