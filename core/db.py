@@ -17,10 +17,13 @@ from typing import Any
 import structlog
 from peewee import InterfaceError, InternalError, OperationalError, PostgresqlDatabase, Query, SelectQuery
 
+from core.prepared import Connection, Prepared
+
 log = structlog.get_logger()
 
 Row = tuple[Any, ...]
 
+_BEGIN = "BEGIN READ WRITE"
 _CONNECT_SECONDS = 3
 _KEEPALIVE: dict[str, Any] = {"keepalives": 1, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 
@@ -47,6 +50,8 @@ class _Thread(threading.local):
 
     unit: _UnitOfWork | None = None
     is_connected: bool = False
+    # Whether the next statement begins a transaction, which has not been sent yet.
+    begins: bool = False
 
 
 _thread = _Thread()
@@ -56,9 +61,26 @@ class _Database(PostgresqlDatabase):
     """peewee's database, in which only a unit of work can write."""
 
     def begin(self, isolation_level: object = None) -> None:  # noqa: ARG002 - peewee passes it; there is one level here.
-        """Begin a transaction that may write, which the session's default forbids."""
+        """Begin a transaction that may write, which the session's default forbids.
+
+        It is sent together with the first statement, which saves a round trip.
+        """
         _require_unit_of_work("A transaction was begun")
-        self.execute_sql("BEGIN READ WRITE")  # type: ignore[no-untyped-call]  # peewee leaves it untyped.
+        _thread.begins = True
+
+    def execute_sql(self, sql: str, params: Any = None) -> Any:
+        """Run a statement, and begin the transaction first if that is still to be done."""
+        if _thread.begins:
+            _thread.begins = False
+            sql = f"{_BEGIN};{sql}"
+        return super().execute_sql(sql, params)  # type: ignore[no-untyped-call]  # peewee leaves it untyped.
+
+    def rollback(self) -> None:
+        """Roll the transaction back."""
+        if _thread.begins:
+            _thread.begins = False
+        else:
+            super().rollback()
 
     def commit(self) -> None:
         """Commit the transaction.
@@ -67,7 +89,10 @@ class _Database(PostgresqlDatabase):
             InternalError: if a statement had failed and its error was caught. PostgreSQL then rolls back instead of
                 committing, and reports no error.
         """
-        cursor = self.execute_sql("COMMIT")  # type: ignore[no-untyped-call]  # peewee leaves it untyped.
+        if _thread.begins:
+            _thread.begins = False
+            return
+        cursor = self.execute_sql("COMMIT")
         if cursor.statusmessage != "COMMIT":
             raise InternalError(
                 "A statement of this unit of work failed and its error was caught, so nothing was committed. Put it "
@@ -135,6 +160,7 @@ def configure(url: str, *, application: str, statement_seconds: float) -> None:
     database.init(
         url,
         application_name=f"allweather-{application}",
+        connection_factory=Connection,
         connect_timeout=_CONNECT_SECONDS,
         tcp_user_timeout=milliseconds,
         options=(
@@ -264,16 +290,29 @@ def exclusive(name: str) -> Iterator[bool]:
                 read("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", (name,))
 
 
-def read(sql: str, parameters: Any = None) -> Rows:
+def read(sql: str | Prepared, parameters: Any = None) -> Rows:
     """Run a hand-written query in one round trip, without peewee's query builder.
 
-    Inside a unit of work it may also lock rows. Outside a unit of work PostgreSQL refuses to write or to lock rows.
+    Inside a unit of work it may also lock rows. Outside a unit of work PostgreSQL refuses to write or to lock rows. The
+    first time that a connection runs a prepared statement takes a second round trip.
     """
     with connected():
-        return Rows(database.execute_sql(sql, parameters))  # type: ignore[no-untyped-call]  # peewee leaves it untyped.
+        text = sql if isinstance(sql, str) else _prepared(sql)
+        return Rows(database.execute_sql(text, parameters))
 
 
-def write(sql: str, parameters: Any = None) -> Rows:
+def _prepared(statement: Prepared) -> str:
+    """Return what executes a statement in this thread's connection, and prepare it there first if that is needed."""
+    connection: Connection = _connection()
+    if not connection.has_prepared(statement):
+        if not connection.has_room():
+            return statement.sql
+        database.execute_sql(statement.prepare)
+        connection.note(statement)
+    return statement.execute
+
+
+def write(sql: str | Prepared, parameters: Any = None) -> Rows:
     """Run a hand-written statement that writes, in one round trip, as a part of the running unit of work.
 
     Raises:

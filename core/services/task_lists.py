@@ -19,6 +19,7 @@ from core.errors import FieldError, Invalid
 from core.messages import msg
 from core.models.task import PRIORITIES, STATUSES, TASK_JSON, Task
 from core.policy import Actor
+from core.prepared import Prepared
 from core.representations import CursorPage
 
 # Words are matched from their beginning, so that `gutter` finds `gutters` in any language; quotes, OR and - work as in
@@ -168,7 +169,7 @@ def list_tasks(actor: Actor, query: TaskQuery) -> CursorPage:
     return CursorPage(items, total, None if last is None else _cursor(query, last))
 
 
-def statement(actor: Actor, query: TaskQuery) -> tuple[str, dict[str, Any]]:
+def statement(actor: Actor, query: TaskQuery) -> tuple[Prepared, dict[str, Any]]:
     """Return the one statement that reads a page, and its parameters."""
     after = {} if query.cursor is None else _position(query)
     sql = _list_sql(tuple(sorted(query.filters)), query.keys, is_admin=actor.is_admin, continues=bool(after))
@@ -181,17 +182,17 @@ def statement(actor: Actor, query: TaskQuery) -> tuple[str, dict[str, Any]]:
 
 
 @lru_cache(maxsize=512)
-def _list_sql(filters: tuple[str, ...], keys: tuple[SortKey, ...], *, is_admin: bool, continues: bool) -> str:
+def _list_sql(filters: tuple[str, ...], keys: tuple[SortKey, ...], *, is_admin: bool, continues: bool) -> Prepared:
     where = " AND ".join([Task.visible_to(is_admin=is_admin), *(_CONDITIONS[name] for name in filters)])
     after = f"AND {_after(keys)}" if continues else ""
     order = ", ".join(f"{_expression(key)} {'DESC' if key.descending else 'ASC'}" for key in keys)
     values = ", ".join(_expression(key) for key in keys)
-    return f"""
+    return Prepared(f"""
         SELECT coalesce(to_json((array_agg({TASK_JSON}))[:%(limit)s]), '[]')::text,
                (SELECT count(*) FROM tasks t WHERE {where}),
                CASE WHEN count(*) > %(limit)s THEN (array_agg(json_build_array({values})))[%(limit)s]::text END
         FROM (SELECT * FROM tasks t WHERE {where} {after} ORDER BY {order} OFFSET %(skip)s LIMIT %(limit)s + 1) t
-    """
+    """)
 
 
 def _expression(key: SortKey) -> str:

@@ -10,6 +10,7 @@ from core.errors import FieldError, Forbidden, Invalid
 from core.messages import msg
 from core.models.group import GroupMember
 from core.models.task import TASK_JSON, Task
+from core.prepared import Prepared
 from core.policy import Actor, may_assign_task, may_delete_task, may_read_task
 from core.representations import Representation
 from core.services.accounts import lock_active_account
@@ -17,7 +18,9 @@ from core.services.notifications import ASSIGNED, notify
 from core.services.task_access import ACCESS_COLUMNS, lock_task, task_access, task_forbidden, task_not_found
 from core.weather import city_key
 
-_READ_TASK = f"SELECT {TASK_JSON}::text, t.version, {ACCESS_COLUMNS} FROM tasks t WHERE t.id = %(task_id)s"
+_READ_TASK = Prepared(
+    f"SELECT {TASK_JSON}::text, t.version, {ACCESS_COLUMNS} FROM tasks t WHERE t.id = %(task_id)s"
+)
 
 _LOCK_OWN_GROUP = """
 SELECT FROM groups g WHERE id = %(group_id)s AND (%(is_admin)s OR EXISTS (

@@ -153,12 +153,12 @@ class TestInsideAUnitOfWork:
 
         assert names_of_groups() == ["Roofers"]
 
-    def test_a_unit_of_work_adds_two_round_trips(self) -> None:
+    def test_a_unit_of_work_adds_one_round_trip(self) -> None:
         with statements_sent() as sent, unit_of_work():
             write(INSERT)
             write(INSERT)
 
-        assert sent == ["BEGIN READ WRITE", INSERT, INSERT, "COMMIT"]
+        assert sent == [f"BEGIN READ WRITE;{INSERT}", INSERT, "COMMIT"]
 
     def test_reading_outside_a_unit_of_work_takes_one_round_trip(self) -> None:
         with statements_sent() as sent:

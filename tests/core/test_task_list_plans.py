@@ -92,6 +92,6 @@ def test_a_late_page_is_read_from_its_cursor(name: str) -> None:
 
 def plan(query: TaskQuery, is_admin: bool, *, analyze: bool = False) -> str:
     actor = Actor(7, Role.ADMIN if is_admin else Role.USER, 1)
-    sql, parameters = task_lists.statement(actor, query)
-    rows = execute(f"EXPLAIN ({'ANALYZE' if analyze else 'COSTS OFF'}) {sql}", parameters).fetchall()
+    statement, parameters = task_lists.statement(actor, query)
+    rows = execute(f"EXPLAIN ({'ANALYZE' if analyze else 'COSTS OFF'}) {statement.sql}", parameters).fetchall()
     return "\n".join(line for (line,) in rows)
