@@ -14,11 +14,14 @@ import structlog
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from api.http.errors import PROBLEM, problem
+from api.http.unread_responses import ReadingWatch
 
 log = structlog.get_logger()
 
 MAX_HEAD_BYTES: Final = 32 * 1024
 MAX_HEADERS: Final = 100
+# How many requests may wait on one connection while an earlier one is served. uvicorn itself stores all that arrive.
+MAX_PIPELINED: Final = 100
 _VERSIONS: Final = frozenset({"1.0", "1.1"})
 # A body must arrive at least at this rate, or its client counts as stalled.
 BODY_BYTES_PER_SECOND: Final = 1024
@@ -66,11 +69,13 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn narrows it too.
         """Start the deadline for the first head. uvicorn itself waits without end for a client that sends nothing."""
         super().connection_made(transport)
+        self._reading = ReadingWatch(self.loop, transport, self._address())
         self._check_after(self._deadlines.head)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the deadline, because the connection has ended."""
+        """Stop the deadline and the watch, because the connection has ended."""
         self._stop_timer()
+        self._reading.stop()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -89,6 +94,7 @@ class HttpProtocol(HttpToolsProtocol):
         """Hand the connection to the WebSocket protocol, which has limits of its own."""
         self._is_upgraded = True
         self._stop_timer()
+        self._reading.stop()
         super().handle_websocket_upgrade()
 
     def send_400_response(self, msg: str) -> None:
@@ -117,8 +123,12 @@ class HttpProtocol(HttpToolsProtocol):
         """Start the request, whose body may follow.
 
         Raises:
-            RefusedError: if its version of HTTP is not served, which Falcon would report as a bug.
+            RefusedError: if too many requests wait already, or if its version of HTTP is not served, which Falcon would
+                report as a bug.
         """
+        if len(self.pipeline) >= MAX_PIPELINED:
+            self._refuse(429, "too_many_at_once", "Too many requests wait on this connection.")
+            raise RefusedError
         if self.parser.get_http_version() not in _VERSIONS:
             self._refuse(400, "bad_request", "Only HTTP/1.0 and HTTP/1.1 are understood.")
             raise RefusedError
