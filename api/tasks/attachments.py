@@ -8,7 +8,7 @@ import structlog
 from falcon.asgi import Request, Response
 from peewee import InterfaceError, OperationalError
 
-from api.http.bodies import MULTIPART, RawBody, StreamedForm
+from api.http.bodies import MULTIPART, RawBody, StreamedForm, too_large
 from api.http.fields import ListOf, PageQuery
 from api.http.idempotency import IdempotentRequest, Repeatable
 from api.http.operation import operation
@@ -17,7 +17,7 @@ from api.http.ranges import requested_range
 from api.http.resource import Resource, Services
 from api.http.routing import both
 from api.http.threads import Bridge
-from api.http.uploads import Received, UploadPlaces, received
+from api.http.uploads import Received, SizeLimit, UploadPlaces, received
 from api.tasks.attachment_schemas import AttachmentForm, AttachmentOut, Binary
 from core import files
 from core.errors import Unavailable
@@ -50,13 +50,15 @@ class AttachmentCollection(Resource):
         """
         # These are checked first, so that a file that will be refused is not received.
         await self.bridge.run(attachments.require_upload, actor, task_id)
+        limit = SizeLimit(self.settings.attachment_max_bytes, too_large(self.settings.attachment_max_bytes))
         # A repeated request needs no room: its response has been stored together with its file.
         if not await request.step(0, b"").is_known(self.bridge):
             quota = self.settings.attachment_quota_bytes
-            await self.bridge.run(attachments.require_room, actor, body.least_file_bytes, quota)
-        maximum = self.settings.attachment_max_bytes
+            room = await self.bridge.run(attachments.require_room, actor, body.least_file_bytes, quota)
+            if room.free < limit.max_bytes:
+                limit = SizeLimit(room.free, room.exceeded())
         with self._places.taken_by(actor.user_id):
-            async with received(self.bridge, body.form, maximum) as upload:
+            async with received(self.bridge, body.form, limit) as upload:
                 return await self._store_once(actor, task_id, upload, request)
 
     async def _store_once(
