@@ -95,7 +95,9 @@ class _Writer:
 
     def write(self, lines: Sequence[Line]) -> None:
         """Write lines, rendered only once for outputs with the same format, with one write to each output."""
-        complete = [redact({**line, "timestamp": _instant(line["timestamp"]), "process": self._process}) for line in lines]
+        complete = [
+            redact({**line, "timestamp": _instant(line["timestamp"]), "process": self._process}) for line in lines
+        ]
         for render, outputs in groupby(self._outputs, itemgetter(1)):
             text = "\n".join(map(render, complete))
             record = logging.LogRecord(__name__, logging.INFO, __file__, 0, text, None, None)

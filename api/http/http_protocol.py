@@ -14,6 +14,7 @@ import structlog
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from api.http.errors import PROBLEM, problem
+from api.http.joined_writes import JoinedWrites
 from api.http.unread_responses import ReadingWatch
 
 log = structlog.get_logger()
@@ -141,7 +142,11 @@ class HttpProtocol(HttpToolsProtocol):
         self._stored_bytes = self._body_bytes = self._dropped_bytes = 0
         # The deadline of the head must not end in the first seconds of the body, which has a deadline of its own.
         self._stop_timer()
+        previous = self.cycle
         super().on_headers_complete()
+        # The response to HEAD consists of its head, and nothing is written after it. A handshake has no response here.
+        if self.cycle is not previous and self.scope["method"] != "HEAD":
+            self.cycle.transport = JoinedWrites(self.transport)  # type: ignore[assignment]  # uvicorn needs no more of it.
 
     def on_body(self, body: bytes) -> None:
         """Pass a piece of the body on, or drop it if the response is complete, and count its bytes.

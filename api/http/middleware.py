@@ -116,6 +116,8 @@ def client_address(peer: str, forwarded_for: str, trusted: tuple[Network, ...]) 
     is not one of our own proxies belongs to the client. Addresses further left may be forged by the client.
     """
     address = peer
+    if not trusted:
+        return address
     for hop in reversed(forwarded_for.split(",")):
         if not _is_within(address, trusted):
             break

@@ -153,7 +153,9 @@ class SharedCounter:
         if self._counting is None:
             self._counting = asyncio.create_task(self._count_waiting(), name="rate-limits")
         fits, used = await counted
-        remaining, limit = min((bucket.amount - count, bucket.amount) for bucket, count in zip(buckets, used, strict=True))
+        remaining, limit = min(
+            (bucket.amount - count, bucket.amount) for bucket, count in zip(buckets, used, strict=True)
+        )
         return Count(limit, max(remaining, 0), max(int((window + 1) * seconds - now), 1), not fits)
 
     async def close(self) -> None:

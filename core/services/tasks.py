@@ -18,9 +18,7 @@ from core.services.notifications import ASSIGNED, notify
 from core.services.task_access import ACCESS_COLUMNS, lock_task, task_access, task_forbidden, task_not_found
 from core.weather import city_key
 
-_READ_TASK = Prepared(
-    f"SELECT {TASK_JSON}::text, t.version, {ACCESS_COLUMNS} FROM tasks t WHERE t.id = %(task_id)s"
-)
+_READ_TASK = Prepared(f"SELECT {TASK_JSON}::text, t.version, {ACCESS_COLUMNS} FROM tasks t WHERE t.id = %(task_id)s")
 
 _LOCK_OWN_GROUP = """
 SELECT FROM groups g WHERE id = %(group_id)s AND (%(is_admin)s OR EXISTS (
