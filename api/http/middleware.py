@@ -1,8 +1,8 @@
 """Middleware for every request: request id, client address, log line, security headers and CORS."""
 
 import re
-import time
 import secrets
+import time
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any, Final
 

@@ -13,7 +13,6 @@ have got alone, because the script counts the requests one after the other.
 import asyncio
 import time
 from collections import Counter
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import structlog
@@ -25,10 +24,10 @@ log = structlog.get_logger()
 
 _KEY_PREFIX: Final = "allweather:limit"
 _REDIS_SECONDS: Final = 0.25
-# ARGV has five kinds of numbers for each group of equal requests: how many buckets they count in, how many requests
-# there are, the weight of one request, the seconds of a window, and then the amount of each bucket. KEYS has the buckets
-# of all groups. The result has for each group how many of its requests fit in all its buckets, and then the count of
-# each bucket. A request that does not fit is not counted in any bucket.
+# ARGV has these numbers for each group of equal requests: how many buckets they count in, how many requests there are,
+# the weight of one request, the seconds of a window, and then the amount of each bucket. KEYS has the buckets of all
+# groups. The result has for each group how many of its requests fit in all its buckets, and then the count of each
+# bucket. A request that does not fit is not counted in any bucket.
 _COUNT: Final = """
 local result, argument, first = {}, 1, 1
 while argument <= #ARGV do
@@ -82,7 +81,7 @@ class Count(NamedTuple):
 
 
 class Demand(NamedTuple):
-    """What requests that are counted alike have in common: their buckets, the number of the window, and their weight."""
+    """What equal requests have in common: their buckets, the number of the window, and the weight of one request."""
 
     buckets: tuple[Bucket, ...]
     window: int

@@ -2,7 +2,6 @@
 
 from typing import Any, Final
 
-
 from core.log_context import log_context
 from core.models.audit import AuditEntry
 from core.representations import Page, fetch_page, page_statement

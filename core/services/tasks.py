@@ -10,8 +10,8 @@ from core.errors import FieldError, Forbidden, Invalid
 from core.messages import msg
 from core.models.group import GroupMember
 from core.models.task import TASK_JSON, Task
-from core.prepared import Prepared
 from core.policy import Actor, may_assign_task, may_delete_task, may_read_task
+from core.prepared import Prepared
 from core.representations import Representation
 from core.services.accounts import lock_active_account
 from core.services.notifications import ASSIGNED, notify

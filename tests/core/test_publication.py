@@ -9,13 +9,13 @@ import orjson
 import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
-from core.log_context import bound_to_log
 
 from core import db, events
 from core.config import Settings
 from core.db import exclusive, unit_of_work
 from core.events import STREAM_KEY, bounds
 from core.jobs import WEATHER_ENRICH, JobRequest
+from core.log_context import bound_to_log
 from core.policy import Actor
 from core.services import publication
 from core.services.publication import event_from_entry

@@ -2,10 +2,10 @@
 
 import orjson
 import pytest
-from core.log_context import bound_to_log
 
 from core.db import unit_of_work
 from core.errors import Forbidden, Invalid, NotFound
+from core.log_context import bound_to_log
 from core.policy import Actor
 from core.services import tasks
 from tests.builders import create_task, read_task, update_task

@@ -9,13 +9,13 @@ import pytest
 from kombu import Connection
 from kombu.pools import producers
 from redis import Redis
-from core.log_context import bound_to_log
 from structlog.testing import capture_logs
 
 from core import jobs
 from core.config import Settings
 from core.db import unit_of_work
 from core.jobs import Args, Job, JobDeclarationError
+from core.log_context import bound_to_log
 from core.policy import Actor
 from core.services import reminders
 from core.smtp import SmtpServer

@@ -10,9 +10,9 @@ import orjson
 import psutil
 import pytest
 from redis import Redis
-from core.log_context import bound_to_log
 
 from core import jobs
+from core.log_context import bound_to_log
 from core.policy import Actor
 from tests.builders import create_task
 from tests.doubles.weather import Handler, WeatherServer
