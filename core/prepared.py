@@ -27,7 +27,7 @@ class Prepared:
         self.sql: Final = sql
         self.name: Final = f"prepared_{hashlib.sha256(sql.encode()).hexdigest()[:16]}"
         numbered = _PARAMETER.sub(lambda found: f"${names.index(found[1]) + 1}", sql)
-        self.prepare: Final = f"PREPARE {self.name} AS {numbered}".replace("%%", "%")
+        self.prepare: Final = f"PREPARE {self.name} AS {numbered}"
         arguments = ", ".join(f"%({name})s" for name in names)
         self.execute: Final = f"EXECUTE {self.name} ({arguments})" if names else f"EXECUTE {self.name}"
 

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ParamSpec
 
-from core.db import Row, read, unit_of_work, write
+from core.db import read, unit_of_work, write
 from core.errors import Conflict
 from core.messages import msg
 from core.representations import Representation
+from core.rows import Row
 
 _LOCK = "SELECT pg_try_advisory_xact_lock(hashtextextended(%(name)s, 0))"
 
