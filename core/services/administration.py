@@ -16,6 +16,7 @@ from core.policy import Actor, Role
 from core.representations import Page, Representation
 from core.services import attachments, audit, feedback
 from core.services.accounts import represent_profile
+from core.services.notifications import READER_JSON
 from core.services.sessions import revoke_sessions
 from core.services.tasks import save
 
@@ -24,7 +25,7 @@ _OWN_TASKS = (
 )
 
 # The caller's groups, and what the caller has done with tasks of any owner.
-_OWN_TEAMWORK = """
+_OWN_TEAMWORK = f"""
 SELECT to_json(ARRAY(SELECT row_to_json(own) FROM (
            SELECT m.group_id, g.name, m.is_manager, m.joined_at FROM group_members m JOIN groups g ON g.id = m.group_id
            WHERE m.user_id = %(user_id)s ORDER BY m.group_id) own))::text,
@@ -37,9 +38,8 @@ SELECT to_json(ARRAY(SELECT row_to_json(own) FROM (
        to_json(ARRAY(SELECT row_to_json(own) FROM (
            SELECT id, task_id, remind_at, seconds_before_due, fires_at, fired_at, created_at FROM reminders
            WHERE user_id = %(user_id)s ORDER BY id) own))::text,
-       to_json(ARRAY(SELECT row_to_json(own) FROM (
-           SELECT id, kind, task_id, actor_id, details, created_at, read_at FROM notifications
-           WHERE user_id = %(user_id)s ORDER BY id) own))::text
+       (SELECT coalesce(json_agg({READER_JSON} ORDER BY id), '[]')::text FROM notifications
+        WHERE user_id = %(user_id)s)
 """
 
 _TEAMWORK = ("groups", "comments", "delegations", "reminders", "notifications")
@@ -132,7 +132,8 @@ def export_account(actor: Actor) -> Representation:
             .dicts()
         )
     own_tasks = read(_OWN_TASKS, {"user_id": actor.user_id}).fetch_value()
-    teamwork = map(orjson.Fragment, read(_OWN_TEAMWORK, {"user_id": actor.user_id}).fetch_exactly_one())
+    reader = {"user_id": actor.user_id, "actor_id": actor.user_id, "is_admin": actor.is_admin}
+    teamwork = map(orjson.Fragment, read(_OWN_TEAMWORK, reader).fetch_exactly_one())
     log = audit.read_audit_log(actor.user_id, 0, 10_000)
     content = orjson.dumps(
         {
