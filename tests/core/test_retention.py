@@ -144,3 +144,14 @@ def test_old_notifications_are_removed_unless_their_mail_is_pending(
     assert retention.purge_notifications(context) == 1
     titles = execute("SELECT details->>'title' FROM notifications ORDER BY id").fetchall()
     assert titles == [("old and waiting",), ("new",)]
+
+
+def test_turns_of_more_than_a_day_ago_are_removed(context: JobContext) -> None:
+    with unit_of_work():
+        execute(
+            "INSERT INTO turns (work, user_id, taken_at)"
+            " VALUES ('weather', 1, now() - interval '25 hours'), ('weather', 2, now() - interval '23 hours')"
+        )
+
+    assert retention.purge_tokens(context) == 1
+    assert scalar("SELECT user_id FROM turns") == 2
