@@ -13,7 +13,7 @@ from core.models.account import Session, Ticket
 from core.policy import Actor
 from core.services import idempotency, retention, sessions, tasks
 from core.services.idempotency import Claim
-from tests.builders import create_actor, create_task
+from tests.builders import QUOTA, create_actor, create_task
 from tests.job_context import job_context
 from tests.sql import execute
 
@@ -124,7 +124,7 @@ def test_more_than_one_batch_is_removed_in_one_run(alice: Actor, context: JobCon
 def test_idempotency_keys_are_removed_after_a_day(alice: Actor, context: JobContext) -> None:
     for key in ("old", "new"):
         claim = Claim(alice.user_id, "POST /tasks", key, b"")
-        idempotency.once(claim, tasks.create_task, alice, {"title": "x"})
+        idempotency.once(claim, tasks.create_task, alice, {"title": "x"}, QUOTA)
     with unit_of_work():
         execute("UPDATE idempotency_keys SET created_at = now() - interval '25 hours' WHERE key = 'old'")
 
