@@ -70,7 +70,8 @@ def _seed(database_url: str) -> tuple[Actor, int]:
     actor = Actor(profile.id, Role.USER, session.session_id)
     task_id = 0
     for number in range(TASKS):
-        task_id = tasks.create_task(actor, {"title": f"Task {number}", "description": "Before the rain comes."}).id
+        fields = {"title": f"Task {number}", "description": "Before the rain comes."}
+        task_id = tasks.create_task(actor, fields, TASKS).id
     return actor, task_id
 
 

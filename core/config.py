@@ -59,6 +59,11 @@ class Settings(BaseModel):
     bcrypt_rounds: int = Field(default=12, ge=4, le=31)
     password_min_score: int = Field(default=0, ge=0, le=4)
 
+    tasks_per_user: int = Field(default=100_000, gt=0)
+    groups_per_user: int = Field(default=200, gt=0)
+    tokens_per_user: int = Field(default=100, gt=0)
+    comments_per_user: int = Field(default=100_000, gt=0)
+
     allowed_origins: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
 

@@ -3,6 +3,10 @@
 A kind of work has three columns with a common prefix. `…_status` is `pending` while the work waits. `…_attempts` counts
 the attempts that were begun, also those that crashed their process. `…_next_attempt_at` is when the next attempt may
 begin. A lost message therefore only delays the work: `send_overdue()` finds its rows and sends the job again.
+
+If one user can cause very much work of a kind, its jobs have no arguments. Such a job takes a turn: when it starts,
+`next_key()` returns what to do, which is the most urgent work of the user whose last turn is the longest ago.
+`send_due()` sends these jobs. So however much work one user has, that of another waits for one turn of each user.
 """
 
 import random
@@ -18,6 +22,8 @@ _BATCH: Final = 500
 _BACKLOG: Final = 500
 # The job that was sent when the work was created needs some time before it counts as lost.
 _GRACE_SECONDS: Final = 3
+# More jobs that take turns need not wait in the queue than workers can start at a time. Each sends the next ones.
+_WAITING_TURNS: Final = 20
 
 Key = TypeVar("Key", int, str)
 
@@ -58,6 +64,33 @@ SELECT EXISTS (SELECT FROM {table}
     WHERE {prefix}_status = 'pending' AND {prefix}_next_attempt_at <= now() - make_interval(secs => %(grace)s))
 """
 
+_DUE: Final = """
+SELECT count(*) FROM (SELECT FROM {table}
+    WHERE {prefix}_status = 'pending' AND {prefix}_next_attempt_at <= now() LIMIT %(limit)s) due
+"""
+
+# `waiting` is each user whose work waits, with the time of the next attempt of that user's most urgent work. It takes
+# one look into the index for each user, however many rows they have.
+_NEXT: Final = """
+WITH RECURSIVE waiting AS (
+    (SELECT {owner} AS user_id, {prefix}_next_attempt_at AS since FROM {table}
+     WHERE {prefix}_status = 'pending' ORDER BY 1, 2 LIMIT 1)
+    UNION ALL
+    SELECT following.* FROM waiting CROSS JOIN LATERAL (
+        SELECT {owner}, {prefix}_next_attempt_at FROM {table}
+        WHERE {prefix}_status = 'pending' AND {owner} > waiting.user_id ORDER BY 1, 2 LIMIT 1) following
+), chosen AS (
+    SELECT waiting.user_id FROM waiting
+    LEFT JOIN turns ON turns.work = %(work)s AND turns.user_id = waiting.user_id
+    WHERE since <= now() ORDER BY taken_at NULLS FIRST, since LIMIT 1
+), taken AS (
+    INSERT INTO turns (work, user_id, taken_at) SELECT %(work)s, user_id, clock_timestamp() FROM chosen
+    ON CONFLICT (work, user_id) DO UPDATE SET taken_at = excluded.taken_at
+)
+SELECT (SELECT {key} FROM {table} WHERE {prefix}_status = 'pending' AND {owner} = chosen.user_id
+        ORDER BY {prefix}_next_attempt_at LIMIT 1) FROM chosen
+"""
+
 _REVIVE: Final = """
 UPDATE {table} SET {prefix}_status = 'pending', {prefix}_attempts = 0, {prefix}_next_attempt_at = now()
 WHERE {prefix}_status = %(given_up)s
@@ -85,6 +118,8 @@ class WaitingWork(Generic[Key]):
 
     Attributes:
         given_up: The status of work that is not tried again.
+        owner: The user whose work a row is, as an SQL expression over the table, for work that is done in turns. It
+            needs an index on this expression and `…_next_attempt_at`.
         also_set: Further assignments of the UPDATE that settles a row, in which `%(result)s` is the work's result.
         record: Called with the id and the new status of each settled row, in the transaction that settles it.
     """
@@ -93,6 +128,7 @@ class WaitingWork(Generic[Key]):
     prefix: str
     key: str
     given_up: str
+    owner: str = "user_id"
     also_set: str = ""
     record: Callable[[int, str | None], object] = _record_nothing
 
@@ -138,6 +174,19 @@ class WaitingWork(Generic[Key]):
         """Whether `overdue()` would find anything."""
         return bool(read(self._sql(_HAS_OVERDUE), {"grace": _GRACE_SECONDS}).fetch_value())
 
+    def count_due(self, limit: int) -> int:
+        """Count the rows for which an attempt may begin now, up to `limit`."""
+        return int(read(self._sql(_DUE), {"limit": limit}).fetch_value())
+
+    def next_key(self) -> Key | None:
+        """Take a turn: return the most urgent work of the user whose last turn is the longest ago, or None.
+
+        This does not claim the work. Two workers may get the same key, and then only one of them can claim it.
+        """
+        with unit_of_work():
+            row = write(self._sql(_NEXT), {"work": self.prefix}).fetch_one()
+        return None if row is None else row[0]
+
     def revive(self) -> int:
         """Try all work that was given up again, from the first attempt; returns how many rows there were."""
         with unit_of_work():
@@ -164,7 +213,7 @@ class WaitingWork(Generic[Key]):
 
     def _sql(self, template: str) -> str:
         also_set = f", {self.also_set}" if self.also_set else ""
-        return template.format(table=self.table, prefix=self.prefix, key=self.key, also_set=also_set)
+        return template.format(table=self.table, prefix=self.prefix, key=self.key, owner=self.owner, also_set=also_set)
 
 
 def send_overdue(context: JobContext, job: Job[Key], work: WaitingWork[Key]) -> int:
@@ -174,3 +223,15 @@ def send_overdue(context: JobContext, job: Job[Key], work: WaitingWork[Key]) -> 
     for key in keys:
         context.send(job, key)
     return len(keys)
+
+
+def send_due(context: JobContext, job: Job[()], work: WaitingWork[Any]) -> int:
+    """Send as many jobs that take turns as there is work for, but only until few wait in the queue; returns how many.
+
+    Each of these jobs calls this at its end, so the queue stays filled until no work is due any more.
+    """
+    due = work.count_due(_WAITING_TURNS)
+    missing = due - context.queue_length(job.queue) if due else 0
+    for _ in range(missing):
+        context.send(job)
+    return max(missing, 0)

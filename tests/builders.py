@@ -12,6 +12,7 @@ from core.services.sessions import Client
 
 PASSWORD = "correct horse battery"
 BCRYPT_ROUNDS = 4
+QUOTA = 1_000_000
 _PASSWORD_HASH = hash_password(PASSWORD, BCRYPT_ROUNDS)
 
 
@@ -26,7 +27,7 @@ def create_actor(name: str, role: Role = Role.USER) -> Actor:
 
 def create_task(actor: Actor, **fields: Any) -> int:
     """Create a task of this user and return its id."""
-    return tasks.create_task(actor, {"title": "Clean the gutters"} | fields).id
+    return tasks.create_task(actor, {"title": "Clean the gutters"} | fields, QUOTA).id
 
 
 def read_task(actor: Actor, task_id: int) -> dict[str, Any]:
@@ -45,7 +46,7 @@ def create_group(
     admin: Actor, name: str = "Roofers", *, members: tuple[Actor, ...] = (), managers: tuple[Actor, ...] = ()
 ) -> int:
     """Create a group that this admin manages, with these members and further managers, and return its id."""
-    group_id = groups.create_group(admin, name).id
+    group_id = groups.create_group(admin, name, QUOTA).id
     for member in members:
         groups.put_member(admin, group_id, member.user_id, is_manager=False)
     for manager in managers:

@@ -26,9 +26,9 @@ class PersonalTokenCollection(Resource):
         For programs, with the scopes they need. It is shown this once, and used as a bearer token. If the request is
         repeated with the same `Idempotency-Key`, `token` is null.
         """
-        lifetime = timedelta(days=body.expires_in_days)
+        lifetime, quota = timedelta(days=body.expires_in_days), self.settings.tokens_per_user
         outcome = await request.outcome_once(
-            self.bridge, personal_tokens.create, actor, body.name, body.scopes, lifetime
+            self.bridge, personal_tokens.create, actor, body.name, body.scopes, lifetime, quota
         )
         made = outcome.representation
         resp.set_header("Cache-Control", "no-store")

@@ -97,7 +97,8 @@ class EarlierTasks(Resource):
     @operation(201, EarlierTaskOut, tag=_TAG, scope=Scope.TASKS_WRITE)
     async def on_post_in_tasks(self, actor: Actor, body: EarlierTaskInput, request: Repeatable) -> dict[str, Any]:
         """Create a task."""
-        return _task(await request.run_once(self.bridge, tasks.create_task, actor, body.columns()))
+        quota = self.settings.tasks_per_user
+        return _task(await request.run_once(self.bridge, tasks.create_task, actor, body.columns(), quota))
 
 
 class EarlierTask(Resource):

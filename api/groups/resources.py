@@ -22,7 +22,7 @@ class GroupCollection(Resource):
 
         For managers and admins, who become its first manager.
         """
-        return await request.run_once(self.bridge, groups.create_group, actor, body.name)
+        return await request.run_once(self.bridge, groups.create_group, actor, body.name, self.settings.groups_per_user)
 
     @operation(200, ListOf[GroupOut], tag="groups", scope=Scope.TASKS_READ, headers=("X-Total-Count",))
     async def on_get(self, actor: Actor, query: PageQuery) -> Page:

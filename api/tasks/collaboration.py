@@ -48,7 +48,8 @@ class CommentCollection(Resource):
     @operation(201, CommentOut, tag="comments", scope=Scope.TASKS_WRITE, headers=("Location",), errors=(403, 404))
     async def on_post(self, actor: Actor, task_id: int, body: CommentInput, request: Repeatable) -> Representation:
         """Comment on a task."""
-        return await request.run_once(self.bridge, comments.create_comment, actor, task_id, body.body)
+        quota = self.settings.comments_per_user
+        return await request.run_once(self.bridge, comments.create_comment, actor, task_id, body.body, quota)
 
     @operation(
         200,

@@ -28,7 +28,9 @@ class TaskCollection(Resource):
 
         Its weather is brought by a worker; `weather_status` is `pending` until then.
         """
-        return await request.run_once(self.bridge, tasks.create_task, actor, body.values())
+        return await request.run_once(
+            self.bridge, tasks.create_task, actor, body.values(), self.settings.tasks_per_user
+        )
 
     @operation(200, TaskList, tag="tasks", scope=Scope.TASKS_READ, headers=("Link", "X-Total-Count"))
     async def on_get(self, actor: Actor, query: TaskListQuery) -> CursorPage:
@@ -95,7 +97,8 @@ class TaskBulk(Resource):
             return {"status": 201 if change.kind == "create" else 200, "task": orjson.Fragment(outcome.json)}
 
         changes = [operation.change() for operation in body.operations]
-        return await request.run_once(self.bridge, bulk.change_tasks, actor, changes, body.atomic, describe)
+        quota = self.settings.tasks_per_user
+        return await request.run_once(self.bridge, bulk.change_tasks, actor, changes, body.atomic, quota, describe)
 
 
 ROUTES: Final = [

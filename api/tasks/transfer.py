@@ -75,7 +75,7 @@ class TaskImport(Resource):
 
         Each line makes a task of the caller; one that does not is reported and skipped.
         """
-        reader = READERS[body.media_type]()
+        reader, quota = READERS[body.media_type](), self.settings.tasks_per_user
 
         def describe(refusal: Refusal) -> dict[str, Any]:
             return {"line": refusal.line, "errors": describe_fields(refusal.errors, language)}
@@ -88,7 +88,9 @@ class TaskImport(Resource):
                         msg("A file may hold at most {limit} tasks.", limit=_MOST_LINES), code="body_too_large"
                     )
                 step = request.step(read, b"\n".join(line.text for line in batch))
-                refused = await step.run_once(self.bridge, transfer.import_batch, actor, batch, reader.read, describe)
+                refused = await step.run_once(
+                    self.bridge, transfer.import_batch, actor, batch, quota, reader.read, describe
+                )
                 refusals += orjson.loads(refused.json)
                 read += len(batch)
         finally:

@@ -18,6 +18,16 @@ class AnalyticsRollup(BaseModel):
         primary_key = CompositeKey("user_id", "day", "status")
 
 
+class TaskTotal(BaseModel):
+    """How many tasks an owner has, as far as deltas were added to the sums; a trigger of the sums counts them."""
+
+    user_id = BigIntegerField(primary_key=True)
+    tasks = BigIntegerField()
+
+    class Meta:
+        table_name = "task_totals"
+
+
 class AnalyticsDelta(BaseModel):
     """One more (1) or one fewer (-1) task; a trigger of the table `tasks` writes it."""
 

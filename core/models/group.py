@@ -1,15 +1,21 @@
 """Groups of people who share tasks."""
 
+from typing import ClassVar
+
 from peewee import BigIntegerField, BooleanField, CharField, CompositeKey, IdentityField
 
 from core.models.base import NOW, BaseModel, DateTimeTZField
 
 
 class Group(BaseModel):
-    """A group."""
+    """A group. `creator_id` is null after the creator's account was deleted; others may manage the group then."""
+
+    # A group belongs to its members. Who made it only counts for the quota.
+    INTERNAL: ClassVar[frozenset[str]] = frozenset({"creator_id"})
 
     id = IdentityField()
     name = CharField(100)
+    creator_id = BigIntegerField(null=True)
     created_at = DateTimeTZField(constraints=NOW)
     updated_at = DateTimeTZField(constraints=NOW)
 

@@ -28,10 +28,13 @@ class TaskChange:
     version: int | None
 
 
-def change_tasks(actor: Actor, changes: Sequence[TaskChange], atomic: bool, describe: Describe) -> Representation:
+def change_tasks(
+    actor: Actor, changes: Sequence[TaskChange], atomic: bool, quota: int, describe: Describe
+) -> Representation:
     """Carry out changes in their order; returns `{"results": [...]}` with what `describe` makes of each.
 
-    A failure undoes its own change. With `atomic` a failure undoes all changes and is raised.
+    A failure undoes its own change. With `atomic` a failure undoes all changes and is raised. `quota` is how many tasks
+    the caller may own.
 
     Raises:
         Failure: the first one, with the number of its change in `at`, if `atomic` is set.
@@ -42,7 +45,7 @@ def change_tasks(actor: Actor, changes: Sequence[TaskChange], atomic: bool, desc
         read(_LOCK_IN_ORDER, {"task_ids": [change.task_id for change in changes if change.task_id]})
         for number, change in enumerate(changes):
             try:
-                outcome: Representation | Failure = _carry_out(actor, change)
+                outcome: Representation | Failure = _carry_out(actor, change, quota)
             except Failure as failure:
                 if atomic:
                     failure.at = number
@@ -52,9 +55,9 @@ def change_tasks(actor: Actor, changes: Sequence[TaskChange], atomic: bool, desc
     return Representation(0, orjson.dumps({"results": results}).decode())
 
 
-def _carry_out(actor: Actor, change: TaskChange) -> Representation:
+def _carry_out(actor: Actor, change: TaskChange, quota: int) -> Representation:
     if change.task_id is None:
-        return tasks.create_task(actor, change.fields)
+        return tasks.create_task(actor, change.fields, quota)
     expected = None if change.version is None else {change.version}
     if change.kind == "delete":
         return tasks.delete_task(actor, change.task_id, expected)

@@ -10,19 +10,23 @@ from core.models.collaboration import Comment
 from core.policy import Actor, may_change_comment, may_delete_comment, may_read_task
 from core.representations import Page, Representation, fetch_page, page_statement, write_one
 from core.services.notifications import COMMENTED, notify
+from core.services.quotas import comments_are_full, exceeded
 from core.services.task_access import require_access, require_readable
 
 _OF_TASK = page_statement(Comment, where="task_id = %(task_id)s", order="id")
 
 
-def create_comment(actor: Actor, task_id: int, body: str) -> Representation:
+def create_comment(actor: Actor, task_id: int, body: str, quota: int) -> Representation:
     """Comment on a task that the caller may read.
 
     Raises:
         NotFound, Forbidden: as `require_readable()` raises them.
+        TooLarge: if the caller has written `quota` comments that have not been deleted.
     """
     with unit_of_work():
         require_access(actor, task_id, may_read_task, lock=True)
+        if comments_are_full(actor, quota):
+            raise exceeded(msg("You may have at most {quota} comments. Delete some.", quota=quota))
         created = write_one(Comment.insert(task_id=task_id, user_id=actor.user_id, body=body))
         comment = {"id": created.id, "user_id": actor.user_id, "body": body}
         events.record_task(events.TASK_COMMENTED, task_id, actor.user_id, more={"comment": comment})

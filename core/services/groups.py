@@ -13,6 +13,7 @@ from core.policy import Actor, GroupAccess, may_create_group, may_manage_group, 
 from core.representations import Page, Representation, fetch_page, page_statement
 from core.services import audit
 from core.services.accounts import lock_active_account
+from core.services.quotas import exceeded, lock_user
 from core.services.tasks import member_ids, save
 
 # A username may be the email too, which other members may not see. So only the part before the @ is shown.
@@ -39,16 +40,20 @@ _VISIBLE = page_statement(
 )
 
 
-def create_group(actor: Actor, name: str) -> Representation:
+def create_group(actor: Actor, name: str, quota: int) -> Representation:
     """Create a group that the caller manages.
 
     Raises:
         Forbidden: if the caller is neither a manager nor an admin.
+        TooLarge: if there are `quota` groups that the caller has made.
     """
     if not may_create_group(actor):
         raise Forbidden(msg("Only managers and admins make groups."), code="group_forbidden")
     with unit_of_work():
-        group_id = Group.insert(name=name).execute()
+        lock_user(actor)
+        if Group.select().where(Group.creator_id == actor.user_id).count() >= quota:
+            raise exceeded(msg("You may make at most {quota} groups. Delete some.", quota=quota))
+        group_id = Group.insert(name=name, creator_id=actor.user_id).execute()
         GroupMember.insert(group_id=group_id, user_id=actor.user_id, is_manager=True).execute()
         audit.record(audit.MEMBER_PUT, user_id=actor.user_id, group_id=group_id, is_manager=True)
         return _representation(group_id)

@@ -17,18 +17,23 @@ from core.models.account import Session
 from core.policy import Actor, Scope, may_administer
 from core.representations import Listing, Representation
 from core.services import audit
+from core.services.quotas import exceeded, lock_user
 from core.services.sessions import active_sessions, revoke
 
 
-def create(actor: Actor, name: str, scopes: Collection[Scope], lifetime: timedelta) -> Representation:
+def create(actor: Actor, name: str, scopes: Collection[Scope], lifetime: timedelta, quota: int) -> Representation:
     """Make a token for the caller and return its description, which does not contain the token itself.
 
     Raises:
         Invalid: if a caller who is no admin asks for the scope `admin`.
+        TooLarge: if the caller has `quota` tokens that have not ended.
     """
     if Scope.ADMIN in scopes and not may_administer(actor):
         raise Invalid([FieldError("scopes", msg("may hold admin only for an admin"))])
     with unit_of_work():
+        lock_user(actor)
+        if _own(actor).count() >= quota:
+            raise exceeded(msg("You may have at most {quota} tokens. Revoke some.", quota=quota))
         session = Session.create(
             user_id=actor.user_id, name=name, scopes=sorted(set(scopes)), expires_at=datetime.now(UTC) + lifetime
         )
@@ -39,7 +44,7 @@ def create(actor: Actor, name: str, scopes: Collection[Scope], lifetime: timedel
 def list_own(actor: Actor) -> Listing:
     """Read the caller's tokens that have not ended, the newest first."""
     with connected():
-        found = active_sessions(actor.user_id).where(Session.scopes.is_null(False)).order_by(Session.id.desc())
+        found = _own(actor).order_by(Session.id.desc())
         return Listing(orjson.dumps([_describe(session) for session in found]).decode())
 
 
@@ -50,7 +55,7 @@ def revoke_own(actor: Actor, token_id: int) -> None:
         NotFound: if the caller has no such token.
     """
     with unit_of_work():
-        if not active_sessions(actor.user_id).where(Session.id == token_id, Session.scopes.is_null(False)).exists():
+        if not _own(actor).where(Session.id == token_id).exists():
             raise NotFound(msg("There is no such token."), code="token_not_found")
         revoke(actor.user_id, [token_id])
         audit.record(audit.SESSIONS_ENDED, user_id=actor.user_id, session_ids=[token_id])
@@ -64,6 +69,10 @@ def note_use(actor: Actor) -> None:
             Session.id == actor.session_id,
             (Session.last_used_at == Session.created_at) | (Session.last_used_at < now - timedelta(minutes=1)),
         ).execute()
+
+
+def _own(actor: Actor) -> Any:
+    return active_sessions(actor.user_id).where(Session.scopes.is_null(False))
 
 
 def _describe(session: Session) -> dict[str, Any]:

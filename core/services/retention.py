@@ -39,6 +39,14 @@ DELETE FROM idempotency_keys k USING batch
 WHERE (k.user_id, k.route, k.key) = (batch.user_id, batch.route, batch.key)
 """
 
+# Whoever has had no turn for a day is treated like somebody who never had one.
+_TURNS = """
+WITH batch AS (
+    SELECT work, user_id FROM turns WHERE taken_at < now() - interval '1 day'
+    LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+DELETE FROM turns t USING batch WHERE (t.work, t.user_id) = (batch.work, batch.user_id)
+"""
+
 # Events get their time when they are recorded and their number after they are committed, so an older event may have a
 # higher number. Only events below the first one to keep are deleted, so that the kept numbers have no gaps. Events
 # whose jobs have not been sent yet are kept.
@@ -64,11 +72,11 @@ DELETE FROM notifications n USING batch WHERE n.id = batch.id
 
 @jobs.TOKENS_PURGE.work
 def purge_tokens(_context: JobContext) -> int:
-    """Remove expired tickets and idempotency keys, sessions that have ended, and old counts of failed logins.
+    """Remove expired tickets and idempotency keys, sessions that have ended, and old failed logins and turns.
 
     Returns how many rows there were.
     """
-    return sum(map(_in_batches, (_TICKETS, _SESSIONS, _LOGIN_FAILURES, _IDEMPOTENCY_KEYS)))
+    return sum(map(_in_batches, (_TICKETS, _SESSIONS, _LOGIN_FAILURES, _IDEMPOTENCY_KEYS, _TURNS)))
 
 
 @jobs.EVENTS_PURGE.work

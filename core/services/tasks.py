@@ -4,6 +4,8 @@ from collections.abc import Container
 from datetime import UTC, datetime
 from typing import Any
 
+from peewee import SQL
+
 from core import events
 from core.db import read, unit_of_work, write
 from core.errors import FieldError, Forbidden, Invalid
@@ -15,6 +17,7 @@ from core.prepared import Prepared
 from core.representations import Representation
 from core.services.accounts import lock_active_account
 from core.services.notifications import ASSIGNED, notify
+from core.services.quotas import TASKS_ARE_FULL, exceeded, tasks_parameters
 from core.services.task_access import ACCESS_COLUMNS, lock_task, task_access, task_forbidden, task_not_found
 from core.weather import city_key
 
@@ -34,21 +37,31 @@ WHERE id = moved_id
 """
 
 
-def create_task(actor: Actor, fields: dict[str, Any]) -> Representation:
+def create_task(actor: Actor, fields: dict[str, Any], quota: int) -> Representation:
     """Create a task that the caller owns. A worker adds the weather later.
 
     Raises:
         Invalid: if the assignee is no active account, or the caller does not belong to the group.
+        TooLarge: if the caller owns `quota` tasks.
     """
     with unit_of_work():
         require_assignee(fields.get("assignee_id"))
         _require_own_group(actor, fields.get("group_id"))
         values = fields | _completion(fields.get("status", "todo")) | _weather_request(fields.get("city"))
-        task_id = Task.insert(user_id=actor.user_id, **values).execute()
+        task_id = _insert(actor, values, quota)
         created = events.record_task(events.TASK_CREATED, task_id, actor.user_id)
         if fields.get("assignee_id") is not None or fields.get("group_id") is not None:
             _notify_of_assignment(actor, task_id, fields.get("assignee_id"), fields.get("group_id"))
     return created
+
+
+def _insert(actor: Actor, values: dict[str, Any], quota: int) -> int:
+    """Insert the row of a task; the same statement checks the quota. Its failure undoes the unit of work."""
+    is_full = SQL(TASKS_ARE_FULL, tasks_parameters(actor, quota))
+    ((task_id, refused),) = Task.insert(user_id=actor.user_id, **values).returning(Task.id, is_full).tuples().execute()
+    if refused:
+        raise exceeded(msg("You may have at most {quota} tasks. Delete some.", quota=quota))
+    return int(task_id)
 
 
 def read_task(actor: Actor, task_id: int) -> Representation:

@@ -85,6 +85,7 @@ def read_own_page(actor: Actor, after: Cursor) -> OwnPage:
 def import_batch(
     actor: Actor,
     lines: Sequence[Line],
+    quota: int,
     parse: Callable[[bytes], dict[str, Any]],
     describe: Callable[[Refusal], dict[str, Any]],
 ) -> Representation:
@@ -93,14 +94,14 @@ def import_batch(
     The log gets no line for each task: an import of a large file would push everything else out of the log. The caller
     writes one line for the whole file with `log_import()`.
 
-    `parse` returns the fields of a task from a line, or raises `Invalid`; `describe` returns the item of the array for
-    a refusal.
+    `quota` is how many tasks the caller may own. `parse` returns the fields of a task from a line, or raises `Invalid`;
+    `describe` returns the item of the array for a refusal.
     """
     refusals: list[dict[str, Any]] = []
     with events.without_log_lines(), unit_of_work():
         for line in lines:
             try:
-                create_task(actor, parse(line.text))
+                create_task(actor, parse(line.text), quota)
             except Unavailable:
                 raise
             except Failure as failure:

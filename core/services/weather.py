@@ -16,8 +16,8 @@ from core.config import Settings
 from core.db import exclusive, read
 from core.events import TASK_CREATED, TASK_ENRICHED, TASK_UPDATED, Event
 from core.jobs import JobContext, JobRequest
-from core.retries import RetryPolicy, WaitingWork, send_overdue
-from core.weather import CityNotFound, ProviderUnavailable, WeatherProvider, city_key
+from core.retries import RetryPolicy, WaitingWork, send_due
+from core.weather import CityNotFound, ProviderUnavailable, WeatherProvider
 
 log = structlog.get_logger()
 
@@ -45,22 +45,32 @@ WAITING: Final[WaitingWork[str]] = WaitingWork(
 
 @jobs.caused_by(TASK_CREATED, TASK_UPDATED)
 def request_weather(event: Event) -> Iterator[JobRequest]:
-    """Request the weather of a task's city, if the task waits for it."""
-    task = orjson.loads(event.data)
-    if task["weather_status"] == "pending":
-        yield jobs.WEATHER_ENRICH.request(city_key(task["city"]))
+    """Request weather, if the task waits for it.
+
+    One request is enough for all tasks of a batch of events, because its job sends further ones.
+    """
+    if orjson.loads(event.data)["weather_status"] == "pending":
+        yield jobs.WEATHER_ENRICH.request()
 
 
 @jobs.WEATHER_ENRICH.work
-def enrich(context: JobContext, key: str) -> None:
-    """Fetch the weather of one city for all tasks that wait for it."""
+def enrich(context: JobContext) -> int:
+    """Fetch the weather of the city whose turn it is; returns how many cities this were, 0 or 1.
+
+    A city belongs to the user whose turn it is, and the tasks of all users that wait for it get the result.
+    """
+    key = WAITING.next_key()
+    if key is None:
+        return 0
     WeatherService(context.settings, context.weather, context.redis).enrich(key)
+    send_due(context, jobs.WEATHER_ENRICH, WAITING)
+    return 1
 
 
 @jobs.WEATHER_SWEEP.work
 def sweep(context: JobContext) -> int:
-    """Send jobs for overdue cities; returns how many."""
-    return send_overdue(context, jobs.WEATHER_ENRICH, WAITING)
+    """Send jobs for cities that are due; returns how many."""
+    return send_due(context, jobs.WEATHER_ENRICH, WAITING)
 
 
 @jobs.WEATHER_SWEEP.when

@@ -12,6 +12,7 @@ from core.policy import Actor, Scope
 from core.security import TokenIssuer
 from core.services import personal_tokens, sessions
 from tests.api.callers import Caller, LiveServer, assert_problem
+from tests.builders import QUOTA
 from tests.sql import execute
 
 LIMIT = 10
@@ -32,7 +33,7 @@ def owner(server: LiveServer, issuer: TokenIssuer, alice: Actor) -> Caller:
 @pytest.fixture
 def token_id(alice: Actor) -> int:
     """A personal access token of Alice."""
-    return personal_tokens.create(alice, "backup", [Scope.TASKS_READ], DAY).id
+    return personal_tokens.create(alice, "backup", [Scope.TASKS_READ], DAY, QUOTA).id
 
 
 @pytest.fixture
@@ -105,7 +106,7 @@ def test_each_personal_token_is_counted_separately(
     server: LiveServer, program: Caller, issuer: TokenIssuer, alice: Actor
 ) -> None:
     statuses(program, LIMIT)
-    other = personal_tokens.create(alice, "mirror", [Scope.TASKS_READ], DAY).id
+    other = personal_tokens.create(alice, "mirror", [Scope.TASKS_READ], DAY, QUOTA).id
 
     assert Caller(server.url, issuer.personal_token(alice.user_id, other)).get("/tasks").status_code == 200
 
@@ -134,7 +135,7 @@ def test_one_can_log_out_when_another_session_has_used_up_the_allowance(
 @pytest.mark.parametrize("path", ["/auth/sessions/{}", "/api/v1/auth/tokens/{}"])
 def test_one_can_end_the_session_that_has_used_up_the_allowance(path: str, owner: Caller, alice: Actor) -> None:
     if "tokens" in path:
-        stolen = personal_tokens.create(alice, "stolen", [Scope.TASKS_READ], DAY).id
+        stolen = personal_tokens.create(alice, "stolen", [Scope.TASKS_READ], DAY, QUOTA).id
     else:
         stolen = sessions.open_session(alice.user_id, sessions.Client("127.0.0.1", None), DAY).session_id
     statuses(owner, LIMIT + 1)

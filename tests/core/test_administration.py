@@ -13,7 +13,7 @@ from core.errors import Forbidden, Invalid, NotFound
 from core.policy import Actor
 from core.services import activity, administration, comments, delegation, groups, reminders, tasks
 from core.services.reminders import fire_reminders
-from tests.builders import create_actor, create_group, create_task, read_task
+from tests.builders import QUOTA, create_actor, create_group, create_task, read_task
 from tests.sql import execute
 
 
@@ -48,7 +48,7 @@ class TestDeletedAccounts:
         task_id = create_task(alice, assignee_id=bob.user_id, group_id=group_id)
         delegation.delegate_task(bob, task_id, ada.user_id, "You do it.")
         delegation.delegate_task(ada, task_id, bob.user_id, "No, you.")
-        comments.create_comment(bob, task_id, "Well.")
+        comments.create_comment(bob, task_id, "Well.", QUOTA)
         reminders.create_reminder(bob, task_id, None, 60)
         return task_id
 

@@ -16,6 +16,7 @@ from core.models.group import Group
 from core.models.task import Task
 from core.policy import Actor
 from core.services import tasks
+from tests.builders import QUOTA
 from tests.sql import execute
 from tests.statements import statements_sent
 
@@ -234,7 +235,7 @@ class TestAfterTheCommit:
 
         stop = events.on_recorded(count_in_another_connection)
         try:
-            tasks.create_task(alice, {"title": "seen", "assignee_id": alice.user_id})
+            tasks.create_task(alice, {"title": "seen", "assignee_id": alice.user_id}, QUOTA)
         finally:
             stop()
 
@@ -244,7 +245,7 @@ class TestAfterTheCommit:
         calls: list[None] = []
         stop = events.on_recorded(lambda: calls.append(None))
         try:
-            pytest.raises(Invalid, tasks.create_task, alice, {"title": "x", "assignee_id": 10**9})
+            pytest.raises(Invalid, tasks.create_task, alice, {"title": "x", "assignee_id": 10**9}, QUOTA)
         finally:
             stop()
 

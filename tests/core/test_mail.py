@@ -15,6 +15,7 @@ from core.policy import Actor
 from core.security import TokenIssuer
 from core.services import mail, notifications, tasks
 from core.services.notifications import KINDS
+from tests.builders import QUOTA
 from tests.doubles.smtp import MailServer
 from tests.job_context import job_context
 from tests.sql import execute
@@ -55,6 +56,7 @@ def waiting(alice: Actor, bob: Actor) -> int:
     tasks.create_task(
         alice,
         {"title": "Clean the\ngutters — “now”", "assignee_id": bob.user_id, "due_at": "2026-05-01T09:00:00+00:00"},
+        QUOTA,
     )
     (notification_id,) = execute("SELECT id FROM notifications").fetchone()
     return int(notification_id)

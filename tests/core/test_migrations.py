@@ -94,3 +94,35 @@ def test_existing_accounts_get_keys_and_the_oldest_of_two_with_the_same_key_keep
 
     assert names[-1] >= "009_names_and_tickets"
     assert keys == [(composed, "a@xn--bcher-kva.example"), (None, None)]
+
+
+def test_existing_tasks_and_groups_count_for_the_quotas(empty_database: str) -> None:
+    migrate(empty_database)
+    database = PostgresqlDatabase(empty_database)
+    with database.connection_context():
+        router = Router(database, migrate_dir=DIRECTORY)
+        while router.done[-1] != "012_turns_and_quotas":
+            router.rollback()
+        router.rollback()
+        user_id, _ = database.execute_sql(_OWNER_AND_TASK).fetchone()
+        database.execute_sql(
+            "INSERT INTO analytics_rollups (day, user_id, status, tasks)"
+            " VALUES ('2026-05-01', %(id)s, 'todo', 3), ('2026-05-02', %(id)s, 'done', 4)",
+            {"id": user_id},
+        )
+        database.execute_sql(
+            "INSERT INTO groups (name, created_at) VALUES ('made', '2026-05-01'), ('joined', '2026-05-02')"
+        )
+        database.execute_sql(
+            "INSERT INTO group_members (group_id, user_id, is_manager, joined_at)"
+            " SELECT id, %s, true, '2026-05-01' FROM groups",
+            (user_id,),
+        )
+
+    migrate(empty_database)
+
+    with database.connection_context():
+        totals = database.execute_sql("SELECT user_id, tasks FROM task_totals").fetchall()
+        creators = database.execute_sql("SELECT name, creator_id FROM groups ORDER BY id").fetchall()
+    assert totals == [(user_id, 7)]
+    assert creators == [("made", user_id), ("joined", None)]

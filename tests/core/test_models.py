@@ -24,6 +24,7 @@ from core.models.base import BaseModel
 from core.models.task import TASK_JSON, Task
 from core.policy import Actor
 from core.services import tasks
+from tests.builders import QUOTA
 from tests.sql import execute
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -103,7 +104,7 @@ def test_the_json_of_a_row_is_valid_sql(model: type[BaseModel]) -> None:
 
 
 def test_the_json_of_a_task_has_these_members_in_this_order(alice: Actor) -> None:
-    task_id = tasks.create_task(alice, {"title": "a task"}).id
+    task_id = tasks.create_task(alice, {"title": "a task"}, QUOTA).id
 
     task: dict[str, Any] = execute(f"SELECT {TASK_JSON} FROM tasks t WHERE id = %s", (task_id,)).fetchone()[0]
 
@@ -118,7 +119,7 @@ def test_the_json_of_a_task_has_these_members_in_this_order(alice: Actor) -> Non
 
 @pytest.mark.parametrize("status", ["todo", "in_progress", "done"])
 def test_a_task_is_completed_if_it_is_done(status: str, alice: Actor) -> None:
-    task_id = tasks.create_task(alice, {"title": "a task", "status": status}).id
+    task_id = tasks.create_task(alice, {"title": "a task", "status": status}, QUOTA).id
 
     task: dict[str, Any] = execute(f"SELECT {Task.json()} FROM tasks WHERE id = %s", (task_id,)).fetchone()[0]
 

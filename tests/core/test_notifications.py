@@ -13,7 +13,7 @@ from core.jobs import JobRequest
 from core.policy import Actor
 from core.services import comments, delegation, groups, notifications, publication, reminders, tasks
 from core.services.notifications import KINDS
-from tests.builders import create_actor, create_group, create_task
+from tests.builders import QUOTA, create_actor, create_group, create_task
 from tests.sql import execute
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -84,8 +84,8 @@ class TestRecipients:
 
     def test_a_comment_notifies_owner_and_assignee(self, alice: Actor, bob: Actor, ada: Actor) -> None:
         task_id = create_task(alice, assignee_id=bob.user_id)
-        comments.create_comment(bob, task_id, "Done soon.")
-        comments.create_comment(ada, task_id, "Good.")
+        comments.create_comment(bob, task_id, "Done soon.", QUOTA)
+        comments.create_comment(ada, task_id, "Good.", QUOTA)
 
         assert notifications_of(alice) == [("commented", bob.user_id), ("commented", ada.user_id)]
         assert notifications_of(bob) == [("assigned", alice.user_id), ("commented", ada.user_id)]
@@ -95,10 +95,10 @@ class TestRecipients:
         self, alice: Actor, bob: Actor, mallory: Actor, group: int
     ) -> None:
         task_id = create_task(alice, group_id=group, assignee_id=alice.user_id)
-        comments.create_comment(alice, task_id, "Who helps?")
+        comments.create_comment(alice, task_id, "Who helps?", QUOTA)
         before_commenting = notifications_of(bob)
-        comments.create_comment(bob, task_id, "I do.")
-        comments.create_comment(alice, task_id, "Thanks.")
+        comments.create_comment(bob, task_id, "I do.", QUOTA)
+        comments.create_comment(alice, task_id, "Thanks.", QUOTA)
 
         assert before_commenting == []
         assert notifications_of(bob) == [("commented", alice.user_id)]
@@ -131,7 +131,7 @@ class TestRecipients:
         task_id = create_task(alice, assignee_id=bob.user_id)
         with unit_of_work():
             execute("UPDATE users SET is_active = false WHERE id = %s", (bob.user_id,))
-        comments.create_comment(alice, task_id, "x")
+        comments.create_comment(alice, task_id, "x", QUOTA)
 
         assert notifications_of(bob) == [("assigned", alice.user_id)]
 
@@ -151,7 +151,7 @@ class TestEvents:
         sent: list[JobRequest] = []
         notifications.change_mail_preferences(bob.user_id, {"commented": False})
         task_id = create_task(alice, assignee_id=bob.user_id)
-        comments.create_comment(alice, task_id, "x")
+        comments.create_comment(alice, task_id, "x", QUOTA)
 
         publication.publish(redis, 1000, sent.append)
 
@@ -214,7 +214,7 @@ class TestReading:
     def test_notifications_are_deleted_with_the_task_but_not_with_the_actor(self, alice: Actor, bob: Actor) -> None:
         carol = create_actor("carol")
         own = create_task(alice, assignee_id=bob.user_id)
-        comments.create_comment(bob, own, "x")
+        comments.create_comment(bob, own, "x", QUOTA)
         with unit_of_work():
             execute("DELETE FROM users WHERE id = %s", (carol.user_id,))
             execute("UPDATE tasks SET assignee_id = NULL")

@@ -13,7 +13,7 @@ from core.models.account import Session, Ticket
 from core.policy import Actor
 from core.services import idempotency, retention, sessions, tasks
 from core.services.idempotency import Claim
-from tests.builders import create_actor, create_task
+from tests.builders import QUOTA, create_actor, create_task
 from tests.job_context import job_context
 from tests.sql import execute
 
@@ -124,7 +124,7 @@ def test_more_than_one_batch_is_removed_in_one_run(alice: Actor, context: JobCon
 def test_idempotency_keys_are_removed_after_a_day(alice: Actor, context: JobContext) -> None:
     for key in ("old", "new"):
         claim = Claim(alice.user_id, "POST /tasks", key, b"")
-        idempotency.once(claim, tasks.create_task, alice, {"title": "x"})
+        idempotency.once(claim, tasks.create_task, alice, {"title": "x"}, QUOTA)
     with unit_of_work():
         execute("UPDATE idempotency_keys SET created_at = now() - interval '25 hours' WHERE key = 'old'")
 
@@ -144,3 +144,14 @@ def test_old_notifications_are_removed_unless_their_mail_is_pending(
     assert retention.purge_notifications(context) == 1
     titles = execute("SELECT details->>'title' FROM notifications ORDER BY id").fetchall()
     assert titles == [("old and waiting",), ("new",)]
+
+
+def test_turns_of_more_than_a_day_ago_are_removed(context: JobContext) -> None:
+    with unit_of_work():
+        execute(
+            "INSERT INTO turns (work, user_id, taken_at)"
+            " VALUES ('weather', 1, now() - interval '25 hours'), ('weather', 2, now() - interval '23 hours')"
+        )
+
+    assert retention.purge_tokens(context) == 1
+    assert scalar("SELECT user_id FROM turns") == 2

@@ -7,7 +7,7 @@ from redis import Redis
 
 from core.config import Settings
 from core.jobs import Job, JobRequest
-from core.retries import RetryPolicy, WaitingWork, send_overdue
+from core.retries import RetryPolicy, WaitingWork, send_due, send_overdue
 from tests.job_context import job_context
 from tests.sql import execute
 
@@ -21,6 +21,7 @@ def _parcels(database: None) -> Iterator[None]:
         CREATE TABLE parcels (
             id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
             town text NOT NULL,
+            user_id bigint NOT NULL DEFAULT 1,
             receipt text,
             ride_status text DEFAULT 'pending',
             ride_attempts integer NOT NULL DEFAULT 0,
@@ -152,3 +153,57 @@ def test_jobs_are_sent_for_overdue_work_up_to_the_queue_limit(
 
     assert send_overdue(context, ride, rides) == len(sent)
     assert requests == [JobRequest("parcels.ride", (town,)) for town in sent]
+
+
+class TestTurns:
+    """Users take turns, and a user without due work has none."""
+
+    @pytest.fixture(autouse=True)
+    def _parcels_of_two(self, _parcels: None) -> None:
+        execute("TRUNCATE parcels; TRUNCATE turns")
+        execute("INSERT INTO parcels (user_id, town) SELECT 1, 'Graz ' || n FROM generate_series(1, 4) n")
+        execute("INSERT INTO parcels (user_id, town) VALUES (2, 'Linz'), (2, 'Wels')")
+
+    def take(self, rides: WaitingWork[str], times: int) -> list[str | None]:
+        keys = []
+        for _ in range(times):
+            key = rides.next_key()
+            if key is not None:
+                rides.claim(key, POLICY)
+            keys.append(key)
+        return keys
+
+    def test_users_take_turns_until_nothing_is_due(self, rides: WaitingWork[str]) -> None:
+        assert self.take(rides, 7) == ["Graz 1", "Linz", "Graz 2", "Wels", "Graz 3", "Graz 4", None]
+
+    def test_a_user_who_comes_later_is_next(self, rides: WaitingWork[str]) -> None:
+        before = self.take(rides, 5)
+        execute("INSERT INTO parcels (user_id, town) VALUES (3, 'Steyr')")
+
+        assert before[4:] + self.take(rides, 1) == ["Graz 3", "Steyr"]
+
+    def test_a_user_whose_work_is_put_off_has_no_turn(self, rides: WaitingWork[str]) -> None:
+        execute("UPDATE parcels SET ride_next_attempt_at = now() + interval '1 minute' WHERE user_id = 1")
+
+        assert self.take(rides, 3) == ["Linz", "Wels", None]
+
+    def test_work_that_is_not_claimed_is_offered_again(self, rides: WaitingWork[str]) -> None:
+        """A worker may die between its turn and its claim."""
+        assert [rides.next_key() for _ in range(3)] == ["Graz 1", "Linz", "Graz 1"]
+
+    @pytest.mark.parametrize(("queued", "sent"), [(0, 6), (4, 2), (6, 0), (20, 0)])
+    def test_one_job_is_sent_for_each_due_row_that_has_none_in_the_queue(
+        self, queued: int, sent: int, rides: WaitingWork[str], settings: Settings, redis: Redis
+    ) -> None:
+        requests: list[JobRequest] = []
+        context = job_context(settings, redis, requests.append, queue_length=lambda _queue: queued)
+
+        assert send_due(context, Job[()]("parcels.ride", queue="rides"), rides) == sent
+        assert requests == [JobRequest("parcels.ride")] * sent
+
+    def test_the_queue_holds_few_jobs_however_much_is_due(
+        self, rides: WaitingWork[str], settings: Settings, redis: Redis
+    ) -> None:
+        execute("INSERT INTO parcels (town) SELECT 'Graz ' || n FROM generate_series(5, 100) n")
+
+        assert send_due(job_context(settings, redis), Job[()]("parcels.ride", queue="rides"), rides) == 20

@@ -8,7 +8,7 @@ from core.errors import Forbidden, Invalid, NotFound
 from core.log_context import bound_to_log
 from core.policy import Actor
 from core.services import tasks
-from tests.builders import create_task, read_task, update_task
+from tests.builders import QUOTA, create_task, read_task, update_task
 from tests.recorded import recorded_events, recorded_types
 from tests.sql import execute
 from tests.threads import in_parallel
@@ -72,7 +72,7 @@ class TestPermission:
 
 class TestChanges:
     def test_every_change_records_an_event_with_the_changed_task(self, alice: Actor, bob: Actor) -> None:
-        created = tasks.create_task(alice, {"title": "a task"})
+        created = tasks.create_task(alice, {"title": "a task"}, QUOTA)
         task_id = created.id
         updated = tasks.update_task(alice, task_id, {"assignee_id": bob.user_id})
         renamed = tasks.update_task(bob, task_id, {"title": "renamed"})

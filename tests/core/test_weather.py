@@ -5,16 +5,19 @@ from typing import Any
 
 import pytest
 from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from core import db
 from core.config import Settings
 from core.db import unit_of_work
+from core.jobs import JobContext, JobRequest
 from core.policy import Actor
-from core.services import tasks
-from core.services.weather import WAITING, WeatherService
+from core.services import publication, tasks
+from core.services.weather import WAITING, WeatherService, enrich
 from core.weather import provider_for
 from tests.builders import create_task, read_task
 from tests.doubles.weather import Handler, WeatherServer
+from tests.job_context import job_context
 from tests.recorded import recorded_types
 from tests.sql import execute
 from tests.threads import in_parallel
@@ -160,7 +163,7 @@ def test_an_attempt_is_counted_even_if_it_kills_its_process(
         WeatherService(weather_settings, KillingProvider(), redis).enrich("berlin")
 
     assert execute("SELECT weather_attempts FROM tasks WHERE id = %s", (task_id,)).fetchone() == (1,)
-    assert WAITING.overdue(10) == []
+    assert not WAITING.has_overdue()
 
 
 def test_a_city_is_given_up_if_every_attempt_kills_its_process(
@@ -256,14 +259,68 @@ def test_the_weather_is_fetched_without_redis(alice: Actor, weather_settings: Se
 
 
 def test_cities_with_lost_jobs_are_found(alice: Actor) -> None:
-    for city in ("London", "London", "Oslo"):
-        create_task(alice, city=city)
-    fresh = WAITING.overdue(10)
+    create_task(alice, city="London")
+    fresh = WAITING.has_overdue()
     make_due()
 
-    assert fresh == []
-    assert sorted(WAITING.overdue(10)) == ["london", "oslo"]
-    assert len(WAITING.overdue(1)) == 1
+    assert (fresh, WAITING.has_overdue()) == (False, True)
+
+
+class TestTurns:
+    """The jobs of all users are in one queue, and users take turns."""
+
+    @pytest.fixture
+    def queue(self) -> list[JobRequest]:
+        return []
+
+    @pytest.fixture
+    def context(self, weather_settings: Settings, redis: Redis, queue: list[JobRequest]) -> JobContext:
+        return job_context(weather_settings, redis, queue.append, queue_length=lambda _queue: len(queue))
+
+    def test_users_take_turns_whoever_came_first_and_the_queue_stays_short(
+        self, alice: Actor, bob: Actor, context: JobContext, queue: list[JobRequest], weather: WeatherServer
+    ) -> None:
+        for number in range(30):
+            create_task(alice, city=f"Nowhere {number}")
+        for city in ("Paris", "Oslo"):
+            create_task(bob, city=city)
+        publication.publish(context.redis, 1000, context.dispatch)
+        lengths = [len(queue)]
+        while queue:
+            queue.pop(0)
+            enrich(context)
+            lengths.append(len(queue))
+
+        names = [query["name"] for query in weather.queries if "name" in query]
+        assert names[:5] == ["Nowhere 0", "Paris", "Nowhere 1", "Oslo", "Nowhere 2"]
+        assert len(names) == 32
+        assert (lengths[0], max(lengths), lengths[-1]) == (1, 20, 0)
+
+    def test_a_city_that_two_users_wait_for_is_fetched_in_the_first_turn_of_either(
+        self, alice: Actor, bob: Actor, context: JobContext, weather: WeatherServer
+    ) -> None:
+        ids = [create_task(alice, city="London"), create_task(bob, city="LONDON")]
+
+        assert [enrich(context), enrich(context)] == [1, 0]
+
+        assert [read_task(who, id_)["weather_status"] for who, id_ in zip((alice, bob), ids, strict=True)] == [
+            "ready",
+            "ready",
+        ]
+        assert searches(weather) == 1
+
+    def test_a_job_whose_successors_cannot_be_sent_has_done_its_work(
+        self, alice: Actor, weather_settings: Settings, redis: Redis
+    ) -> None:
+        def refuse(_job: JobRequest) -> None:
+            raise RedisConnectionError
+
+        first, _ = create_task(alice, city="London"), create_task(alice, city="Oslo")
+
+        with pytest.raises(RedisConnectionError):
+            enrich(job_context(weather_settings, redis, refuse))
+
+        assert read_task(alice, first)["weather_status"] == "ready"
 
 
 def test_more_tasks_than_one_batch_are_all_updated(

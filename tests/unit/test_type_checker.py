@@ -24,7 +24,7 @@ def kept(claim: idempotency.Claim, actor: Actor, body: GroupInput) -> object:
     return {once}
 """
 GOOD_CALL = "self.bridge.run(tasks.read_task, actor, task_id)"
-GOOD_ONCE = "idempotency.once(claim, groups.create_group, actor, body.name)"
+GOOD_ONCE = "idempotency.once(claim, groups.create_group, actor, body.name, 200)"
 
 
 def check(directory: Path, sources: dict[str, str]) -> dict[str, str]:
@@ -47,13 +47,13 @@ def test_mypy_finds_missing_arguments_wrong_ids_and_wrong_bodies(tmp_path: Path)
         "run_drops_an_argument": "self.bridge.run(tasks.read_task, actor)",
         "run_takes_text_for_an_id": "self.bridge.run(tasks.read_task, actor, str(task_id))",
         "run_takes_a_wrong_body": "self.bridge.run(tasks.update_task, actor, task_id, body)",
-        "run_reads_a_wrong_body": "self.bridge.run(tasks.create_task, actor, body.values())",
-        "run_once_drops_an_argument": "request.run_once(self.bridge, groups.create_group, actor)",
-        "run_once_takes_a_wrong_body": "request.run_once(self.bridge, groups.create_group, actor, body)",
+        "run_reads_a_wrong_body": "self.bridge.run(tasks.create_task, actor, body.values(), 200)",
+        "run_once_drops_an_argument": "request.run_once(self.bridge, groups.create_group, actor, body.name)",
+        "run_once_takes_a_wrong_body": "request.run_once(self.bridge, groups.create_group, actor, body, 200)",
     }
     kept = {
-        "once_drops_an_argument": "idempotency.once(claim, groups.create_group, actor)",
-        "once_takes_a_wrong_body": "idempotency.once(claim, groups.create_group, actor, body)",
+        "once_drops_an_argument": "idempotency.once(claim, groups.create_group, actor, body.name)",
+        "once_takes_a_wrong_body": "idempotency.once(claim, groups.create_group, actor, body, 200)",
     }
     sources = {name: HANDLER.format(call=call, once=GOOD_ONCE) for name, call in calls.items()}
     sources |= {name: HANDLER.format(call=GOOD_CALL, once=once) for name, once in kept.items()}

@@ -16,6 +16,7 @@ from core.config import Settings
 from core.db import unit_of_work
 from core.policy import Actor
 from core.services import attachments, reminders, tasks
+from tests.builders import QUOTA
 from tests.sql import execute
 from tests.worker.broker import FAIL_FAST, job_names
 
@@ -137,30 +138,30 @@ def test_without_work_only_rare_unconditional_jobs_are_sent(idle_beats: list[Any
 
 
 def create_plain_task(alice: Actor, _bob: Actor) -> None:
-    tasks.create_task(alice, {"title": "x"})
+    tasks.create_task(alice, {"title": "x"}, QUOTA)
 
 
 def make_weather_overdue(alice: Actor, _bob: Actor) -> None:
-    tasks.create_task(alice, {"title": "x", "city": "London"})
+    tasks.create_task(alice, {"title": "x", "city": "London"}, QUOTA)
     execute("UPDATE tasks SET weather_next_attempt_at = now() - interval '1 minute'")
 
 
 def create_overdue_task(alice: Actor, _bob: Actor) -> None:
-    tasks.create_task(alice, {"title": "x", "due_at": "2026-01-01T00:00:00+00:00"})
+    tasks.create_task(alice, {"title": "x", "due_at": "2026-01-01T00:00:00+00:00"}, QUOTA)
 
 
 def create_due_reminder(alice: Actor, _bob: Actor) -> None:
-    task_id = tasks.create_task(alice, {"title": "x"}).id
+    task_id = tasks.create_task(alice, {"title": "x"}, QUOTA).id
     reminders.create_reminder(alice, task_id, datetime(2026, 1, 1, tzinfo=UTC), None)
 
 
 def make_mail_overdue(alice: Actor, bob: Actor) -> None:
-    tasks.create_task(alice, {"title": "x", "assignee_id": bob.user_id})
+    tasks.create_task(alice, {"title": "x", "assignee_id": bob.user_id}, QUOTA)
     execute("UPDATE notifications SET mail_next_attempt_at = now() - interval '1 minute'")
 
 
 def leave_a_removable_file(alice: Actor, _bob: Actor) -> None:
-    tasks.create_task(alice, {"title": "x"})
+    tasks.create_task(alice, {"title": "x"}, QUOTA)
     attachments.claim_removal(attachments.announce(alice, 1, quota=1))
 
 

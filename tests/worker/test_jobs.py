@@ -59,13 +59,13 @@ def test_a_job_that_records_events_sends_the_publishing_job(alice: Actor, worker
     create_task(alice, city="London")
     redis.set("allweather:weather:open-meteo:london", b"null")
 
-    run(worker, jobs.WEATHER_ENRICH, "london")
+    run(worker, jobs.WEATHER_ENRICH)
 
     assert job_names(redis, jobs.QUEUE_EVENTS) == [jobs.EVENTS_PUBLISH.name]
 
 
 def test_a_job_that_records_no_events_sends_no_publishing_job(worker: Any, redis: Redis) -> None:
-    run(worker, jobs.WEATHER_ENRICH, "nowhere")
+    run(worker, jobs.WEATHER_ENRICH)
     run(worker, jobs.ANALYTICS_FOLD)
 
     assert job_names(redis, jobs.QUEUE_EVENTS) == []
@@ -74,7 +74,7 @@ def test_a_job_that_records_no_events_sends_no_publishing_job(worker: Any, redis
 def test_the_sweep_sends_lost_jobs_again_up_to_the_queue_limit(
     alice: Actor, worker: Any, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("core.retries._BACKLOG", 2)
+    monkeypatch.setattr("core.retries._WAITING_TURNS", 2)
     for city in ("London", "Paris", "Oslo"):
         create_task(alice, city=city)
     with unit_of_work():
@@ -168,7 +168,7 @@ def test_a_job_is_done_even_if_the_publishing_job_cannot_be_sent(alice: Actor, w
     redis.set("allweather:weather:open-meteo:london", b"null")
 
     with capture_logs() as lines:
-        run(worker, jobs.WEATHER_ENRICH, "london")
+        run(worker, jobs.WEATHER_ENRICH)
 
     assert [line["outcome"] for line in lines if line["event"] == "job"] == ["done"]
     assert execute("SELECT weather_status FROM tasks").fetchone() == ("unavailable",)

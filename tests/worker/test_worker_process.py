@@ -1,4 +1,4 @@
-"""A real worker process whose child process is killed during a job."""
+"""A real worker process: its child process is killed during a job, and one user has much more work than another."""
 
 import os
 import subprocess
@@ -21,6 +21,9 @@ from tests.sql import execute
 
 PROJECT = Path(__file__).resolve().parents[2]
 ATTEMPTS = 3
+CITIES = 300
+# The request that is under way, the next turn of the other user, and a request of each for a job that publishes events.
+CALLS_BEFORE_ANOTHER_USER = 4
 
 
 @pytest.fixture
@@ -105,3 +108,26 @@ def test_a_job_that_kills_its_process_at_every_attempt_is_given_up(
     ask_to_publish()
     wait_until(lambda: weather_status(task_id) == "unavailable", 60)
     assert len(kills) == ATTEMPTS
+
+
+def test_the_weather_of_one_user_does_not_wait_behind_the_many_cities_of_another(
+    alice: Actor, bob: Actor, running: psutil.Process, weather: WeatherServer
+) -> None:
+    """Counted in requests to the provider; each unknown city is one request."""
+
+    def searched() -> list[str]:
+        return [query["name"] for query in weather.queries if "name" in query]
+
+    weather.delay = 0.03
+    for number in range(CITIES):
+        create_task(alice, city=f"Nowhere {number}")
+    ask_to_publish()
+    wait_until(lambda: len(searched()) >= CALLS_BEFORE_ANOTHER_USER, 30)
+
+    task_id = create_task(bob, city="London")
+    before = len(searched())
+    ask_to_publish()
+    wait_until(lambda: weather_status(task_id) == "ready", 60)
+
+    assert searched().index("London") - before < CALLS_BEFORE_ANOTHER_USER
+    assert len(searched()) < CITIES

@@ -1,0 +1,70 @@
+"""The count of a user's tasks for the quota is exact after every kind of change, and costs no round trip."""
+
+import random
+
+import pytest
+
+from core.db import unit_of_work
+from core.errors import TooLarge
+from core.policy import Actor
+from core.services import analytics, tasks
+from tests.builders import create_task
+from tests.sql import execute
+from tests.statements import statements_sent
+
+FIELDS = {"title": "x"}
+
+
+def owned(actor: Actor) -> int:
+    (number,) = execute("SELECT count(*) FROM tasks WHERE user_id = %s", (actor.user_id,)).fetchone()
+    return int(number)
+
+
+def is_exact(actor: Actor) -> bool:
+    """Whether one more task is refused with a quota of as many as there are, and not with one more."""
+    with pytest.raises(TooLarge):
+        tasks.create_task(actor, FIELDS, owned(actor))
+    with unit_of_work():
+        made = tasks.create_task(actor, FIELDS, owned(actor) + 1).id
+        tasks.delete_task(actor, made)
+    return True
+
+
+def test_the_count_is_exact_after_random_changes_and_folds(alice: Actor, bob: Actor) -> None:
+    rng = random.Random(7)  # noqa: S311 - the same changes in every run.
+    for actor in (alice, bob):
+        create_task(actor)
+    for _ in range(60):
+        actor = rng.choice((alice, bob))
+        match rng.randrange(5):
+            case 0 | 1:
+                create_task(actor)
+            case 2 if owned(actor) > 1:
+                (newest,) = execute("SELECT max(id) FROM tasks WHERE user_id = %s", (actor.user_id,)).fetchone()
+                tasks.delete_task(actor, newest)
+            case 3:
+                analytics.fold(limit=rng.randrange(1, 5))
+            case _:
+                with unit_of_work():
+                    execute("UPDATE tasks SET status = 'in_progress' WHERE user_id = %s", (actor.user_id,))
+        assert is_exact(actor)
+
+    analytics.rebuild()
+    assert is_exact(alice)
+    assert is_exact(bob)
+
+
+def test_a_task_that_fails_does_not_count(alice: Actor) -> None:
+    create_task(alice)
+    for _ in range(3):
+        pytest.raises(TooLarge, tasks.create_task, alice, FIELDS, 1)
+
+    assert is_exact(alice)
+
+
+def test_the_quota_costs_no_round_trip(alice: Actor) -> None:
+    """A transaction, the task with the count, the event, and a row of the history in the same statement."""
+    with statements_sent() as sent:
+        tasks.create_task(alice, FIELDS, 1)
+
+    assert [statement.split()[0] for statement in sent] == ["BEGIN", "INSERT", "WITH", "COMMIT"]
