@@ -19,10 +19,13 @@ from peewee import InterfaceError, InternalError, OperationalError, PostgresqlDa
 
 from core.prepared import Connection, Prepared
 from core.rows import Rows
+from core.units import UnitOfOneStatement, UnitOfWork
 
 log = structlog.get_logger()
 
 _BEGIN = "BEGIN READ WRITE"
+# PostgreSQL runs statements that are sent together in one transaction.
+_WRITE_ONCE = "SET TRANSACTION READ WRITE"
 _CONNECT_SECONDS = 3
 _KEEPALIVE: dict[str, Any] = {"keepalives": 1, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 
@@ -37,20 +40,11 @@ class UnitOfWorkMissingError(RuntimeError):
         super().__init__(f"{what} outside a unit of work. Call it inside `with core.db.unit_of_work():`.")
 
 
-class _UnitOfWork:
-    """A running unit of work: the functions to call after it has committed, each once and in this order."""
-
-    def __init__(self) -> None:
-        self.callbacks: dict[Callable[[], object], None] = {}
-
-
 class _Thread(threading.local):
     """The state of the current thread; in each thread it begins with these values."""
 
-    unit: _UnitOfWork | None = None
+    unit: UnitOfWork | None = None
     is_connected: bool = False
-    # Whether the next statement begins a transaction, which has not been sent yet.
-    begins: bool = False
 
 
 _thread = _Thread()
@@ -60,25 +54,30 @@ class _Database(PostgresqlDatabase):
     """peewee's database, in which only a unit of work can write."""
 
     def begin(self, isolation_level: object = None) -> None:  # noqa: ARG002 - peewee passes it; there is one level here.
-        """Begin a transaction that may write, which the session's default forbids.
-
-        It is sent together with the first statement, which saves a round trip.
-        """
+        """Require a unit of work, which begins the transaction together with its first statement."""
         _require_unit_of_work("A transaction was begun")
-        _thread.begins = True
 
     def execute_sql(self, sql: str, params: Any = None) -> Any:
-        """Run a statement, and begin the transaction first if that is still to be done."""
-        if _thread.begins:
-            _thread.begins = False
-            sql = f"{_BEGIN};{sql}"
+        """Run a statement, and begin the transaction of the unit of work first if that is still to be done.
+
+        Raises:
+            RuntimeError: if this is the second statement of a unit of one statement.
+        """
+        unit = _thread.unit
+        if unit is not None:
+            if not unit.is_begun:
+                sql = unit.begin(sql)
+            elif isinstance(unit, UnitOfOneStatement):
+                raise RuntimeError("A unit of one statement was used for two. The first is committed already.")
         return super().execute_sql(sql, params)  # type: ignore[no-untyped-call]  # peewee leaves it untyped.
 
+    def prepare(self, statement: Prepared) -> None:
+        """Prepare a statement, which PostgreSQL does outside of transactions."""
+        super().execute_sql(statement.prepare)  # type: ignore[no-untyped-call]  # peewee leaves it untyped.
+
     def rollback(self) -> None:
-        """Roll the transaction back."""
-        if _thread.begins:
-            _thread.begins = False
-        else:
+        """Roll the transaction back, if it was begun."""
+        if _thread.unit is not None and _thread.unit.is_begun:
             super().rollback()
 
     def commit(self) -> None:
@@ -88,8 +87,7 @@ class _Database(PostgresqlDatabase):
             InternalError: if a statement had failed and its error was caught. PostgreSQL then rolls back instead of
                 committing, and reports no error.
         """
-        if _thread.begins:
-            _thread.begins = False
+        if not _require_unit_of_work("A transaction was committed").is_begun:
             return
         cursor = self.execute_sql("COMMIT")
         if cursor.statusmessage != "COMMIT":
@@ -175,7 +173,7 @@ def is_in_unit_of_work() -> bool:
     return _thread.unit is not None
 
 
-def _require_unit_of_work(what: str) -> _UnitOfWork:
+def _require_unit_of_work(what: str) -> UnitOfWork:
     if _thread.unit is None:
         raise UnitOfWorkMissingError(what)
     return _thread.unit
@@ -206,21 +204,39 @@ def unit_of_work() -> Iterator[None]:
         with _part_of(_thread.unit):
             yield
         return
-    unit = _thread.unit = _UnitOfWork()
+    unit = _thread.unit = UnitOfWork(_BEGIN)
     try:
         with connected(), database.atomic():
             yield
     finally:
         _thread.unit = None
-    for callback in unit.callbacks:
-        try:
-            callback()
-        except Exception:
-            log.exception("after_commit_failed")
+    unit.call_back()
 
 
 @contextmanager
-def _part_of(unit: _UnitOfWork) -> Iterator[None]:
+def unit_of_one_statement() -> Iterator[None]:
+    """Run one statement that is a whole unit of work. It takes one round trip, because PostgreSQL commits it by itself.
+
+    Inside another unit of work it is a part of that one, as with `unit_of_work()`.
+
+    Raises:
+        RuntimeError: if a second statement is sent.
+    """
+    if _thread.unit is not None:
+        with _part_of(_thread.unit):
+            yield
+        return
+    unit = _thread.unit = UnitOfOneStatement(_WRITE_ONCE)
+    try:
+        with connected():
+            yield
+    finally:
+        _thread.unit = None
+    unit.call_back()
+
+
+@contextmanager
+def _part_of(unit: UnitOfWork) -> Iterator[None]:
     """A savepoint; if it is undone, the functions that the part has registered are not called."""
     before = dict(unit.callbacks)
     try:
@@ -265,7 +281,7 @@ def _prepared(statement: Prepared) -> str:
     if not connection.has_prepared(statement):
         if not connection.has_room():
             return statement.sql
-        database.execute_sql(statement.prepare)
+        database.prepare(statement)
         connection.note(statement)
     return statement.execute
 

@@ -18,6 +18,7 @@ from core.db import after_commit, read, write
 from core.log_context import log_context
 from core.models.task import TASK_JSON, Task
 from core.policy import Actor
+from core.prepared import Prepared
 from core.representations import Representation
 
 log = structlog.get_logger()
@@ -47,18 +48,28 @@ STREAM_KEY: Final = "allweather:events"
 _AUDIENCE = """ARRAY(SELECT t.user_id UNION SELECT t.assignee_id WHERE t.assignee_id IS NOT NULL
     UNION SELECT user_id FROM group_members WHERE group_id = t.group_id ORDER BY 1)"""
 
-# `more` is a JSON object; its members follow those of the task.
-_RECORD_TASK = f"""
-WITH task AS (SELECT t.id, t.version, {TASK_JSON}::text AS document, {_AUDIENCE} AS audience
-              FROM tasks t WHERE t.id = %(task_id)s),
-     event AS (INSERT INTO events (type, task_id, actor_id, audience, request_id, data)
-               SELECT %(type)s, id, %(actor_id)s, audience, %(request_id)s,
-                      coalesce(left(document, -1) || ',' || substr(%(more)s, 2), document)::json
-               FROM task),
-     activity AS (INSERT INTO task_activity (task_id, type, actor_id, changes)
-                  SELECT id, %(type)s, %(actor_id)s, %(changes)s FROM task)
-SELECT document, version FROM task
-"""
+
+def recording(tasks: str, *, keeps_history: bool = True) -> str:
+    """Return the end of a statement that records what happened to the tasks `t` of the FROM list `tasks`.
+
+    It follows a `WITH`, or the comma after another part of one, and returns the id, the form for clients and the
+    version of each task. Its parameters are those of `record_by()`. Without `keeps_history` nothing is written to the
+    history of the tasks, which is needed if the same statement deletes them.
+    """
+    # `more` is a JSON object; its members follow those of the task.
+    event = f"""
+    recorded AS (SELECT t.id, t.version, {TASK_JSON}::text AS document, {_AUDIENCE} AS audience FROM {tasks}),
+    event AS (INSERT INTO events (type, task_id, actor_id, audience, request_id, data)
+              SELECT %(type)s, id, %(actor_id)s, audience, %(request_id)s,
+                     coalesce(left(document, -1) || ',' || substr(%(more)s::text, 2), document)::json
+              FROM recorded)"""
+    history = """,
+    history AS (INSERT INTO task_activity (task_id, type, actor_id, changes)
+                SELECT id, %(type)s, %(actor_id)s, %(changes)s FROM recorded)"""
+    return f"{event}{history if keeps_history else ''} SELECT id, document, version FROM recorded"
+
+
+_RECORD_TASK = Prepared(f"WITH {recording('tasks t WHERE t.id = %(task_id)s')}")
 
 _RECORD = """
 INSERT INTO events (type, actor_id, audience, request_id, data)
@@ -186,16 +197,40 @@ def record_task(
     The event contains the task as it is now, and is sent to those who may read the task now. `changes` (by field name)
     is written to the task's history; `more` is sent to listeners in addition to the task's own fields.
     """
-    recorded = {name: {"from": before, "to": after} for name, (before, after) in (changes or {}).items()}
-    parameters = {
+    recorded = record_by(
+        _RECORD_TASK, kind, actor_id, changes=changes or {}, more=more, parameters={"task_id": task_id}
+    )
+    if recorded is None:
+        raise LookupError(f"There is no task {task_id} whose change could be recorded.")
+    return recorded
+
+
+def record_by(
+    statement: Prepared,
+    kind: str,
+    actor_id: int | None,
+    *,
+    changes: Mapping[str, Change],
+    parameters: Mapping[str, Any],
+    more: Mapping[str, Any] | None = None,
+) -> Representation | None:
+    """Record what happened to a task, by a statement that ends with `recording()` and may also make the change itself.
+
+    The arguments are those of `record_task()`, and `parameters` has the other parameters of the statement. Returns the
+    task as recorded, or None if the statement found none.
+    """
+    recorded = {name: {"from": before, "to": after} for name, (before, after) in changes.items()}
+    values = {
         "type": kind,
-        "task_id": task_id,
         "actor_id": actor_id,
         "request_id": _request_id(),
         "changes": orjson.dumps(recorded).decode(),
         "more": None if more is None else orjson.dumps(more).decode(),
     }
-    document, version = write(_RECORD_TASK, parameters).fetch_exactly_one()
+    row = write(statement, {**parameters, **values}).fetch_one()
+    if row is None:
+        return None
+    task_id, document, version = row
     after_commit(_call_callbacks)
     _log_change(kind=kind, task_id=task_id, actor_id=actor_id)
     return Representation(task_id, document, version)

@@ -1,7 +1,7 @@
 """What all models share."""
 
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from peewee import SQL, Model
 from playhouse.postgres_ext import DateTimeTZField, JSONField
@@ -36,10 +36,19 @@ class BaseModel(Model):
         return str(cls._meta.table_name)
 
     @classmethod
+    def columns(cls) -> list[str]:
+        """The columns of this model, in the order of their declaration."""
+        return [field.column_name for field in cls._meta.sorted_fields]
+
+    @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """The values that columns have if no other is given, apart from those that PostgreSQL has a value for."""
+        return {field.column_name: field.default for field in cls._meta.sorted_fields if field.default is not None}
+
+    @classmethod
     def visible_columns(cls, alias: str | None = None) -> list[str]:
         """The columns that clients see, in SQL over this model's table, under an alias or its own name."""
-        names = (field.column_name for field in cls._meta.sorted_fields)
-        return [f"{alias or cls.table()}.{name}" for name in names if name not in cls.INTERNAL]
+        return [f"{alias or cls.table()}.{name}" for name in cls.columns() if name not in cls.INTERNAL]
 
     @classmethod
     def json(cls, alias: str | None = None) -> str:

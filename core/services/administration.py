@@ -87,9 +87,7 @@ def delete_account(actor: Actor, user_id: int) -> list[int]:
             if task.user_id == user_id:
                 events.record_task(events.TASK_DELETED, task.id, actor.user_id)
             else:
-                save(task.id, {"assignee_id": None})
-                unassigned = {"assignee_id": (user_id, None)}
-                events.record_task(events.TASK_UPDATED, task.id, actor.user_id, changes=unassigned)
+                save(task.id, {"assignee_id": None}, actor.user_id, {"assignee_id": (user_id, None)})
         User.delete().where(User.id == user_id).execute()
         audit.record(audit.ACCOUNT_DELETED, actor_id=actor.user_id, user_id=user_id)
         return ended

@@ -33,12 +33,11 @@ def delegate_task(
         require_assignee(assignee_id)
         if task.assignee_id == assignee_id:
             raise Invalid([FieldError("assignee_id", msg("has the task already"))])
-        save(task_id, {"assignee_id": assignee_id})
         Delegation.insert(
             task_id=task_id, actor_id=actor.user_id, from_id=task.assignee_id, to_id=assignee_id, note=note
         ).execute()
         changes = {"assignee_id": (task.assignee_id, assignee_id)}
-        updated = events.record_task(events.TASK_UPDATED, task_id, actor.user_id, changes=changes)
+        updated = save(task_id, {"assignee_id": assignee_id}, actor.user_id, changes)
         more = {"delegation": {"from_id": task.assignee_id, "to_id": assignee_id, "note": note}}
         events.record_task(events.TASK_DELEGATED, task_id, actor.user_id, changes=changes, more=more)
         record_lost_access(task, changes)

@@ -96,8 +96,7 @@ def delete_group(actor: Actor, group_id: int) -> None:
     with unit_of_work():
         _require_manager(actor, group_id)
         for task in Task.select(Task.id).where(Task.group_id == group_id).order_by(Task.id).for_update():
-            save(task.id, {"group_id": None})
-            events.record_task(events.TASK_UPDATED, task.id, actor.user_id, changes={"group_id": (group_id, None)})
+            save(task.id, {"group_id": None}, actor.user_id, {"group_id": (group_id, None)})
         _record_removal(actor, group_id, member_ids(group_id))
         Group.delete().where(Group.id == group_id).execute()
 

@@ -18,21 +18,17 @@ _LOCK_USER = "SELECT id FROM users WHERE id = %(user_id)s FOR NO KEY UPDATE"
 _COMMENTS_ARE_FULL = "SELECT EXISTS (SELECT FROM comments WHERE user_id = %(user_id)s OFFSET %(quota)s - 1)"
 
 TASKS_ARE_FULL: Final = """(
-    SELECT CASE WHEN folded.tasks + unfolded.most < %s THEN false
-                ELSE folded.tasks + (SELECT coalesce(sum(change), 0) FROM analytics_deltas WHERE user_id = %s) >= %s END
-    FROM (SELECT coalesce((SELECT tasks FROM task_totals WHERE user_id = %s), 0) AS tasks) folded,
+    SELECT CASE WHEN folded.tasks + unfolded.most < %(quota)s THEN false
+                ELSE folded.tasks + (SELECT coalesce(sum(change), 0) FROM analytics_deltas
+                                     WHERE user_id = %(user_id)s) >= %(quota)s END
+    FROM (SELECT coalesce((SELECT tasks FROM task_totals WHERE user_id = %(user_id)s), 0) AS tasks) folded,
          (SELECT coalesce(max(id) - min(id) + 1, 0) AS most FROM analytics_deltas) unfolded
 )"""
-"""The SQL expression of whether a user has used up the quota of tasks; `tasks_parameters()` returns its parameters.
+"""The SQL expression of whether a user, `user_id`, has used up the `quota` of tasks.
 
 It is a part of the statement that makes a task, so it costs no round trip, and it counts no tasks. The deltas that are
 not folded yet are added up only for a user who could be over the quota if all of them were new tasks of that user.
 """
-
-
-def tasks_parameters(actor: Actor, quota: int) -> tuple[int, int, int, int]:
-    """Return the parameters of `TASKS_ARE_FULL`."""
-    return (quota, actor.user_id, quota, actor.user_id)
 
 
 def lock_user(actor: Actor) -> None:

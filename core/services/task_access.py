@@ -5,16 +5,19 @@ from collections.abc import Callable, Container
 from core.db import read
 from core.errors import Forbidden, NotFound, PreconditionFailed
 from core.messages import msg
-from core.models.group import GroupMember
 from core.models.task import Task
 from core.policy import Actor, TaskAccess, may_read_task, may_update_task
+from core.prepared import Prepared
 
 # What the permission depends on, in SQL over `tasks t` and the parameter `actor_id`.
 ACCESS_COLUMNS = """t.user_id, t.assignee_id, (
     SELECT is_manager FROM group_members m WHERE m.group_id = t.group_id AND m.user_id = %(actor_id)s)"""
 
-_ACCESS = f"SELECT {ACCESS_COLUMNS} FROM tasks t WHERE t.id = %(task_id)s"
-_ACCESS_LOCKED = f"{_ACCESS} FOR SHARE OF t"
+_FROM = f"{ACCESS_COLUMNS} FROM tasks t WHERE t.id = %(task_id)s"
+_ACCESS = Prepared(f"SELECT {_FROM}")
+_ACCESS_LOCKED = Prepared(f"SELECT {_FROM} FOR SHARE OF t")
+_COLUMNS = Task.columns()
+_LOCK = Prepared(f"SELECT {', '.join(f't.{column}' for column in _COLUMNS)}, {_FROM} FOR UPDATE OF t")
 
 
 def task_access(owner_id: int, assignee_id: int | None, is_manager: bool | None) -> TaskAccess:
@@ -55,26 +58,17 @@ def lock_task(actor: Actor, task_id: int, expected: Container[int] | None = None
         Forbidden: if the caller may not change it.
         PreconditionFailed: if its version is not one of `expected`.
     """
-    task: Task | None = Task.select().where(Task.id == task_id).for_update().get_or_none()
-    if task is None:
+    row = read(_LOCK, {"task_id": task_id, "actor_id": actor.user_id}).fetch_one()
+    if row is None:
         raise task_not_found()
-    access = task_access(task.user_id, task.assignee_id, _manages_group(actor, task.group_id))
+    *values, owner_id, assignee_id, is_manager = row
+    task = Task(**dict(zip(_COLUMNS, values, strict=True)))
+    access = task_access(owner_id, assignee_id, is_manager)
     if not may_update_task(actor, access):
         raise task_forbidden()
     if expected is not None and task.version not in expected:
         raise PreconditionFailed(msg("The task has changed since you last saw it."), code="version_mismatch")
     return task, access
-
-
-def _manages_group(actor: Actor, group_id: int | None) -> bool | None:
-    """Whether the caller manages the group; None if there is no group, or the caller does not belong to it."""
-    if group_id is None:
-        return None
-    own = GroupMember.select(GroupMember.is_manager).where(
-        GroupMember.group_id == group_id, GroupMember.user_id == actor.user_id
-    )
-    is_manager: bool | None = own.scalar()
-    return is_manager
 
 
 def task_not_found() -> NotFound:

@@ -1,13 +1,12 @@
 """Create, read, change and delete tasks."""
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
-from peewee import SQL
-
 from core import events
-from core.db import read, unit_of_work, write
+from core.db import read, unit_of_one_statement, unit_of_work, write
 from core.errors import FieldError, Forbidden, Invalid
 from core.messages import msg
 from core.models.group import GroupMember
@@ -17,7 +16,7 @@ from core.prepared import Prepared
 from core.representations import Representation
 from core.services.accounts import lock_active_account
 from core.services.notifications import ASSIGNED, notify
-from core.services.quotas import TASKS_ARE_FULL, exceeded, tasks_parameters
+from core.services.quotas import TASKS_ARE_FULL, exceeded
 from core.services.task_access import ACCESS_COLUMNS, lock_task, task_access, task_forbidden, task_not_found
 from core.weather import city_key
 
@@ -37,6 +36,14 @@ WHERE id = moved_id
 """
 
 
+# The statement keeps no history of the task, which is deleted together with the task.
+_DELETE = Prepared(f"""
+WITH t AS (DELETE FROM tasks WHERE id = %(task_id)s RETURNING *), {events.recording("t", keeps_history=False)}
+""")
+
+_DEFAULTS = Task.defaults()
+
+
 def create_task(actor: Actor, fields: dict[str, Any], quota: int) -> Representation:
     """Create a task that the caller owns. A worker adds the weather later.
 
@@ -44,24 +51,38 @@ def create_task(actor: Actor, fields: dict[str, Any], quota: int) -> Representat
         Invalid: if the assignee is no active account, or the caller does not belong to the group.
         TooLarge: if the caller owns `quota` tasks.
     """
+    assignee_id, group_id = fields.get("assignee_id"), fields.get("group_id")
+    if assignee_id is None and group_id is None:
+        with unit_of_one_statement():
+            return _insert(actor, fields, quota)
     with unit_of_work():
-        require_assignee(fields.get("assignee_id"))
-        _require_own_group(actor, fields.get("group_id"))
-        values = fields | _completion(fields.get("status", "todo")) | _weather_request(fields.get("city"))
-        task_id = _insert(actor, values, quota)
-        created = events.record_task(events.TASK_CREATED, task_id, actor.user_id)
-        if fields.get("assignee_id") is not None or fields.get("group_id") is not None:
-            _notify_of_assignment(actor, task_id, fields.get("assignee_id"), fields.get("group_id"))
+        require_assignee(assignee_id)
+        _require_own_group(actor, group_id)
+        created = _insert(actor, fields, quota)
+        _notify_of_assignment(actor, created.id, assignee_id, group_id)
     return created
 
 
-def _insert(actor: Actor, values: dict[str, Any], quota: int) -> int:
-    """Insert the row of a task; the same statement checks the quota. Its failure undoes the unit of work."""
-    is_full = SQL(TASKS_ARE_FULL, tasks_parameters(actor, quota))
-    ((task_id, refused),) = Task.insert(user_id=actor.user_id, **values).returning(Task.id, is_full).tuples().execute()
-    if refused:
+def _insert(actor: Actor, fields: dict[str, Any], quota: int) -> Representation:
+    """Insert a task with its event and its history, if the quota allows it, in one statement."""
+    computed = _completion(fields.get("status", "todo")) | _weather_request(fields.get("city"))
+    values = _DEFAULTS | fields | computed | {"user_id": actor.user_id}
+    parameters = values | {"quota": quota}
+    created = events.record_by(
+        _insertion(tuple(values)), events.TASK_CREATED, actor.user_id, changes={}, parameters=parameters
+    )
+    if created is None:
         raise exceeded(msg("You may have at most {quota} tasks. Delete some.", quota=quota))
-    return int(task_id)
+    return created
+
+
+@lru_cache
+def _insertion(columns: tuple[str, ...]) -> Prepared:
+    """Return the statement that inserts and records a task with values for these columns."""
+    values = ", ".join(f"%({column})s" for column in columns)
+    return Prepared(f"""
+        WITH t AS (INSERT INTO tasks ({", ".join(columns)}) SELECT {values} WHERE NOT {TASKS_ARE_FULL} RETURNING *),
+        {events.recording("t")}""")
 
 
 def read_task(actor: Actor, task_id: int) -> Representation:
@@ -106,11 +127,10 @@ def update_task(
         values = changes | _completion_change(task, changes) | _weather_change(task, changes)
         if "due_at" in changes or "completed_at" in values:
             values["overdue_told"] = False
-        save(task_id, values)
+        recorded = {name: (getattr(task, name), value) for name, value in changes.items()}
+        updated = save(task_id, values, actor.user_id, recorded)
         if "due_at" in changes:
             write(_MOVE_REMINDERS, {"task_id": task_id, "due_at": changes["due_at"]})
-        recorded = {name: (getattr(task, name), value) for name, value in changes.items()}
-        updated = events.record_task(events.TASK_UPDATED, task_id, actor.user_id, changes=recorded)
         record_lost_access(task, changes)
         if any(changes[name] is not None for name in assigned):
             _notify_of_assignment(actor, task_id, changes.get("assignee_id"), changes.get("group_id"))
@@ -128,15 +148,39 @@ def delete_task(actor: Actor, task_id: int, expected: Container[int] | None = No
         _, access = lock_task(actor, task_id, expected)
         if not may_delete_task(actor, access):
             raise Forbidden(msg("Only the task's owner may delete it."), code="task_forbidden")
-        deleted = events.record_task(events.TASK_DELETED, task_id, actor.user_id)
-        Task.delete().where(Task.id == task_id).execute()
-    return deleted
+        parameters = {"task_id": task_id}
+        return _recorded(
+            events.record_by(_DELETE, events.TASK_DELETED, actor.user_id, changes={}, parameters=parameters)
+        )
 
 
-def save(task_id: int, values: dict[str, Any]) -> None:
-    """Write columns of a task whose row is locked, as its next version."""
-    stamp = {"updated_at": datetime.now(UTC), "version": Task.version + 1}
-    Task.update(values | stamp).where(Task.id == task_id).execute()
+def save(
+    task_id: int, values: dict[str, Any], actor_id: int | None, changes: Mapping[str, events.Change]
+) -> Representation:
+    """Write columns of a task whose row is locked, as its next version, and record it; returns the task.
+
+    `changes` has the values of the changed fields before and after, for the history.
+    """
+    parameters = values | {"task_id": task_id, "updated_at": datetime.now(UTC)}
+    return _recorded(
+        events.record_by(_update(tuple(values)), events.TASK_UPDATED, actor_id, changes=changes, parameters=parameters)
+    )
+
+
+@lru_cache
+def _update(columns: tuple[str, ...]) -> Prepared:
+    """Return the statement that changes and records a task with values for these columns."""
+    assignments = ", ".join(f"{column} = %({column})s" for column in (*columns, "updated_at"))
+    return Prepared(f"""
+        WITH t AS (UPDATE tasks SET {assignments}, version = version + 1 WHERE id = %(task_id)s RETURNING *),
+        {events.recording("t")}""")
+
+
+def _recorded(representation: Representation | None) -> Representation:
+    """Return what was recorded of a task whose row is locked, and which therefore exists."""
+    if representation is None:
+        raise LookupError("A task whose row is locked was not found.")
+    return representation
 
 
 def record_lost_access(task: Task, changes: Container[str]) -> None:

@@ -10,7 +10,7 @@ from psycopg2.errors import ReadOnlySqlTransaction
 from structlog.testing import capture_logs
 
 from core import db, events
-from core.db import UnitOfWorkMissingError, exclusive, read, unit_of_work, write
+from core.db import UnitOfWorkMissingError, exclusive, read, unit_of_one_statement, unit_of_work, write
 from core.errors import Invalid
 from core.models.group import Group
 from core.models.task import Task
@@ -166,6 +166,56 @@ class TestInsideAUnitOfWork:
             read("SELECT 1")
 
         assert sent == ["SELECT 1"]
+
+
+class TestAUnitOfOneStatement:
+    def test_it_is_committed_in_one_round_trip_before_the_callbacks(self) -> None:
+        seen: list[list[str]] = []
+        with statements_sent() as sent, unit_of_one_statement():
+            write(INSERT)
+            db.after_commit(lambda: seen.append(names_of_groups()))
+
+        assert sent[0] == f"SET TRANSACTION READ WRITE;{INSERT}"
+        assert seen == [["Roofers"]]
+
+    def test_a_second_statement_is_a_mistake(self) -> None:
+        def write_twice() -> None:
+            with unit_of_one_statement():
+                write(INSERT)
+                write(INSERT)
+
+        with pytest.raises(RuntimeError, match="used for two"):
+            write_twice()
+
+        assert names_of_groups() == ["Roofers"]
+
+    def test_a_statement_that_fails_changes_nothing_and_calls_nothing(self) -> None:
+        called: list[None] = []
+
+        def fail() -> None:
+            with unit_of_one_statement():
+                db.after_commit(lambda: called.append(None))
+                write("INSERT INTO groups (name) VALUES (NULL)")
+
+        pytest.raises(IntegrityError, fail)
+
+        assert (names_of_groups(), called) == ([], [])
+
+    def test_later_statements_may_not_write(self) -> None:
+        with unit_of_one_statement():
+            write(INSERT)
+
+        with pytest.raises(InternalError, match="read-only"):
+            read("INSERT INTO groups (name) VALUES ('Painters')")
+
+    def test_inside_a_unit_of_work_it_is_undone_with_it(self) -> None:
+        def write_part() -> None:
+            with unit_of_one_statement():
+                write(INSERT)
+
+        pytest.raises(LookupError, fail_after, write_part)
+
+        assert names_of_groups() == []
 
 
 class TestRollback:
