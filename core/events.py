@@ -4,7 +4,7 @@ A change records its event in its own transaction. Later a worker gives the even
 a Redis stream (see `core.services.publication`). Until then the row without a number keeps the event from being lost.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -16,7 +16,8 @@ import structlog
 from structlog.contextvars import get_contextvars
 
 from core.db import after_commit, read, write
-from core.models.task import TASK_JSON
+from core.models.task import TASK_JSON, Task
+from core.policy import Actor
 from core.representations import Representation
 
 log = structlog.get_logger()
@@ -34,9 +35,10 @@ TASK_ATTACHED: Final = "task.attached"
 TASK_DETACHED: Final = "task.detached"
 NOTIFICATION_CREATED: Final = "notification.created"
 SESSIONS_REVOKED: Final = "sessions.revoked"
+ACCESS_LOST: Final = "access.lost"
 
 # Events of these types are for the server processes and are not sent to listeners.
-INTERNAL_TYPES: Final = frozenset({SESSIONS_REVOKED})
+INTERNAL_TYPES: Final = frozenset({SESSIONS_REVOKED, ACCESS_LOST})
 # Events of these types go to their audience only. All other events go to admins too.
 PRIVATE_TYPES: Final = frozenset({NOTIFICATION_CREATED})
 
@@ -63,9 +65,37 @@ INSERT INTO events (type, actor_id, audience, request_id, data)
 VALUES (%(type)s, %(actor_id)s, %(audience)s, %(request_id)s, %(data)s)
 """
 
-_READ_SINCE = """
-SELECT seq, type, task_id, actor_id, audience, to_json(at)#>>'{}', request_id, data::text
-FROM events WHERE seq > %(since)s ORDER BY seq LIMIT %(limit)s
+# A page of the log. `concerned.id` is the task that an event is about, also that of a notification, and `t` is that
+# task. A deleted task counts as it was when it was deleted, so that its readers get the event of the deletion.
+_PAGE = """
+FROM (SELECT * FROM events WHERE seq > %(since)s ORDER BY seq LIMIT %(limit)s) e
+CROSS JOIN LATERAL (SELECT coalesce(e.task_id, (e.data->>'task_id')::bigint) AS id) concerned
+LEFT JOIN LATERAL (
+    SELECT user_id, assignee_id, group_id FROM tasks WHERE id = concerned.id
+    UNION ALL
+    SELECT (data->>'user_id')::bigint, (data->>'assignee_id')::bigint, (data->>'group_id')::bigint
+    FROM events WHERE task_id = concerned.id AND type = 'task.deleted'
+) t ON true
+ORDER BY e.seq
+"""
+_AT = "to_json(e.at)#>>'{}'"
+
+_READ_SINCE = f"""
+SELECT e.seq, e.type, e.task_id, e.actor_id,
+       CASE WHEN concerned.id IS NULL THEN e.audience
+            ELSE ARRAY(SELECT reader.id FROM unnest(e.audience) reader (id)
+                       WHERE {Task.visible_to(is_admin=False, reader="reader.id")}) END,
+       {_AT}, e.request_id, e.data::text
+{_PAGE}
+"""
+
+_READ_MISSED = f"""
+SELECT e.seq, e.type, e.task_id, e.actor_id, {_AT}, e.request_id,
+       CASE WHEN e.type = ANY(%(internal)s) THEN NULL
+            WHEN %(is_admin)s AND e.type <> ALL(%(private)s) THEN e.data::text
+            WHEN %(actor_id)s = ANY(e.audience)
+                 AND (%(is_admin)s OR concerned.id IS NULL OR {Task.visible_to(is_admin=False)}) THEN e.data::text END
+{_PAGE}
 """
 
 _BOUNDS = """
@@ -185,10 +215,38 @@ def record(kind: str, *, audience: Iterable[int], data: dict[str, object], actor
     _log_change(kind=kind, actor_id=actor_id)
 
 
+def record_access_lost(user_ids: Collection[int]) -> None:
+    """Record that users may no longer read some tasks, so that nothing about them is sent that waits for their sockets.
+
+    It does no harm to name users who may still read them.
+    """
+    if user_ids:
+        record(ACCESS_LOST, audience=user_ids, data={})
+
+
 def read_since(since: int, limit: int) -> list[Event]:
-    """Read up to `limit` published events after the number `since`, in order."""
+    """Read up to `limit` published events after the number `since`, in order.
+
+    The audience of an event about a task are those who could read the task then, and may still read it now.
+    """
     rows = read(_READ_SINCE, {"since": since, "limit": limit}).fetch_all()
     return [Event(seq, kind, task, actor, tuple(who), *rest) for seq, kind, task, actor, who, *rest in rows]
+
+
+def read_missed(actor: Actor, since: int, limit: int) -> list[tuple[int, Event | None]]:
+    """Read what `read_since()` reads, for one listener: each number, with the event if this listener may receive it."""
+    parameters = {
+        "actor_id": actor.user_id,
+        "is_admin": actor.is_admin,
+        "internal": list(INTERNAL_TYPES),
+        "private": list(PRIVATE_TYPES),
+        "since": since,
+        "limit": limit,
+    }
+    return [
+        (seq, None if data is None else Event(seq, kind, task_id, actor_id, (actor.user_id,), at, request_id, data))
+        for seq, kind, task_id, actor_id, at, request_id, data in read(_READ_MISSED, parameters).fetch_all()
+    ]
 
 
 def bounds() -> Bounds:

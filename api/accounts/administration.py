@@ -1,5 +1,6 @@
 """The administration of accounts by admins, and the export and deletion of one's own account."""
 
+from collections.abc import AsyncIterator
 from typing import Final
 
 from falcon.asgi import Response
@@ -15,13 +16,15 @@ from api.accounts.administration_schemas import (
 from api.accounts.logins import CallingClient, end_login
 from api.accounts.passwords import confirmed_password
 from api.accounts.schemas import Profile
+from api.http.bodies import JSON
 from api.http.fields import ListOf
 from api.http.operation import operation
 from api.http.resource import Resource
 from api.http.routing import versioned
 from core.policy import Actor, Scope
 from core.representations import Page, Representation
-from core.services import administration, audit
+from core.services import account_export, administration, audit
+from core.services.account_export import Part
 
 
 class AccountCollection(Resource):
@@ -66,11 +69,19 @@ class OwnAccount(Resource):
     """The export of the caller's data, and the deletion of the caller's account."""
 
     @operation(200, AccountExport, tag="accounts", weight=5, places=1)
-    async def on_get_export(self, resp: Response, actor: Actor) -> Representation:
+    async def on_get_export(self, resp: Response, actor: Actor) -> None:
         """Export one's data."""
-        exported = await self.bridge.run(administration.export_account, actor)
+        # The first part is read before the response begins, because later an error cannot change the status any more.
+        first = await self.bridge.run(account_export.begin_export, actor)
+        resp.content_type = JSON
         resp.set_header("Content-Disposition", 'attachment; filename="allweather-export.json"')
-        return exported
+        resp.stream = self._parts(actor, first)
+
+    async def _parts(self, actor: Actor, part: Part) -> AsyncIterator[bytes]:
+        yield part.text.encode()
+        while part.end is not None:
+            part = await self.bridge.run(account_export.read_part, actor, part.end)
+            yield part.text.encode()
 
     @operation(204, tag="accounts", errors=(409,))
     async def on_post_delete(self, resp: Response, actor: Actor, body: AccountDeletion, client: CallingClient) -> None:

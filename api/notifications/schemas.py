@@ -25,9 +25,12 @@ class NotificationQuery(PageQuery):
 
 
 class NotificationDetails(BaseModel):
-    """What a notification's text is made of: who did it, what they said, and the task's title and deadline then."""
+    """What a notification's text is made of: who did it, what they said, and the task's title and deadline then.
 
-    title: str
+    All are null if the reader may not read the task any more.
+    """
+
+    title: str | None
     due_at: Instant | None
     said: str | None
     actor: str | None

@@ -4,7 +4,7 @@ import asyncio
 import math
 from collections.abc import Collection, Mapping
 from enum import IntEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 import orjson
 
@@ -35,16 +35,25 @@ class NotAdmitted(Exception):  # noqa: N818 - this is an expected refusal, not a
         self.code = code
 
 
+class Frame(NamedTuple):
+    """A frame that waits to be sent; `is_event` says whether it contains an event."""
+
+    text: str
+    is_event: bool
+
+
 class Listener:
     """One socket in the hub: its account, the frames that wait to be sent, and the reason to close it, if any."""
 
-    __slots__ = ("actor", "after", "ended", "frames")
+    __slots__ = ("access_losses", "actor", "after", "ended", "frames")
 
     def __init__(self, actor: Actor, queue_frames: int) -> None:
         self.actor = actor
         # This listener gets only live events with a higher number; infinity means none, until it has joined.
         self.after: float = math.inf
-        self.frames: asyncio.Queue[str] = asyncio.Queue(queue_frames)
+        self.frames: asyncio.Queue[Frame] = asyncio.Queue(queue_frames)
+        # How often this listener's account has lost access to tasks since the socket was opened.
+        self.access_losses = 0
         self.ended: asyncio.Future[CloseCode] = asyncio.get_running_loop().create_future()
 
     def may_receive(self, event: Event) -> bool:
@@ -54,12 +63,25 @@ class Listener:
         receives_all = self.actor.is_admin and event.type not in PRIVATE_TYPES
         return receives_all or self.actor.user_id in event.audience
 
-    def offer(self, frame: str) -> None:
+    def offer(self, text: str, *, is_event: bool = False) -> None:
         """Add a frame to the queue of frames to send. If the queue is full, the socket is closed as too slow."""
         try:
-            self.frames.put_nowait(frame)
+            self.frames.put_nowait(Frame(text, is_event))
         except asyncio.QueueFull:
             self.end(CloseCode.TOO_SLOW)
+
+    def lose_access(self, seq: int) -> None:
+        """Discard the events that wait to be sent, because some may be about tasks that the account cannot read now.
+
+        If there are any, `resync_required` takes their place, and the listener continues with the events after `seq`.
+        """
+        self.access_losses += 1
+        waiting = [self.frames.get_nowait() for _ in range(self.frames.qsize())]
+        for frame in waiting:
+            if not frame.is_event:
+                self.frames.put_nowait(frame)
+        if any(frame.is_event for frame in waiting):
+            self.offer(resync_frame(seq))
 
     def end(self, code: CloseCode) -> None:
         """Request that the socket is closed. Only the first reason is used."""
@@ -125,8 +147,17 @@ class Hub:
             return False
         frame = event.frame()
         for listener in recipients:
-            listener.offer(frame)
+            listener.offer(frame, is_event=True)
         return True
+
+    def lose_access(self, user_ids: Collection[int], seq: int) -> None:
+        """Have what waits for these accounts discarded, because they may no longer read some tasks.
+
+        `seq` is the number of the event that says so.
+        """
+        for user_id in user_ids:
+            for listener in self._of_user.get(user_id, ()):
+                listener.lose_access(seq)
 
     def start_over(self, seq: int, below: float = math.inf) -> None:
         """Send `resync_required` to listeners that have missed events; they continue with the events after `seq`.

@@ -25,7 +25,7 @@ from api.http.threads import Bridge
 from api.realtime.hub import Hub, Listener, ready_frame, resync_frame
 from core.config import Settings
 from core.errors import Unavailable
-from core.events import SESSIONS_REVOKED, STREAM_KEY, Event, bounds, read_since
+from core.events import ACCESS_LOST, SESSIONS_REVOKED, STREAM_KEY, Event, bounds, read_missed, read_since
 from core.services import sessions
 from core.services.publication import event_from_entry
 
@@ -136,13 +136,17 @@ class Relay:
         """Send the events after `since` and let the listener join. Return False if some are no longer stored."""
         while True:
             known = self._position
-            page = await self._bridge.run(read_since, since, _BATCH)
-            for event in page:
-                if event.seq != since + 1:
+            losses = listener.access_losses
+            page = await self._bridge.run(read_missed, listener.actor, since, _BATCH)
+            for seq, event in page:
+                if listener.access_losses != losses:
+                    # The rest of the page may be about tasks that the account cannot read now, so it is read again.
+                    break
+                if seq != since + 1:
                     return False
-                if listener.may_receive(event):
+                if event is not None:
                     await send(event.frame())
-                since = event.seq
+                since = seq
             # Nothing is awaited between this comparison and the assignment, so no event can be missed in between.
             if since >= self._position:
                 listener.after = since
@@ -224,6 +228,8 @@ class Relay:
             self._position = event.seq
             if event.type == SESSIONS_REVOKED:
                 self._end_sessions(event)
+            elif event.type == ACCESS_LOST:
+                self.hub.lose_access(event.audience, event.seq)
             elif self.hub.deliver(event):
                 # Let the sockets send now; otherwise many events at once would fill even the queues of fast clients.
                 await asyncio.sleep(0)

@@ -126,7 +126,8 @@ class Socket:
         except (Unavailable, PeeweeException):
             self._listener.end(CloseCode.TRY_AGAIN_LATER)
         while True:
-            await self._send_frame(await self._listener.frames.get())
+            frame = await self._listener.frames.get()
+            await self._send_frame(frame.text)
 
     async def _send_frame(self, frame: str) -> None:
         await self._ws.send_text(frame)

@@ -50,14 +50,17 @@ class Task(BaseModel):
         return columns
 
     @staticmethod
-    def visible_to(*, is_admin: bool) -> str:
-        """Return the SQL condition, over `tasks t` and the parameter `actor_id`, of tasks that the caller may read."""
+    def visible_to(*, is_admin: bool, reader: str = "%(actor_id)s") -> str:
+        """Return the SQL condition, over `tasks t`, of tasks that a user may read.
+
+        `reader` is the SQL of the user's id; by default it is the parameter `actor_id`.
+        """
         # The groups are in an ARRAY, so that PostgreSQL reads them once before the scan. Then it can use three indexes.
         return (
             "true"
             if is_admin
-            else """(t.user_id = %(actor_id)s OR t.assignee_id = %(actor_id)s OR t.group_id = ANY(
-            ARRAY(SELECT group_id FROM group_members WHERE user_id = %(actor_id)s)))"""
+            else f"""(t.user_id = {reader} OR t.assignee_id = {reader} OR t.group_id = ANY(
+            ARRAY(SELECT group_id FROM group_members WHERE user_id = {reader})))"""
         )
 
 

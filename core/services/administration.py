@@ -1,4 +1,4 @@
-"""What admins do with accounts, and what all users may do with their own account: export its data, and delete it."""
+"""What admins do with accounts, and the deletion of accounts."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -10,39 +10,14 @@ from core import events
 from core.db import connected, read, unit_of_work
 from core.errors import Conflict, NotFound
 from core.messages import msg
-from core.models.account import Session, User
-from core.models.task import TASK_JSON, Task
+from core.models.account import User
+from core.models.task import Task
 from core.policy import Actor, Role
 from core.representations import Page, Representation
-from core.services import attachments, audit, feedback
+from core.services import audit
 from core.services.accounts import represent_profile
 from core.services.sessions import revoke_sessions
 from core.services.tasks import save
-
-_OWN_TASKS = (
-    f"SELECT coalesce(json_agg({TASK_JSON} ORDER BY t.id), '[]')::text FROM tasks t WHERE t.user_id = %(user_id)s"
-)
-
-# The caller's groups, and what the caller has done with tasks of any owner.
-_OWN_TEAMWORK = """
-SELECT to_json(ARRAY(SELECT row_to_json(own) FROM (
-           SELECT m.group_id, g.name, m.is_manager, m.joined_at FROM group_members m JOIN groups g ON g.id = m.group_id
-           WHERE m.user_id = %(user_id)s ORDER BY m.group_id) own))::text,
-       to_json(ARRAY(SELECT row_to_json(own) FROM (
-           SELECT id, task_id, body, created_at, updated_at FROM comments
-           WHERE user_id = %(user_id)s ORDER BY id) own))::text,
-       to_json(ARRAY(SELECT row_to_json(own) FROM (
-           SELECT id, task_id, from_id, to_id, note, created_at FROM delegations
-           WHERE actor_id = %(user_id)s ORDER BY id) own))::text,
-       to_json(ARRAY(SELECT row_to_json(own) FROM (
-           SELECT id, task_id, remind_at, seconds_before_due, fires_at, fired_at, created_at FROM reminders
-           WHERE user_id = %(user_id)s ORDER BY id) own))::text,
-       to_json(ARRAY(SELECT row_to_json(own) FROM (
-           SELECT id, kind, task_id, actor_id, details, created_at, read_at FROM notifications
-           WHERE user_id = %(user_id)s ORDER BY id) own))::text
-"""
-
-_TEAMWORK = ("groups", "comments", "delegations", "reminders", "notifications")
 
 
 def list_accounts(search: str | None, role: Role | None, is_active: bool | None, skip: int, limit: int) -> Page:
@@ -118,34 +93,6 @@ def delete_account(actor: Actor, user_id: int) -> list[int]:
         User.delete().where(User.id == user_id).execute()
         audit.record(audit.ACCOUNT_DELETED, actor_id=actor.user_id, user_id=user_id)
         return ended
-
-
-def export_account(actor: Actor) -> Representation:
-    """Return all data that are stored about the caller; the audit log records it."""
-    with unit_of_work():
-        audit.record(audit.DATA_EXPORTED, user_id=actor.user_id, what="account")
-        profile = User.get_by_id(actor.user_id).profile()
-        open_sessions = list(
-            Session.select(Session.id, Session.ip_address, Session.user_agent, Session.created_at, Session.last_used_at)
-            .where(Session.user_id == actor.user_id)
-            .order_by(Session.id)
-            .dicts()
-        )
-    own_tasks = read(_OWN_TASKS, {"user_id": actor.user_id}).fetch_value()
-    teamwork = map(orjson.Fragment, read(_OWN_TEAMWORK, {"user_id": actor.user_id}).fetch_exactly_one())
-    log = audit.read_audit_log(actor.user_id, 0, 10_000)
-    content = orjson.dumps(
-        {
-            "profile": profile,
-            "sessions": open_sessions,
-            "attachments": attachments.list_own_attachments(actor),
-            "tasks": orjson.Fragment(own_tasks),
-            **dict(zip(_TEAMWORK, teamwork, strict=True)),
-            "feedback": orjson.Fragment(feedback.feedback_of(actor)),
-            "audit": orjson.Fragment(log.items),
-        }
-    )
-    return Representation(actor.user_id, content.decode())
 
 
 def _locked(user_id: int) -> User:

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-import orjson
 import structlog
 
 from core import events, jobs
@@ -28,9 +27,7 @@ from core.policy import Actor, TaskAccess, may_delete_attachment, may_read_task,
 from core.representations import (
     Page,
     Representation,
-    fetch_listing,
     fetch_page,
-    listing_statement,
     page_statement,
     write_one,
 )
@@ -50,7 +47,6 @@ _SWEEP_SECONDS: Final = 20.0
 
 _OF_TASK = page_statement(Attachment, where="task_id = %(task_id)s", order="id")
 
-_OF_UPLOADER = listing_statement(Attachment, where="user_id = %(user_id)s", order="id")
 
 _READ = f"SELECT {Attachment.json()}::text FROM attachments WHERE id = %(attachment_id)s AND task_id = %(task_id)s"
 
@@ -148,12 +144,6 @@ def list_attachments(actor: Actor, task_id: int, skip: int, limit: int) -> Page:
     """
     require_readable(actor, task_id)
     return fetch_page(_OF_TASK, skip, limit, task_id=task_id)
-
-
-def list_own_attachments(actor: Actor) -> list[dict[str, Any]]:
-    """Read all attachments that the caller has uploaded, to tasks of any owner, the oldest first."""
-    own: list[dict[str, Any]] = orjson.loads(fetch_listing(_OF_UPLOADER, user_id=actor.user_id).items)
-    return own
 
 
 def read_attachment(actor: Actor, task_id: int, attachment_id: int) -> Representation:

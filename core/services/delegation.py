@@ -11,7 +11,7 @@ from core.policy import Actor, may_delegate_task
 from core.representations import Listing, Representation, fetch_listing, listing_statement
 from core.services.notifications import DELEGATED, notify
 from core.services.task_access import lock_task, require_readable
-from core.services.tasks import require_assignee, save
+from core.services.tasks import record_lost_access, require_assignee, save
 
 _OF_TASK = listing_statement(Delegation, where="task_id = %(task_id)s", order="id")
 
@@ -41,6 +41,7 @@ def delegate_task(
         updated = events.record_task(events.TASK_UPDATED, task_id, actor.user_id, changes=changes)
         more = {"delegation": {"from_id": task.assignee_id, "to_id": assignee_id, "note": note}}
         events.record_task(events.TASK_DELEGATED, task_id, actor.user_id, changes=changes, more=more)
+        record_lost_access(task, changes)
         notify(DELEGATED, task_id, actor.user_id, to=[assignee_id], said=note)
     return updated
 

@@ -6,16 +6,12 @@ from core.policy import Actor
 from core.representations import (
     Page,
     Representation,
-    fetch_listing,
     fetch_page,
-    listing_statement,
     page_statement,
     write_one,
 )
 
 _ALL = page_statement(Feedback, where="%(rating)s::smallint IS NULL OR rating = %(rating)s", order="id DESC")
-
-_OF_ACCOUNT = listing_statement(Feedback, where="user_id = %(user_id)s", order="id")
 
 
 def give_feedback(actor: Actor, rating: int, message: str | None) -> Representation:
@@ -27,8 +23,3 @@ def give_feedback(actor: Actor, rating: int, message: str | None) -> Representat
 def list_feedback(rating: int | None, skip: int, limit: int) -> Page:
     """Read a page of the feedback, the newest first, of one rating or of all."""
     return fetch_page(_ALL, skip, limit, rating=rating)
-
-
-def feedback_of(actor: Actor) -> str:
-    """Read all feedback of the caller, as a JSON array."""
-    return fetch_listing(_OF_ACCOUNT, user_id=actor.user_id).items

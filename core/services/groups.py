@@ -14,7 +14,7 @@ from core.representations import Page, Representation, fetch_page, page_statemen
 from core.services import audit
 from core.services.accounts import lock_active_account
 from core.services.quotas import exceeded, lock_user
-from core.services.tasks import save
+from core.services.tasks import member_ids, save
 
 # A username may be the email too, which other members may not see. So only the part before the @ is shown.
 _MEMBERS = """(
@@ -98,8 +98,7 @@ def delete_group(actor: Actor, group_id: int) -> None:
         for task in Task.select(Task.id).where(Task.group_id == group_id).order_by(Task.id).for_update():
             save(task.id, {"group_id": None})
             events.record_task(events.TASK_UPDATED, task.id, actor.user_id, changes={"group_id": (group_id, None)})
-        for member in GroupMember.select().where(GroupMember.group_id == group_id).order_by(GroupMember.user_id):
-            _record_removal(actor, group_id, member.user_id)
+        _record_removal(actor, group_id, member_ids(group_id))
         Group.delete().where(Group.id == group_id).execute()
 
 
@@ -138,11 +137,13 @@ def remove_member(actor: Actor, group_id: int, user_id: int) -> None:
         member = GroupMember.delete().where(GroupMember.group_id == group_id, GroupMember.user_id == user_id)
         if not member.execute():
             raise NotFound(msg("This account does not belong to the group."), code="member_not_found")
-        _record_removal(actor, group_id, user_id)
+        _record_removal(actor, group_id, [user_id])
 
 
-def _record_removal(actor: Actor, group_id: int, user_id: int) -> None:
-    audit.record(audit.MEMBER_REMOVED, actor_id=actor.user_id, user_id=user_id, group_id=group_id)
+def _record_removal(actor: Actor, group_id: int, user_ids: list[int]) -> None:
+    for user_id in user_ids:
+        audit.record(audit.MEMBER_REMOVED, actor_id=actor.user_id, user_id=user_id, group_id=group_id)
+    events.record_access_lost(user_ids)
 
 
 def _require_manager(actor: Actor, group_id: int) -> None:

@@ -25,6 +25,7 @@ from core.events import NOTIFICATION_CREATED, Event
 from core.jobs import JobContext, JobRequest
 from core.links import MailLinks
 from core.messages import language_of, msg, translate
+from core.models.task import Task
 from core.retries import RetryPolicy, WaitingWork, send_overdue
 from core.security import TokenIssuer
 from core.services.notifications import text_of
@@ -37,10 +38,11 @@ _LONGEST_WAIT_SECONDS: Final = 3600
 # If lines were folded, a long address in a header would be encoded, and mail programs would not find the link in it.
 _WHOLE_LINES: Final = SMTP.clone(max_line_length=998)
 
-_CONTENT = """
+_CONTENT = f"""
 SELECT n.id, n.user_id, u.email, u.locale, u.timezone, n.kind, n.task_id, n.details
-FROM notifications n JOIN users u ON u.id = n.user_id
+FROM notifications n JOIN users u ON u.id = n.user_id JOIN tasks t ON t.id = n.task_id
 WHERE n.id = %(id)s AND u.is_active AND u.email IS NOT NULL AND n.kind <> ALL(u.unwanted_mail)
+      AND (u.role = 'admin' OR {Task.visible_to(is_admin=False, reader="u.id")})
 """
 
 _DISCARD = "UPDATE notifications SET mail_status = NULL WHERE mail_status = 'pending'"
@@ -70,7 +72,7 @@ def request_mail(event: Event) -> Iterator[JobRequest]:
 
 @jobs.MAIL_SEND.work
 def send(context: JobContext, notification_id: int) -> None:
-    """Send the mail of a notification, if it is due and its reader still wants it."""
+    """Send the mail of a notification, if it is due and its reader still wants it and may still read the task."""
     if not context.mail_server.is_configured:
         return
     policy = RetryPolicy(context.settings.mail_attempts, context.settings.mail_retry_seconds, _LONGEST_WAIT_SECONDS)
@@ -143,7 +145,7 @@ def compose(content: MailContent, settings: Settings, links: MailLinks) -> Email
 
 
 def _read_content(notification_id: int) -> MailContent | None:
-    """Read the data of a mail; None if its reader does not want it any more."""
+    """Read the data of a mail; None if its reader does not want it any more, or may not read the task any more."""
     row = read(_CONTENT, {"id": notification_id}).fetch_one()
     return None if row is None else MailContent(*row)
 

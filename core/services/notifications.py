@@ -16,7 +16,9 @@ from core.db import connected, read, unit_of_work, write
 from core.errors import NotFound
 from core.messages import Message, language_of, msg, translate
 from core.models.account import User
+from core.models.base import json_object
 from core.models.notification import Notification
+from core.models.task import Task
 from core.policy import Actor
 from core.representations import Page, fetch_page, page_statement
 
@@ -41,6 +43,7 @@ KINDS: Final = tuple(_TEXTS)
 # Every user may assign tasks to every other user. Without this limit somebody could fill a mailbox by that.
 _MAILS_AN_HOUR: Final = 30
 _SOMEBODY: Final = msg("Somebody")
+_UNREADABLE: Final = msg("This is about a task that you can no longer see.")
 
 # The people who are responsible for a task: its owner, and its assignee or, if it has none, all members of its group.
 # Members of the group who have commented before are notified of further comments too.
@@ -72,8 +75,27 @@ SELECT n.user_id, n.mail_status IS NOT NULL, u.locale, {Notification.json("n")}
 FROM n JOIN users u ON u.id = n.user_id ORDER BY n.id
 """
 
+_READABLE = f"""(%(is_admin)s OR EXISTS (
+    SELECT FROM tasks t WHERE t.id = notifications.task_id AND {Task.visible_to(is_admin=False)}))"""
+_WITHOUT_CONTENT = {
+    "actor_id": f"CASE WHEN {_READABLE} THEN notifications.actor_id END AS actor_id",
+    "details": f"""CASE WHEN {_READABLE} THEN notifications.details
+        ELSE '{{"title": null, "due_at": null, "said": null, "actor": null}}' END AS details""",
+}
+
+READER_JSON: Final = json_object(
+    _WITHOUT_CONTENT.get(column.removeprefix("notifications."), column) for column in Notification.visible_columns()
+)
+"""A notification in SQL over `notifications`, as its reader (the parameters `actor_id` and `is_admin`) sees it.
+
+If its reader may not read the task any more, it has no content. The row keeps it, so that it can be seen again later.
+"""
+
 _OF_READER = page_statement(
-    Notification, where="user_id = %(user_id)s AND (NOT %(unread)s OR read_at IS NULL)", order="id DESC"
+    Notification,
+    where="user_id = %(actor_id)s AND (NOT %(unread)s OR read_at IS NULL)",
+    order="id DESC",
+    json=READER_JSON,
 )
 
 _UNREAD = "SELECT count(*) FROM notifications WHERE user_id = %(user_id)s AND read_at IS NULL"
@@ -100,6 +122,8 @@ def notify(
 
 def text_of(kind: str, details: dict[str, Any]) -> Message:
     """Return the sentence of a notification, not translated yet."""
+    if details["title"] is None:
+        return _UNREADABLE
     return Message(_TEXTS[kind].template, actor=details["actor"] or _SOMEBODY, title=details["title"])
 
 
@@ -109,8 +133,11 @@ def described(notification: dict[str, Any], language: str) -> dict[str, Any]:
 
 
 def list_notifications(actor: Actor, unread: bool, skip: int, limit: int) -> Page:
-    """Read a page of the caller's notifications, the newest first; with `unread` only those not read yet."""
-    return fetch_page(_OF_READER, skip, limit, user_id=actor.user_id, unread=unread)
+    """Read a page of the caller's notifications, the newest first; with `unread` only those not read yet.
+
+    Those of tasks that the caller may not read any more have no content.
+    """
+    return fetch_page(_OF_READER, skip, limit, actor_id=actor.user_id, is_admin=actor.is_admin, unread=unread)
 
 
 def in_language(page: Page, language: str) -> Page:

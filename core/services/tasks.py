@@ -110,6 +110,7 @@ def update_task(
             write(_MOVE_REMINDERS, {"task_id": task_id, "due_at": changes["due_at"]})
         recorded = {name: (getattr(task, name), value) for name, value in changes.items()}
         updated = events.record_task(events.TASK_UPDATED, task_id, actor.user_id, changes=recorded)
+        record_lost_access(task, changes)
         if any(changes[name] is not None for name in assigned):
             _notify_of_assignment(actor, task_id, changes.get("assignee_id"), changes.get("group_id"))
     return updated
@@ -137,6 +138,20 @@ def save(task_id: int, values: dict[str, Any]) -> None:
     Task.update(values | stamp).where(Task.id == task_id).execute()
 
 
+def record_lost_access(task: Task, changes: Container[str]) -> None:
+    """Record who may no longer read a task, after its assignee or its group was changed. `task` is as it was before."""
+    losers = member_ids(task.group_id) if "group_id" in changes else []
+    if "assignee_id" in changes and task.assignee_id is not None:
+        losers.append(task.assignee_id)
+    events.record_access_lost(losers)
+
+
+def member_ids(group_id: int | None) -> list[int]:
+    """Read the ids of a group's members; without a group there are none."""
+    members = GroupMember.select(GroupMember.user_id).where(GroupMember.group_id == group_id)
+    return [member.user_id for member in members.order_by(GroupMember.user_id)]
+
+
 def require_assignee(user_id: int | None) -> None:
     """Require that an assignee is an active account; None, which means no assignee, is always allowed.
 
@@ -158,10 +173,7 @@ def _require_own_group(actor: Actor, group_id: int | None) -> None:
 
 def _notify_of_assignment(actor: Actor, task_id: int, assignee_id: int | None, group_id: int | None) -> None:
     events.record_task(events.TASK_ASSIGNED, task_id, actor.user_id)
-    if assignee_id is not None:
-        to = [assignee_id]
-    else:
-        to = [member.user_id for member in GroupMember.select().where(GroupMember.group_id == group_id)]
+    to = member_ids(group_id) if assignee_id is None else [assignee_id]
     notify(ASSIGNED, task_id, actor.user_id, to=to)
 
 

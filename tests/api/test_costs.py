@@ -16,7 +16,7 @@ from api.app import create_app
 from core.config import Settings
 from core.policy import Actor
 from core.security import TokenIssuer
-from core.services import administration, bulk, transfer
+from core.services import account_export, bulk, transfer
 from tests.api.callers import Caller, LiveServer, assert_problem, create_task
 from tests.polling import wait_until
 
@@ -110,7 +110,7 @@ class TestPlaces:
 
             return wait
 
-        for module, name in ((bulk, "change_tasks"), (administration, "export_account"), (transfer, "import_batch")):
+        for module, name in ((bulk, "change_tasks"), (account_export, "read_part"), (transfer, "import_batch")):
             monkeypatch.setattr(module, name, held_up(getattr(module, name)))
         monkeypatch.setattr(transfer, "read_own_page", held_up(transfer.read_own_page))
         yield opened
@@ -193,6 +193,31 @@ class TestPlaces:
         assert_problem(export_tasks(as_alice), 429, "too_many_at_once")
         opened.set()
         assert all(stream.content for stream in streams)
+
+    def test_a_client_that_leaves_during_the_export_of_the_account_frees_the_place(
+        self, live_server: LiveServer, as_alice: Caller, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        read, begun, opened = account_export.read_part, Semaphore(0), Event()
+        positions: list[account_export.Position] = []
+
+        def read_slowly(actor: Actor, position: account_export.Position) -> account_export.Part:
+            positions.append(position)
+            begun.release()
+            assert opened.wait(30)
+            return read(actor, position)
+
+        monkeypatch.setattr(account_export, "read_part", read_slowly)
+        with as_alice.get("/api/v1/users/me/export", stream=True) as stream:
+            assert stream.status_code == 200
+            assert begun.acquire(timeout=20)
+            assert_problem(
+                Caller(live_server.url, as_alice.token).get("/api/v1/users/me/export"), 429, "too_many_at_once"
+            )
+        monkeypatch.setattr(account_export, "read_part", read)
+        opened.set()
+
+        wait_until(lambda: export_account(as_alice).status_code == 200)
+        assert len(positions) == 1
 
     def test_requests_for_the_head_only_leave_their_place(self, as_alice: Caller) -> None:
         statuses = [as_alice("HEAD", "/api/v1/tasks/export").status_code for _ in range(5)]

@@ -6,6 +6,7 @@ import pytest
 from redis import Redis
 from websockets.sync.client import connect
 
+from core.messages import LANGUAGES, msg, translate
 from core.policy import Actor
 from core.security import TokenIssuer
 from tests.api.callers import Caller, LiveServer, assert_problem, create_task
@@ -71,6 +72,57 @@ def test_the_recipient_gets_the_event_and_an_admin_does_not(
     assert '"The last"' in frames_of_ada[2]
     assert "notification.created" in frames_of_bob[2]
     assert "Alice gave you the task" in frames_of_bob[2]
+
+
+class TestLostAccess:
+    @pytest.fixture
+    def task(self, as_alice: Caller, bob: Actor) -> dict[str, Any]:
+        """A task of Alice that was assigned to Bob, with a comment for him, and is assigned to nobody now."""
+        task = create_task(as_alice, title="Secret", assignee_id=bob.user_id, due_at="2030-05-01T09:00:00Z")
+        as_alice.post(f"/tasks/{task['id']}/comments", json={"body": "Secret"})
+        as_alice.patch(f"/tasks/{task['id']}", json={"assignee_id": None})
+        return task
+
+    def test_notifications_of_a_task_that_one_cannot_see_lose_their_content(
+        self, task: dict[str, Any], as_bob: Caller
+    ) -> None:
+        listed = as_bob.get(NOTIFICATIONS)
+
+        assert listed.json()["total"] == 2
+        assert as_bob.get(f"{NOTIFICATIONS}/unread").json() == {"unread": 2}
+        for item, kind in zip(listed.json()["items"], ["commented", "assigned"], strict=True):
+            assert (item["kind"], item["task_id"], item["actor_id"]) == (kind, task["id"], None)
+            assert item["details"] == {"title": None, "due_at": None, "said": None, "actor": None}
+            assert item["text"] == "This is about a task that you can no longer see."
+        assert "Secret" not in as_bob.get("/api/v1/users/me/export").text
+
+    @pytest.mark.parametrize("language", LANGUAGES)
+    @pytest.mark.usefixtures("task")
+    def test_their_text_is_in_the_language_of_the_reader(self, language: str, as_bob: Caller) -> None:
+        listed = as_bob.get(NOTIFICATIONS, headers={"Accept-Language": language}).json()["items"]
+
+        text = translate(msg("This is about a task that you can no longer see."), language)
+        assert [item["text"] for item in listed] == [text, text]
+
+    def test_they_have_their_content_again_when_the_task_can_be_read_again(
+        self, task: dict[str, Any], as_alice: Caller, as_bob: Caller, bob: Actor
+    ) -> None:
+        as_alice.patch(f"/tasks/{task['id']}", json={"assignee_id": bob.user_id})
+
+        listed = as_bob.get(NOTIFICATIONS).json()["items"]
+
+        assert [item["details"]["title"] for item in listed] == ["Secret"] * 3
+        assert listed[1]["details"]["said"] == "Secret"
+
+    def test_an_admin_keeps_their_content(self, as_alice: Caller, as_ada: Caller, ada: Actor) -> None:
+        task = assign(as_alice, ada, "Shared")
+        as_alice.patch(f"/tasks/{task['id']}", json={"assignee_id": None})
+
+        assert as_ada.get(NOTIFICATIONS).json()["items"][0]["details"]["title"] == "Shared"
+
+    @pytest.mark.parametrize("what", ["", "/comments", "/activity", "/attachments", "/reminders", "/delegations"])
+    def test_what_belongs_to_the_task_is_refused(self, what: str, task: dict[str, Any], as_bob: Caller) -> None:
+        assert_problem(as_bob.get(f"/api/v1/tasks/{task['id']}{what}"), 403, "task_forbidden")
 
 
 class TestMail:

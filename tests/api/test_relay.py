@@ -180,7 +180,7 @@ def test_an_event_published_while_missed_events_are_read_is_sent(
     remind(alice, times=2)
     last = publish(redis)
     caught_up(server)
-    bridge.run_before_result[events.read_since] = publish_more
+    bridge.run_before_result[events.read_missed] = publish_more
     with server.listening(alice, f"/ws?since={last - missed}") as listener:
         assert receive_until(listener, last + 1) == list(range(last - missed + 1, last + 2))
 

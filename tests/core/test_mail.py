@@ -175,6 +175,18 @@ def test_no_mail_is_sent_after_unsubscribing_or_losing_the_address(
     assert (server.mails, status()[0]) == ([], None)
 
 
+def test_no_mail_is_sent_of_a_task_that_its_reader_may_no_longer_read(
+    waiting: int, context: JobContext, server: MailServer, alice: Actor
+) -> None:
+    (task_id,) = execute("SELECT task_id FROM notifications").fetchone()
+    tasks.update_task(alice, task_id, {"assignee_id": None})
+
+    mail.send(context, waiting)
+
+    assert server.mails == []
+    assert status()[0] is None
+
+
 def test_without_a_mail_server_the_sweep_cancels_pending_mails(waiting: int, settings: Settings, redis: Redis) -> None:
     context = job_context(settings, redis)
 

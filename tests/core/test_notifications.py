@@ -45,11 +45,13 @@ class TestRecipients:
     def test_an_assignment_notifies_the_assignee(self, alice: Actor, bob: Actor, mallory: Actor) -> None:
         task_id = create_task(alice, assignee_id=bob.user_id)
         tasks.update_task(alice, task_id, {"title": "x"})
-        tasks.update_task(alice, task_id, {"assignee_id": mallory.user_id})
-        tasks.update_task(alice, task_id, {"assignee_id": None})
-
         assert notifications_of(bob) == [("assigned", alice.user_id)]
+
+        tasks.update_task(alice, task_id, {"assignee_id": mallory.user_id})
         assert notifications_of(mallory) == [("assigned", alice.user_id)]
+
+        tasks.update_task(alice, task_id, {"assignee_id": None})
+        assert len(notifications_of(bob)) == len(notifications_of(mallory)) == 1
         assert notifications_of(alice) == []
 
     def test_a_task_for_a_group_notifies_its_members(
