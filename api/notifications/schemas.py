@@ -25,7 +25,7 @@ class NotificationQuery(PageQuery):
 
 
 class NotificationDetails(BaseModel):
-    """What a notification's text is made of: who did it, what they said, and the task's title and deadline then."""
+    """The data of a notification's text: who did it, the comment, and the task's title and deadline at that time."""
 
     title: str
     due_at: Instant | None
@@ -34,7 +34,7 @@ class NotificationDetails(BaseModel):
 
 
 class Notification(BaseModel):
-    """Something that one is told; `text` says it in the reader's language."""
+    """A notification. `text` is in the language of the reader."""
 
     id: int
     kind: Kind
@@ -53,7 +53,7 @@ class UnreadCount(BaseModel):
 
 
 class MailKinds(_ChangedKinds):
-    """For each kind of notification, whether it also comes by mail; what is left out stays as it is."""
+    """For each kind of notification, whether it is also sent by mail. Kinds that are left out keep their values."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"commented": False}]})
 
@@ -63,7 +63,7 @@ class MailKinds(_ChangedKinds):
 
 
 class MailPreferences(_AllKinds):
-    """For each kind of notification, whether it also comes by mail."""
+    """For each kind of notification, whether it is also sent by mail."""
 
 
 class UnsubscribeQuery(Input):
