@@ -54,9 +54,10 @@ class EarlierUser(Resource):
 
     @operation(200, EarlierUserOut, tag=_TAG, errors=(404,))
     async def on_get(self, actor: Actor, user_id: int) -> dict[str, Any]:
-        """Read who somebody is.
+        """Read an account.
 
-        Oneself, or somebody with whom one shares a task; for admins everybody. Others are not found.
+        Your own account, or that of a user with whom you share a task. Admins may read every account. Otherwise the
+        response is 404.
         """
         return _user(await self.bridge.run(accounts.read_known_profile, actor, user_id))
 
@@ -113,7 +114,7 @@ class EarlierTask(Resource):
     async def on_put_in_tasks(self, actor: Actor, task_id: int, body: EarlierTaskChange) -> dict[str, Any]:
         """Change a task.
 
-        What is left out stays as it is. A task that is no longer `completed` is to do again.
+        Fields that are not in the body keep their values. `completed: false` gives a completed task the status `todo`.
         """
         return _task(await self.bridge.run(tasks.update_task, actor, task_id, body.columns()))
 
@@ -121,7 +122,7 @@ class EarlierTask(Resource):
     async def on_delete(self, actor: Actor, task_id: int) -> dict[str, Any]:
         """Delete a task.
 
-        Answers what it was.
+        The response is the task as it was before.
         """
         return _task(await self.bridge.run(tasks.delete_task, actor, task_id))
 

@@ -46,7 +46,7 @@ class EarlierRegistration(Input):
 
 
 class EarlierUserOut(BaseModel):
-    """An account; its name is the full name or, for want of one, the username."""
+    """An account. Its name is the full name, or the username if there is no full name."""
 
     id: int
     name: str
@@ -73,7 +73,7 @@ class EarlierTaskInput(Input):
 
 
 class EarlierTaskChange(Input):
-    """The fields of a task to change; what is left out stays."""
+    """The fields of a task to change. Fields that are left out keep their values."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"title": "Clean the gutters", "completed": True}]})
 
@@ -94,7 +94,7 @@ class EarlierTaskChange(Input):
 
 
 class EarlierTaskOut(TaskOut):
-    """A task, with two of its times under their earlier names too."""
+    """A task, which also has two of its times under the names that earlier task managers used."""
 
     # The inherited example lacks these two fields.
     model_config = ConfigDict(json_schema_extra=None)

@@ -14,14 +14,20 @@ import structlog
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from api.http.errors import PROBLEM, problem
+from api.http.unread_responses import ReadingWatch
 
 log = structlog.get_logger()
 
 MAX_HEAD_BYTES: Final = 32 * 1024
 MAX_HEADERS: Final = 100
+# How many requests may wait on one connection while an earlier one is served. uvicorn itself stores all that arrive.
+MAX_PIPELINED: Final = 100
 _VERSIONS: Final = frozenset({"1.0", "1.1"})
 # A body must arrive at least at this rate, or its client counts as stalled.
 BODY_BYTES_PER_SECOND: Final = 1024
+# How much of a body is dropped after its request has been refused. Most bodies may have no more than this, so most
+# clients can keep their connection.
+MAX_DROPPED_BYTES: Final = 1024 * 1024
 # How long to wait after a refusal until the client has read it. If the connection were closed at once while the client
 # still sends, the client's system would discard the response.
 _LINGER_SECONDS: Final = 2.0
@@ -60,17 +66,20 @@ class HttpProtocol(HttpToolsProtocol):
         self._in_body = False
         self._phase_started = self.loop.time()
         self._body_bytes = 0
+        self._dropped_bytes = 0
         self._is_refused = False
         self._is_upgraded = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn narrows it too.
         """Start the deadline for the first head. uvicorn itself waits without end for a client that sends nothing."""
         super().connection_made(transport)
+        self._reading = ReadingWatch(self.loop, transport, self._address())
         self._check_after(self._deadlines.head)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the deadline, because the connection has ended."""
+        """Stop the deadline and the watch, because the connection has ended."""
         self._stop_timer()
+        self._reading.stop()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -89,6 +98,7 @@ class HttpProtocol(HttpToolsProtocol):
         """Hand the connection to the WebSocket protocol, which has limits of its own."""
         self._is_upgraded = True
         self._stop_timer()
+        self._reading.stop()
         super().handle_websocket_upgrade()
 
     def send_400_response(self, msg: str) -> None:
@@ -117,22 +127,35 @@ class HttpProtocol(HttpToolsProtocol):
         """Start the request, whose body may follow.
 
         Raises:
-            RefusedError: if its version of HTTP is not served, which Falcon would report as a bug.
+            RefusedError: if too many requests wait already, or if its version of HTTP is not served, which Falcon would
+                report as a bug.
         """
+        if len(self.pipeline) >= MAX_PIPELINED:
+            self._refuse(429, "too_many_at_once", "Too many requests wait on this connection.")
+            raise RefusedError
         if self.parser.get_http_version() not in _VERSIONS:
             self._refuse(400, "bad_request", "Only HTTP/1.0 and HTTP/1.1 are understood.")
             raise RefusedError
         self._in_head, self._in_body = False, True
         self._phase_started = self.loop.time()
-        self._stored_bytes = self._body_bytes = 0
+        self._stored_bytes = self._body_bytes = self._dropped_bytes = 0
         # The deadline of the head must not end in the first seconds of the body, which has a deadline of its own.
         self._stop_timer()
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """Pass a piece of the body on, and count its bytes."""
+        """Pass a piece of the body on, or drop it if the response is complete, and count its bytes.
+
+        Raises:
+            RefusedError: if too much has been dropped; this stops the parser, and the rest is not read.
+        """
         self._stored_bytes = 0
         self._body_bytes += len(body)
+        if self.cycle.response_complete:
+            self._dropped_bytes += len(body)
+            if self._dropped_bytes > MAX_DROPPED_BYTES:
+                self._stop_reading()
+                raise RefusedError
         super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -231,6 +254,18 @@ class HttpProtocol(HttpToolsProtocol):
             self.cycle.message_event.set()
         self.transport.write(_response(status, request_id, problem(status, code, detail, request_id)))
         self._close_when_read()
+
+    def _stop_reading(self) -> None:
+        """End the connection of a client that still sends a body whose request has been answered.
+
+        The response has been sent. What the client sends further stays in the buffers of the two systems.
+        """
+        self._is_refused = True
+        self._stop_timer()
+        self._unset_keepalive_if_required()
+        log.info("unwanted_body_unread", address=self._address())
+        self._close_when_read()
+        self.flow.pause_reading()
 
     def _close_when_read(self) -> None:
         """Close after the client has closed, or after some seconds. What it still sends is dropped."""

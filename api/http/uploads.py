@@ -13,7 +13,6 @@ from typing import Any, BinaryIO, Final
 import falcon
 from falcon.asgi.multipart import BodyPart, MultipartForm
 
-from api.http.bodies import too_large
 from api.http.places import Places
 from api.http.threads import Bridge
 from core.errors import FieldError, Invalid, TooManyRequests, Unavailable
@@ -50,6 +49,14 @@ class UploadPlaces(Places[int]):
 
 
 @dataclass(frozen=True, slots=True)
+class SizeLimit:
+    """How many bytes a file may have, and the error if it has more."""
+
+    max_bytes: int
+    exceeded: Exception
+
+
+@dataclass(frozen=True, slots=True)
 class Received:
     """A completely received file with its cleaned name."""
 
@@ -58,11 +65,11 @@ class Received:
 
 
 @asynccontextmanager
-async def received(bridge: Bridge, form: MultipartForm, max_bytes: int) -> AsyncIterator[Received]:
+async def received(bridge: Bridge, form: MultipartForm, limit: SizeLimit) -> AsyncIterator[Received]:
     """Receive the one file of a form. The file is deleted at the end of the `async with` block.
 
     Raises:
-        falcon.HTTPContentTooLarge: if the file is longer than `max_bytes`.
+        Exception: the one of `limit`, as soon as more bytes have arrived than the file may have.
         falcon.MediaMalformedError: if the form is malformed or incomplete.
         falcon.HTTPError: with status 408 if the upload takes too long.
         Invalid: if the form has no file, other parts beside the file, or a file without a name.
@@ -71,13 +78,13 @@ async def received(bridge: Bridge, form: MultipartForm, max_bytes: int) -> Async
     with tempfile.TemporaryFile() as file:
         try:
             async with asyncio.timeout(_SECONDS):
-                filename = await _receive(bridge, form, file, max_bytes)
+                filename = await _receive(bridge, form, file, limit)
         except TimeoutError:
             raise falcon.HTTPError(408, description=msg("The upload took too long.")) from None
         yield Received(filename, file)
 
 
-async def _receive(bridge: Bridge, form: MultipartForm, file: BinaryIO, max_bytes: int) -> str:
+async def _receive(bridge: Bridge, form: MultipartForm, file: BinaryIO, limit: SizeLimit) -> str:
     filename = None
     async for part in form:
         if filename is not None or _text(part, "name") != _FIELD:
@@ -85,18 +92,18 @@ async def _receive(bridge: Bridge, form: MultipartForm, file: BinaryIO, max_byte
         filename = clean_name(_text(part, "filename"))
         if not filename:
             raise Invalid([FieldError(_FIELD, msg("needs a file name"))])
-        await _copy(bridge, part, file, max_bytes)
+        await _copy(bridge, part, file, limit)
     if filename is None:
         raise Invalid([FieldError(_FIELD, msg("is required"))])
     return filename
 
 
-async def _copy(bridge: Bridge, part: BodyPart, file: BinaryIO, max_bytes: int) -> None:
+async def _copy(bridge: Bridge, part: BodyPart, file: BinaryIO, limit: SizeLimit) -> None:
     unwritten, total = bytearray(), 0
     async for chunk in part.stream:
         total += len(chunk)
-        if total > max_bytes:
-            raise too_large(max_bytes)
+        if total > limit.max_bytes:
+            raise limit.exceeded
         unwritten += chunk
         if len(unwritten) >= _WRITE_BYTES:
             await bridge.run_file_io(file.write, bytes(unwritten))

@@ -86,7 +86,7 @@ class NotificationCollection(Resource):
 
     @operation(204, tag="notifications", scope=Scope.TASKS_WRITE)
     async def on_post_read_all(self, actor: Actor) -> None:
-        """Mark all as read."""
+        """Mark all notifications as read."""
         await self.bridge.run(notifications.mark_all_read, actor)
 
 
@@ -95,7 +95,7 @@ class NotificationItem(Resource):
 
     @operation(204, tag="notifications", scope=Scope.TASKS_WRITE, errors=(404,))
     async def on_post_read(self, actor: Actor, notification_id: int) -> None:
-        """Mark one as read."""
+        """Mark a notification as read."""
         await self.bridge.run(notifications.mark_read, actor, notification_id)
 
 
@@ -104,12 +104,12 @@ class MailPreferenceItem(Resource):
 
     @operation(200, MailPreferences, tag="notifications")
     async def on_get(self, actor: Actor) -> dict[str, bool]:
-        """Read what comes by mail."""
+        """Read the mail preferences."""
         return await self.bridge.run(notifications.mail_preferences, actor.user_id)
 
     @operation(200, MailPreferences, tag="notifications")
     async def on_patch(self, actor: Actor, body: MailKinds) -> dict[str, bool]:
-        """Say what comes by mail."""
+        """Change the mail preferences."""
         return await self.bridge.run(notifications.change_mail_preferences, actor.user_id, body.changes())
 
 
@@ -123,9 +123,9 @@ class Unsubscription(Resource):
 
     @operation(204, tag="notifications", public=True, errors=(401,))
     async def on_post(self, req: Request, resp: Response, query: UnsubscribeQuery) -> None:
-        """Want no more mails of a kind.
+        """Unsubscribe from one kind of mail.
 
-        With the token of a mail's `List-Unsubscribe`; no login, and the body does not matter.
+        The token is that of the mail's `List-Unsubscribe` header. No login is needed, and the body is ignored.
         """
         user_id, kind = self.issuer.read_unsubscribe_token(query.token, KINDS)
         await self.bridge.run(notifications.change_mail_preferences, user_id, {kind: False})

@@ -8,7 +8,7 @@ import structlog
 from falcon.asgi import Request, Response
 from peewee import InterfaceError, OperationalError
 
-from api.http.bodies import MULTIPART, RawBody, StreamedForm
+from api.http.bodies import MULTIPART, RawBody, StreamedForm, too_large
 from api.http.fields import ListOf, PageQuery
 from api.http.idempotency import IdempotentRequest, Repeatable
 from api.http.operation import operation
@@ -17,7 +17,7 @@ from api.http.ranges import requested_range
 from api.http.resource import Resource, Services
 from api.http.routing import both
 from api.http.threads import Bridge
-from api.http.uploads import Received, UploadPlaces, received
+from api.http.uploads import Received, SizeLimit, UploadPlaces, received
 from api.tasks.attachment_schemas import AttachmentForm, AttachmentOut, Binary
 from core import files
 from core.errors import Unavailable
@@ -46,17 +46,19 @@ class AttachmentCollection(Resource):
     async def on_post(self, actor: Actor, task_id: int, body: Upload, request: Repeatable) -> Representation:
         """Attach a file to a task.
 
-        One file, with a name. Its type is found in its bytes, whatever the form says.
+        The form has one file, with a name. The content type is determined from the bytes, not from the form.
         """
         # These are checked first, so that a file that will be refused is not received.
         await self.bridge.run(attachments.require_upload, actor, task_id)
+        limit = SizeLimit(self.settings.attachment_max_bytes, too_large(self.settings.attachment_max_bytes))
         # A repeated request needs no room: its response has been stored together with its file.
         if not await request.step(0, b"").is_known(self.bridge):
             quota = self.settings.attachment_quota_bytes
-            await self.bridge.run(attachments.require_room, actor, body.least_file_bytes, quota)
-        maximum = self.settings.attachment_max_bytes
+            room = await self.bridge.run(attachments.require_room, actor, body.least_file_bytes, quota)
+            if room.free < limit.max_bytes:
+                limit = SizeLimit(room.free, room.exceeded())
         with self._places.taken_by(actor.user_id):
-            async with received(self.bridge, body.form, maximum) as upload:
+            async with received(self.bridge, body.form, limit) as upload:
                 return await self._store_once(actor, task_id, upload, request)
 
     async def _store_once(
@@ -95,7 +97,7 @@ class AttachmentItem(Resource):
 
     @operation(200, AttachmentOut, tag="attachments", scope=Scope.TASKS_READ, errors=(404,))
     async def on_get(self, actor: Actor, task_id: int, attachment_id: int) -> Representation:
-        """Read what is known of an attachment."""
+        """Read an attachment without its bytes."""
         return await self.bridge.run(attachments.read_attachment, actor, task_id, attachment_id)
 
     @operation(204, tag="attachments", scope=Scope.TASKS_WRITE, errors=(404,))
@@ -120,7 +122,7 @@ class AttachmentContent(Resource):
     async def on_get(self, req: Request, resp: Response, actor: Actor, task_id: int, attachment_id: int) -> None:
         """Download an attachment.
 
-        With a `Range` of bytes the answer is 206 and that part; with a known `If-None-Match` it is 304.
+        With a `Range` of bytes the response is 206 with that part. With an `If-None-Match` that matches it is 304.
         """
         content = await self.bridge.run(attachments.content_of, actor, task_id, attachment_id)
         facts, etag = content.facts, f'"{content.facts.sha256}"'

@@ -63,7 +63,7 @@ class TaskInput(TaskFields):
 
 
 class TaskPatch(TaskFields):
-    """A JSON merge patch: what is named changes, and null clears it."""
+    """A JSON merge patch: the fields in it are changed, and null clears a field."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"status": "done"}]})
 

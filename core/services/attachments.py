@@ -66,6 +66,30 @@ _USED = "SELECT coalesce(sum(size), 0)::bigint FROM stored_files WHERE user_id =
 
 
 @dataclass(frozen=True, slots=True)
+class Room:
+    """How many bytes of a user's quota are in use; both numbers are in bytes."""
+
+    used: int
+    quota: int
+
+    @property
+    def free(self) -> int:
+        """How many bytes the user may still store."""
+        return max(0, self.quota - self.used)
+
+    def exceeded(self) -> TooLarge:
+        """Return the error for a file that is longer than `free`."""
+        return TooLarge(
+            msg(
+                "Your attachments may have {quota} bytes in all, and {used} are in use.",
+                quota=self.quota,
+                used=self.used,
+            ),
+            code="quota_exceeded",
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Content:
     """The key of an attachment's bytes in the storage, and the facts about them."""
 
@@ -82,16 +106,17 @@ def require_upload(actor: Actor, task_id: int) -> None:
     require_access(actor, task_id, may_update_task)
 
 
-def require_room(actor: Actor, size: int, quota: int) -> None:
+def require_room(actor: Actor, size: int, quota: int) -> Room:
     """Require that the caller may store a file of at least `size` bytes; `quota` is in bytes, too.
 
-    Nothing is reserved. This refuses an upload before it is received, and `announce()` decides.
+    Returns how much room there is. Nothing is reserved. This refuses an upload before it is received, and `announce()`
+    decides.
 
     Raises:
         TooLarge: if the caller would exceed the quota, or has used it up.
     """
     # A file whose size is not known yet has at least one byte. An empty file is refused, too, where nothing is left.
-    _require_room(actor, max(size, 1), quota)
+    return _require_room(actor, max(size, 1), quota)
 
 
 def announce(actor: Actor, size: int, quota: int) -> str:
@@ -253,13 +278,11 @@ def _lock_uploader(actor: Actor) -> None:
         raise session_ended()
 
 
-def _require_room(actor: Actor, size: int, quota: int) -> None:
-    used = read(_USED, {"user_id": actor.user_id}).fetch_value()
-    if used + size > quota:
-        raise TooLarge(
-            msg("Your attachments may have {quota} bytes in all, and {used} are in use.", quota=quota, used=used),
-            code="quota_exceeded",
-        )
+def _require_room(actor: Actor, size: int, quota: int) -> Room:
+    room = Room(read(_USED, {"user_id": actor.user_id}).fetch_value(), quota)
+    if size > room.free:
+        raise room.exceeded()
+    return room
 
 
 def _lock_attachable(key: str) -> None:

@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import falcon.asgi
@@ -236,6 +236,39 @@ def test_a_client_that_does_not_send_the_body_of_a_refused_request_is_disconnect
         response = received(connection)
     assert response.startswith(b"HTTP/1.1 403")
     assert response.count(b"HTTP/1.1") == 1
+
+
+@pytest.mark.parametrize("announced", [False, True])
+def test_no_more_than_a_mebibyte_of_an_unwanted_body_is_read(
+    announced: bool, server: LiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_bytes: list[int] = []
+    data_received = HttpProtocol.data_received
+
+    def counted(protocol: HttpProtocol, data: bytes) -> None:
+        read_bytes.append(len(data))
+        data_received(protocol, data)
+
+    monkeypatch.setattr(HttpProtocol, "data_received", counted)
+    length = b"Content-Length: 67108864" if announced else b"Transfer-Encoding: chunked"
+    piece = b"x" * MIB if announced else b"100000\r\n" + b"x" * MIB + b"\r\n"
+    with connect(server) as connection:
+        with suppress(ConnectionError):
+            connection.sendall(b"PUT /echo HTTP/1.1\r\n" + length + b"\r\n\r\n")
+            for _ in range(64):
+                connection.sendall(piece)
+        response = received(connection)
+        wait_until(lambda: server.connections == 0)
+    assert response.startswith(b"HTTP/1.1 403")
+    assert sum(read_bytes) < 2 * MIB
+
+
+def test_a_connection_is_kept_after_a_short_unwanted_body(server: LiveServer) -> None:
+    with connect(server) as connection:
+        connection.sendall(b"PUT /echo HTTP/1.1\r\nContent-Length: 1000001\r\n\r\nx")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 403")
+        connection.sendall(b"x" * 1_000_000 + b"GET /echo HTTP/1.1\r\nConnection: close\r\n\r\n")
+        assert received(connection).startswith(b"HTTP/1.1 200")
 
 
 def test_half_sent_requests_do_not_stay_open(impatient: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,14 +1,17 @@
 """Uploads over HTTP never occupy more of the disk than the quota, and only so many are under way at a time."""
 
 import socket
+import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from api.http import uploads
+from api.http.http_protocol import HttpProtocol
 from core.config import Settings
 from core.errors import NotFound, Unavailable
 from core.messages import msg
@@ -23,6 +26,7 @@ from tests.sql import execute
 
 QUOTA = 100
 TIMES = 30
+MIB = 1024 * 1024
 BOUNDARY = "a-boundary-of-the-test"
 MEDIA_TYPE = f"multipart/form-data; boundary={BOUNDARY}"
 FORM_START = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="x.txt"\r\n\r\n'.encode()
@@ -77,6 +81,10 @@ def stored_files(directory: Path) -> int:
 def rows() -> int:
     count: int = execute("SELECT count(*) FROM stored_files").fetchone()[0]
     return count
+
+
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
 
 
 @contextmanager
@@ -229,6 +237,99 @@ class TestBeforeTheBody:
         assert (first.status_code, again.status_code) == (201, 201)
         assert again.json() == first.json()
         assert again.headers["Idempotency-Replayed"] == "true"
+
+
+class TestBodiesOfUnknownLength:
+    """The client does not announce how long its body is, and sends far more than it may."""
+
+    @pytest.fixture
+    def read_bytes(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+        """The lengths of all pieces that the server has read from its connections."""
+        lengths: list[int] = []
+        data_received = HttpProtocol.data_received
+
+        def counted(protocol: HttpProtocol, data: bytes) -> None:
+            lengths.append(len(data))
+            data_received(protocol, data)
+
+        monkeypatch.setattr(HttpProtocol, "data_received", counted)
+        return lengths
+
+    @pytest.fixture
+    def temporary_files(self, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+        """The temporary files of all uploads."""
+        files: list[Any] = []
+        make = tempfile.TemporaryFile
+
+        def noted() -> Any:
+            files.append(make())
+            return files[-1]
+
+        monkeypatch.setattr(uploads.tempfile, "TemporaryFile", noted)
+        return files
+
+    def response_to(self, caller: Caller, path: str, megabytes: int) -> bytes:
+        """Send a file in chunks until the server takes no more, and return what the server has sent."""
+        head = (
+            f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {caller.token}\r\n"
+            f"Content-Type: {MEDIA_TYPE}\r\nTransfer-Encoding: chunked\r\n\r\n"
+        ).encode()
+        with socket.create_connection(caller.address, timeout=20) as connection:
+            with suppress(ConnectionError):
+                connection.sendall(head + chunk(FORM_START))
+                for _ in range(megabytes):
+                    connection.sendall(chunk(b"x" * MIB))
+            return connection.recv(65536)
+
+    @pytest.mark.parametrize(
+        ("changes", "code"),
+        [({"attachment_quota_bytes": MIB}, b'"quota_exceeded"'), ({"attachment_max_bytes": MIB}, b'"body_too_large"')],
+        ids=["quota", "largest file"],
+    )
+    def test_no_more_is_read_than_a_file_may_have(
+        self,
+        client_with_settings: Any,
+        settings: Settings,
+        alice: Actor,
+        path: str,
+        changes: dict[str, int],
+        code: bytes,
+        read_bytes: list[int],
+        temporary_files: list[Any],
+    ) -> None:
+        caller = client_with_settings(settings.model_copy(update=changes))(alice)
+
+        response = self.response_to(caller, path, megabytes=64)
+
+        assert response.startswith(b"HTTP/1.1 413 ")
+        assert code in response
+        # The file, as much again that is dropped after the response, and what was under way inside the server.
+        assert sum(read_bytes) < 5 * MIB
+        assert [file.closed for file in temporary_files] == [True]
+
+    def test_the_rest_of_the_quota_counts(self, caller: Caller, path: str, directory: Path) -> None:
+        upload(caller, path, QUOTA - 10)
+
+        def upload_in_chunks(size: int) -> Any:
+            chunks = iter([FORM_START, b"x" * size, FORM_END])
+            return caller.post(path, data=chunks, headers={"Content-Type": MEDIA_TYPE})
+
+        assert_problem(upload_in_chunks(11), 413, "quota_exceeded")
+        assert upload_in_chunks(10).status_code == 201
+        assert stored_bytes(directory) == QUOTA
+
+    def test_a_repeated_upload_may_be_as_long_as_the_first(self, caller: Caller, path: str) -> None:
+        first, again = (
+            caller.post(
+                path,
+                data=iter([FORM_START, b"x" * QUOTA, FORM_END]),
+                headers={"Content-Type": MEDIA_TYPE, "Idempotency-Key": "the-file"},
+            )
+            for _ in range(2)
+        )
+
+        assert (first.status_code, again.status_code) == (201, 201)
+        assert again.json() == first.json()
 
 
 class TestUploadsUnderWay:

@@ -98,10 +98,11 @@ class TestCompose:
         assert "--appendonly yes" in arguments
         assert "--maxmemory-policy noeviction" in arguments
 
-    def test_redis_is_not_older_than_required(self) -> None:
-        version = SERVICES["redis"]["image"].partition(":")[2].split(".")
+    @pytest.mark.parametrize(("server", "oldest"), [("redis", (8, 2, 10)), ("postgres", (18, 6))])
+    def test_servers_have_the_known_security_fixes(self, server: str, oldest: tuple[int, ...]) -> None:
+        version = SERVICES[server]["image"].partition(":")[2].split(".")
 
-        assert tuple(map(int, version)) >= (8, 2, 2)
+        assert tuple(map(int, version)) >= oldest
 
     def test_postgresql_logs_no_values(self) -> None:
         arguments = set(shlex.split(SERVICES["postgres"]["command"]))
