@@ -83,7 +83,9 @@ class LoginResource(Resource):
 
 
 def end_login(resp: Response) -> None:
-    """Delete the refresh token cookie after the session has ended."""
+    """Delete the refresh token cookie, and what the browser has cached, after the session has ended."""
+    # Attachments are the only responses with personal data that a browser may cache.
+    resp.set_header("Clear-Site-Data", '"cache"')
     for name in (_REFRESH_COOKIE, _PLAIN_REFRESH_COOKIE):
         _delete_cookie(resp, name)
 

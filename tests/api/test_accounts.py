@@ -259,6 +259,10 @@ class TestTokens:
 
         assert in_production.post("/auth/refresh", headers=headers).json()["user"]["id"] == alice.user_id
 
+    @pytest.mark.parametrize("path", ["/api/v1/auth/logout", "/api/v1/auth/logout_all"])
+    def test_a_logout_clears_what_the_browser_has_cached(self, path: str, as_alice: Caller) -> None:
+        assert as_alice.post(path).headers["Clear-Site-Data"] == '"cache"'
+
     def test_a_logout_deletes_the_cookie_under_both_names(self, as_alice: Caller) -> None:
         former, current = sorted(set_cookies(as_alice.post("/auth/logout")), key=len)
 
