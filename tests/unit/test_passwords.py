@@ -17,6 +17,7 @@ NAMES = ("alice", "alice.archer@example.com", "Al")
         ("alice.archer@example.com", "name or email"),
         ("aaaaaaaaaaaa", "repeats"),
         ("abababababab", "repeats"),
+        ("AllWeather-2026", "easy to guess"),
     ],
 )
 def test_the_weakness_of_a_password_is_explained(password: str, problem: str) -> None:
