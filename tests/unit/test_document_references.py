@@ -89,6 +89,7 @@ def test_every_named_path_exists(document: Path) -> None:
     modules = {span for span in spans_of(document) if re.fullmatch(r"[a-z]\w*\.py", span)}
 
     known = {path.name for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")}
+    known |= {path.name for path in ROOT.glob("*.py")}
 
     assert sorted(path for path in paths if not (ROOT / path).exists()) == []
     assert sorted(modules - known) == []
@@ -122,3 +123,41 @@ def names_in_sources() -> frozenset[str]:
     files = [path for folder in FOLDERS if folder != "tests" for path in (ROOT / folder).rglob("*.py")]
     files += [ROOT / name for name in ("Procfile", "Makefile", "docker-compose.yml", "Dockerfile")]
     return frozenset(name for path in files for name in re.findall(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+", read(path)))
+
+
+# The requirements of levels 1 and 2 in OWASP ASVS 5.0.0: the sections of each chapter, with the number of the last one.
+# Two chapters do not apply at all. Within a section, those of level 3 come last and are not counted here.
+ASVS = {
+    1: {1: 2, 2: 9, 3: 11, 4: 3, 5: 2},
+    2: {1: 3, 2: 3, 3: 4, 4: 1},
+    3: {2: 2, 3: 4, 4: 6, 5: 5, 7: 2},
+    4: {1: 3, 2: 1, 3: 2, 4: 4},
+    5: {1: 1, 2: 3, 3: 2, 4: 3},
+    6: {1: 3, 2: 12, 3: 4, 4: 4, 5: 5, 6: 3, 8: 4},
+    7: {1: 3, 2: 4, 3: 2, 4: 5, 5: 2, 6: 2},
+    8: {1: 2, 2: 3, 3: 1, 4: 1},
+    9: {1: 3, 2: 4},
+    11: {1: 2, 2: 3, 3: 3, 4: 4, 5: 1, 6: 1},
+    12: {1: 3, 2: 2, 3: 4},
+    13: {1: 1, 2: 5, 3: 2, 4: 5},
+    14: {1: 2, 2: 4, 3: 3},
+    15: {1: 3, 2: 3, 3: 7},
+    16: {1: 1, 2: 5, 3: 4, 4: 3, 5: 3},
+}
+
+
+def test_every_requirement_of_asvs_is_judged_once() -> None:
+    text = read(ROOT / "docs" / "asvs.md")
+    rows = re.findall(r"^\| (\d+\.\d+\.\d+) [^|]+\| (?:yes|in part|no|by the operator) \|", text, re.MULTILINE)
+    excluded = []
+    for paragraph in re.findall(r"Not applicable: (.*?)\n\n", text, re.DOTALL):
+        for section, first, last in re.findall(r"(\d+\.\d+)\.(\d+)(?:\s(?:to|and)\s\1\.(\d+))?", paragraph):
+            excluded += [f"{section}.{number}" for number in range(int(first), int(last or first) + 1)]
+    required = [
+        f"{chapter}.{section}.{number}"
+        for chapter, sections in ASVS.items()
+        for section, count in sections.items()
+        for number in range(1, count + 1)
+    ]
+
+    assert sorted([*rows, *excluded]) == sorted(required)
