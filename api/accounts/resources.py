@@ -75,12 +75,14 @@ class LogIn(LoginResource):
         rate_limit=RateLimit.CREDENTIALS,
         errors=(401,),
     )
-    async def on_post(self, resp: Response, body: Login | LoginForm, client: CallingClient) -> dict[str, Any]:
+    async def on_post(
+        self, req: Request, resp: Response, body: Login | LoginForm, client: CallingClient
+    ) -> dict[str, Any]:
         """Log in.
 
         Takes JSON, or the form of the OAuth 2 password flow. The username may be the email.
         """
-        return await self.log_in(resp, body.identifier, body.password, client)
+        return await self.log_in(req, resp, body.identifier, body.password, client)
 
 
 class Refresh(LoginResource):
@@ -106,7 +108,7 @@ class Refresh(LoginResource):
             raise Unauthenticated(msg("A refresh token is needed."), code="refresh_token_missing")
         try:
             session_id, counter = self.issuer.read_refresh_token(token)
-            return self.grant_tokens(resp, await self.bridge.run(sessions.rotate, session_id, counter))
+            return self.grant_tokens(req, resp, await self.bridge.run(sessions.rotate, session_id, counter))
         except Unauthenticated:
             if refresh_cookie_of(req) == token:
                 # Otherwise the browser would send this useless cookie again and again.

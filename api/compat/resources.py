@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 import orjson
-from falcon.asgi import Response
+from falcon.asgi import Request, Response
 
 from api.accounts.logins import CallingClient, LoginResource
 from api.accounts.registration import RegistrationResource
@@ -74,12 +74,12 @@ class EarlierLogin(LoginResource):
         rate_limit=RateLimit.CREDENTIALS,
         errors=(401,),
     )
-    async def on_post(self, resp: Response, body: LoginForm, client: CallingClient) -> dict[str, Any]:
+    async def on_post(self, req: Request, resp: Response, body: LoginForm, client: CallingClient) -> dict[str, Any]:
         """Log in.
 
         Takes the form of the OAuth 2 password flow. The username may be the email.
         """
-        return await self.log_in(resp, body.identifier, body.password, client)
+        return await self.log_in(req, resp, body.identifier, body.password, client)
 
 
 class EarlierTasks(Resource):

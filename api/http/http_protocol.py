@@ -14,6 +14,7 @@ import structlog
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from api.http.errors import PROBLEM, problem
+from api.http.middleware import POLICY_FOR_DATA, SECURITY_HEADERS
 from api.http.unread_responses import ReadingWatch
 
 log = structlog.get_logger()
@@ -287,7 +288,8 @@ def _response(status: int, request_id: str, document: dict[str, Any]) -> bytes:
         "content-type": PROBLEM,
         "content-length": str(len(body)),
         "cache-control": "no-store",
-        "x-content-type-options": "nosniff",
+        **SECURITY_HEADERS,
+        "content-security-policy": POLICY_FOR_DATA,
         "x-request-id": request_id,
         "connection": "close",
     }
