@@ -9,7 +9,7 @@ from falcon.asgi import Request, Response
 from peewee import PeeweeException
 from redis.asyncio import Redis
 
-from api.accounts import administration, personal_tokens
+from api.accounts import administration, password_resets, personal_tokens
 from api.accounts import resources as accounts_resources
 from api.analytics import resources as analytics
 from api.compat import resources as compat
@@ -54,6 +54,7 @@ def routes(relay: Relay) -> list[Route]:
         *analytics.ROUTES,
         *transfer.ROUTES,
         *personal_tokens.ROUTES,
+        *password_resets.ROUTES,
         *administration.ROUTES,
         *groups.ROUTES,
         *notifications.ROUTES,

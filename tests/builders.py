@@ -5,6 +5,8 @@ from typing import Any
 
 import orjson
 
+from core.db import unit_of_work
+from core.models.account import User
 from core.policy import Actor, Role
 from core.security import hash_password
 from core.services import accounts, groups, sessions, tasks
@@ -20,6 +22,8 @@ def create_actor(name: str, role: Role = Role.USER) -> Actor:
     profile = accounts.register(
         username=name, email=f"{name}@example.com", full_name=name.title(), password_hash=_PASSWORD_HASH, role=role
     )
+    with unit_of_work():
+        User.update(email_verified_at=User.created_at).where(User.id == profile.id).execute()
     grant = sessions.open_session(profile.id, Client("127.0.0.1", "tests"), timedelta(days=1))
     return Actor(profile.id, role, grant.session_id)
 

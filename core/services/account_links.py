@@ -7,7 +7,7 @@ A row has a random nonce. The token of the link and the code are HMACs of the ro
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from peewee import fn
 
@@ -57,14 +57,26 @@ def end(user_id: int, purpose: str) -> None:
     AccountLink.update(expires_at=fn.now()).where(open_links).execute()
 
 
+def find(token: str, purpose: str, issuer: TokenIssuer) -> Link:
+    """Return the link with this token without using it; the caller has a connection.
+
+    Raises:
+        Rejected: with code `link_invalid`, if the link is unknown, used or too old.
+    """
+    is_wanted = _has_token(token, purpose, issuer) & _is_open()
+    found: AccountLink | None = AccountLink.select().where(is_wanted).get_or_none()
+    if found is None:
+        raise link_invalid()
+    return Link(found.id, found.user_id, found.email)
+
+
 def use(token: str, purpose: str, issuer: TokenIssuer) -> Link:
     """Use the link with this token, in the running unit of work. If that is undone, the link can be used again.
 
     Raises:
         Rejected: with code `link_invalid`, if the link is unknown, used or too old.
     """
-    link_id, nonce = issuer.read_link_token(token, purpose)
-    return _use((AccountLink.id == link_id) & (AccountLink.nonce == nonce) & (AccountLink.purpose == purpose))
+    return _use(_has_token(token, purpose, issuer))
 
 
 def check_code(user_id: int, purpose: str, code: str, issuer: TokenIssuer) -> int:
@@ -102,6 +114,11 @@ def use_by_id(link_id: int) -> Link:
 def is_usable(link_id: int) -> bool:
     """Whether a link can still be used; the caller has a connection."""
     return bool(AccountLink.select().where((AccountLink.id == link_id) & _is_open()).exists())
+
+
+def _has_token(token: str, purpose: str, issuer: TokenIssuer) -> Any:
+    link_id, nonce = issuer.read_link_token(token, purpose)
+    return (AccountLink.id == link_id) & (AccountLink.nonce == nonce) & (AccountLink.purpose == purpose)
 
 
 def _use(is_wanted: object) -> Link:

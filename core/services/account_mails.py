@@ -40,6 +40,21 @@ class _Kind:
 
 _KINDS: Final[dict[str, _Kind]] = {}
 
+Completion = Callable[[AccountMail], bool]
+"""Finds the account and the link of a mail that was queued for an address only, or returns False: then none is sent."""
+
+_completions: Final[dict[str, Completion]] = {}
+
+
+def completes(kind: str) -> Callable[[Completion], Completion]:
+    """Declare, as a decorator, the function that a worker calls for mails of this kind that name no account."""
+
+    def register(completion: Completion) -> Completion:
+        _completions[kind] = completion
+        return completion
+
+    return register
+
 
 def _kind(
     name: str, subject: Message, *paragraphs: Message, link: Callable[[MailLinks], Callable[[str], str]] | None = None
@@ -149,6 +164,9 @@ def _compose(context: JobContext, mail_id: int) -> EmailMessage | None:
     """Compose a mail in the language of its reader; None if its link can be used no more."""
     with connected():
         row = AccountMail.get_by_id(mail_id)
+        complete = _completions.get(row.kind)
+        if row.user_id is None and complete is not None and not complete(row):
+            return None
         link = None if row.link_id is None else AccountLink.get_by_id(row.link_id)
         if link is not None and not account_links.is_usable(link.id):
             return None

@@ -21,7 +21,7 @@ from core.passwords import require_strong_password
 from core.policy import Actor, Role, may_see_account, may_see_email
 from core.representations import Representation
 from core.security import hash_password
-from core.services import audit
+from core.services import account_links, audit
 from core.services.sessions import revoke_sessions
 
 _LOCK_ACTIVE = "SELECT FROM users WHERE id = %(user_id)s AND is_active FOR KEY SHARE"
@@ -139,6 +139,8 @@ def update_profile(actor: Actor, changes: dict[str, Any], *, is_confirmed: bool)
             for values in (names, name_keys(names), changes | {"updated_at": datetime.now(UTC)}):
                 if values:
                     User.update(values).where(User.id == user.id).execute()
+            if changes_email or "password_hash" in changes:
+                account_links.end(user.id, account_links.RESET_PASSWORD)
             if "password_hash" in changes:
                 revoke_sessions(user.id, but=actor.session_id)
             return represent_profile(User.get_by_id(user.id))

@@ -10,7 +10,7 @@ import requests
 from core.db import unit_of_work
 from core.policy import Actor, Role
 from core.security import TokenIssuer
-from core.services import groups
+from core.services import groups, password_resets
 from tests.api.callers import Caller
 from tests.builders import PASSWORD, create_actor, create_group, create_task
 from tests.sql import execute
@@ -161,8 +161,20 @@ def logged_in(caller: Caller, scene: Scene) -> list[requests.Response]:
     return [registered, grant, caller.post(f"{V1}/auth/refresh", json={"refresh_token": grant.json()["refresh_token"]})]
 
 
+def printed_token(scene: Scene) -> str:
+    token = password_resets.make_token("alice", scene.issuer)
+    assert token is not None
+    return token
+
+
 OTHER_ACTIONS: dict[str, Callable[[Caller, Scene], list[requests.Response]]] = {
     "register, log in, refresh": logged_in,
+    "ask for a link for a new password, and use it": lambda caller, scene: [
+        caller.post(f"{V1}/auth/password/forgot", json={"email": "owner@example.com"}),
+        caller.post(
+            f"{V1}/auth/password/reset", json={"token": printed_token(scene), "password": "an even better one"}
+        ),
+    ],
     "health, documents": lambda caller, _: [caller.get("/health"), caller.get("/openapi.json"), caller.get("/docs")],
     "create tasks of one's own, export and import them": lambda caller, _: [
         caller.post(f"{V1}/tasks", json={"title": "x"}),
