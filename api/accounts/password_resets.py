@@ -47,7 +47,7 @@ class PasswordLink(Resource):
         It is mailed if this is the confirmed address of an active account, three times an hour at most. The response is
         the same for every address.
         """
-        if self.settings.smtp_host is not None:
+        if self.settings.has_mail_server:
             await self.bridge.run(password_resets.request_link, body.email, language)
         resp.set_header("Content-Language", language)
         return {"detail": translate(_PROMISE, language)}
@@ -58,8 +58,8 @@ class PasswordLink(Resource):
 
         It goes to the account's address, also if the address is not confirmed: make sure that it is the owner's.
         """
-        if self.settings.smtp_host is None:
-            raise Conflict(msg("This installation sends no mails."), code="mail_not_configured")
+        if not self.settings.has_mail_server:
+            raise Conflict(msg("This server sends no mails."), code="mail_not_set_up")
         await self.bridge.run(password_resets.send_link, actor, user_id)
 
 

@@ -24,8 +24,8 @@ from core.models.account import User
 from core.models.account_mail import AccountLink, AccountMail
 from core.policy import Actor
 from core.security import TokenIssuer, link_invalid
-from core.services import account_links, account_mails, audit, login_throttle
-from core.services.account_links import RESET_PASSWORD, VERIFY_EMAIL, Link
+from core.services import account_links, account_mails, audit, email_addresses, login_throttle
+from core.services.account_links import RESET_PASSWORD, Link
 from core.services.sessions import revoke_sessions
 
 log = structlog.get_logger()
@@ -139,12 +139,12 @@ def reset_password(token: str, password_hash: str, address: str, issuer: TokenIs
     with unit_of_work():
         link = account_links.use(token, RESET_PASSWORD, issuer)
         user = _owner_of(link)
-        now = datetime.now(UTC)
+        user.password_hash, user.updated_at = password_hash, datetime.now(UTC)
         if link.email != _NO_ADDRESS and user.email_verified_at is None:
-            user.email_verified_at = now
-        user.password_hash, user.pending_email, user.updated_at = password_hash, None, now
-        user.save(only=[User.password_hash, User.pending_email, User.email_verified_at, User.updated_at])
-        account_links.end(user.id, VERIFY_EMAIL)
+            user.email_verified_at = user.updated_at
+            audit.record(audit.EMAIL_VERIFIED, user_id=user.id, email=user.email)
+        user.save(only=[User.password_hash, User.email_verified_at, User.updated_at])
+        email_addresses.withdraw_change(user)
         login_throttle.forgive(user.id, address)
         audit.record(audit.PASSWORD_RESET, user_id=user.id)
         if user.email is not None and user.email_verified_at is not None:

@@ -22,6 +22,7 @@ from core.policy import Actor
 from core.security import TokenIssuer
 from core.services import account_mails
 from tests.api.callers import Caller, LiveServer, assert_problem, invalid_fields
+from tests.api.mailbox import sending_mails
 from tests.api.realtime import publish
 from tests.api.test_audit import actions, entries
 from tests.builders import PASSWORD
@@ -77,15 +78,20 @@ def token_in(mail: Any) -> str:
 
 
 @pytest.fixture
-def mail_settings(settings: Settings, unused_tcp_port: int) -> Settings:
-    changed = {"smtp_host": "127.0.0.1", "smtp_port": unused_tcp_port, "smtp_security": "none"}
-    return settings.model_copy(update=changed)
+def mail_server(unused_tcp_port: int) -> Iterator[MailServer]:
+    with MailServer(unused_tcp_port) as running:
+        yield running
 
 
 @pytest.fixture
-def office(mail_settings: Settings, redis: Redis) -> Iterator[Office]:
-    with MailServer(mail_settings.smtp_port) as mails, LiveServer(create_app(mail_settings)) as server:
-        yield Office(mail_settings, redis, mails, server.url)
+def mail_settings(settings: Settings, mail_server: MailServer) -> Settings:
+    return sending_mails(settings, mail_server)
+
+
+@pytest.fixture
+def office(mail_settings: Settings, redis: Redis, mail_server: MailServer) -> Iterator[Office]:
+    with LiveServer(create_app(mail_settings)) as server:
+        yield Office(mail_settings, redis, mail_server, server.url)
 
 
 @pytest.fixture
@@ -485,7 +491,7 @@ class TestByAnAdmin:
         assert office.deliver() == []
 
     def test_it_needs_mail_to_be_set_up(self, as_ada: Caller, alice: Actor) -> None:
-        assert_problem(as_ada.post(self.path(alice)), 409, "mail_not_configured")
+        assert_problem(as_ada.post(self.path(alice)), 409, "mail_not_set_up")
 
     def test_an_unknown_account_gets_404(self, mailing_ada: Caller) -> None:
         assert_problem(mailing_ada.post("/api/v1/users/999999/password_reset"), 404, "account_not_found")
@@ -496,10 +502,12 @@ class TestByAnAdmin:
         assert anybody.post(self.path(alice)).status_code == 401
 
 
-def test_the_mails_link_may_lead_to_the_clients_own_page(mail_settings: Settings, redis: Redis, alice: Actor) -> None:
+def test_the_mails_link_may_lead_to_the_clients_own_page(
+    mail_settings: Settings, redis: Redis, mail_server: MailServer, alice: Actor
+) -> None:
     own_page = mail_settings.model_copy(update={"password_reset_url": "https://tasks.example.com/new?from=mail"})
-    with MailServer(own_page.smtp_port) as mails, LiveServer(create_app(own_page)) as server:
-        office = Office(own_page, redis, mails, server.url)
+    with LiveServer(create_app(own_page)) as server:
+        office = Office(own_page, redis, mail_server, server.url)
         office.forget()
         (mail,) = office.deliver()
         (token,) = re.findall(r"https://tasks\.example\.com/new\?from=mail&token=(\S+)", mail.get_content())
