@@ -22,7 +22,7 @@ from core.policy import Actor, Role, may_see_account, may_see_email
 from core.representations import Representation
 from core.security import hash_password
 from core.services import account_links, account_names, audit, email_addresses
-from core.services.sessions import revoke_sessions
+from core.services.sessions import revoke_sessions, session_actor
 
 _NAMES = ("username", "email")
 
@@ -133,9 +133,12 @@ def update_profile(
             email of another person as its username.
         Rejected: with code `account_taken`, if the new email or username belongs to someone already.
         TooManyRequests: with code `too_many_mails`, if the email was changed too often lately.
+        Unauthenticated: with code `session_revoked`, if the caller's session has ended meanwhile.
     """
     with unit_of_work():
         user: User = User.select().where(User.id == actor.user_id).for_update().get()
+        # A reset of the password may have ended the session after the caller's password was compared.
+        session_actor(actor.session_id)
         changes_email = changes.get("email", user.email) != user.email
         if changes_email and not is_confirmed:
             raise Invalid([FieldError("current_password", msg("is needed to change the email"))])
