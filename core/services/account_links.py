@@ -118,7 +118,7 @@ def is_usable(link_id: int) -> bool:
 
 def _has_token(token: str, purpose: str, issuer: TokenIssuer) -> Any:
     link_id, nonce = issuer.read_link_token(token, purpose)
-    return (AccountLink.id == link_id) & (AccountLink.nonce == nonce) & (AccountLink.purpose == purpose)
+    return (AccountLink.id == link_id) & (AccountLink.nonce == nonce)
 
 
 def _use(is_wanted: object) -> Link:
