@@ -24,12 +24,14 @@ _REDACTED: Final = "[redacted]"
 # Attributes that are added to a log record before it is written.
 _CONTEXT: Final = "allweather_context"
 _RENDERED: Final = "allweather_rendered"
-# These loggers would repeat the content of our own lines, together with query strings that contain tickets and keys.
+# These loggers would repeat the content of our own lines, together with query strings that contain tickets and keys, or
+# write the values of statements, among them addresses and hashes of passwords.
 _QUIET_LOGGERS: Final = (
     "celery.beat",
     "uvicorn.error",
     "uvicorn.access",
     "urllib3",
+    "peewee",
     "kombu",
     "amqp",
     "celery.app.trace",

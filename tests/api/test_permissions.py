@@ -2,15 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import pytest
 import requests
 
 from core.db import unit_of_work
+from core.models.account_mail import AccountLink
 from core.policy import Actor, Role
 from core.security import TokenIssuer
-from core.services import groups
+from core.services import account_links, groups, password_resets
 from tests.api.callers import Caller
 from tests.builders import PASSWORD, create_actor, create_group, create_task
 from tests.sql import execute
@@ -40,6 +42,15 @@ class Scene:
     @property
     def group(self) -> str:
         return f"{V1}/groups/{self.group_id}"
+
+    def verification_token(self) -> str:
+        """Make the token of a link that was mailed to the owner."""
+        with unit_of_work():
+            link_id = account_links.begin(
+                self.actors["owner"].user_id, account_links.VERIFY_EMAIL, "alice@example.com", timedelta(hours=1)
+            )
+        link = AccountLink.get_by_id(link_id)
+        return self.issuer.link_token(link_id, link.purpose, bytes(link.nonce))
 
 
 @pytest.fixture
@@ -161,8 +172,20 @@ def logged_in(caller: Caller, scene: Scene) -> list[requests.Response]:
     return [registered, grant, caller.post(f"{V1}/auth/refresh", json={"refresh_token": grant.json()["refresh_token"]})]
 
 
+def printed_token(scene: Scene) -> str:
+    token = password_resets.make_token("alice", scene.issuer)
+    assert token is not None
+    return token
+
+
 OTHER_ACTIONS: dict[str, Callable[[Caller, Scene], list[requests.Response]]] = {
     "register, log in, refresh": logged_in,
+    "ask for a link for a new password, and use it": lambda caller, scene: [
+        caller.post(f"{V1}/auth/password/forgot", json={"email": "owner@example.com"}),
+        caller.post(
+            f"{V1}/auth/password/reset", json={"token": printed_token(scene), "password": "an even better one"}
+        ),
+    ],
     "health, documents": lambda caller, _: [caller.get("/health"), caller.get("/openapi.json"), caller.get("/docs")],
     "create tasks of one's own, export and import them": lambda caller, _: [
         caller.post(f"{V1}/tasks", json={"title": "x"}),
@@ -191,6 +214,9 @@ OTHER_ACTIONS: dict[str, Callable[[Caller, Scene], list[requests.Response]]] = {
             f"{V1}/notifications/unsubscribe",
             params={"token": scene.issuer.unsubscribe_token(scene.actors["owner"].user_id, "assigned")},
         )
+    ],
+    "confirm an email with the link of a mail": lambda caller, scene: [
+        caller.post(f"{V1}/auth/email/verify", json={"token": scene.verification_token()})
     ],
     "give feedback": lambda caller, _: [caller.post(f"{V1}/feedback", json={"rating": 5})],
     "read feedback": lambda caller, _: [caller.get(f"{V1}/feedback")],
