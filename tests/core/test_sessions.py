@@ -43,6 +43,23 @@ class TestRotation:
 
         assert sessions.rotate(alice.session_id, 0) == first
 
+    def test_the_grace_period_begins_with_the_rotation(self, alice: Actor) -> None:
+        end_the_grace_period()
+        first = sessions.rotate(alice.session_id, 0)
+
+        assert sessions.rotate(alice.session_id, 0) == first
+
+    def test_a_token_with_a_later_number_is_a_replay(self, alice: Actor) -> None:
+        """Such a token was issued before the database was restored from a backup."""
+        assert refused(lambda: sessions.rotate(alice.session_id, 1)) == "refresh_token_reused"
+        assert refused(lambda: sessions.session_actor(alice.session_id)) == "session_revoked"
+
+    def test_an_ended_session_is_not_rotated(self, alice: Actor) -> None:
+        sessions.revoke_session(alice, alice.session_id)
+
+        assert refused(lambda: sessions.rotate(alice.session_id, 0)) == "session_revoked"
+        assert refused(lambda: sessions.rotate(0, 0)) == "session_revoked"
+
     def test_twenty_parallel_uses_give_the_same_next_token(self, alice: Actor) -> None:
         grants: list[Grant] = in_parallel(lambda _: sessions.rotate(alice.session_id, 0), 20)
 
@@ -95,6 +112,42 @@ class TestRevocation:
 
         assert {entry["id"]: entry["current"] for entry in listed} == {alice.session_id: True, kept.session_id: False}
         assert {entry["ip_address"] for entry in listed} == {"127.0.0.1", "203.0.113.9"}
+
+    def test_the_session_that_was_used_last_is_listed_first(self, alice: Actor) -> None:
+        other = sessions.open_session(alice.user_id, Client("203.0.113.9", "curl"), timedelta(days=1))
+        with unit_of_work():
+            execute(
+                "UPDATE sessions SET last_used_at = now() - interval '1 hour', created_at = now() - interval '1 day'"
+            )
+        sessions.rotate(alice.session_id, 0)
+
+        first, second = orjson.loads(sessions.list_sessions(alice).items)
+
+        assert [first["id"], second["id"]] == [alice.session_id, other.session_id]
+        assert datetime.fromisoformat(first["last_used_at"]) > datetime.now(UTC) - timedelta(minutes=1)
+        assert second["user_agent"] == "curl"
+
+    def test_a_session_that_has_expired_has_no_actor(self, alice: Actor) -> None:
+        expired = sessions.open_session(alice.user_id, Client("127.0.0.1", None), timedelta(seconds=-1))
+
+        assert refused(lambda: sessions.session_actor(expired.session_id)) == "session_revoked"
+        assert sessions.session_actors([alice.session_id, expired.session_id]) == {alice.session_id: alice}
+
+    def test_an_ended_session_is_not_ended_again(self, alice: Actor) -> None:
+        sessions.revoke_session(alice, alice.session_id)
+
+        with pytest.raises(NotFound):
+            sessions.revoke_session(alice, alice.session_id)
+        assert len(revocations()) == 1
+
+    def test_a_session_may_be_left_open_when_all_others_end(self, alice: Actor) -> None:
+        other = sessions.open_session(alice.user_id, Client("127.0.0.1", None), timedelta(days=1))
+
+        with unit_of_work():
+            assert sessions.revoke_sessions(alice.user_id, but=alice.session_id) == [other.session_id]
+
+        assert sessions.session_actor(alice.session_id) == alice
+        assert refused(lambda: sessions.session_actor(other.session_id)) == "session_revoked"
 
     def test_users_revoke_only_their_own_sessions(self, alice: Actor, bob: Actor) -> None:
         with pytest.raises(NotFound):
