@@ -152,6 +152,16 @@ class TestAdmission:
         assert len(hub) == 3
 
     @in_event_loop
+    async def test_nothing_is_kept_of_an_account_whose_sockets_are_closed(self, hub: Hub) -> None:
+        listeners = [joined(hub, ALICE), joined(hub, ALICE)]
+
+        hub.dismiss(listeners[0])
+        assert hub.session_ids() == {ALICE.session_id}
+        hub.dismiss(listeners[1])
+
+        assert hub._of_user == {}  # noqa: SLF001 - an empty set of sockets has no effect but memory.
+
+    @in_event_loop
     async def test_a_session_that_has_ended_meanwhile_is_refused(self, hub: Hub) -> None:
         hub.revoke([ALICE.session_id])
 
