@@ -84,6 +84,14 @@ class TestDelivery:
         assert [numbers(listener) for listener in listeners] == [[], []]
 
     @in_event_loop
+    async def test_of_missed_events_too_a_listener_may_receive_only_its_own(self) -> None:
+        alice, ada = Listener(ALICE, 10), Listener(ADA, 10)
+        missed = [event(1, ALICE), event(2, BOB), event(3, BOB, kind=NOTIFICATION_CREATED)]
+
+        assert [alice.may_receive(each) for each in missed] == [True, False, False]
+        assert [ada.may_receive(each) for each in missed] == [True, True, False]
+
+    @in_event_loop
     async def test_a_listener_gets_only_events_after_the_number_with_which_it_has_joined(self, hub: Hub) -> None:
         listener = joined(hub, ALICE, after=2)
 
