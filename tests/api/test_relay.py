@@ -376,6 +376,26 @@ def test_events_missing_from_redis_are_read_from_postgresql(
         assert receive_until(listener, last) == list(range(start + 1, last + 1))
 
 
+def test_a_listener_that_has_missed_nothing_needs_no_resync(
+    killable_server: RealtimeServer, killable_redis: EmbeddedRedis, killable_client: Redis, alice: Actor
+) -> None:
+    """Redis loses its data twice: first nothing has happened meanwhile, then an event that PostgreSQL has."""
+    state = killable_server.relay.snapshot
+    with killable_server.listening(alice) as listener:
+        remind(alice)
+        last = publish(killable_client)
+        assert receive_until(listener, last) == [last]
+        for is_recorded_meanwhile in (False, True):
+            kill(killable_redis, killable_client)
+            wait_until(lambda: not state().connected)
+            if is_recorded_meanwhile:
+                remind(alice)
+                number_events()
+            killable_redis.start()
+            wait_until(lambda: state().connected)
+        assert receive_until(listener, last + 1) == [last + 1]
+
+
 def number_events() -> None:
     """Number the events without adding them to the stream, as a publisher does that then loses Redis."""
     publication._number_all()  # noqa: SLF001 - the public function would also write to Redis.

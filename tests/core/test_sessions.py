@@ -10,7 +10,7 @@ import pytest
 from core.db import unit_of_work
 from core.errors import NotFound, Unauthenticated
 from core.policy import Actor
-from core.services import sessions
+from core.services import audit, sessions
 from core.services.sessions import Client, Grant
 from tests.recorded import recorded_events
 from tests.sql import execute
@@ -169,6 +169,32 @@ class TestRevocation:
 
         assert sessions.logout_everywhere(alice) == []
         assert len(revocations()) == 1
+
+
+class TestAudit:
+    """Each end of a session is recorded, so that somebody whose account was used by others can see it."""
+
+    @staticmethod
+    def last_record() -> tuple[str, int | None]:
+        row: tuple[str, int | None] = execute(
+            "SELECT action, user_id FROM audit_log ORDER BY id DESC LIMIT 1"
+        ).fetchone()
+        return row
+
+    def test_of_one_session(self, alice: Actor) -> None:
+        sessions.revoke_session(alice, alice.session_id)
+
+        assert self.last_record() == (audit.SESSIONS_ENDED, alice.user_id)
+
+    def test_of_all_sessions(self, alice: Actor) -> None:
+        sessions.logout_everywhere(alice)
+
+        assert self.last_record() == (audit.SESSIONS_ENDED, alice.user_id)
+
+    def test_by_a_replay(self, alice: Actor) -> None:
+        assert refused(lambda: sessions.rotate(alice.session_id, 5)) == "refresh_token_reused"
+
+        assert self.last_record() == (audit.REFRESH_REUSED, alice.user_id)
 
 
 class TestTickets:

@@ -2,18 +2,20 @@
 
 import asyncio
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from falcon.asgi import Response
 from falcon.testing import create_asgi_req
 from freezegun import freeze_time
 
 from api.http import auth
-from api.http.auth import Authenticator, bearer_token
+from api.http.auth import AuthenticationMiddleware, Authenticator, bearer_token, find_actor, require_actor
 from api.http.threads import Bridge
 from core.errors import Unauthenticated
 from core.policy import Actor, Role
 from core.security import AccessClaims, TokenIssuer
-from core.services import sessions
+from core.services import personal_tokens, sessions
 
 SECRET_KEY = "a secret of the test run, long enough to sign with"
 HOUR = 3600.0
@@ -116,6 +118,79 @@ def test_a_session_is_read_once(authenticator: Authenticator, read_sessions: lis
 
     assert [actor.user_id for actor in found] == [1, 2, 1, 2]
     assert read_sessions == [1, 2]
+
+
+def test_a_session_that_has_ended_is_refused_and_read_once(
+    authenticator: Authenticator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+
+    def session_actor(session_id: int) -> Actor:
+        read.append(session_id)
+        raise sessions.session_ended()
+
+    monkeypatch.setattr(sessions, "session_actor", session_actor)
+    for _ in range(2):
+        with pytest.raises(Unauthenticated) as refusal:
+            callers(authenticator, 1)
+        assert refusal.value.stable_code == "session_revoked"
+    assert read == [1]
+
+
+@pytest.mark.parametrize(("scopes", "noted"), [(None, []), (frozenset({"tasks:read"}), [1])])
+def test_the_use_of_personal_tokens_is_noted_when_their_session_is_read(
+    scopes: frozenset[str] | None, noted: list[int], authenticator: Authenticator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notes: list[int] = []
+    monkeypatch.setattr(sessions, "session_actor", lambda number: Actor(number, Role.USER, number, scopes))
+    monkeypatch.setattr(personal_tokens, "note_use", lambda actor: notes.append(actor.session_id))
+
+    callers(authenticator, 1, 1)
+
+    assert notes == noted
+
+
+class TestRequests:
+    """What is known of the caller of a request."""
+
+    @staticmethod
+    def request(authenticator: Authenticator, token: str | None) -> Any:
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        req = create_asgi_req(headers=headers)
+        asyncio.run(AuthenticationMiddleware(authenticator).process_request(req, Response()))
+        return req
+
+    def test_a_request_with_a_token_has_a_caller(
+        self, authenticator: Authenticator, issuer: CountingIssuer, read_sessions: list[int]
+    ) -> None:
+        req = self.request(authenticator, issuer.access_token(7, 7))
+
+        assert asyncio.run(require_actor(req)) == Actor(7, Role.USER, 7)
+        assert req.context.user_id == 7
+        assert asyncio.run(require_actor(req)).user_id == 7
+        assert read_sessions == [7]
+
+    @pytest.mark.parametrize(("token", "code"), [(None, "token_missing"), ("forged", "token_invalid")])
+    def test_a_request_without_a_good_token_has_none(
+        self, token: str | None, code: str, authenticator: Authenticator
+    ) -> None:
+        req = self.request(authenticator, token)
+
+        assert asyncio.run(find_actor(req)) is None
+        with pytest.raises(Unauthenticated) as refusal:
+            asyncio.run(require_actor(req))
+        assert refusal.value.stable_code == code
+        assert req.context.user_id is None
+
+    def test_a_token_with_the_session_of_another_account_has_no_caller(
+        self, authenticator: Authenticator, issuer: CountingIssuer, read_sessions: list[int]
+    ) -> None:
+        req = self.request(authenticator, issuer.access_token(7, 8))
+
+        with pytest.raises(Unauthenticated) as refusal:
+            asyncio.run(require_actor(req))
+        assert refusal.value.stable_code == "token_invalid"
+        assert req.context.user_id is None
 
 
 def test_a_bounded_number_of_sessions_is_remembered(
