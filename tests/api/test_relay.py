@@ -1,7 +1,9 @@
 """From the event log to the listeners: who receives which event, each exactly once and in order."""
 
 import asyncio
+import os
 import random
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,8 +18,10 @@ from redis.exceptions import RedisError
 from websockets.sync.client import ClientConnection
 
 from api.http.threads import Bridge
+from api.realtime import relay
 from core import db, events
 from core.config import Settings
+from core.errors import Unavailable
 from core.local.embedded.servers import EmbeddedRedis
 from core.policy import Actor
 from core.services import publication, sessions, tasks
@@ -52,6 +56,21 @@ class DelayingBridge(Bridge):
         result = await super().run(function, *args, **kwargs)
         await asyncio.to_thread(self.run_before_result.pop(function, lambda: None))
         return result
+
+
+class RememberingBridge(Bridge):
+    """A bridge that remembers which functions had no result because the database took too long."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.late: list[Callable[..., Any]] = []
+
+    async def run(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return await super().run(function, *args, **kwargs)
+        except Unavailable:
+            self.late.append(function)
+            raise
 
 
 @pytest.fixture(scope="module")
@@ -185,6 +204,38 @@ def test_an_event_published_while_missed_events_are_read_is_sent(
         assert receive_until(listener, last + 1) == list(range(last - missed + 1, last + 2))
 
 
+def test_since_with_the_number_before_the_oldest_event_misses_nothing(
+    server: RealtimeServer, redis: Redis, alice: Actor
+) -> None:
+    remind(alice, times=5)
+    last = publish(redis)
+    caught_up(server)
+    execute("DELETE FROM events WHERE seq <= %s", (last - 2,))
+    with server.listening(alice, f"/ws?since={last - 2}") as listener:
+        assert receive_until(listener, last) == [last - 1, last]
+
+
+@pytest.mark.parametrize("kept", [0, 2])
+def test_events_that_are_purged_before_they_are_read_require_a_resync(
+    server: RealtimeServer, bridge: DelayingBridge, redis: Redis, alice: Actor, kept: int
+) -> None:
+    remind(alice, times=5)
+    last = publish(redis)
+    caught_up(server)
+
+    def purge() -> None:
+        execute("DELETE FROM events WHERE seq <= %s", (last - kept,))
+        db.disconnect()
+
+    bridge.run_before_result[events.bounds] = purge
+    with server.open(alice, f"/ws?since={last - 5}") as listener:
+        assert next_frame(listener) == {"type": "ready", "seq": last - 5, "user_id": alice.user_id}
+        assert next_frame(listener) == {"type": "resync_required", "seq": last}
+        remind(alice)
+        publish(redis)
+        assert next_frame(listener)["seq"] == last + 1
+
+
 @pytest.mark.parametrize("distance", [-3, 1, 10**15])
 def test_since_with_a_purged_or_future_number_requires_a_resync(
     server: RealtimeServer, redis: Redis, alice: Actor, distance: int
@@ -269,6 +320,22 @@ def test_an_ended_session_closes_its_sockets_without_redis(
         assert next_frame(still_open) == {"type": "pong"}
 
 
+def test_sessions_are_looked_up_again_after_the_database_was_blocked(settings: Settings, alice: Actor) -> None:
+    changes = {"session_cache_seconds": _RECHECK_SECONDS, "database_timeout": 0.3}
+    with (
+        RealtimeServer(settings.model_copy(update=changes), RememberingBridge) as server,
+        server.listening(alice) as ended,
+    ):
+        bridge = server.bridge
+        assert isinstance(bridge, RememberingBridge)
+        with db.unit_of_work():
+            execute("LOCK TABLE sessions IN ACCESS EXCLUSIVE MODE")
+            wait_until(lambda: sessions.session_actors in bridge.late)
+        # No event says that the session has ended, so only looking it up can show it.
+        execute("UPDATE sessions SET revoked_at = now() WHERE id = %s", (alice.session_id,))
+        assert close_code(ended) == 4403
+
+
 def test_a_new_role_applies_to_an_open_socket(
     killable_server: RealtimeServer, killable_client: Redis, alice: Actor, mallory: Actor
 ) -> None:
@@ -307,6 +374,26 @@ def test_events_missing_from_redis_are_read_from_postgresql(
         killable_redis.start()
         last = publish(killable_client, stream_length=3)
         assert receive_until(listener, last) == list(range(start + 1, last + 1))
+
+
+def test_a_listener_that_has_missed_nothing_needs_no_resync(
+    killable_server: RealtimeServer, killable_redis: EmbeddedRedis, killable_client: Redis, alice: Actor
+) -> None:
+    """Redis loses its data twice: first nothing has happened meanwhile, then an event that PostgreSQL has."""
+    state = killable_server.relay.snapshot
+    with killable_server.listening(alice) as listener:
+        remind(alice)
+        last = publish(killable_client)
+        assert receive_until(listener, last) == [last]
+        for is_recorded_meanwhile in (False, True):
+            kill(killable_redis, killable_client)
+            wait_until(lambda: not state().connected)
+            if is_recorded_meanwhile:
+                remind(alice)
+                number_events()
+            killable_redis.start()
+            wait_until(lambda: state().connected)
+        assert receive_until(listener, last + 1) == [last + 1]
 
 
 def number_events() -> None:
@@ -373,6 +460,28 @@ def test_the_snapshot_shows_whether_redis_is_connected(
         assert killable_server.relay.snapshot().listeners == 1
     killable_redis.start()
     wait_until(lambda: killable_server.relay.snapshot().connected)
+
+
+def test_a_redis_that_hangs_is_noticed(
+    settings: Settings,
+    killable_redis: EmbeddedRedis,
+    killable_client: Redis,
+    alice: Actor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(relay, "_BLOCK_MILLISECONDS", 50)
+    monkeypatch.setattr(relay, "_SOCKET_SECONDS", 0.5)
+    following = settings.model_copy(update={"redis_url": type(settings.redis_url)(killable_redis.url)})
+    with RealtimeServer(following) as server, server.listening(alice) as listener:
+        wait_until(lambda: server.relay.snapshot().connected)
+        process = killable_client.info("server")["process_id"]
+        os.kill(process, signal.SIGSTOP)
+        try:
+            wait_until(lambda: not server.relay.snapshot().connected)
+        finally:
+            os.kill(process, signal.SIGCONT)
+        remind(alice)
+        assert receive_until(listener, publish(killable_client))
 
 
 class Writer:
