@@ -24,7 +24,8 @@ from core.db import read, unit_of_work, write
 from core.events import NOTIFICATION_CREATED, Event
 from core.jobs import JobContext, JobRequest
 from core.links import MailLinks
-from core.messages import language_of, msg, translate
+from core.mail_texts import one_line_without_links, quoted
+from core.messages import Message, language_of, msg, translate
 from core.retries import RetryPolicy, WaitingWork, send_overdue
 from core.security import TokenIssuer
 from core.services.notifications import text_of
@@ -122,11 +123,11 @@ def compose(content: MailContent, settings: Settings, links: MailLinks) -> Email
     issuer = TokenIssuer.from_settings(settings)
     unsubscribe = links.to_unsubscribe(issuer.unsubscribe_token(content.user_id, content.kind))
     domain = parseaddr(settings.mail_from)[1].rpartition("@")[2]
-    subject = text_of(content.kind, content.details)
+    subject = _subject(content)
     mail = EmailMessage(_WHOLE_LINES)
     mail["From"] = settings.mail_from
     mail["To"] = content.address
-    mail["Subject"] = _one_line(translate(subject, language))
+    mail["Subject"] = translate(subject, language)
     mail["Message-ID"] = f"<notification-{content.notification_id}@{domain}>"
     mail["Auto-Submitted"] = "auto-generated"
     mail["List-Unsubscribe"] = f"<{unsubscribe}>"
@@ -140,6 +141,12 @@ def compose(content: MailContent, settings: Settings, links: MailLinks) -> Email
     mail.set_content("\n\n".join(translate(text, language) for text in texts) + "\n")
     mail["Content-Language"] = language
     return mail
+
+
+def _subject(content: MailContent) -> Message:
+    """Return the sentence of a notification, with the texts of users as they may stand in a mail."""
+    texts = {name: content.details[name] for name in ("actor", "title")}
+    return text_of(content.kind, {name: text and one_line_without_links(text) for name, text in texts.items()})
 
 
 def _read_content(notification_id: int) -> MailContent | None:
@@ -171,14 +178,10 @@ def _log_given_up(notification_id: int, reason: str) -> None:
 
 def _details(content: MailContent, language: str) -> Iterator[str]:
     if content.details["said"]:
-        yield content.details["said"]
+        yield quoted(content.details["said"])
     if content.details["due_at"]:
         due_at = datetime.fromisoformat(content.details["due_at"])
         zone = ZoneInfo(content.timezone)
         day = format_date(due_at.astimezone(zone), "full", locale=language)
         hour = format_time(due_at, "short", tzinfo=zone, locale=language)
         yield msg("Due: {when}", when=f"{day}, {hour} ({content.timezone})")
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
