@@ -98,6 +98,7 @@ class Settings(BaseModel):
     event_stream_length: int = Field(default=10_000, gt=0)
 
     public_url: str = "http://127.0.0.1:8000"
+    password_reset_url: str | None = None
     smtp_host: str | None = None
     smtp_port: int = Field(default=587, gt=0, le=65535)
     smtp_security: Literal["starttls", "tls", "none"] = "starttls"

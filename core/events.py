@@ -34,9 +34,10 @@ TASK_ATTACHED: Final = "task.attached"
 TASK_DETACHED: Final = "task.detached"
 NOTIFICATION_CREATED: Final = "notification.created"
 SESSIONS_REVOKED: Final = "sessions.revoked"
+ACCOUNT_MAIL_QUEUED: Final = "account_mail.queued"
 
-# Events of these types are for the server processes and are not sent to listeners.
-INTERNAL_TYPES: Final = frozenset({SESSIONS_REVOKED})
+# Events of these types are for the application itself and are not sent to listeners.
+INTERNAL_TYPES: Final = frozenset({SESSIONS_REVOKED, ACCOUNT_MAIL_QUEUED})
 # Events of these types go to their audience only. All other events go to admins too.
 PRIVATE_TYPES: Final = frozenset({NOTIFICATION_CREATED})
 

@@ -6,7 +6,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class MailLinks:
-    """The absolute URL of a task by its id, and of the page that ends one kind of mail by its token."""
+    """The absolute URLs of a task by its id, and of pages by the token that they need.
+
+    These pages end one kind of mail, confirm an email address, and take a new password.
+    """
 
     to_task: Callable[[int], str]
     to_unsubscribe: Callable[[str], str]
+    to_verify_email: Callable[[str], str]
+    to_reset_password: Callable[[str], str]

@@ -11,7 +11,7 @@ from core.local.embedded.environment import complete_environment
 from core.migrations import migrate as run_migrations
 from core.policy import Role
 from core.security import PASSWORD_MAX_LENGTH, PASSWORD_MIN_LENGTH
-from core.services import accounts, analytics, mail
+from core.services import account_mails, accounts, analytics, mail
 
 _STATEMENT_SECONDS = 600.0
 
@@ -62,7 +62,7 @@ def revive_mails(environ: Mapping[str, str]) -> None:
     """Try the mails that were given up again."""
     with complete_environment(environ) as (environment, _):
         _connect(Settings.from_environ(environment))
-        revived = mail.revive_mails()
+        revived = mail.revive_mails() + account_mails.revive_mails()
     _print(f"{revived} mails will be tried again")
 
 

@@ -11,7 +11,7 @@ from core.db import unit_of_work
 from core.jobs import JobContext
 from core.models.account import Session, Ticket
 from core.policy import Actor
-from core.services import idempotency, retention, sessions, tasks
+from core.services import account_links, account_mails, idempotency, retention, sessions, tasks
 from core.services.idempotency import Claim
 from tests.builders import create_actor, create_task
 from tests.job_context import job_context
@@ -144,3 +144,30 @@ def test_old_notifications_are_removed_unless_their_mail_is_pending(
     assert retention.purge_notifications(context) == 1
     titles = execute("SELECT details->>'title' FROM notifications ORDER BY id").fetchall()
     assert titles == [("old and waiting",), ("new",)]
+
+
+def test_links_are_removed_a_day_after_their_end_together_with_their_mails(alice: Actor, context: JobContext) -> None:
+    for purpose in (account_links.VERIFY_EMAIL, account_links.RESET_PASSWORD):
+        with unit_of_work():
+            link_id = account_links.begin(alice.user_id, purpose, "alice@example.com", timedelta(hours=1))
+            account_mails.queue(account_mails.VERIFY_EMAIL, recipient="alice@example.com", locale="en", link_id=link_id)
+    with unit_of_work():
+        execute("UPDATE account_links SET expires_at = now() - interval '25 hours' WHERE purpose = 'verify_email'")
+
+    assert retention.purge_tokens(context) == 1
+    assert execute("SELECT purpose FROM account_links").fetchall() == [("reset_password",)]
+    assert scalar("SELECT count(*) FROM account_mails") == 1
+
+
+@pytest.mark.usefixtures("database")
+def test_old_mails_about_accounts_are_removed_unless_they_are_pending(context: JobContext) -> None:
+    for name in ("sent", "waiting", "new"):
+        with unit_of_work():
+            account_mails.queue(account_mails.PASSWORD_WAS_RESET, recipient=f"{name}@example.com", locale="en")
+    with unit_of_work():
+        execute("UPDATE account_mails SET mail_status = 'sent' WHERE recipient <> 'waiting@example.com'")
+        execute("UPDATE account_mails SET created_at = now() - interval '91 days' WHERE recipient <> 'new@example.com'")
+
+    assert retention.purge_notifications(context) == 1
+    recipients = execute("SELECT recipient FROM account_mails ORDER BY id").fetchall()
+    assert recipients == [("waiting@example.com",), ("new@example.com",)]
