@@ -26,7 +26,8 @@ WAITING: Final[WaitingWork[int]] = WaitingWork("notifications", prefix="mail", k
 _CONTENT = """
 SELECT n.id, n.user_id, u.email, u.locale, u.timezone, n.kind, n.task_id, n.details
 FROM notifications n JOIN users u ON u.id = n.user_id
-WHERE n.id = %(id)s AND u.is_active AND u.email IS NOT NULL AND n.kind <> ALL(u.unwanted_mail)
+WHERE n.id = %(id)s AND u.is_active AND u.email IS NOT NULL AND u.email_verified_at IS NOT NULL
+    AND n.kind <> ALL(u.unwanted_mail)
 """
 
 

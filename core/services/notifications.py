@@ -61,7 +61,8 @@ WITH task AS (SELECT * FROM tasks WHERE id = %(task_id)s),
         SELECT u.id, %(kind)s, task.id, %(actor_id)s,
                json_build_object('title', task.title, 'due_at', task.due_at, 'said', %(said)s::text, 'actor', (
                    SELECT coalesce(full_name, split_part(username, '@', 1)) FROM users WHERE id = %(actor_id)s)),
-               CASE WHEN u.email IS NOT NULL AND %(kind)s <> ALL(u.unwanted_mail) AND %(mails_an_hour)s > (
+               CASE WHEN u.email IS NOT NULL AND u.email_verified_at IS NOT NULL
+                   AND %(kind)s <> ALL(u.unwanted_mail) AND %(mails_an_hour)s > (
                    SELECT count(*) FROM notifications m WHERE m.user_id = u.id AND m.mail_status IS NOT NULL
                    AND m.created_at > now() - interval '1 hour') THEN 'pending' END
         FROM people JOIN users u ON u.id = people.id CROSS JOIN task

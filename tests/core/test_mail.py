@@ -191,6 +191,7 @@ def test_a_permanently_refused_mail_is_given_up_and_can_be_revived(
         "UPDATE users SET unwanted_mail = '{assigned}'",
         "UPDATE users SET is_active = false",
         "UPDATE users SET email = NULL",
+        "UPDATE users SET email_verified_at = NULL",
     ],
 )
 def test_no_mail_is_sent_after_unsubscribing_or_losing_the_address(

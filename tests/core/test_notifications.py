@@ -156,10 +156,13 @@ class TestEvents:
         (assigned_id,) = execute("SELECT id FROM notifications WHERE kind = 'assigned'").fetchone()
         assert [(job.name, job.arguments) for job in sent] == [(jobs.MAIL_SEND.name, (assigned_id,))]
 
-    def test_an_account_without_email_gets_no_mail(self, alice: Actor, bob: Actor) -> None:
+    @pytest.mark.parametrize("missing", ["email", "email_verified_at"])
+    def test_an_account_without_a_verified_email_gets_no_mail(self, missing: str, alice: Actor, bob: Actor) -> None:
         with unit_of_work():
-            execute("UPDATE users SET email = NULL WHERE id = %s", (bob.user_id,))
+            execute(f"UPDATE users SET {missing} = NULL WHERE id = %s", (bob.user_id,))
         create_task(alice, assignee_id=bob.user_id)
+
+        assert notifications_of(bob) == [("assigned", alice.user_id)]
 
         assert execute("SELECT mail_status FROM notifications").fetchall() == [(None,)]
 
