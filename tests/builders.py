@@ -18,7 +18,7 @@ _PASSWORD_HASH = hash_password(PASSWORD, BCRYPT_ROUNDS)
 
 
 def create_actor(name: str, role: Role = Role.USER) -> Actor:
-    """Create an account with an open session. Its password is `PASSWORD`, its email `<name>@example.com` is verified."""
+    """Create an account with an open session, the password `PASSWORD` and the verified email `<name>@example.com`."""
     profile = accounts.register(
         username=name, email=f"{name}@example.com", full_name=name.title(), password_hash=_PASSWORD_HASH, role=role
     )

@@ -1,9 +1,11 @@
 """Request bodies and responses of invitations."""
 
+from typing import Annotated
+
 from pydantic import BaseModel, ConfigDict
 
-from api.accounts.schemas import Email, InvitationToken
-from api.http.fields import Identifier, Input, Instant
+from api.accounts.schemas import Email, InvitationToken, NewPassword
+from api.http.fields import FormInput, Identifier, Input, Instant, Verbatim
 
 
 class InvitationInput(Input):
@@ -27,7 +29,7 @@ class InvitationOut(BaseModel):
 
 
 class NewInvitation(InvitationOut):
-    """A new invitation. `token` is null where it was sent by mail; otherwise hand it over yourself, it is shown once."""
+    """A new invitation. `token` is null where it was sent by mail; otherwise it is shown once, to be handed over."""
 
     token: str | None
 
@@ -36,3 +38,17 @@ class Acceptance(Input):
     """The token of an invitation."""
 
     token: InvitationToken
+
+
+class InvitedRegistration(Input):
+    """The token of an invitation, and the password of the new account."""
+
+    invitation: InvitationToken
+    password: NewPassword
+
+
+class InvitedRegistrationForm(FormInput):
+    """The same from the page. It takes any text, because the page itself shows what is wrong with it."""
+
+    invitation: str
+    password: Annotated[str, Verbatim]

@@ -1,5 +1,6 @@
 """Invitations to register, or to join a group."""
 
+from datetime import UTC, datetime
 from typing import ClassVar
 
 from peewee import BigIntegerField, BlobField, BooleanField, CharField, IdentityField, TextField
@@ -26,6 +27,10 @@ class Invitation(BaseModel):
     created_at = DateTimeTZField(constraints=NOW)
     expires_at = DateTimeTZField()
     accepted_at = DateTimeTZField(null=True)
+
+    def is_open(self) -> bool:
+        """Whether the invitation can still be used."""
+        return self.accepted_at is None and self.expires_at > datetime.now(UTC)
 
     class Meta:
         table_name = "invitations"

@@ -14,7 +14,7 @@ import orjson
 from peewee import fn
 
 from core.db import unit_of_work
-from core.errors import Conflict, Failure, Forbidden, NotFound, Rejected
+from core.errors import Conflict, Forbidden, NotFound, Rejected
 from core.mail_texts import one_line_without_links
 from core.messages import msg
 from core.models.account import User
@@ -25,8 +25,7 @@ from core.policy import Actor, Role, may_invite
 from core.representations import Page, Representation, fetch_page, page_statement
 from core.security import TokenIssuer
 from core.services import account_mails, accounts, audit, groups
-
-PURPOSE: Final = "invitation"
+from core.services.account_links import INVITATION
 
 _NONCE_BYTES: Final = 16
 _MOST_OPEN: Final = 100
@@ -79,7 +78,7 @@ def invite(
             expires_at=datetime.now(UTC) + timedelta(days=terms.days),
         )
         audit.record(audit.INVITED, user_id=actor.user_id, email=email, group_id=group_id)
-        token = None if terms.by_mail else issuer.link_token(invitation.id, PURPOSE, invitation.nonce)
+        token = None if terms.by_mail else issuer.link_token(invitation.id, INVITATION, invitation.nonce)
         if terms.by_mail:
             _queue_mail(inviter, invitation, terms.days)
         return _described(Invitation.get_by_id(invitation.id), token)
@@ -167,7 +166,7 @@ def _use(token: str, email: str | None, issuer: TokenIssuer) -> Invitation:
 def _find(token: str, issuer: TokenIssuer) -> Invitation:
     """Return the open invitation with this token whose inviter may still invite."""
     try:
-        invitation_id, nonce = issuer.read_link_token(token, PURPOSE)
+        invitation_id, nonce = issuer.read_link_token(token, INVITATION)
     except Rejected:
         raise _invalid() from None
     wanted = (Invitation.id == invitation_id) & (Invitation.nonce == nonce) & _is_open()
@@ -198,14 +197,12 @@ def _take_effect(invitation: Invitation, user_id: int) -> None:
 
 def _queue_mail(inviter: User, invitation: Invitation, days: int) -> None:
     name = one_line_without_links(inviter.full_name or inviter.username.partition("@")[0], _NAME_LENGTH)
-    details = {"inviter": name, "days": days}
+    details: dict[str, Any] = {"inviter": name, "inviter_id": inviter.id, "days": days}
     kind = account_mails.INVITATION
     if invitation.group_id is not None:
         kind = account_mails.GROUP_INVITATION
         details["group"] = one_line_without_links(Group.get_by_id(invitation.group_id).name, _NAME_LENGTH)
-    account_mails.queue(
-        kind, recipient=invitation.email, locale=inviter.locale, invitation_id=invitation.id, **details
-    )
+    account_mails.queue(kind, recipient=invitation.email, locale=inviter.locale, invitation_id=invitation.id, **details)
 
 
 def _described(invitation: Invitation, token: str | None) -> Representation:
@@ -222,5 +219,7 @@ def _is_open() -> Any:
     return Invitation.accepted_at.is_null() & (Invitation.expires_at > fn.now())
 
 
-def _invalid() -> Failure:
-    return Forbidden(msg("This invitation is not valid, or no longer, or for another address."), code="invitation_invalid")
+def _invalid() -> Forbidden:
+    return Forbidden(
+        msg("This invitation is not valid, or no longer, or for another address."), code="invitation_invalid"
+    )

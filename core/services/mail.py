@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from email.message import EmailMessage
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -14,7 +13,8 @@ from core import jobs
 from core.db import read
 from core.events import NOTIFICATION_CREATED, Event
 from core.jobs import JobContext, JobRequest
-from core.mail_queue import MailQueue, new_mail
+from core.mail_caps import notification_caps
+from core.mail_queue import MailQueue, OutgoingMail, new_mail
 from core.mail_texts import one_line_without_links, quoted
 from core.messages import Message, language_of, msg
 from core.retries import WaitingWork
@@ -24,8 +24,8 @@ from core.services.notifications import text_of
 WAITING: Final[WaitingWork[int]] = WaitingWork("notifications", prefix="mail", key="id", given_up="dead")
 
 _CONTENT = """
-SELECT n.id, n.user_id, u.email, u.locale, u.timezone, n.kind, n.task_id, n.details
-FROM notifications n JOIN users u ON u.id = n.user_id
+SELECT n.id, n.user_id, u.email, u.locale, u.timezone, n.kind, n.task_id, n.details, coalesce(n.actor_id, t.user_id)
+FROM notifications n JOIN users u ON u.id = n.user_id JOIN tasks t ON t.id = n.task_id
 WHERE n.id = %(id)s AND u.is_active AND u.email IS NOT NULL AND u.email_verified_at IS NOT NULL
     AND n.kind <> ALL(u.unwanted_mail)
 """
@@ -33,7 +33,10 @@ WHERE n.id = %(id)s AND u.is_active AND u.email IS NOT NULL AND u.email_verified
 
 @dataclass(frozen=True, slots=True)
 class MailContent:
-    """The data that a mail is composed from: its reader, and its notification."""
+    """The data that a mail is composed from: its reader, its notification, and who caused it.
+
+    A reminder and a missed deadline have no actor. The owner of the task has caused them.
+    """
 
     notification_id: int
     user_id: int
@@ -43,6 +46,7 @@ class MailContent:
     kind: str
     task_id: int
     details: dict[str, Any]
+    sender_id: int
 
 
 @jobs.caused_by(NOTIFICATION_CREATED)
@@ -76,7 +80,7 @@ def revive_mails() -> int:
     return WAITING.revive()
 
 
-def _compose(context: JobContext, notification_id: int) -> EmailMessage | None:
+def _compose(context: JobContext, notification_id: int) -> OutgoingMail | None:
     """Compose a mail in the language of its reader; None if the reader does not want it any more."""
     row = read(_CONTENT, {"id": notification_id}).fetch_one()
     if row is None:
@@ -103,7 +107,7 @@ def _compose(context: JobContext, notification_id: int) -> EmailMessage | None:
     )
     mail["List-Unsubscribe"] = f"<{unsubscribe}>"
     mail["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
-    return mail
+    return OutgoingMail(mail, notification_caps(settings, content.sender_id, content.user_id))
 
 
 def _subject(content: MailContent) -> Message:

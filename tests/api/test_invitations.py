@@ -38,8 +38,7 @@ def clients(settings: Settings, client_with_settings: Callable[[Settings], Clien
 @pytest.fixture
 def anybody(clients: Clients, ada: Actor) -> Caller:
     """Somebody without an account, at that server."""
-    client = clients(ada)
-    return Caller(client.base_url)
+    return clients(ada).without_token()
 
 
 @pytest.fixture
@@ -276,8 +275,9 @@ class TestInviters:
         invited(as_ada)
         with unit_of_work():
             execute(
-                "INSERT INTO invitations (inviter_id, email, email_key, nonce, is_mailed, expires_at) SELECT inviter_id,"
-                " n || email, n || email_key, nonce, is_mailed, expires_at FROM invitations, generate_series(1, 98) n"
+                "INSERT INTO invitations (inviter_id, email, email_key, nonce, is_mailed, expires_at)"
+                " SELECT inviter_id, n || email, n || email_key, nonce, is_mailed, expires_at"
+                " FROM invitations, generate_series(1, 98) n"
             )
 
         with ThreadPoolExecutor(4) as pool:
@@ -297,7 +297,7 @@ class TestInviters:
         (open_one,) = as_ada.get(INVITATIONS).json()["items"]
         as_ada.delete(f"{INVITATIONS}/{open_one['id']}")
 
-        actions = execute("SELECT action, details->>'email' FROM audit_log WHERE action LIKE 'invitation.%' ORDER BY id")
+        actions = execute("SELECT action, details->>'email' FROM audit_log WHERE action ~ '^invitation' ORDER BY id")
         assert actions.fetchall() == [
             ("invitation.created", CAROL["email"]),
             ("invitation.accepted", None),
@@ -344,7 +344,9 @@ class TestMails:
         assert server.mails[0]["Subject"] == "Ada invites you to Allweather"
         registered = anybody.post(REGISTER, json=CAROL | {"invitation": token_in(server)})
         assert registered.status_code == 201
-        assert execute("SELECT email_verified_at IS NOT NULL FROM users WHERE email = %s", (CAROL["email"],)).fetchone() == (True,)
+        assert execute(
+            "SELECT email_verified_at IS NOT NULL FROM users WHERE email = %s", (CAROL["email"],)
+        ).fetchone() == (True,)
         send_mails(context)
         assert len(server.mails) == 1
 
@@ -377,7 +379,10 @@ class TestMails:
         dora = create_actor("dora")
         group_id = create_group(ada, "Win at https://evil.example\u202e " + "x" * 60, managers=(dora,))
         with unit_of_work():
-            execute("UPDATE users SET full_name = E'Support\\nwww.evil.example', locale = 'de' WHERE id = %s", (dora.user_id,))
+            execute(
+                "UPDATE users SET full_name = E'Support\\nwww.evil.example', locale = 'de' WHERE id = %s",
+                (dora.user_id,),
+            )
 
         clients(dora).post(INVITATIONS, json={"email": CAROL["email"], "group_id": group_id})
         send_mails(context)
@@ -387,6 +392,26 @@ class TestMails:
         assert mail["Subject"] == "Support www[.]evil[.]example lädt Sie zu Allweather ein"
         assert "„Win at https[:]//evil[.]example xxx" in mail.get_content()
         assert len(re.findall(r"\S+://\S+", mail.get_content())) == 1
+
+    def test_the_link_leads_to_a_page_that_registers(
+        self, as_ada: Caller, anybody: Caller, context: JobContext, server: MailServer
+    ) -> None:
+        as_ada.post(INVITATIONS, json={"email": CAROL["email"]})
+        send_mails(context)
+        (link,) = re.findall(r"https://tasks\.example\.com(\S+)", server.mails[0].get_content())
+        page, form = link.partition("?")[0], {"invitation": token_in(server)}
+
+        shown = anybody.get(link)
+        refused = anybody.post(page, data=form | {"password": "short"})
+        done = anybody.post(page, data=form | {"password": PASSWORD}, headers={"Accept-Language": "de"})
+        again = anybody.post(page, data=form | {"password": PASSWORD})
+
+        assert (shown.status_code, refused.status_code, done.status_code, again.status_code) == (200, 422, 200, 403)
+        assert f'name="invitation" value="{form["invitation"]}"' in shown.text
+        assert 'type="password"' in refused.text
+        assert 'type="password"' not in again.text
+        assert "<h1>Sie sind eingeladen</h1>" in done.text
+        assert anybody.post("/auth/login", json=CAROL).status_code == 200
 
     @pytest.mark.parametrize("change", ["DELETE FROM invitations", "UPDATE invitations SET expires_at = now()"])
     def test_an_invitation_that_has_ended_is_not_mailed(
