@@ -9,7 +9,7 @@ from falcon.asgi import Request, Response
 from peewee import PeeweeException
 from redis.asyncio import Redis
 
-from api.accounts import administration, invitation_page, invitations, personal_tokens
+from api.accounts import administration, email_addresses, invitation_page, invitations, personal_tokens
 from api.accounts import resources as accounts_resources
 from api.analytics import resources as analytics
 from api.compat import resources as compat
@@ -48,6 +48,7 @@ def routes(relay: Relay) -> list[Route]:
     """Return the routes of all areas. The API description lists them in this order, the versioned ones first."""
     declared = [
         *accounts_resources.ROUTES,
+        *email_addresses.ROUTES,
         *invitations.ROUTES,
         *invitation_page.ROUTES,
         *tasks.ROUTES,

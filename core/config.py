@@ -145,6 +145,11 @@ class Settings(BaseModel):
         """Whether people read the logs in a terminal and cookies may travel over plain HTTP."""
         return self.app_env == "development"
 
+    @property
+    def has_mail_server(self) -> bool:
+        """Whether mails can be sent at all."""
+        return self.smtp_host is not None
+
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
         """Read the settings.

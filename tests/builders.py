@@ -1,12 +1,10 @@
 """Functions that create test data through the services, with defaults for everything that a test does not need."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import orjson
 
-from core.db import unit_of_work
-from core.models.account import User
 from core.policy import Actor, Role
 from core.security import hash_password
 from core.services import accounts, groups, sessions, tasks
@@ -18,12 +16,18 @@ _PASSWORD_HASH = hash_password(PASSWORD, BCRYPT_ROUNDS)
 
 
 def create_actor(name: str, role: Role = Role.USER) -> Actor:
-    """Create an account with an open session, the password `PASSWORD` and the verified email `<name>@example.com`."""
+    """Create an account with an open session. Its password is `PASSWORD`.
+
+    Its email is `<name>@example.com` and verified.
+    """
     profile = accounts.register(
-        username=name, email=f"{name}@example.com", full_name=name.title(), password_hash=_PASSWORD_HASH, role=role
+        username=name,
+        email=f"{name}@example.com",
+        full_name=name.title(),
+        password_hash=_PASSWORD_HASH,
+        role=role,
+        is_verified=True,
     )
-    with unit_of_work():
-        User.update(email_verified_at=datetime.now(UTC)).where(User.id == profile.id).execute()
     grant = sessions.open_session(profile.id, Client("127.0.0.1", "tests"), timedelta(days=1))
     return Actor(profile.id, role, grant.session_id)
 

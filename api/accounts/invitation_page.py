@@ -8,6 +8,7 @@ from api.accounts.invitation_schemas import InvitedRegistration, InvitedRegistra
 from api.accounts.registration import RegistrationResource
 from api.http.bodies import ANONYMOUS_BODY_BYTES
 from api.http.errors import describe_failure
+from api.http.languages import ReaderLanguage
 from api.http.operation import RateLimit, operation, unlisted
 from api.http.pages import PageField, PageForm, write_page
 from api.http.routing import versioned
@@ -40,13 +41,15 @@ class InvitationPage(RegistrationResource):
         rate_limit=RateLimit.CREDENTIALS,
         errors=(400, 403),
     )
-    async def on_post(self, req: Request, resp: Response, body: InvitedRegistrationForm) -> None:
+    async def on_post(
+        self, req: Request, resp: Response, body: InvitedRegistrationForm, language: ReaderLanguage
+    ) -> None:
         """Register with an invitation, on its page.
 
         For the page only, which is the response. Programs register as everybody does, with `invitation` in the body.
         """
         try:
-            await self._register(validate(InvitedRegistration, Pairs(body.model_dump())))
+            await self._register(validate(InvitedRegistration, Pairs(body.model_dump())), language)
         except Failure as failure:
             problem = describe_failure(req, failure)
             resp.status = problem["status"]
@@ -57,13 +60,14 @@ class InvitationPage(RegistrationResource):
             resp.status = 200
             write_page(req, resp, title=_TITLE, text=_DONE)
 
-    async def _register(self, registration: InvitedRegistration) -> None:
+    async def _register(self, registration: InvitedRegistration, language: str) -> None:
         email = await self.bridge.run(invitations.address_of, registration.invitation, self.issuer)
         await self.register(
             username=email,
             email=email,
             full_name=None,
             password=registration.password,
+            language=language,
             invitation=registration.invitation,
         )
 

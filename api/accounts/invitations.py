@@ -26,7 +26,7 @@ class InvitationCollection(Resource):
         """
         if self.settings.registration == "closed":
             raise registration_closed()
-        terms = InvitationTerms(self.settings.invitation_days, by_mail=self.settings.smtp_host is not None)
+        terms = InvitationTerms(self.settings.invitation_days, by_mail=self.settings.has_mail_server)
         return await self.bridge.run(invitations.invite, actor, body.email, body.group_id, terms, self.issuer)
 
     @operation(200, ListOf[InvitationOut], tag="accounts", headers=("X-Total-Count",))

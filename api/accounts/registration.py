@@ -21,12 +21,14 @@ class RegistrationResource(Resource):
         email: str | None,
         full_name: str | None,
         password: str,
+        language: str,
         invitation: str | None,
         accepts_weak_password: bool = False,
     ) -> Representation:
         """Check whether this person may register, hash the password, and make the account; returns its profile.
 
-        The password is checked and hashed in the threads for passwords.
+        The password is checked and hashed in the threads for passwords. Where mails can be sent, one in this language
+        asks for the proof that the email belongs to the person, unless an invitation has proved it.
 
         Raises:
             Forbidden: with code `registration_closed`, `invitation_needed` or `invitation_invalid`.
@@ -43,6 +45,7 @@ class RegistrationResource(Resource):
             "email": email,
             "full_name": full_name,
             "password_hash": await self.bridge.run_password_work(security.hash_password, password, rounds),
+            "mail_language": language if self.settings.has_mail_server else None,
         }
         if invitation is None:
             return await self.bridge.run(accounts.register, **account)

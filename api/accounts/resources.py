@@ -18,6 +18,7 @@ from api.accounts.schemas import (
     TokenGrant,
 )
 from api.http.bodies import ANONYMOUS_BODY_BYTES
+from api.http.languages import ReaderLanguage
 from api.http.operation import RateLimit, operation
 from api.http.origins import is_allowed_origin
 from api.http.resource import Resource
@@ -44,21 +45,24 @@ class Register(RegistrationResource):
     """The registration of accounts. Without the prefix a common password is accepted too, as earlier clients need."""
 
     @_registration
-    async def on_post(self, body: Registration) -> Representation:
+    async def on_post(self, body: Registration, language: ReaderLanguage) -> Representation:
         """Register an account."""
-        return await self._register(body)
+        return await self._register(body, language)
 
     @_registration
-    async def on_post_earlier(self, body: Registration) -> Representation:
+    async def on_post_earlier(self, body: Registration, language: ReaderLanguage) -> Representation:
         """Register an account, with any password of at least 8 characters."""
-        return await self._register(body, accepts_weak_password=True)
+        return await self._register(body, language, accepts_weak_password=True)
 
-    async def _register(self, body: Registration, *, accepts_weak_password: bool = False) -> Representation:
+    async def _register(
+        self, body: Registration, language: str, *, accepts_weak_password: bool = False
+    ) -> Representation:
         return await self.register(
             username=body.required_username,
             email=body.email,
             full_name=body.full_name,
             password=body.password,
+            language=language,
             invitation=body.invitation,
             accepts_weak_password=accepts_weak_password,
         )
@@ -181,7 +185,9 @@ class Me(Resource):
     async def on_patch(self, actor: Actor, body: ProfileChange, client: CallingClient) -> Representation:
         """Change one's profile.
 
-        A new email or password needs `current_password`. A new password ends all other sessions.
+        A new email or password needs `current_password`. A new password ends all other sessions. If the server sends
+        mails, a new email waits as `pending_email` until the link or the code of a mail has confirmed it; the present
+        email as the new one withdraws it.
         """
         changes = body.columns()
         if body.password is not None:
@@ -196,7 +202,13 @@ class Me(Resource):
                     changes["password_hash"] = await self.bridge.run_password_work(
                         security.hash_password, body.password, self.settings.bcrypt_rounds
                     )
-                profile = await self.bridge.run(accounts.update_profile, actor, changes, is_confirmed=True)
+                profile = await self.bridge.run(
+                    accounts.update_profile,
+                    actor,
+                    changes,
+                    is_confirmed=True,
+                    verifies_email=self.settings.has_mail_server,
+                )
         # The authenticator caches the account's locale together with the session.
         self.authenticator.forget([actor.session_id])
         return profile

@@ -18,6 +18,7 @@ from api.compat.schemas import (
 from api.http.bodies import ANONYMOUS_BODY_BYTES
 from api.http.fields import ArrayQuery
 from api.http.idempotency import Repeatable
+from api.http.languages import ReaderLanguage
 from api.http.operation import RateLimit, operation
 from api.http.resource import Resource
 from api.http.routing import unversioned
@@ -41,13 +42,14 @@ class EarlierUsers(RegistrationResource):
         rate_limit=RateLimit.CREDENTIALS,
         errors=(400, 403),
     )
-    async def on_post(self, body: EarlierRegistration) -> dict[str, Any]:
+    async def on_post(self, body: EarlierRegistration, language: ReaderLanguage) -> dict[str, Any]:
         """Register an account."""
         profile = await self.register(
             username=body.email,
             email=body.email,
             full_name=body.name,
             password=body.password,
+            language=language,
             invitation=body.invitation,
             accepts_weak_password=True,
         )

@@ -51,6 +51,8 @@ class User(BaseModel):
             "id": self.id,
             "username": self.username,
             "email": self.email,
+            "email_verified": self.email_verified_at is not None,
+            "pending_email": self.pending_email,
             "full_name": self.full_name,
             "role": self.role,
             "is_active": self.is_active,

@@ -106,16 +106,16 @@ def is_usable(link_id: int) -> bool:
 
 
 def _use(is_wanted: object) -> Link:
-    """Use the only link for which the condition holds.
+    """Use the only link for which the condition holds, if its account is active.
 
     The account is locked before the link, in the same order as in `begin()`, so that the two cannot deadlock.
     """
     found: AccountLink | None = AccountLink.select().where(is_wanted).get_or_none()
     if found is None:
         raise link_invalid()
-    User.select(User.id).where(User.id == found.user_id).for_update().get()
+    owner = User.select(User.id).where(User.id == found.user_id, User.is_active).for_update().get_or_none()
     this_open_one = (AccountLink.id == found.id) & _is_open()
-    if not AccountLink.update(used_at=fn.now()).where(this_open_one).execute():
+    if owner is None or not AccountLink.update(used_at=fn.now()).where(this_open_one).execute():
         raise link_invalid()
     return Link(found.id, found.user_id, found.email)
 

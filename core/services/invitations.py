@@ -104,7 +104,9 @@ def delete(actor: Actor, invitation_id: int) -> None:
         audit.record(audit.INVITATION_DELETED, user_id=found.inviter_id, actor_id=actor.user_id, email=found.email)
 
 
-def register(token: str, issuer: TokenIssuer, *, email: str | None, **account: Any) -> Representation:
+def register(
+    token: str, issuer: TokenIssuer, *, email: str | None, mail_language: str | None, **account: Any
+) -> Representation:
     """Create an account with an invitation and return its profile; the other arguments are those of `accounts`.
 
     If the invitation came by mail, its address is verified by that.
@@ -115,7 +117,8 @@ def register(token: str, issuer: TokenIssuer, *, email: str | None, **account: A
     """
     with unit_of_work():
         invitation = _use(token, email, issuer)
-        user_id = accounts.register(email=email, **account).id
+        proof = {"is_verified": True} if invitation.is_mailed else {"mail_language": mail_language}
+        user_id = accounts.register(email=email, **proof, **account).id
         _take_effect(invitation, user_id)
         return accounts.represent_profile(User.get_by_id(user_id))
 
@@ -184,7 +187,8 @@ def _take_effect(invitation: Invitation, user_id: int) -> None:
     audit.record(audit.INVITATION_ACCEPTED, user_id=user_id, inviter_id=invitation.inviter_id)
     if invitation.is_mailed:
         unverified = (User.id == user_id) & User.email_verified_at.is_null()
-        User.update(email_verified_at=fn.now()).where(unverified).execute()
+        if User.update(email_verified_at=fn.now()).where(unverified).execute():
+            audit.record(audit.EMAIL_VERIFIED, user_id=user_id, email=invitation.email)
     if invitation.group_id is not None and not groups.is_member(invitation.group_id, user_id):
         try:
             with unit_of_work():

@@ -18,7 +18,9 @@ from core.security import TokenIssuer
 from tests.api.callers import Caller, LiveServer, assert_problem, invalid_fields
 from tests.builders import PASSWORD
 
-PROFILE_FIELDS = "id username email full_name role is_active locale timezone created_at updated_at".split()
+PROFILE_FIELDS = (
+    "id username email email_verified pending_email full_name role is_active locale timezone created_at updated_at"
+).split()
 ALICE = {"email": "alice@example.com", "password": PASSWORD}
 
 

@@ -37,7 +37,8 @@ def with_mail(settings: Settings, server: MailServer) -> Settings:
 def as_mallory(
     with_mail: Settings, mallory: Actor, client_with_settings: Callable[[Settings], Callable[[Actor], Caller]]
 ) -> Caller:
-    return client_with_settings(with_mail)(mallory)
+    # On a machine that is busy with other tests, the bulk request may take longer than the default allows.
+    return client_with_settings(with_mail.model_copy(update={"database_timeout": 30.0}))(mallory)
 
 
 def assign_to_strangers(caller: Caller, count: int) -> None:
@@ -47,6 +48,7 @@ def assign_to_strangers(caller: Caller, count: int) -> None:
     tasks = [{"title": "Buy at evil.example", "assignee_id": ids[number % len(ids)]} for number in range(count)]
     operations = [{"op": "create", "task": task} for task in tasks]
     response = caller.post("/api/v1/tasks/bulk", json={"operations": operations})
+    assert response.status_code == 200, response.text
     assert [result["status"] for result in response.json()["results"]] == [201] * count
 
 
@@ -58,7 +60,8 @@ def test_addresses_that_nobody_has_verified_get_no_text_of_others(
 
     send_mails(with_mail, redis)
 
-    assert [mail["Subject"] for mail in server.mails if "Mallory" in mail["Subject"]] == []
+    assert sorted(server.recipients) == STRANGERS
+    assert {mail["Subject"] for mail in server.mails} == {"Please confirm your email address"}
     assert execute("SELECT count(*) FROM notifications").fetchone() == (96,)
 
 

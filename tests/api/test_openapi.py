@@ -15,7 +15,7 @@ from tests.builders import PASSWORD
 
 PUBLIC = {
     "/auth/register", "/auth/login", "/auth/refresh", "/health", "/health/ready", "/user", "/login",
-    "/notifications/unsubscribe", "/auth/invitation",
+    "/notifications/unsubscribe", "/auth/email/verify", "/auth/invitation",
 }  # fmt: skip
 
 

@@ -2,15 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import pytest
 import requests
 
 from core.db import unit_of_work
+from core.models.account_mail import AccountLink
 from core.policy import Actor, Role
 from core.security import TokenIssuer
-from core.services import groups
+from core.services import account_links, groups
 from tests.api.callers import Caller
 from tests.builders import PASSWORD, create_actor, create_group, create_task
 from tests.sql import execute
@@ -40,6 +42,15 @@ class Scene:
     @property
     def group(self) -> str:
         return f"{V1}/groups/{self.group_id}"
+
+    def verification_token(self) -> str:
+        """Make the token of a link that was mailed to the owner."""
+        with unit_of_work():
+            link_id = account_links.begin(
+                self.actors["owner"].user_id, account_links.VERIFY_EMAIL, "alice@example.com", timedelta(hours=1)
+            )
+        link = AccountLink.get_by_id(link_id)
+        return self.issuer.link_token(link_id, link.purpose, bytes(link.nonce))
 
 
 @pytest.fixture
@@ -212,6 +223,9 @@ OTHER_ACTIONS: dict[str, Callable[[Caller, Scene], list[requests.Response]]] = {
             f"{V1}/notifications/unsubscribe",
             params={"token": scene.issuer.unsubscribe_token(scene.actors["owner"].user_id, "assigned")},
         )
+    ],
+    "confirm an email with the link of a mail": lambda caller, scene: [
+        caller.post(f"{V1}/auth/email/verify", json={"token": scene.verification_token()})
     ],
     "give feedback": lambda caller, _: [caller.post(f"{V1}/feedback", json={"rating": 5})],
     "read feedback": lambda caller, _: [caller.get(f"{V1}/feedback")],

@@ -13,7 +13,7 @@ from core.models.account import User
 from core.policy import Actor, Role
 from core.representations import Representation
 from core.services import accounts, sessions
-from tests.builders import create_actor
+from tests.builders import BCRYPT_ROUNDS, PASSWORD, create_actor
 from tests.sql import execute
 from tests.threads import in_parallel
 
@@ -165,3 +165,12 @@ def test_the_unchanged_name_of_the_younger_of_two_accounts_with_one_key_is_accep
     profile = as_dict(accounts.update_profile(Actor(younger, Role.USER, 1), changes, is_confirmed=True))
 
     assert profile["full_name"] == "Younger"
+
+
+def test_the_email_of_an_admin_that_the_operator_made_counts_as_verified() -> None:
+    accounts.register_admin("ada@example.com", PASSWORD, BCRYPT_ROUNDS)
+    register("mallory@example.com", "mallory@example.com")
+
+    verified = {user.email: user.profile()["email_verified"] for user in User.select()}
+
+    assert verified == {"ada@example.com": True, "mallory@example.com": False}
