@@ -7,6 +7,18 @@ ALTER TABLE users
     ADD COLUMN email_verified_at timestamptz,
     ADD COLUMN pending_email     varchar(254);
 
+-- A new address never inherits the proof of the old one, also if the version before changes it while it still runs.
+CREATE FUNCTION forget_proof_of_old_email() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.email IS DISTINCT FROM OLD.email AND NEW.email_verified_at = OLD.email_verified_at THEN
+        NEW.email_verified_at := NULL;
+    END IF;
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER users_proof_of_email BEFORE UPDATE OF email ON users
+    FOR EACH ROW EXECUTE FUNCTION forget_proof_of_old_email();
+
 -- A row for each link that is mailed. The link contains an HMAC that is made with SECRET_KEY, so whoever reads this
 -- table cannot make it.
 CREATE TABLE account_links (
@@ -46,6 +58,8 @@ CREATE INDEX account_mails_mail ON account_mails (mail_next_attempt_at) WHERE ma
 _ROLLBACK = """
 DROP TABLE account_mails;
 DROP TABLE account_links;
+DROP TRIGGER users_proof_of_email ON users;
+DROP FUNCTION forget_proof_of_old_email;
 ALTER TABLE users DROP COLUMN email_verified_at, DROP COLUMN pending_email;
 """
 

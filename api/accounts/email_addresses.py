@@ -7,6 +7,7 @@ from falcon.asgi import Request, Response
 from api.accounts.schemas import EmailProof, EmailProofForm
 from api.http.auth import require_actor, require_scope
 from api.http.bodies import ANONYMOUS_BODY_BYTES
+from api.http.languages import ReaderLanguage
 from api.http.operation import RateLimit, operation, unlisted
 from api.http.pages import PageForm, wants_page, write_page
 from api.http.resource import Resource
@@ -73,7 +74,7 @@ class EmailVerificationMail(Resource):
     """The mail that proves an address."""
 
     @operation(204, tag="accounts", errors=(400,))
-    async def on_post_resend(self, actor: Actor) -> None:
+    async def on_post_resend(self, actor: Actor, language: ReaderLanguage) -> None:
         """Request another mail to confirm an email address.
 
         The mail goes to the address that waits in `pending_email`, otherwise to the unconfirmed address of the account.
@@ -81,7 +82,7 @@ class EmailVerificationMail(Resource):
         """
         if not self.settings.has_mail_server:
             raise Rejected(msg("This server sends no mails."), code="mail_not_set_up")
-        await self.bridge.run(email_addresses.resend_verification, actor)
+        await self.bridge.run(email_addresses.resend_verification, actor, language)
 
 
 ROUTES: Final = [

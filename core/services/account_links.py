@@ -65,7 +65,7 @@ def use(token: str, purpose: str, issuer: TokenIssuer) -> Link:
         Rejected: with code `link_invalid`, if the link is unknown, used or too old.
     """
     link_id, nonce = issuer.read_link_token(token, purpose)
-    return _use((AccountLink.id == link_id) & (AccountLink.nonce == nonce) & (AccountLink.purpose == purpose))
+    return _use((AccountLink.id == link_id) & (AccountLink.nonce == nonce))
 
 
 def check_code(user_id: int, purpose: str, code: str, issuer: TokenIssuer) -> int:

@@ -60,9 +60,9 @@ _INVITATION_RULES: Final = msg(
 VERIFY_EMAIL: Final = _kind(
     "verify_email",
     msg("Please confirm your email address"),
-    msg("An account of {app} has this email address. To confirm that it is yours, open this page: {link}"),
+    msg("Somebody has entered this email address for an account at {app}. If it was you, open this page: {link}"),
     msg("Or enter this code where you are logged in: {code}"),
-    msg("Both can be used for 24 hours, once. If this account is not yours, do nothing."),
+    msg("Both can be used for 24 hours, once. If it was not you, do nothing."),
     link=lambda links: links.to_verify_email,
 )
 EMAIL_CHANGE_BEGUN: Final = _kind(

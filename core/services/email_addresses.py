@@ -37,8 +37,8 @@ def begin_verification(user_id: int, address: str, locale: str) -> None:
     audit.record(audit.EMAIL_VERIFICATION_SENT, user_id=user_id, email=address)
 
 
-def resend_verification(actor: Actor) -> None:
-    """Mail another link and code to the address that the caller has still to prove.
+def resend_verification(actor: Actor, language: str) -> None:
+    """Mail another link and code, in this language, to the address that the caller has still to prove.
 
     Raises:
         Rejected: with code `nothing_to_verify`, if there is no such address.
@@ -50,7 +50,7 @@ def resend_verification(actor: Actor) -> None:
         if address is None:
             raise Rejected(msg("There is no email address to confirm."), code="nothing_to_verify")
         _refuse_too_many(user.id, seconds_between=_SECONDS_BETWEEN)
-        begin_verification(user.id, address, user.locale)
+        begin_verification(user.id, address, language)
 
 
 def request_change(user: User, address: str) -> None:

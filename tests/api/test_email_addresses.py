@@ -257,6 +257,13 @@ class TestResending:
         assert_problem(visitor.post(VERIFY, json={"token": first}), 400, "link_invalid")
         assert visitor.post(VERIFY, json={"token": second}).status_code == 204
 
+    def test_a_further_mail_is_in_the_language_of_the_request(self, newcomer: Caller, mailbox: Mailbox) -> None:
+        make_links_older("61 seconds")
+
+        newcomer.post(RESEND, headers={"Accept-Language": "fr"})
+
+        assert mailbox.mails_to(NEW)[-1]["Subject"] == "Veuillez confirmer votre adresse électronique"
+
     def test_at_most_one_mail_a_minute(self, newcomer: Caller, mailbox: Mailbox) -> None:
         refused = newcomer.post(RESEND)
 

@@ -109,6 +109,15 @@ def test_a_token_serves_only_its_purpose_and_needs_the_secret_key(alice: Actor, 
         assert outcome_of_use(wrong, issuer) == "link_invalid"
 
 
+def test_a_token_does_not_fit_another_link_with_the_same_id(alice: Actor, issuer: TokenIssuer) -> None:
+    """After a backup was restored, numbers are given out a second time."""
+    link = begin(alice)
+    with unit_of_work():
+        execute("UPDATE account_links SET nonce = '\\x00'::bytea WHERE id = %s", (link.id,))
+
+    assert outcome_of_use(token_of(link, issuer), issuer) == "link_invalid"
+
+
 def test_a_link_and_its_code_are_read_with_the_previous_key_too(alice: Actor, settings: Settings) -> None:
     old = TokenIssuer(settings.secret_key.get_secret_value(), 60)
     new = TokenIssuer(KEY, 60, settings.secret_key.get_secret_value())

@@ -174,3 +174,11 @@ def test_the_email_of_an_admin_that_the_operator_made_counts_as_verified() -> No
     verified = {user.email: user.profile()["email_verified"] for user in User.select()}
 
     assert verified == {"ada@example.com": True, "mallory@example.com": False}
+
+
+def test_a_new_email_never_inherits_the_proof_of_the_old_one(alice: Actor) -> None:
+    """The version before, which may run while a new one is installed, does not know that emails are proved."""
+    with unit_of_work():
+        execute("UPDATE users SET email = 'new@example.com' WHERE id = %s", (alice.user_id,))
+
+    assert not User.get_by_id(alice.user_id).profile()["email_verified"]
