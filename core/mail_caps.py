@@ -74,7 +74,7 @@ def account_mail_caps(settings: Settings) -> tuple[Cap, ...]:
 
 def invitation_caps(settings: Settings, inviter_id: int) -> tuple[Cap, ...]:
     """Return the further caps of an invitation, which counts with the notifications that the inviter causes."""
-    return (Cap(f"sender {inviter_id}", settings.mails_per_hour_per_sender),)
+    return (Cap(f"sender {inviter_id}", settings.mails_per_hour_per_sender, waits=True),)
 
 
 def unproved_address_caps(address: str) -> tuple[Cap, ...]:

@@ -209,7 +209,8 @@ def _secrets(context: JobContext, row: AccountMail) -> dict[str, str] | None:
     link, to_page = AccountLink.get_by_id(row.link_id), _KINDS[row.kind].link
     if to_page is None or not account_links.is_usable(link.id):
         return None
-    token, nonce = issuer.link_token(link.id, link.purpose, bytes(link.nonce)), bytes(link.nonce)
+    nonce = bytes(link.nonce)
+    token = issuer.link_token(link.id, link.purpose, nonce)
     return {"link": to_page(links)(token), "code": issuer.link_code(link.id, nonce)}
 
 

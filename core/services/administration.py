@@ -39,10 +39,13 @@ SELECT to_json(ARRAY(SELECT row_to_json(own) FROM (
            WHERE user_id = %(user_id)s ORDER BY id) own))::text,
        to_json(ARRAY(SELECT row_to_json(own) FROM (
            SELECT id, kind, task_id, actor_id, details, created_at, read_at FROM notifications
-           WHERE user_id = %(user_id)s ORDER BY id) own))::text
+           WHERE user_id = %(user_id)s ORDER BY id) own))::text,
+       to_json(ARRAY(SELECT row_to_json(own) FROM (
+           SELECT id, email, group_id, created_at, expires_at, accepted_at FROM invitations
+           WHERE inviter_id = %(user_id)s ORDER BY id) own))::text
 """
 
-_TEAMWORK = ("groups", "comments", "delegations", "reminders", "notifications")
+_TEAMWORK = ("groups", "comments", "delegations", "reminders", "notifications", "invitations")
 
 
 def list_accounts(search: str | None, role: Role | None, is_active: bool | None, skip: int, limit: int) -> Page:

@@ -13,7 +13,7 @@ from typing import Any, Final
 import orjson
 from peewee import fn
 
-from core.db import unit_of_work
+from core.db import connected, unit_of_work
 from core.errors import Conflict, Forbidden, NotFound, Rejected
 from core.mail_texts import one_line_without_links
 from core.messages import msg
@@ -140,7 +140,7 @@ def address_of(token: str, issuer: TokenIssuer) -> str:
     Raises:
         Forbidden: with code `invitation_invalid`, if the invitation is unknown, used or too old.
     """
-    with unit_of_work():
+    with connected():
         return str(_find(token, issuer).email)
 
 

@@ -8,6 +8,7 @@ from core import jobs
 from core.config import Settings
 from core.jobs import JobContext, JobRequest
 from core.services import publication
+from tests.api.mailbox import sending_mails
 from tests.doubles.smtp import MailServer
 from tests.job_context import job_context
 
@@ -17,8 +18,7 @@ _SENDING = (jobs.MAIL_SEND.name, jobs.ACCOUNT_MAIL_SEND.name)
 
 def mailing(settings: Settings, server: MailServer, **changes: Any) -> Settings:
     """Return the settings of an installation with this mail server."""
-    mail = {"smtp_host": "127.0.0.1", "smtp_port": server.port, "smtp_security": "none"}
-    return settings.model_copy(update=mail | {"public_url": "https://tasks.example.com"} | changes)
+    return sending_mails(settings, server).model_copy(update={"public_url": "https://tasks.example.com"} | changes)
 
 
 def send_mails(settings: Settings, redis: "Redis[bytes]") -> None:

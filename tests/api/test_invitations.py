@@ -10,13 +10,12 @@ from redis import Redis
 
 from core.config import Settings
 from core.db import unit_of_work
-from core.jobs import JobContext
 from core.policy import Actor, Role
-from core.services import account_mails, groups
+from core.services import groups
 from tests.api.callers import Caller, assert_problem, invalid_fields
+from tests.api.mails import mailing, send_mails
 from tests.builders import PASSWORD, create_actor, create_group
 from tests.doubles.smtp import MailServer
-from tests.job_context import job_context
 from tests.sql import execute
 
 INVITATIONS = "/api/v1/invitations"
@@ -290,6 +289,13 @@ class TestInviters:
         # The address that is invited already takes no further place.
         assert as_ada.post(INVITATIONS, json={"email": CAROL["email"]}).status_code == 201
 
+    def test_ones_own_data_contain_ones_invitations(self, as_ada: Caller) -> None:
+        invited(as_ada)
+
+        (exported,) = as_ada.get("/api/v1/users/me/export").json()["invitations"]
+        assert (exported["email"], exported["accepted_at"]) == (CAROL["email"], None)
+        assert "nonce" not in exported
+
     def test_each_step_is_audited(self, as_ada: Caller, anybody: Caller, ada: Actor) -> None:
         token = invited(as_ada)
         anybody.post(REGISTER, json=CAROL | {"invitation": token})
@@ -315,29 +321,23 @@ class TestMails:
             yield running
 
     @pytest.fixture
-    def mailing(self, settings: Settings, server: MailServer) -> Settings:
-        return with_settings(
-            settings,
-            registration="invite",
-            smtp_host="127.0.0.1",
-            smtp_port=server.port,
-            smtp_security="none",
-            public_url="https://tasks.example.com",
-        )
+    def with_mail(self, settings: Settings, server: MailServer) -> Settings:
+        return mailing(settings, server, registration="invite")
 
     @pytest.fixture
-    def clients(self, mailing: Settings, client_with_settings: Callable[[Settings], Clients]) -> Clients:
-        return client_with_settings(mailing)
+    def clients(self, with_mail: Settings, client_with_settings: Callable[[Settings], Clients]) -> Clients:
+        return client_with_settings(with_mail)
 
     @pytest.fixture
-    def context(self, mailing: Settings, redis: Redis) -> JobContext:
-        return job_context(mailing, redis)
+    def send_mails(self, with_mail: Settings, redis: "Redis[bytes]") -> Callable[[], None]:
+        """A function that does what the workers do until all mails are sent."""
+        return lambda: send_mails(with_mail, redis)
 
     def test_the_token_goes_to_the_address_only_and_proves_it(
-        self, as_ada: Caller, anybody: Caller, context: JobContext, server: MailServer
+        self, as_ada: Caller, anybody: Caller, send_mails: Callable[[], None], server: MailServer
     ) -> None:
         response = as_ada.post(INVITATIONS, json={"email": CAROL["email"]})
-        send_mails(context)
+        send_mails()
 
         assert response.json()["token"] is None
         assert server.recipients == [CAROL["email"]]
@@ -347,7 +347,7 @@ class TestMails:
         assert execute(
             "SELECT email_verified_at IS NOT NULL FROM users WHERE email = %s", (CAROL["email"],)
         ).fetchone() == (True,)
-        send_mails(context)
+        send_mails()
         assert len(server.mails) == 1
 
     def test_a_token_that_was_handed_over_proves_no_address(
@@ -361,10 +361,10 @@ class TestMails:
         assert verified.fetchone() == (None,)
 
     def test_the_inviter_cannot_tell_whether_the_address_has_an_account(
-        self, as_ada: Caller, alice: Actor, context: JobContext, server: MailServer
+        self, as_ada: Caller, alice: Actor, send_mails: Callable[[], None], server: MailServer
     ) -> None:
         responses = [as_ada.post(INVITATIONS, json={"email": f"{name}@example.com"}) for name in ("alice", "carol")]
-        send_mails(context)
+        send_mails()
 
         known, unknown = (response.json() for response in responses)
         assert [response.status_code for response in responses] == [201, 201]
@@ -374,7 +374,7 @@ class TestMails:
         assert len(texts) == 1
 
     def test_names_in_the_mail_are_short_and_no_links(
-        self, clients: Clients, context: JobContext, server: MailServer, ada: Actor
+        self, clients: Clients, send_mails: Callable[[], None], server: MailServer, ada: Actor
     ) -> None:
         dora = create_actor("dora")
         group_id = create_group(ada, "Win at https://evil.example\u202e " + "x" * 60, managers=(dora,))
@@ -385,7 +385,7 @@ class TestMails:
             )
 
         clients(dora).post(INVITATIONS, json={"email": CAROL["email"], "group_id": group_id})
-        send_mails(context)
+        send_mails()
 
         (mail,) = server.mails
         assert mail["Content-Language"] == "de"
@@ -393,11 +393,22 @@ class TestMails:
         assert "„Win at https[:]//evil[.]example xxx" in mail.get_content()
         assert len(re.findall(r"\S+://\S+", mail.get_content())) == 1
 
+    def test_over_the_cap_of_the_inviter_the_mail_waits_for_the_next_hour(
+        self, as_ada: Caller, ada: Actor, send_mails: Callable[[], None], server: MailServer
+    ) -> None:
+        with unit_of_work():
+            execute("INSERT INTO mail_counts VALUES (%s, date_trunc('hour', now()), 100)", (f"sender {ada.user_id}",))
+        as_ada.post(INVITATIONS, json={"email": CAROL["email"]})
+        send_mails()
+
+        waiting = execute("SELECT mail_status, mail_attempts, mail_next_attempt_at > now() FROM account_mails")
+        assert (server.mails, waiting.fetchone()) == ([], ("pending", 0, True))
+
     def test_the_link_leads_to_a_page_that_registers(
-        self, as_ada: Caller, anybody: Caller, context: JobContext, server: MailServer
+        self, as_ada: Caller, anybody: Caller, send_mails: Callable[[], None], server: MailServer
     ) -> None:
         as_ada.post(INVITATIONS, json={"email": CAROL["email"]})
-        send_mails(context)
+        send_mails()
         (link,) = re.findall(r"https://tasks\.example\.com(\S+)", server.mails[0].get_content())
         page, form = link.partition("?")[0], {"invitation": token_in(server)}
 
@@ -415,21 +426,15 @@ class TestMails:
 
     @pytest.mark.parametrize("change", ["DELETE FROM invitations", "UPDATE invitations SET expires_at = now()"])
     def test_an_invitation_that_has_ended_is_not_mailed(
-        self, change: str, as_ada: Caller, context: JobContext, server: MailServer
+        self, change: str, as_ada: Caller, send_mails: Callable[[], None], server: MailServer
     ) -> None:
         as_ada.post(INVITATIONS, json={"email": CAROL["email"]})
         with unit_of_work():
             execute(change)
 
-        send_mails(context)
+        send_mails()
 
         assert server.mails == []
-
-
-def send_mails(context: JobContext) -> None:
-    """Do the work of the jobs that send the waiting mails about accounts."""
-    for (mail_id,) in execute("SELECT id FROM account_mails WHERE mail_status = 'pending' ORDER BY id").fetchall():
-        account_mails.send(context, mail_id)
 
 
 def token_in(server: MailServer) -> str:
