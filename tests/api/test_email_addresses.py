@@ -426,6 +426,17 @@ class TestChangingTheAddress:
         (mail,) = mailbox.mails_to("alice@example.com")
         assert mail["Subject"] == "The email address of your account was removed"
 
+    def test_the_link_of_an_address_that_was_replaced_proves_nothing(
+        self, visitor: Caller, live_server: LiveServer, mailbox: Mailbox
+    ) -> None:
+        """The operator may remove the mail server; then a new address replaces the old one at once."""
+        register(visitor, email="first@example.com")
+        newcomer = Caller(live_server.url, logged_in(visitor, "first@example.com").token)
+        change_email(newcomer)
+
+        assert_problem(visitor.post(VERIFY, json={"token": mailbox.token("first@example.com")}), 400, "link_invalid")
+        assert addresses(newcomer) == (NEW, False, None)
+
     def test_without_a_mail_server_the_address_changes_at_once_and_is_not_verified(self, as_alice: Caller) -> None:
         change_email(as_alice)
 
