@@ -55,6 +55,9 @@ class Settings(BaseModel):
     admin_email: str | None = None
     admin_password: SecretStr | None = None
 
+    registration: Literal["open", "invite", "closed"] = "open"
+    invitation_days: int = Field(default=7, gt=0)
+
     access_token_minutes: int = Field(default=30, gt=0)
     refresh_token_days: int = Field(default=7, gt=0)
     session_cache_seconds: float = Field(default=5.0, ge=0)
@@ -115,6 +118,9 @@ class Settings(BaseModel):
     mail_from: str = "Allweather <noreply@localhost>"
     mail_attempts: int = Field(default=8, gt=0)
     mail_retry_seconds: float = Field(default=30.0, gt=0)
+    mails_per_hour: int = Field(default=1000, gt=0)
+    mails_per_hour_per_sender: int = Field(default=100, gt=0)
+    mails_per_hour_per_recipient: int = Field(default=30, gt=0)
 
     openweather_api_key: SecretStr | None = None
     openweather_url: str = "https://api.openweathermap.org"

@@ -14,13 +14,14 @@ PASSWORD_RESET_PATH: Final = "/auth/password/reset"  # noqa: S105 - a path.
 class MailLinks:
     """The absolute URLs of a task by its id, and of pages by the token that they need.
 
-    These pages end one kind of mail, confirm an email address, and take a new password.
+    These pages end one kind of mail, confirm an email address, take a new password, and accept an invitation.
     """
 
     to_task: Callable[[int], str]
     to_unsubscribe: Callable[[str], str]
     to_verify_email: Callable[[str], str]
     to_reset_password: Callable[[str], str]
+    to_invitation: Callable[[str], str]
 
 
 def password_reset_link(settings: Settings, token: str) -> str:

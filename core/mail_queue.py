@@ -17,6 +17,7 @@ import structlog
 from core.config import Settings
 from core.db import unit_of_work, write
 from core.jobs import Job, JobContext
+from core.mail_caps import Admission, Cap
 from core.messages import translate
 from core.retries import RetryPolicy, WaitingWork, send_overdue
 from core.smtp import MailRefused, MailUndelivered
@@ -28,6 +29,14 @@ _LONGEST_WAIT_SECONDS: Final = 3600
 _WHOLE_LINES: Final = SMTP.clone(max_line_length=998)
 
 
+@dataclass(frozen=True, slots=True)
+class OutgoingMail:
+    """A mail to send, and the caps that it counts against."""
+
+    mail: EmailMessage
+    caps: tuple[Cap, ...]
+
+
 @dataclass(frozen=True)
 class MailQueue:
     """A table whose rows are mails to send.
@@ -36,13 +45,13 @@ class MailQueue:
         waiting: The rows that wait.
         job: The job that sends one of them.
         id_name: What the id of a row is called in the log.
-        compose: Returns the mail of a row, or None if nobody wants it any more.
+        compose: Returns the mail of a row and its caps, or None if nobody wants it any more.
     """
 
     waiting: WaitingWork[int]
     job: Job[int]
     id_name: str
-    compose: Callable[[JobContext, int], EmailMessage | None]
+    compose: Callable[[JobContext, int], OutgoingMail | None]
 
     def send(self, context: JobContext, row_id: int) -> None:
         """Send a mail, if it is due and still wanted."""
@@ -53,11 +62,17 @@ class MailQueue:
             self._log_given_up(row_id, "its job has killed its process")
         if not self.waiting.claim(row_id, policy):
             return
-        mail = self.compose(context, row_id)
-        if mail is None:
+        outgoing = self.compose(context, row_id)
+        if outgoing is None:
             self.waiting.settle(row_id, None)
+            return
+        admission = Admission.of(outgoing.caps)
+        if not admission.exceeded:
+            self._deliver(context, row_id, outgoing.mail, policy, admission)
+        elif all(cap.waits for cap in admission.exceeded):
+            self.waiting.postpone_to_next_hour(row_id)
         else:
-            self._deliver(context, row_id, mail, policy)
+            self.waiting.settle(row_id, None)
 
     def send_overdue(self, context: JobContext) -> int:
         """Send jobs for overdue mails; returns how many.
@@ -74,13 +89,16 @@ class MailQueue:
             table = self.waiting.table
             return write(f"UPDATE {table} SET mail_status = NULL WHERE mail_status = 'pending'").count
 
-    def _deliver(self, context: JobContext, row_id: int, mail: EmailMessage, policy: RetryPolicy) -> None:
+    def _deliver(
+        self, context: JobContext, row_id: int, mail: EmailMessage, policy: RetryPolicy, admission: Admission
+    ) -> None:
         try:
             context.mail_server.send(mail)
         except MailRefused as refusal:
             self.waiting.settle(row_id, self.waiting.given_up)
             self._log_given_up(row_id, str(refusal))
         except MailUndelivered as delay:
+            admission.take_back()
             if self.waiting.give_up(row_id, policy):
                 self._log_given_up(row_id, str(delay))
             else:

@@ -13,5 +13,6 @@ def links_into(settings: Settings) -> MailLinks:
         to_task=lambda task_id: f"{api}/tasks/{task_id}",
         to_unsubscribe=lambda token: f"{api}/notifications/unsubscribe?token={token}",
         to_verify_email=lambda token: f"{api}/auth/email/verify?token={token}",
+        to_invitation=lambda token: f"{api}/auth/invitation?token={token}",
         to_reset_password=partial(password_reset_link, settings),
     )

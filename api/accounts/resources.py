@@ -26,7 +26,6 @@ from api.http.routing import both, unversioned, versioned
 from core import security
 from core.errors import Forbidden, Unauthenticated
 from core.messages import msg
-from core.passwords import require_strong_password
 from core.policy import Actor
 from core.representations import Listing, Representation
 from core.services import accounts, sessions
@@ -38,7 +37,7 @@ _registration = operation(
     public=True,
     max_body=ANONYMOUS_BODY_BYTES,
     rate_limit=RateLimit.CREDENTIALS,
-    errors=(400,),
+    errors=(400, 403),
 )
 
 
@@ -48,23 +47,24 @@ class Register(RegistrationResource):
     @_registration
     async def on_post(self, body: Registration, language: ReaderLanguage) -> Representation:
         """Register an account."""
-        names = (body.username, body.email, body.full_name)
-        min_score = self.settings.password_min_score
-        await self.bridge.run_password_work(require_strong_password, body.password, names, min_score)
         return await self._register(body, language)
 
     @_registration
     async def on_post_earlier(self, body: Registration, language: ReaderLanguage) -> Representation:
         """Register an account, with any password of at least 8 characters."""
-        return await self._register(body, language)
+        return await self._register(body, language, accepts_weak_password=True)
 
-    async def _register(self, body: Registration, language: str) -> Representation:
+    async def _register(
+        self, body: Registration, language: str, *, accepts_weak_password: bool = False
+    ) -> Representation:
         return await self.register(
             username=body.required_username,
             email=body.email,
             full_name=body.full_name,
             password=body.password,
             language=language,
+            invitation=body.invitation,
+            accepts_weak_password=accepts_weak_password,
         )
 
 

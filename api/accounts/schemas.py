@@ -59,6 +59,7 @@ NewPassword = Annotated[
 Password = Annotated[
     str, Verbatim, Field(min_length=1, max_length=PASSWORD_MAX_LENGTH, examples=["correct horse battery"])
 ]
+InvitationToken = Annotated[str, Field(min_length=1, max_length=500, description="The token of an invitation.")]
 Locale = Annotated[str, Field(max_length=10, pattern=r"^[a-z]{2}(-[A-Z]{2})?$", examples=["en"])]
 TimeZone = Annotated[str, Field(max_length=64, examples=["Europe/Berlin"]), AfterValidator(_time_zone)]
 
@@ -84,6 +85,7 @@ class Registration(Input):
     username: Username | None = None
     password: NewPassword
     full_name: FullName | None = None
+    invitation: InvitationToken | None = None
 
     @model_validator(mode="after")
     def _has_a_name(self) -> Self:

@@ -40,12 +40,18 @@ class EarlierUsers(RegistrationResource):
         public=True,
         max_body=ANONYMOUS_BODY_BYTES,
         rate_limit=RateLimit.CREDENTIALS,
-        errors=(400,),
+        errors=(400, 403),
     )
     async def on_post(self, body: EarlierRegistration, language: ReaderLanguage) -> dict[str, Any]:
         """Register an account."""
         profile = await self.register(
-            username=body.email, email=body.email, full_name=body.name, password=body.password, language=language
+            username=body.email,
+            email=body.email,
+            full_name=body.name,
+            password=body.password,
+            language=language,
+            invitation=body.invitation,
+            accepts_weak_password=True,
         )
         return _user(orjson.loads(profile.json))
 

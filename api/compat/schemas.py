@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
-from api.accounts.schemas import Email, FullName, NewPassword
+from api.accounts.schemas import Email, FullName, InvitationToken, NewPassword
 from api.http.fields import Input, Instant, refuse_null
 from api.tasks.schemas import Description, TaskOut, Title
 
@@ -43,6 +43,7 @@ class EarlierRegistration(Input):
     name: FullName
     email: Email
     password: NewPassword
+    invitation: InvitationToken | None = None
 
 
 class EarlierUserOut(BaseModel):

@@ -35,6 +35,7 @@ class AccountMail(BaseModel):
     locale = TextField()
     details = JSONField()
     link_id = BigIntegerField(null=True)
+    invitation_id = BigIntegerField(null=True)
     created_at = DateTimeTZField(constraints=NOW)
     mail_status = CharField(10, null=True, default="pending")
     mail_attempts = IntegerField(default=0)

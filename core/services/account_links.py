@@ -19,6 +19,7 @@ from core.models.account_mail import AccountLink
 from core.security import TokenIssuer, link_invalid
 
 VERIFY_EMAIL: Final = "verify_email"
+INVITATION: Final = "invitation"
 RESET_PASSWORD: Final = "reset_password"  # noqa: S105 - the purpose of a link.
 
 _NONCE_BYTES: Final = 16

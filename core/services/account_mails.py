@@ -5,19 +5,21 @@ A kind of mail is declared by one call of `_kind()`. A mail whose link was used 
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from email.message import EmailMessage
 from typing import Any, Final
 
 import orjson
 
 from core import events, jobs
+from core.config import Settings
 from core.db import connected
 from core.events import Event
 from core.jobs import JobContext, JobRequest
 from core.links import MailLinks
-from core.mail_queue import MailQueue, new_mail
+from core.mail_caps import Cap, account_mail_caps, invitation_caps, unproved_address_caps
+from core.mail_queue import MailQueue, OutgoingMail, new_mail
 from core.messages import Message, language_of, msg
 from core.models.account_mail import AccountLink, AccountMail
+from core.models.invitation import Invitation
 from core.retries import WaitingWork
 from core.security import TokenIssuer
 from core.services import account_links
@@ -64,6 +66,12 @@ def _kind(
     return name
 
 
+_FOR_ACCOUNTS: Final = msg("If this address has an account already, log in and accept the invitation there: {token}")
+_INVITATION_RULES: Final = msg(
+    "The invitation can be used once, and only for this address. Days until it ends: {days}. If you do not know "
+    "{inviter}, do nothing."
+)
+
 VERIFY_EMAIL: Final = _kind(
     "verify_email",
     msg("Please confirm your email address"),
@@ -104,6 +112,22 @@ PASSWORD_WAS_RESET: Final = _kind(
     msg("Your account at {app} has a new password, and all its sessions and tokens have ended."),
     msg("If it was not you, write to the operator of {app}."),
 )
+INVITATION: Final = _kind(
+    "invitation",
+    msg("{inviter} invites you to {app}"),
+    msg("{inviter} invites you to {app}. To accept, open this page and choose a password: {link}"),
+    _FOR_ACCOUNTS,
+    _INVITATION_RULES,
+)
+GROUP_INVITATION: Final = _kind(
+    "group_invitation",
+    msg("{inviter} invites you to {app}"),
+    msg(
+        "{inviter} invites you to the group “{group}” at {app}. To accept, open this page and choose a password: {link}"
+    ),
+    _FOR_ACCOUNTS,
+    _INVITATION_RULES,
+)
 
 
 def queue(
@@ -113,6 +137,7 @@ def queue(
     locale: str,
     user_id: int | None = None,
     link_id: int | None = None,
+    invitation_id: int | None = None,
     **details: Any,
 ) -> None:
     """Queue a mail about an account, in the running unit of work. It is sent after the commit.
@@ -123,10 +148,17 @@ def queue(
         locale: The locale of the reader.
         user_id: The account, or None if the reader has none.
         link_id: The link that the mail contains, if its kind has one.
+        invitation_id: The invitation that the mail contains, if its kind has one.
         details: The values that the texts of this kind need.
     """
     mail = AccountMail.create(
-        user_id=user_id, recipient=recipient, kind=kind, locale=locale, details=details, link_id=link_id
+        user_id=user_id,
+        recipient=recipient,
+        kind=kind,
+        locale=locale,
+        details=details,
+        link_id=link_id,
+        invitation_id=invitation_id,
     )
     events.record(events.ACCOUNT_MAIL_QUEUED, audience=[], data={"id": mail.id}, actor_id=user_id)
 
@@ -160,23 +192,19 @@ def revive_mails() -> int:
     return WAITING.revive()
 
 
-def _compose(context: JobContext, mail_id: int) -> EmailMessage | None:
+def _compose(context: JobContext, mail_id: int) -> OutgoingMail | None:
     """Compose a mail in the language of its reader; None if its link can be used no more."""
     with connected():
         row = AccountMail.get_by_id(mail_id)
         complete = _completions.get(row.kind)
         if row.user_id is None and complete is not None and not complete(row):
             return None
-        link = None if row.link_id is None else AccountLink.get_by_id(row.link_id)
-        if link is not None and not account_links.is_usable(link.id):
-            return None
+        secrets = _secrets(context, row)
+    if secrets is None:
+        return None
     kind = _KINDS[row.kind]
-    values = {"app": context.settings.app_name} | row.details
-    if link is not None and kind.link is not None:
-        issuer, nonce = TokenIssuer.from_settings(context.settings), bytes(link.nonce)
-        values["link"] = kind.link(context.mail_links)(issuer.link_token(link.id, link.purpose, nonce))
-        values["code"] = issuer.link_code(link.id, nonce)
-    return new_mail(
+    values = {"app": context.settings.app_name} | row.details | secrets
+    mail = new_mail(
         context.settings,
         to=row.recipient,
         subject=Message(kind.subject.template, **values),
@@ -184,6 +212,33 @@ def _compose(context: JobContext, mail_id: int) -> EmailMessage | None:
         message_id=f"account-mail-{mail_id}",
         language=language_of(row.locale),
     )
+    return OutgoingMail(mail, _caps(context.settings, row))
+
+
+def _secrets(context: JobContext, row: AccountMail) -> dict[str, str] | None:
+    """Return the link of a mail, and its code or token, as far as it has them; None if they can be used no more."""
+    issuer, links = TokenIssuer.from_settings(context.settings), context.mail_links
+    if row.invitation_id is not None:
+        invitation = Invitation.get_by_id(row.invitation_id)
+        token = issuer.link_token(invitation.id, account_links.INVITATION, bytes(invitation.nonce))
+        return {"link": links.to_invitation(token), "token": token} if invitation.is_open() else None
+    if row.link_id is None:
+        return {}
+    link, to_page = AccountLink.get_by_id(row.link_id), _KINDS[row.kind].link
+    if to_page is None or not account_links.is_usable(link.id):
+        return None
+    nonce = bytes(link.nonce)
+    token = issuer.link_token(link.id, link.purpose, nonce)
+    return {"link": to_page(links)(token), "code": issuer.link_code(link.id, nonce)}
+
+
+def _caps(settings: Settings, row: AccountMail) -> tuple[Cap, ...]:
+    caps = account_mail_caps(settings)
+    if row.kind in {VERIFY_EMAIL, INVITATION, GROUP_INVITATION}:
+        caps += unproved_address_caps(row.recipient)
+    if row.kind in {INVITATION, GROUP_INVITATION}:
+        caps += invitation_caps(settings, row.details["inviter_id"])
+    return caps
 
 
 _QUEUE: Final = MailQueue(WAITING, jobs.ACCOUNT_MAIL_SEND, "account_mail_id", _compose)

@@ -26,6 +26,9 @@ TOKEN_CREATED: Final = "token.created"  # noqa: S105 - the name of an action.
 ACCOUNT_CHANGED: Final = "account.changed"
 ACCOUNT_DELETED: Final = "account.deleted"
 DATA_EXPORTED: Final = "data.exported"
+INVITED: Final = "invitation.created"
+INVITATION_ACCEPTED: Final = "invitation.accepted"
+INVITATION_DELETED: Final = "invitation.deleted"
 MEMBER_PUT: Final = "member.put"
 MEMBER_REMOVED: Final = "member.removed"
 

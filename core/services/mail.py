@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from email.message import EmailMessage
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -14,8 +13,10 @@ from core import jobs
 from core.db import read
 from core.events import NOTIFICATION_CREATED, Event
 from core.jobs import JobContext, JobRequest
-from core.mail_queue import MailQueue, new_mail
-from core.messages import language_of, msg
+from core.mail_caps import notification_caps
+from core.mail_queue import MailQueue, OutgoingMail, new_mail
+from core.mail_texts import one_line_without_links, quoted
+from core.messages import Message, language_of, msg
 from core.models.task import Task
 from core.retries import WaitingWork
 from core.security import TokenIssuer
@@ -24,16 +25,20 @@ from core.services.notifications import text_of
 WAITING: Final[WaitingWork[int]] = WaitingWork("notifications", prefix="mail", key="id", given_up="dead")
 
 _CONTENT = f"""
-SELECT n.id, n.user_id, u.email, u.locale, u.timezone, n.kind, n.task_id, n.details
+SELECT n.id, n.user_id, u.email, u.locale, u.timezone, n.kind, n.task_id, n.details, coalesce(n.actor_id, t.user_id)
 FROM notifications n JOIN users u ON u.id = n.user_id JOIN tasks t ON t.id = n.task_id
-WHERE n.id = %(id)s AND u.is_active AND u.email IS NOT NULL AND n.kind <> ALL(u.unwanted_mail)
-      AND (u.role = 'admin' OR {Task.visible_to(is_admin=False, reader="u.id")})
+WHERE n.id = %(id)s AND u.is_active AND u.email IS NOT NULL AND u.email_verified_at IS NOT NULL
+    AND n.kind <> ALL(u.unwanted_mail)
+    AND (u.role = 'admin' OR {Task.visible_to(is_admin=False, reader="u.id")})
 """
 
 
 @dataclass(frozen=True, slots=True)
 class MailContent:
-    """The data that a mail is composed from: its reader, and its notification."""
+    """The data that a mail is composed from: its reader, its notification, and who caused it.
+
+    A reminder and a missed deadline have no actor. The owner of the task has caused them.
+    """
 
     notification_id: int
     user_id: int
@@ -43,6 +48,7 @@ class MailContent:
     kind: str
     task_id: int
     details: dict[str, Any]
+    sender_id: int
 
 
 @jobs.caused_by(NOTIFICATION_CREATED)
@@ -76,7 +82,7 @@ def revive_mails() -> int:
     return WAITING.revive()
 
 
-def _compose(context: JobContext, notification_id: int) -> EmailMessage | None:
+def _compose(context: JobContext, notification_id: int) -> OutgoingMail | None:
     """Compose a mail in the language of its reader; None if the reader does not want it any more."""
     row = read(_CONTENT, {"id": notification_id}).fetch_one()
     if row is None:
@@ -86,7 +92,7 @@ def _compose(context: JobContext, notification_id: int) -> EmailMessage | None:
     language = language_of(content.locale)
     issuer = TokenIssuer.from_settings(settings)
     unsubscribe = links.to_unsubscribe(issuer.unsubscribe_token(content.user_id, content.kind))
-    subject = text_of(content.kind, content.details)
+    subject = _subject(content)
     texts = [
         subject,
         *_details(content, language),
@@ -103,7 +109,13 @@ def _compose(context: JobContext, notification_id: int) -> EmailMessage | None:
     )
     mail["List-Unsubscribe"] = f"<{unsubscribe}>"
     mail["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
-    return mail
+    return OutgoingMail(mail, notification_caps(settings, content.sender_id, content.user_id))
+
+
+def _subject(content: MailContent) -> Message:
+    """Return the sentence of a notification, with the texts of users as they may stand in a mail."""
+    texts = {name: content.details[name] for name in ("actor", "title")}
+    return text_of(content.kind, {name: text and one_line_without_links(text) for name, text in texts.items()})
 
 
 _QUEUE: Final = MailQueue(WAITING, jobs.MAIL_SEND, "notification_id", _compose)
@@ -111,7 +123,7 @@ _QUEUE: Final = MailQueue(WAITING, jobs.MAIL_SEND, "notification_id", _compose)
 
 def _details(content: MailContent, language: str) -> Iterator[str]:
     if content.details["said"]:
-        yield content.details["said"]
+        yield quoted(content.details["said"])
     if content.details["due_at"]:
         due_at = datetime.fromisoformat(content.details["due_at"])
         zone = ZoneInfo(content.timezone)

@@ -85,13 +85,38 @@ DELETE FROM account_mails m USING batch WHERE m.id = batch.id
 """
 
 
+_MAIL_COUNTS = """
+WITH batch AS (
+    SELECT subject, period_start FROM mail_counts WHERE period_start < now() - interval '2 days'
+    LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+DELETE FROM mail_counts m USING batch WHERE (m.subject, m.period_start) = (batch.subject, batch.period_start)
+"""
+
+_INVITATIONS = """
+WITH batch AS (SELECT id FROM invitations WHERE expires_at < now() LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+DELETE FROM invitations i USING batch WHERE i.id = batch.id
+"""
+
+
+_OF_TOKENS = (
+    _TICKETS,
+    _SESSIONS,
+    _LOGIN_FAILURES,
+    _ACCOUNT_LINKS,
+    _IDEMPOTENCY_KEYS,
+    _INVITATIONS,
+    _MAIL_COUNTS,
+    _TURNS,
+)
+
+
 @jobs.TOKENS_PURGE.work
 def purge_tokens(_context: JobContext) -> int:
-    """Remove expired tickets, links and idempotency keys, ended sessions, and old failed logins and turns.
+    """Remove expired tickets, links, invitations and idempotency keys, ended sessions, old turns, and old counts.
 
-    Returns how many rows there were.
+    Counts are those of failed logins and of mails. Returns how many rows there were.
     """
-    return sum(map(_in_batches, (_TICKETS, _SESSIONS, _LOGIN_FAILURES, _ACCOUNT_LINKS, _IDEMPOTENCY_KEYS, _TURNS)))
+    return sum(map(_in_batches, _OF_TOKENS))
 
 
 @jobs.EVENTS_PURGE.work

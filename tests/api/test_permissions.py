@@ -144,6 +144,7 @@ def test_permissions_on_a_task(action: str, who: str, expected: str, scene: Scen
 
 
 GROUP_ACTIONS: dict[str, Callable[[Caller, Scene], list[requests.Response]]] = {
+    "invite into group": lambda caller, scene: [invited(caller, group_id=scene.group_id)],
     "read group": lambda caller, scene: [caller.get(scene.group)],
     "rename, delete group, say who belongs to it": lambda caller, scene: [
         caller.patch(scene.group, json={"name": "y"}),
@@ -159,6 +160,22 @@ GROUP_ACTIONS: dict[str, Callable[[Caller, Scene], list[requests.Response]]] = {
 )
 def test_permissions_on_a_group(action: str, who: str, expected: str, scene: Scene) -> None:
     assert {meaning_of(response) for response in GROUP_ACTIONS[action](scene.callers[who], scene)} == {expected}
+
+
+def invited(caller: Caller, **fields: Any) -> requests.Response:
+    return caller.post(f"{V1}/invitations", json={"email": "newcomer@example.com"} | fields)
+
+
+def accepted(caller: Caller, scene: Scene) -> requests.Response:
+    email = caller.get(f"{V1}/auth/me").json().get("email", "newcomer@example.com")
+    token = invited(scene.callers["admin"], email=email).json()["token"]
+    return caller.post(f"{V1}/invitations/accept", json={"token": token})
+
+
+def taken_back(caller: Caller, scene: Scene) -> requests.Response:
+    groups.put_member(scene.actors["admin"], scene.group_id, scene.actors["owner"].user_id, is_manager=True)
+    invitation = invited(scene.callers["owner"], group_id=scene.group_id).json()
+    return caller.delete(f"{V1}/invitations/{invitation['id']}")
 
 
 def name_of(caller: Caller, actor: Actor) -> requests.Response:
@@ -203,6 +220,10 @@ OTHER_ACTIONS: dict[str, Callable[[Caller, Scene], list[requests.Response]]] = {
     "end somebody else's session": lambda caller, scene: [
         caller.delete(f"{V1}/auth/sessions/{scene.actors['owner'].session_id}")
     ],
+    "invite people to register": lambda caller, _: [invited(caller)],
+    "list one's own invitations": lambda caller, _: [caller.get(f"{V1}/invitations")],
+    "accept an invitation of one's own email": lambda caller, scene: [accepted(caller, scene)],
+    "take back somebody else's invitation": lambda caller, scene: [taken_back(caller, scene)],
     "make groups": lambda caller, _: [caller.post(f"{V1}/groups", json={"name": "x"})],
     "read and mark one's own notifications, choose which come by mail": lambda caller, _: [
         caller.get(f"{V1}/notifications"),

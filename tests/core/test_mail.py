@@ -13,7 +13,7 @@ from core.db import unit_of_work
 from core.jobs import JobContext
 from core.policy import Actor
 from core.security import TokenIssuer
-from core.services import mail, notifications, tasks
+from core.services import delegation, mail, notifications, tasks
 from core.services.notifications import KINDS
 from tests.builders import QUOTA
 from tests.doubles.smtp import MailServer
@@ -92,6 +92,37 @@ def test_a_mail_has_the_text_the_link_and_the_unsubscribe_headers(
     assert status() == ("sent", 1)
 
 
+def test_what_users_write_is_one_visible_line_and_no_link(
+    context: JobContext, server: MailServer, mallory: Actor, bob: Actor
+) -> None:
+    with unit_of_work():
+        execute(
+            "UPDATE users SET full_name = E'Support\\r\\nBcc: x \\u202ewww.evil.example' WHERE id = %s",
+            (mallory.user_id,),
+        )
+    task_id = tasks.create_task(mallory, {"title": "Log\nin at https://evil.example\u200b" + "!" * 200}).id
+    tasks.update_task(mallory, task_id, {"assignee_id": mallory.user_id})
+    delegation.delegate_task(mallory, task_id, bob.user_id, "The task: https://evil.example\n\x1b[2JNow!")
+    (notification_id,) = execute("SELECT id FROM notifications").fetchone()
+
+    mail.send(context, notification_id)
+
+    (sent,) = server.mails
+    assert sent["Subject"].startswith(
+        "Support Bcc: x www[.]evil[.]example passed the task “Log in at https[:]//evil[.]example!!!"
+    )
+    assert sent["Subject"].endswith("!!…” on to you.")
+    assert sent["Bcc"] is None
+    assert sent.get_content_type() == "text/plain"
+    body = sent.get_content()
+    lines = ["", "> The task: https[:]//evil[.]example", "> [2JNow!", ""]
+    assert body.splitlines()[:5] == [sent["Subject"], *lines]
+    assert {link.split("?")[0] for link in re.findall(r"\S+://\S+", body)} == {
+        f"https://tasks.example.com/api/v1/tasks/{task_id}",
+        "https://tasks.example.com/api/v1/notifications/unsubscribe",
+    }
+
+
 def test_the_deadline_is_in_the_language_and_time_zone_of_the_reader(
     waiting: int, context: JobContext, server: MailServer, bob: Actor
 ) -> None:
@@ -162,6 +193,7 @@ def test_a_permanently_refused_mail_is_given_up_and_can_be_revived(
         "UPDATE users SET unwanted_mail = '{assigned}'",
         "UPDATE users SET is_active = false",
         "UPDATE users SET email = NULL",
+        "UPDATE users SET email_verified_at = NULL",
     ],
 )
 def test_no_mail_is_sent_after_unsubscribing_or_losing_the_address(

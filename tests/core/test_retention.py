@@ -11,8 +11,10 @@ from core.db import unit_of_work
 from core.jobs import JobContext
 from core.models.account import Session, Ticket
 from core.policy import Actor
-from core.services import account_links, account_mails, idempotency, retention, sessions, tasks
+from core.security import TokenIssuer
+from core.services import account_links, account_mails, idempotency, invitations, retention, sessions, tasks
 from core.services.idempotency import Claim
+from core.services.invitations import InvitationTerms
 from tests.builders import QUOTA, create_actor, create_task
 from tests.job_context import job_context
 from tests.sql import execute
@@ -46,6 +48,27 @@ def test_expired_sessions_and_sessions_revoked_long_ago_are_removed(alice: Actor
 
     kept = {session.id for session in Session.select()}
     assert kept == {alice.session_id, revoked_lately.session_id}
+
+
+def test_counts_of_mails_are_removed_after_two_days(database: None, context: JobContext) -> None:
+    with unit_of_work():
+        execute(
+            "INSERT INTO mail_counts VALUES ('all', now() - interval '1 day', 1), ('all', now() - interval '3 d', 1)"
+        )
+
+    assert retention.purge_tokens(context) == 1
+    assert scalar("SELECT count(*) FROM mail_counts WHERE period_start > now() - interval '2 days'") == 1
+
+
+def test_expired_invitations_are_removed(ada: Actor, context: JobContext) -> None:
+    issuer = TokenIssuer.from_settings(context.settings)
+    for name in ("carol", "dora"):
+        invitations.invite(ada, f"{name}@example.com", None, InvitationTerms(7, by_mail=True), issuer)
+    with unit_of_work():
+        execute("UPDATE invitations SET expires_at = now() WHERE email LIKE 'carol%%'")
+
+    assert retention.purge_tokens(context) == 1
+    assert scalar("SELECT count(*) FROM invitations WHERE email LIKE 'dora%%'") == 1
 
 
 def test_expired_tickets_are_removed(alice: Actor, context: JobContext) -> None:

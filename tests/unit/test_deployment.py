@@ -254,6 +254,7 @@ class TestDocuments:
         rules = {
             "read group": policy.may_read_group,
             "rename, delete group, say who belongs to it": policy.may_manage_group,
+            "invite into group": policy.may_manage_group,
         }
 
         columns, *rows = table_of("docs/permissions.md", first_column="group action", second_column="member")

@@ -20,6 +20,7 @@ from core.policy import (
     may_delete_attachment,
     may_delete_comment,
     may_delete_task,
+    may_invite,
     may_manage_group,
     may_read_group,
     may_read_task,
@@ -133,6 +134,12 @@ def test_managers_and_admins_create_groups() -> None:
     assert [actor for actor in (ALICE, MALLORY, ADA) if may_create_group(actor)] == [MALLORY, ADA]
 
 
+def test_managers_and_admins_invite() -> None:
+    with_token = replace(ADA, scopes=frozenset({"tasks:write"}))
+
+    assert [actor for actor in (ALICE, MALLORY, ADA, with_token) if may_invite(actor)] == [MALLORY, ADA]
+
+
 def rows_of(table_head: str) -> dict[str, dict[str, str]]:
     """Return the rows of a table in `docs/permissions.md` by action; each row is a dictionary of cells by column."""
     document = (Path(__file__).resolve().parents[2] / "docs" / "permissions.md").read_text(encoding="utf-8")
@@ -184,7 +191,7 @@ def test_the_document_agrees_with_the_group_rules() -> None:
         "admin": (ADA, GroupAccess(is_member=False, is_manager=False)),
     }
 
-    for cells, rule in zip(documented.values(), (may_read_group, may_manage_group), strict=True):
+    for cells, rule in zip(documented.values(), (may_read_group, may_manage_group, may_manage_group), strict=True):
         assert {who: rule(*access_by_column[who]) for who in cells} == {
             who: cell == "yes" for who, cell in cells.items()
         }

@@ -161,7 +161,7 @@ def make_mail_overdue(alice: Actor, bob: Actor) -> None:
 
 
 def make_account_mail_overdue(alice: Actor, _bob: Actor) -> None:
-    tasks.create_task(alice, {"title": "x"})
+    tasks.create_task(alice, {"title": "x"}, QUOTA)
     account_mails.queue(account_mails.PASSWORD_WAS_RESET, recipient="alice@example.com", locale="en")
     execute("UPDATE account_mails SET mail_next_attempt_at = now() - interval '1 minute'")
 
