@@ -16,10 +16,10 @@ import structlog
 
 from core.config import Settings
 from core.db import unit_of_work, write
-from core.jobs import Job, JobContext
+from core.jobs import JobContext
 from core.mail_caps import Admission, Cap
 from core.messages import translate
-from core.retries import RetryPolicy, WaitingWork, send_overdue
+from core.retries import RetryPolicy, WaitingWork
 from core.smtp import MailRefused, MailUndelivered
 
 log = structlog.get_logger()
@@ -43,13 +43,11 @@ class MailQueue:
 
     Attributes:
         waiting: The rows that wait.
-        job: The job that sends one of them.
         id_name: What the id of a row is called in the log.
         compose: Returns the mail of a row and its caps, or None if nobody wants it any more.
     """
 
     waiting: WaitingWork[int]
-    job: Job[int]
     id_name: str
     compose: Callable[[JobContext, int], OutgoingMail | None]
 
@@ -73,15 +71,6 @@ class MailQueue:
             self.waiting.postpone_to_next_hour(row_id)
         else:
             self.waiting.settle(row_id, None)
-
-    def send_overdue(self, context: JobContext) -> int:
-        """Send jobs for overdue mails; returns how many.
-
-        If no mail server is configured, the waiting mails are discarded instead.
-        """
-        if not context.mail_server.is_configured:
-            return self.discard()
-        return send_overdue(context, self.job, self.waiting)
 
     def discard(self) -> int:
         """Discard all waiting mails; returns how many there were."""

@@ -20,7 +20,7 @@ from core.mail_queue import MailQueue, OutgoingMail, new_mail
 from core.messages import Message, language_of, msg
 from core.models.account_mail import AccountLink, AccountMail
 from core.models.invitation import Invitation
-from core.retries import WaitingWork
+from core.retries import WaitingWork, send_overdue
 from core.security import TokenIssuer
 from core.services import account_links
 
@@ -178,7 +178,9 @@ def send(context: JobContext, mail_id: int) -> None:
 @jobs.ACCOUNT_MAIL_SWEEP.work
 def sweep(context: JobContext) -> int:
     """Send jobs for overdue mails, or discard them if no mail server is configured; returns how many."""
-    return _QUEUE.send_overdue(context)
+    if not context.mail_server.is_configured:
+        return _QUEUE.discard()
+    return send_overdue(context, jobs.ACCOUNT_MAIL_SEND, WAITING)
 
 
 @jobs.ACCOUNT_MAIL_SWEEP.when
@@ -241,4 +243,4 @@ def _caps(settings: Settings, row: AccountMail) -> tuple[Cap, ...]:
     return caps
 
 
-_QUEUE: Final = MailQueue(WAITING, jobs.ACCOUNT_MAIL_SEND, "account_mail_id", _compose)
+_QUEUE: Final = MailQueue(WAITING, "account_mail_id", _compose)

@@ -1,4 +1,7 @@
-"""The mails of notifications. `core.mail_queue` sends them, and tries them again."""
+"""The mails of notifications. `core.mail_queue` sends them, and tries them again.
+
+Users take turns, so that the many mails that one user causes do not delay those that others cause.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,11 +21,13 @@ from core.mail_queue import MailQueue, OutgoingMail, new_mail
 from core.mail_texts import one_line_without_links, quoted
 from core.messages import Message, language_of, msg
 from core.models.task import Task
-from core.retries import WaitingWork
+from core.retries import WaitingWork, send_due
 from core.security import TokenIssuer
 from core.services.notifications import text_of
 
-WAITING: Final[WaitingWork[int]] = WaitingWork("notifications", prefix="mail", key="id", given_up="dead")
+WAITING: Final[WaitingWork[int]] = WaitingWork(
+    "notifications", prefix="mail", key="id", given_up="dead", owner="coalesce(actor_id, user_id)"
+)
 
 _CONTENT = f"""
 SELECT n.id, n.user_id, u.email, u.locale, u.timezone, n.kind, n.task_id, n.details, coalesce(n.actor_id, t.user_id)
@@ -53,13 +58,25 @@ class MailContent:
 
 @jobs.caused_by(NOTIFICATION_CREATED)
 def request_mail(event: Event) -> Iterator[JobRequest]:
-    """Request the mail of a notification, if its reader wants it by mail."""
-    notification = orjson.loads(event.data)
-    if notification["by_mail"]:
-        yield jobs.MAIL_SEND.request(notification["id"])
+    """Request the mail of a notification, if its reader wants it by mail.
+
+    One request is enough for all notifications of a batch of events, because its job sends further ones.
+    """
+    if orjson.loads(event.data)["by_mail"]:
+        yield jobs.MAIL_SEND.request()
 
 
 @jobs.MAIL_SEND.work
+def send_next(context: JobContext) -> int:
+    """Send a mail that the user whose turn it is has caused; returns how many mails this were, 0 or 1."""
+    notification_id = WAITING.next_key() if context.mail_server.is_configured else None
+    if notification_id is None:
+        return 0
+    send(context, notification_id)
+    send_due(context, jobs.MAIL_SEND, WAITING)
+    return 1
+
+
 def send(context: JobContext, notification_id: int) -> None:
     """Send the mail of a notification, if it is due and its reader still wants it and may still read the task."""
     _QUEUE.send(context, notification_id)
@@ -68,7 +85,9 @@ def send(context: JobContext, notification_id: int) -> None:
 @jobs.MAIL_SWEEP.work
 def sweep(context: JobContext) -> int:
     """Send jobs for overdue mails, or discard them if no mail server is configured; returns how many."""
-    return _QUEUE.send_overdue(context)
+    if not context.mail_server.is_configured:
+        return _QUEUE.discard()
+    return send_due(context, jobs.MAIL_SEND, WAITING)
 
 
 @jobs.MAIL_SWEEP.when
@@ -118,7 +137,7 @@ def _subject(content: MailContent) -> Message:
     return text_of(content.kind, {name: text and one_line_without_links(text) for name, text in texts.items()})
 
 
-_QUEUE: Final = MailQueue(WAITING, jobs.MAIL_SEND, "notification_id", _compose)
+_QUEUE: Final = MailQueue(WAITING, "notification_id", _compose)
 
 
 def _details(content: MailContent, language: str) -> Iterator[str]:

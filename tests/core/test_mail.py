@@ -10,12 +10,12 @@ from structlog.testing import capture_logs
 
 from core.config import Settings
 from core.db import unit_of_work
-from core.jobs import JobContext
+from core.jobs import JobContext, JobRequest
 from core.policy import Actor
 from core.security import TokenIssuer
-from core.services import delegation, mail, notifications, tasks
+from core.services import delegation, mail, notifications, publication, tasks
 from core.services.notifications import KINDS
-from tests.builders import QUOTA
+from tests.builders import QUOTA, create_task
 from tests.doubles.smtp import MailServer
 from tests.job_context import job_context
 from tests.sql import execute
@@ -100,7 +100,7 @@ def test_what_users_write_is_one_visible_line_and_no_link(
             "UPDATE users SET full_name = E'Support\\r\\nBcc: x \\u202ewww.evil.example' WHERE id = %s",
             (mallory.user_id,),
         )
-    task_id = tasks.create_task(mallory, {"title": "Log\nin at https://evil.example\u200b" + "!" * 200}).id
+    task_id = tasks.create_task(mallory, {"title": "Log\nin at https://evil.example\u200b" + "!" * 200}, QUOTA).id
     tasks.update_task(mallory, task_id, {"assignee_id": mallory.user_id})
     delegation.delegate_task(mallory, task_id, bob.user_id, "The task: https://evil.example\n\x1b[2JNow!")
     (notification_id,) = execute("SELECT id FROM notifications").fetchone()
@@ -276,3 +276,44 @@ def test_unsubscribing_from_one_kind_keeps_the_others(bob: Actor) -> None:
     notifications.change_mail_preferences(bob.user_id, {"assigned": False})
 
     assert [kind for kind, wanted in notifications.mail_preferences(bob.user_id).items() if not wanted] == ["assigned"]
+
+
+class TestTurns:
+    """The mails of all users are in one queue, and the users who cause them take turns."""
+
+    def test_users_take_turns_whoever_came_first_and_the_queue_stays_short(
+        self, alice: Actor, bob: Actor, settings: Settings, server: MailServer, redis: Redis
+    ) -> None:
+        for number in range(30):
+            create_task(alice, title=f"From Alice {number}", assignee_id=bob.user_id)
+        for number in range(2):
+            create_task(bob, title=f"From Bob {number}", assignee_id=alice.user_id)
+        queue: list[JobRequest] = []
+        limits = {"mails_per_hour_per_recipient": 1000}
+        context = job_context(
+            configured(settings, server.port).model_copy(update=limits),
+            redis,
+            queue.append,
+            queue_length=lambda _queue: len(queue),
+        )
+        publication.publish(redis, 1000, context.dispatch)
+        lengths = [len(queue)]
+        while queue:
+            queue.pop(0)
+            mail.send_next(context)
+            lengths.append(len(queue))
+
+        titles = [re.search(r"“(.*)”", str(sent["Subject"]))[1] for sent in server.mails]  # type: ignore[index]  # all match
+        assert titles[:5] == ["From Alice 0", "From Bob 0", "From Alice 1", "From Bob 1", "From Alice 2"]
+        assert len(titles) == 32
+        assert (lengths[0], max(lengths), lengths[-1]) == (1, 20, 0)
+
+    def test_without_a_mail_server_no_further_jobs_are_sent(
+        self, waiting: int, settings: Settings, redis: Redis
+    ) -> None:
+        queue: list[JobRequest] = []
+
+        assert mail.send_next(job_context(settings, redis, queue.append)) == 0
+
+        assert queue == []
+        assert status() == ("pending", 0)
