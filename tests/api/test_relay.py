@@ -73,6 +73,19 @@ class RememberingBridge(Bridge):
             raise
 
 
+class HoldingBridge(Bridge):
+    """A bridge that does not tell which numbers the event log contains before it is allowed to."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.allowed = threading.Event()
+
+    async def run(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        if function is events.bounds:
+            await asyncio.to_thread(self.allowed.wait, 10)
+        return await super().run(function, *args, **kwargs)
+
+
 @pytest.fixture(scope="module")
 def module_server(settings: Settings) -> Iterator[RealtimeServer]:
     # With this long cache time, only an event from the stream can end a socket in these tests.
@@ -159,6 +172,24 @@ def test_the_ready_frame_has_the_number_of_the_last_event(server: RealtimeServer
         remind(alice)
         publish(redis)
         assert next_frame(listener)["seq"] == last + 1
+
+
+def test_a_socket_is_not_ready_before_the_relay_knows_its_position(
+    settings: Settings, redis: Redis, alice: Actor
+) -> None:
+    remind(alice)
+    last = publish(redis)
+    server = RealtimeServer(settings, HoldingBridge)
+    assert isinstance(server.bridge, HoldingBridge)
+    with ThreadPoolExecutor(1) as pool:
+        starting = pool.submit(server.__enter__)
+        wait_until(lambda: server.is_started)
+        with server.open(alice) as listener:
+            wait_until(lambda: server.listeners == 1)
+            server.bridge.allowed.set()
+            starting.result()
+            assert next_frame(listener) == {"type": "ready", "seq": last, "user_id": alice.user_id}
+        server.__exit__()
 
 
 def test_since_sends_missed_events_and_then_new_ones(

@@ -127,10 +127,11 @@ class TestRevocation:
         assert datetime.fromisoformat(first["last_used_at"]) > datetime.now(UTC) - timedelta(minutes=1)
         assert second["user_agent"] == "curl"
 
-    def test_a_session_that_has_expired_has_no_actor(self, alice: Actor) -> None:
+    def test_a_session_that_has_expired_has_no_actor(self, alice: Actor, bob: Actor) -> None:
         expired = sessions.open_session(alice.user_id, Client("127.0.0.1", None), timedelta(seconds=-1))
 
         assert refused(lambda: sessions.session_actor(expired.session_id)) == "session_revoked"
+        # Bob's session is valid, but nobody asks for it.
         assert sessions.session_actors([alice.session_id, expired.session_id]) == {alice.session_id: alice}
 
     def test_an_ended_session_is_not_ended_again(self, alice: Actor) -> None:
