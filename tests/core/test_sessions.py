@@ -1,6 +1,7 @@
 """Sessions: rotation, replay, revocation and tickets, also with parallel calls."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -42,6 +43,16 @@ class TestRotation:
         first = sessions.rotate(alice.session_id, 0)
 
         assert sessions.rotate(alice.session_id, 0) == first
+
+    def test_each_session_and_account_has_its_own_tokens(self, alice: Actor, bob: Actor, mallory: Actor) -> None:
+        with unit_of_work():
+            # PostgreSQL reads a changed row after the others, so Bob's is neither the first nor between the others.
+            execute("UPDATE users SET full_name = 'Robert' WHERE id = %s", (bob.user_id,))
+        for actor in (bob, mallory, alice):
+            grant = sessions.rotate(actor.session_id, 0)
+
+            assert (grant.user_id, grant.session_id) == (actor.user_id, actor.session_id)
+            assert orjson.loads(grant.profile)["id"] == actor.user_id
 
     def test_the_grace_period_begins_with_the_rotation(self, alice: Actor) -> None:
         end_the_grace_period()
@@ -151,10 +162,18 @@ class TestRevocation:
         assert refused(lambda: sessions.session_actor(other.session_id)) == "session_revoked"
 
     def test_users_revoke_only_their_own_sessions(self, alice: Actor, bob: Actor) -> None:
-        with pytest.raises(NotFound):
-            sessions.revoke_session(bob, alice.session_id)
+        for stranger, victim in ((alice, bob), (bob, alice)):
+            with pytest.raises(NotFound):
+                sessions.revoke_session(stranger, victim.session_id)
 
-        assert sessions.session_actor(alice.session_id) == alice
+            assert sessions.session_actor(victim.session_id) == victim
+
+    def test_only_the_session_of_the_caller_is_the_current_one(self, alice: Actor) -> None:
+        other = sessions.open_session(alice.user_id, Client("127.0.0.1", None), timedelta(days=1)).session_id
+        for current in (alice.session_id, other):
+            listed = orjson.loads(sessions.list_sessions(replace(alice, session_id=current)).items)
+
+            assert [entry["id"] for entry in listed if entry["current"]] == [current]
 
     def test_logging_out_everywhere_revokes_all_sessions_in_one_event(self, alice: Actor, bob: Actor) -> None:
         other = sessions.open_session(alice.user_id, Client("127.0.0.1", None), timedelta(days=1))
