@@ -192,29 +192,32 @@ class TestRevocation:
 
 
 class TestAudit:
-    """Each end of a session is recorded, so that somebody whose account was used by others can see it."""
+    """Beginnings and ends of sessions are recorded, so that people can see that others have used their account."""
 
     @staticmethod
-    def last_record() -> tuple[str, int | None]:
-        row: tuple[str, int | None] = execute(
-            "SELECT action, user_id FROM audit_log ORDER BY id DESC LIMIT 1"
+    def last_record() -> tuple[str, int | None, dict[str, Any]]:
+        row: tuple[str, int | None, dict[str, Any]] = execute(
+            "SELECT action, user_id, details FROM audit_log ORDER BY id DESC LIMIT 1"
         ).fetchone()
         return row
+
+    def test_of_a_login(self, alice: Actor) -> None:
+        assert self.last_record() == (audit.LOGGED_IN, alice.user_id, {"session_id": alice.session_id})
 
     def test_of_one_session(self, alice: Actor) -> None:
         sessions.revoke_session(alice, alice.session_id)
 
-        assert self.last_record() == (audit.SESSIONS_ENDED, alice.user_id)
+        assert self.last_record() == (audit.SESSIONS_ENDED, alice.user_id, {"session_ids": [alice.session_id]})
 
     def test_of_all_sessions(self, alice: Actor) -> None:
         sessions.logout_everywhere(alice)
 
-        assert self.last_record() == (audit.SESSIONS_ENDED, alice.user_id)
+        assert self.last_record() == (audit.SESSIONS_ENDED, alice.user_id, {"session_ids": [alice.session_id]})
 
     def test_by_a_replay(self, alice: Actor) -> None:
         assert refused(lambda: sessions.rotate(alice.session_id, 5)) == "refresh_token_reused"
 
-        assert self.last_record() == (audit.REFRESH_REUSED, alice.user_id)
+        assert self.last_record() == (audit.REFRESH_REUSED, alice.user_id, {"session_id": alice.session_id})
 
 
 class TestTickets:
