@@ -186,6 +186,7 @@ def test_a_socket_is_not_ready_before_the_relay_knows_its_position(
         wait_until(lambda: server.is_started)
         with server.open(alice) as listener:
             wait_until(lambda: server.listeners == 1)
+            assert server.relay.snapshot().position is None
             server.bridge.allowed.set()
             starting.result()
             assert next_frame(listener) == {"type": "ready", "seq": last, "user_id": alice.user_id}
