@@ -1,9 +1,7 @@
 """From the event log to the listeners: who receives which event, each exactly once and in order."""
 
 import asyncio
-import os
 import random
-import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +16,6 @@ from redis.exceptions import RedisError
 from websockets.sync.client import ClientConnection
 
 from api.http.threads import Bridge
-from api.realtime import relay
 from core import db, events
 from core.config import Settings
 from core.errors import Unavailable
@@ -492,28 +489,6 @@ def test_the_snapshot_shows_whether_redis_is_connected(
         assert killable_server.relay.snapshot().listeners == 1
     killable_redis.start()
     wait_until(lambda: killable_server.relay.snapshot().connected)
-
-
-def test_a_redis_that_hangs_is_noticed(
-    settings: Settings,
-    killable_redis: EmbeddedRedis,
-    killable_client: Redis,
-    alice: Actor,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(relay, "_BLOCK_MILLISECONDS", 50)
-    monkeypatch.setattr(relay, "_SOCKET_SECONDS", 0.5)
-    following = settings.model_copy(update={"redis_url": type(settings.redis_url)(killable_redis.url)})
-    with RealtimeServer(following) as server, server.listening(alice) as listener:
-        wait_until(lambda: server.relay.snapshot().connected)
-        process = killable_client.info("server")["process_id"]
-        os.kill(process, signal.SIGSTOP)
-        try:
-            wait_until(lambda: not server.relay.snapshot().connected)
-        finally:
-            os.kill(process, signal.SIGCONT)
-        remind(alice)
-        assert receive_until(listener, publish(killable_client))
 
 
 class Writer:
