@@ -56,6 +56,25 @@ def test_events_are_numbered_without_gaps_and_appended_to_the_stream(
     assert published == events.read_since(before, 10)
 
 
+def test_events_of_several_batches_keep_their_order(
+    alice: Actor, redis: Redis, publish: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publication, "_BATCH", 2)
+    created = [create_task(alice) for _ in range(5)]
+
+    assert publish() == 5
+
+    assert [event.task_id for event in stream(redis)] == created
+
+
+def test_the_stream_has_the_id_of_the_request(alice: Actor, redis: Redis, publish: Callable[[], int]) -> None:
+    with bound_contextvars(request_id="the-request"):
+        create_task(alice)
+    publish()
+
+    assert [event.request_id for event in stream(redis)] == ["the-request"]
+
+
 def test_an_event_with_a_lower_id_that_commits_later_is_not_skipped(
     alice: Actor, redis: Redis, publish: Callable[[], int]
 ) -> None:

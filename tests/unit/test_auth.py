@@ -2,12 +2,15 @@
 
 import asyncio
 from collections.abc import Iterator
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from falcon.asgi import Response
 from falcon.testing import create_asgi_req
 from freezegun import freeze_time
+from peewee import InterfaceError, OperationalError
 
 from api.http import auth
 from api.http.auth import AuthenticationMiddleware, Authenticator, bearer_token, find_actor, require_actor
@@ -182,6 +185,29 @@ class TestRequests:
         assert refusal.value.stable_code == code
         assert req.context.user_id is None
 
+    @pytest.mark.parametrize("failure", [sessions.session_ended(), OperationalError("down"), InterfaceError("closed")])
+    def test_a_session_that_cannot_be_read_is_read_once_for_each_request(
+        self,
+        failure: Exception,
+        authenticator: Authenticator,
+        issuer: CountingIssuer,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Operations for everybody are answered without a caller; the others refuse the request with the reason."""
+        read: list[int] = []
+
+        def session_actor(session_id: int) -> Actor:
+            read.append(session_id)
+            raise failure
+
+        monkeypatch.setattr(sessions, "session_actor", session_actor)
+        req = self.request(authenticator, issuer.access_token(7, 7))
+
+        assert asyncio.run(find_actor(req)) is None
+        with pytest.raises(type(failure)):
+            asyncio.run(require_actor(req))
+        assert read == [7]
+
     def test_a_token_with_the_session_of_another_account_has_no_caller(
         self, authenticator: Authenticator, issuer: CountingIssuer, read_sessions: list[int]
     ) -> None:
@@ -209,6 +235,16 @@ def test_a_session_is_read_again_when_its_entry_is_too_old(
     callers(Authenticator(issuer, bridge, max_age=0), 1, 1, 1)
 
     assert read_sessions == [1, 1, 1]
+
+
+def test_a_session_is_accepted_until_its_entry_has_the_maximum_age(
+    authenticator: Authenticator, read_sessions: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for now, reads in ((1000.0, 1), (1000.0 + HOUR - 1, 1), (1000.0 + HOUR, 2), (1001.0 + HOUR, 2)):
+        monkeypatch.setattr(auth, "time", SimpleNamespace(monotonic=partial(float, now)))
+        callers(authenticator, 1)
+
+        assert len(read_sessions) == reads
 
 
 def test_only_a_forgotten_session_is_read_again(authenticator: Authenticator, read_sessions: list[int]) -> None:
