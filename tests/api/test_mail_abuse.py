@@ -116,9 +116,9 @@ class TestCaps:
         for sender, reader in zip(readers, reversed(readers), strict=True):
             for _ in range(3):
                 create_task(sender, assignee_id=reader.user_id)
+        send_mails(with_mail, redis)
         for number in range(5):
             queue_account_mail(f"carol{number}@example.org")
-
         send_mails(with_mail, redis)
 
         kinds = Counter("account" if "carol" in mail["To"] else "notification" for mail in server.mails)

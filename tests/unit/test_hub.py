@@ -50,7 +50,7 @@ def event(seq: int, *audience: Actor, kind: str = TASK_CREATED) -> Event:
 
 def numbers(listener: Listener) -> list[int]:
     """Take all frames of a listener, and return their numbers."""
-    return [orjson.loads(listener.frames.get_nowait())["seq"] for _ in range(listener.frames.qsize())]
+    return [orjson.loads(listener.frames.get_nowait().text)["seq"] for _ in range(listener.frames.qsize())]
 
 
 def close_code(listener: Listener) -> CloseCode | None:
