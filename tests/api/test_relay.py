@@ -38,6 +38,8 @@ from tests.polling import wait_until
 from tests.sql import execute
 
 _RECHECK_SECONDS = 1.0
+# A socket counts until the server has noticed its end, so clients that reconnect fast have more than their usual number.
+_SOCKETS = 100
 _QUEUE_FRAMES = 16
 _TASKS = 150
 
@@ -86,7 +88,7 @@ class HoldingBridge(Bridge):
 @pytest.fixture(scope="module")
 def module_server(settings: Settings) -> Iterator[RealtimeServer]:
     # With this long cache time, only an event from the stream can end a socket in these tests.
-    changes = {"session_cache_seconds": 3600, "socket_queue_frames": _QUEUE_FRAMES}
+    changes = {"session_cache_seconds": 3600, "socket_queue_frames": _QUEUE_FRAMES, "sockets_per_user": _SOCKETS}
     with RealtimeServer(settings.model_copy(update=changes), DelayingBridge) as running:
         yield running
 
@@ -122,7 +124,11 @@ def killable_client(killable_redis: EmbeddedRedis) -> Iterator[Redis]:
 @pytest.fixture
 def killable_server(settings: Settings, killable_redis: EmbeddedRedis, database: None) -> Iterator[RealtimeServer]:
     """A server that follows the Redis that a test may kill."""
-    changes = {"redis_url": type(settings.redis_url)(killable_redis.url), "session_cache_seconds": _RECHECK_SECONDS}
+    changes = {
+        "redis_url": type(settings.redis_url)(killable_redis.url),
+        "session_cache_seconds": _RECHECK_SECONDS,
+        "sockets_per_user": _SOCKETS,
+    }
     with RealtimeServer(settings.model_copy(update=changes)) as running:
         wait_until(lambda: running.relay.snapshot().connected)
         yield running
