@@ -6,11 +6,6 @@ STAMP := $(VENV)/.installed
 # Additional arguments for pytest, the command line or the benchmarks, as in `make test ARGS="tests/unit -x"`.
 ARGS ?=
 
-# Each run of pytest gets its own directory for temporary files. By default all runs of a user share one, and each run
-# takes the permissions of other users away from it. PostgreSQL, which never runs as root, then loses its access while
-# another run uses it.
-WITH_OWN_TEMP_DIR := temp_dir=$$(mktemp -d) && trap 'rm -rf "$$temp_dir"' EXIT && PYTEST_DEBUG_TEMPROOT="$$temp_dir"
-
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
@@ -22,7 +17,7 @@ run: $(STAMP) ## Start everything; PORT (8000), FLOWER_PORT (5555) and DATA_DIR 
 	@$(BIN)/python -m core run
 
 test: $(STAMP) ## Run the tests against servers of their own
-	@$(WITH_OWN_TEMP_DIR) $(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
 lint: $(STAMP) ## Check style, formatting and types
 	$(BIN)/ruff check
@@ -40,7 +35,7 @@ admin: $(STAMP) ## Make an admin account, as in: make admin ARGS="--email ada@ex
 	@$(BIN)/python -m core admin $(ARGS)
 
 chaos: $(STAMP) ## Run the long fault-injection tests
-	@$(WITH_OWN_TEMP_DIR) $(BIN)/python -m pytest -m chaos tests/chaos $(ARGS)
+	@$(BIN)/python -m pytest -m chaos tests/chaos $(ARGS)
 
 bench: $(STAMP) ## Measure the API against its peers
 	@$(PYTHON) -m venv .venv-bench

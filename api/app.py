@@ -9,7 +9,14 @@ from falcon.asgi import Request, Response
 from peewee import PeeweeException
 from redis.asyncio import Redis
 
-from api.accounts import administration, personal_tokens
+from api.accounts import (
+    administration,
+    email_addresses,
+    invitation_page,
+    invitations,
+    password_resets,
+    personal_tokens,
+)
 from api.accounts import resources as accounts_resources
 from api.analytics import resources as analytics
 from api.compat import resources as compat
@@ -48,12 +55,16 @@ def routes(relay: Relay) -> list[Route]:
     """Return the routes of all areas. The API description lists them in this order, the versioned ones first."""
     declared = [
         *accounts_resources.ROUTES,
+        *email_addresses.ROUTES,
+        *invitations.ROUTES,
+        *invitation_page.ROUTES,
         *tasks.ROUTES,
         *collaboration.ROUTES,
         *attachments.ROUTES,
         *analytics.ROUTES,
         *transfer.ROUTES,
         *personal_tokens.ROUTES,
+        *password_resets.ROUTES,
         *administration.ROUTES,
         *groups.ROUTES,
         *notifications.ROUTES,

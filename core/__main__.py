@@ -30,6 +30,12 @@ def parser() -> argparse.ArgumentParser:
     admin.add_argument("--promote", action="store_true", help="make an account that exists an admin's")
     admin.set_defaults(command=lambda given: commands.make_admin(os.environ, given.email, promote=given.promote))
 
+    reset = add("reset-password", help="print a link with which the owner of an account chooses a new password")
+    whose = reset.add_mutually_exclusive_group(required=True)
+    whose.add_argument("--email", dest="name", help="the account's email")
+    whose.add_argument("--username", dest="name", help="the account's username")
+    reset.set_defaults(command=lambda given: commands.reset_password(os.environ, given.name))
+
     rebuild = add("rebuild-analytics", help="count all tasks anew")
     rebuild.set_defaults(command=lambda _: commands.rebuild_analytics(os.environ))
 

@@ -7,6 +7,7 @@ variable has `_FILE` at the end of its name and holds the path of the file. Cont
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 
@@ -15,6 +16,7 @@ API_PREFIX: Final = "/api/v1"
 
 MINIMUM_KEY_BYTES = 32
 _FILE_SUFFIX = "_FILE"
+_LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 # An empty variable counts as not set. The exception is the log file: there it means that no file is written.
 _MAY_BE_EMPTY = frozenset({"log_file"})
 
@@ -52,6 +54,9 @@ class Settings(BaseModel):
 
     admin_email: str | None = None
     admin_password: SecretStr | None = None
+
+    registration: Literal["open", "invite", "closed"] = "open"
+    invitation_days: int = Field(default=7, gt=0)
 
     access_token_minutes: int = Field(default=30, gt=0)
     refresh_token_days: int = Field(default=7, gt=0)
@@ -103,6 +108,7 @@ class Settings(BaseModel):
     event_stream_length: int = Field(default=10_000, gt=0)
 
     public_url: str = "http://127.0.0.1:8000"
+    password_reset_url: str | None = None
     smtp_host: str | None = None
     smtp_port: int = Field(default=587, gt=0, le=65535)
     smtp_security: Literal["starttls", "tls", "none"] = "starttls"
@@ -112,6 +118,9 @@ class Settings(BaseModel):
     mail_from: str = "Allweather <noreply@localhost>"
     mail_attempts: int = Field(default=8, gt=0)
     mail_retry_seconds: float = Field(default=30.0, gt=0)
+    mails_per_hour: int = Field(default=1000, gt=0)
+    mails_per_hour_per_sender: int = Field(default=100, gt=0)
+    mails_per_hour_per_recipient: int = Field(default=30, gt=0)
 
     openweather_api_key: SecretStr | None = None
     openweather_url: str = "https://api.openweathermap.org"
@@ -138,10 +147,25 @@ class Settings(BaseModel):
             raise ValueError("must be set where ATTACHMENT_STORAGE is s3")
         return value
 
+    @field_validator("password_reset_url")
+    @classmethod
+    def _require_private_transport(cls, value: str | None) -> str | None:
+        """The link contains a secret, which must not travel unencrypted, except on the machine itself."""
+        parts = urlsplit(value or "")
+        is_local = parts.scheme == "http" and parts.hostname in _LOCAL_HOSTS
+        if value is not None and not (is_local or (parts.scheme == "https" and parts.hostname)):
+            raise ValueError("must begin with https://, or with http://localhost")
+        return value
+
     @property
     def is_development(self) -> bool:
         """Whether people read the logs in a terminal and cookies may travel over plain HTTP."""
         return self.app_env == "development"
+
+    @property
+    def has_mail_server(self) -> bool:
+        """Whether mails can be sent at all."""
+        return self.smtp_host is not None
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:

@@ -37,9 +37,10 @@ TASK_DETACHED: Final = "task.detached"
 NOTIFICATION_CREATED: Final = "notification.created"
 SESSIONS_REVOKED: Final = "sessions.revoked"
 ACCESS_LOST: Final = "access.lost"
+ACCOUNT_MAIL_QUEUED: Final = "account_mail.queued"
 
-# Events of these types are for the server processes and are not sent to listeners.
-INTERNAL_TYPES: Final = frozenset({SESSIONS_REVOKED, ACCESS_LOST})
+# Events of these types are for the application itself and are not sent to listeners.
+INTERNAL_TYPES: Final = frozenset({SESSIONS_REVOKED, ACCESS_LOST, ACCOUNT_MAIL_QUEUED})
 # Events of these types go to their audience only. All other events go to admins too.
 PRIVATE_TYPES: Final = frozenset({NOTIFICATION_CREATED})
 

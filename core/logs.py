@@ -34,12 +34,14 @@ _Render = Callable[[Line], str]
 
 _SECRET_WORDS: Final = ("password", "token", "secret", "authorization", "cookie", "ticket", "api_key")
 _REDACTED: Final = "[redacted]"
-# These loggers would repeat the content of our own lines, together with query strings that contain tickets and keys.
+# These loggers would repeat the content of our own lines, together with query strings that contain tickets and keys, or
+# write the values of statements, among them addresses and hashes of passwords.
 _QUIET_LOGGERS: Final = (
     "celery.beat",
     "uvicorn.error",
     "uvicorn.access",
     "urllib3",
+    "peewee",
     "kombu",
     "amqp",
     "celery.app.trace",

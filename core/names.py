@@ -51,7 +51,12 @@ def name_keys(columns: Mapping[str, Any]) -> dict[str, str | None]:
 
 def has_unseen_characters(name: str) -> bool:
     """Whether a name contains control characters, or characters that cannot be seen or change the writing direction."""
-    return bool(_INVISIBLE.search(name)) or any(unicodedata.category(character)[0] == "C" for character in name)
+    return name != without_unseen_characters(name)
+
+
+def without_unseen_characters(text: str) -> str:
+    """Return a text without the characters that `has_unseen_characters()` finds; line ends are among them."""
+    return "".join(character for character in _INVISIBLE.sub("", text) if unicodedata.category(character)[0] != "C")
 
 
 def _nfkc(text: str) -> str:

@@ -99,6 +99,11 @@ def may_create_group(actor: Actor) -> bool:
     return actor.is_admin or actor.role is Role.MANAGER
 
 
+def may_invite(actor: Actor) -> bool:
+    """Managers and admins may invite people to register. Into a group, those may invite who may manage the group."""
+    return actor.is_admin or actor.role is Role.MANAGER
+
+
 @dataclass(frozen=True, slots=True)
 class GroupAccess:
     """Whether the caller belongs to a group, and whether they manage it."""

@@ -48,6 +48,13 @@ FROM batch WHERE settled.id = batch.id
 RETURNING settled.id
 """
 
+# The jitter spreads the work over the first minutes of the hour. The attempt that was begun does not count.
+_POSTPONE: Final = """
+UPDATE {table} SET {prefix}_attempts = {prefix}_attempts - 1,
+    {prefix}_next_attempt_at = date_trunc('hour', now()) + interval '1 hour' + %(jitter)s * interval '5 minutes'
+WHERE {key} = %(key)s AND {prefix}_status = 'pending'
+"""
+
 _IS_DUE: Final = """
 SELECT EXISTS (SELECT FROM {table}
     WHERE {key} = %(key)s AND {prefix}_status = 'pending' AND {prefix}_next_attempt_at <= now())
@@ -164,6 +171,12 @@ class WaitingWork(Generic[Key]):
         Rows whose last attempt may still be running are not changed. Returns how many rows were given up.
         """
         return self._give_up(key, policy, due_only=True)
+
+    def postpone_to_next_hour(self, key: Key) -> None:
+        """After a claim: try again in the next hour of the clock, as if no attempt had been begun."""
+        with unit_of_work():
+            # The jitter spreads attempts and is no secret.
+            write(self._sql(_POSTPONE), {"key": key, "jitter": random.random()})  # noqa: S311 - see above.
 
     def overdue(self, limit: int) -> list[Key]:
         """Return up to `limit` keys whose next attempt is seconds overdue: their job was lost or has failed."""

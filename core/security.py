@@ -14,7 +14,7 @@ import bcrypt
 import jwt
 
 from core.config import Settings
-from core.errors import Unauthenticated
+from core.errors import Rejected, Unauthenticated
 from core.messages import msg
 
 PASSWORD_MIN_LENGTH = 8
@@ -24,6 +24,7 @@ _ISSUER = "allweather"
 _AUDIENCE = "allweather-api"
 _ALGORITHM = "HS256"
 _LEEWAY_SECONDS = 10
+_CODE_DIGITS = 8
 _PERSONAL_PREFIX = "allweather_pat_"
 # A number with fewer digits always fits into PostgreSQL's bigint.
 _BIGINT_DIGITS = 19
@@ -80,6 +81,8 @@ class TokenIssuer:
         self._refresh_keys = _derived(secret_keys, b"refresh-token")
         self._personal_keys = _derived(secret_keys, b"personal-access-token")
         self._unsubscribe_keys = _derived(secret_keys, b"unsubscribe")
+        self._link_keys = _derived(secret_keys, b"account-link")
+        self._code_keys = _derived(secret_keys, b"account-code")
         self.access_token_seconds = access_token_seconds
 
     @classmethod
@@ -174,6 +177,37 @@ class TokenIssuer:
                 return number, kind
         raise Unauthenticated(msg("This link is not valid."), code="token_invalid")
 
+    def link_token(self, link_id: int, purpose: str, nonce: bytes) -> str:
+        """Make the token of a link that is mailed; the row of the link alone is not enough to make it."""
+        signature = _signature(self._link_keys[0], link_id, f"{purpose}.{nonce.hex()}")
+        return f"{link_id}.{nonce.hex()}.{signature}"
+
+    def read_link_token(self, token: str, purpose: str) -> tuple[int, bytes]:
+        """Check the signature of a link's token and return its id and nonce, but not whether it may still be used.
+
+        Raises:
+            Rejected: with code `link_invalid`.
+        """
+        link_id, _, rest = token.partition(".")
+        nonce, _, signature = rest.partition(".")
+        if _is_number(link_id) and _is_signed(self._link_keys, signature, int(link_id), f"{purpose}.{nonce}"):
+            return int(link_id), bytes.fromhex(nonce)
+        raise link_invalid()
+
+    def link_code(self, link_id: int, nonce: bytes) -> str:
+        """Make the code of 8 digits that is mailed together with a link."""
+        return _code(self._code_keys[0], link_id, nonce)
+
+    def is_link_code(self, code: str, link_id: int, nonce: bytes) -> bool:
+        """Whether this is the code that was mailed together with a link."""
+        expected = [_code(key, link_id, nonce).encode() for key in self._code_keys]
+        return any(hmac.compare_digest(code.encode(), each) for each in expected)
+
+
+def link_invalid() -> Rejected:
+    """Return the failure for a link that is unknown, used or too old; which of these it is, is not said."""
+    return Rejected(msg("This link is not valid, or no longer. Please request a new one."), code="link_invalid")
+
 
 def is_personal(token: str) -> bool:
     """Whether a token is a personal access token, by its prefix, by which secret scanners recognize it too."""
@@ -227,3 +261,8 @@ def _is_number(text: str) -> bool:
 def _signature(key: bytes, first: int, second: int | str) -> str:
     digest = hmac.digest(key, f"{first}.{second}".encode(), hashlib.sha256)
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def _code(key: bytes, link_id: int, nonce: bytes) -> str:
+    digest = hmac.digest(key, f"{link_id}.{nonce.hex()}".encode(), hashlib.sha256)
+    return str(int.from_bytes(digest) % 10**_CODE_DIGITS).zfill(_CODE_DIGITS)

@@ -29,7 +29,7 @@ class SmtpServer:
     @property
     def is_configured(self) -> bool:
         """Whether there is a mail server at all."""
-        return self._settings.smtp_host is not None
+        return self._settings.has_mail_server
 
     def send(self, mail: EmailMessage) -> None:
         """Send one mail.

@@ -17,9 +17,17 @@ _PASSWORD_HASH = hash_password(PASSWORD, BCRYPT_ROUNDS)
 
 
 def create_actor(name: str, role: Role = Role.USER) -> Actor:
-    """Create an account with an open session. Its password is `PASSWORD`, its email is `<name>@example.com`."""
+    """Create an account with an open session. Its password is `PASSWORD`.
+
+    Its email is `<name>@example.com` and verified.
+    """
     profile = accounts.register(
-        username=name, email=f"{name}@example.com", full_name=name.title(), password_hash=_PASSWORD_HASH, role=role
+        username=name,
+        email=f"{name}@example.com",
+        full_name=name.title(),
+        password_hash=_PASSWORD_HASH,
+        role=role,
+        is_verified=True,
     )
     grant = sessions.open_session(profile.id, Client("127.0.0.1", "tests"), timedelta(days=1))
     return Actor(profile.id, role, grant.session_id)

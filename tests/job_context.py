@@ -21,7 +21,7 @@ def job_context(
         "weather": provider_for(settings),
         "storage": storage_for(settings),
         "mail_server": SmtpServer(settings),
-        "mail_links": links_into(settings.public_url),
+        "mail_links": links_into(settings),
         "queue_length": lambda _queue: 0,
     }
     return JobContext(settings=settings, redis=redis, dispatch=dispatch, **(parts | others))

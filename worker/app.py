@@ -109,7 +109,7 @@ context = JobContext(
     weather=provider_for(settings),
     storage=storage_for(settings),
     mail_server=SmtpServer(settings),
-    mail_links=links_into(settings.public_url),
+    mail_links=links_into(settings),
     dispatch=_dispatch,
     queue_length=_queue_length,
 )

@@ -1,13 +1,18 @@
-"""The links in mails: they lead to the API at its public address."""
+"""The links in mails: they lead to the API at its public address, or to a page of the client."""
 
-from core.config import API_PREFIX
-from core.links import MailLinks
+from functools import partial
+
+from core.config import API_PREFIX, Settings
+from core.links import MailLinks, password_reset_link
 
 
-def links_into(public_url: str) -> MailLinks:
-    """Return the links to the API of an installation with this `PUBLIC_URL`."""
-    api = f"{public_url}{API_PREFIX}"
+def links_into(settings: Settings) -> MailLinks:
+    """Return the links to the API of an installation."""
+    api = f"{settings.public_url}{API_PREFIX}"
     return MailLinks(
         to_task=lambda task_id: f"{api}/tasks/{task_id}",
         to_unsubscribe=lambda token: f"{api}/notifications/unsubscribe?token={token}",
+        to_verify_email=lambda token: f"{api}/auth/email/verify?token={token}",
+        to_invitation=lambda token: f"{api}/auth/invitation?token={token}",
+        to_reset_password=partial(password_reset_link, settings),
     )

@@ -75,6 +75,7 @@ class AccountExport(BaseModel):
     delegations: list[dict[str, Any]]
     reminders: list[dict[str, Any]]
     notifications: list[dict[str, Any]]
+    invitations: list[dict[str, Any]]
     feedback: list[FeedbackOut]
     attachments: list[AttachmentOut]
     audit: list[AuditEntry]

@@ -7,6 +7,7 @@ import orjson
 from falcon.asgi import Request, Response
 
 from api.http.call import Call, FromRequest
+from api.http.origins import is_allowed_origin
 from api.http.resource import Resource, Services
 from core import security
 from core.services import login
@@ -43,7 +44,9 @@ class LoginResource(Resource):
         # longer and so show that there is no such account.
         login.dummy_password_hash(self.settings.bcrypt_rounds)
 
-    async def log_in(self, resp: Response, identifier: str, password: str, client: Client) -> dict[str, Any]:
+    async def log_in(
+        self, req: Request, resp: Response, identifier: str, password: str, client: Client
+    ) -> dict[str, Any]:
         """Check the password, start a session and return its tokens.
 
         Raises:
@@ -55,23 +58,16 @@ class LoginResource(Resource):
         resp.context.user_id = attempt.user_id  # For the log line of the request, whatever the password is.
         matches = await self.bridge.run_password_work(security.verify_password, password, attempt.password_hash)
         grant = await self.bridge.run(login.finish_login, attempt, client, self._lifetime, matches=matches)
-        return self.grant_tokens(resp, grant)
+        return self.grant_tokens(req, resp, grant)
 
-    def grant_tokens(self, resp: Response, grant: Grant) -> dict[str, Any]:
-        """Return both tokens, and set the refresh token as a cookie that scripts cannot read."""
+    def grant_tokens(self, req: Request, resp: Response, grant: Grant) -> dict[str, Any]:
+        """Return both tokens, and set the refresh token as a cookie that scripts cannot read.
+
+        A page of another site could otherwise make a browser send a login, and so log its user in to a foreign account.
+        """
         refresh_token = self.issuer.refresh_token(grant.session_id, grant.refresh_counter)
-        is_development = self.settings.is_development
-        resp.set_cookie(
-            _PLAIN_REFRESH_COOKIE if is_development else _REFRESH_COOKIE,
-            refresh_token,
-            expires=grant.expires_at,
-            path="/",
-            secure=not is_development,
-            http_only=True,
-            same_site="Strict",
-        )
-        if not is_development:
-            _delete_cookie(resp, _PLAIN_REFRESH_COOKIE)
+        if is_allowed_origin(req, self.settings.allowed_origins):
+            self._set_cookie(resp, refresh_token, grant.expires_at)
         resp.set_header("Cache-Control", "no-store")
         return {
             "access_token": self.issuer.access_token(grant.user_id, grant.session_id),
@@ -81,9 +77,25 @@ class LoginResource(Resource):
             "user": orjson.Fragment(grant.profile),
         }
 
+    def _set_cookie(self, resp: Response, refresh_token: str, expires_at: datetime) -> None:
+        is_development = self.settings.is_development
+        resp.set_cookie(
+            _PLAIN_REFRESH_COOKIE if is_development else _REFRESH_COOKIE,
+            refresh_token,
+            expires=expires_at,
+            path="/",
+            secure=not is_development,
+            http_only=True,
+            same_site="Strict",
+        )
+        if not is_development:
+            _delete_cookie(resp, _PLAIN_REFRESH_COOKIE)
+
 
 def end_login(resp: Response) -> None:
-    """Delete the refresh token cookie after the session has ended."""
+    """Delete the refresh token cookie, and what the browser has cached, after the session has ended."""
+    # Attachments are the only responses with personal data that a browser may cache.
+    resp.set_header("Clear-Site-Data", '"cache"')
     for name in (_REFRESH_COOKIE, _PLAIN_REFRESH_COOKIE):
         _delete_cookie(resp, name)
 

@@ -12,7 +12,8 @@ from core.services import confirmation
 
 # A process has few threads for passwords. With one place for each user, nobody can occupy the threads that the logins
 # of others need.
-_PLACES: Final = RequestPlaces(per_holder=1)
+PLACES: Final = RequestPlaces(per_holder=1)
+"""The places of users whose passwords are being checked or hashed."""
 
 
 @asynccontextmanager
@@ -26,7 +27,7 @@ async def confirmed_password(bridge: Bridge, actor: Actor, address: str, passwor
         TooManyRequests: with code `login_delayed` if too many passwords were wrong lately, or with `too_many_at_once`
             if another request of the caller checks a password.
     """
-    with _PLACES.taken_by(actor.user_id):
+    with PLACES.taken_by(actor.user_id):
         attempt = await bridge.run(confirmation.begin, actor, address)
         matches = await bridge.run_password_work(security.verify_password, password, attempt.password_hash)
         await bridge.run(confirmation.finish, attempt, matches=matches)

@@ -18,6 +18,7 @@ from api.accounts.schemas import (
     TokenGrant,
 )
 from api.http.bodies import ANONYMOUS_BODY_BYTES
+from api.http.languages import ReaderLanguage
 from api.http.operation import RateLimit, operation
 from api.http.origins import is_allowed_origin
 from api.http.resource import Resource
@@ -25,7 +26,6 @@ from api.http.routing import both, unversioned, versioned
 from core import security
 from core.errors import Forbidden, Unauthenticated
 from core.messages import msg
-from core.passwords import require_strong_password
 from core.policy import Actor
 from core.representations import Listing, Representation
 from core.services import accounts, sessions
@@ -37,7 +37,7 @@ _registration = operation(
     public=True,
     max_body=ANONYMOUS_BODY_BYTES,
     rate_limit=RateLimit.CREDENTIALS,
-    errors=(400,),
+    errors=(400, 403),
 )
 
 
@@ -45,21 +45,26 @@ class Register(RegistrationResource):
     """The registration of accounts. Without the prefix a common password is accepted too, as earlier clients need."""
 
     @_registration
-    async def on_post(self, body: Registration) -> Representation:
+    async def on_post(self, body: Registration, language: ReaderLanguage) -> Representation:
         """Register an account."""
-        names = (body.username, body.email, body.full_name)
-        min_score = self.settings.password_min_score
-        await self.bridge.run_password_work(require_strong_password, body.password, names, min_score)
-        return await self._register(body)
+        return await self._register(body, language)
 
     @_registration
-    async def on_post_earlier(self, body: Registration) -> Representation:
+    async def on_post_earlier(self, body: Registration, language: ReaderLanguage) -> Representation:
         """Register an account, with any password of at least 8 characters."""
-        return await self._register(body)
+        return await self._register(body, language, accepts_weak_password=True)
 
-    async def _register(self, body: Registration) -> Representation:
+    async def _register(
+        self, body: Registration, language: str, *, accepts_weak_password: bool = False
+    ) -> Representation:
         return await self.register(
-            username=body.required_username, email=body.email, full_name=body.full_name, password=body.password
+            username=body.required_username,
+            email=body.email,
+            full_name=body.full_name,
+            password=body.password,
+            language=language,
+            invitation=body.invitation,
+            accepts_weak_password=accepts_weak_password,
         )
 
 
@@ -75,12 +80,14 @@ class LogIn(LoginResource):
         rate_limit=RateLimit.CREDENTIALS,
         errors=(401,),
     )
-    async def on_post(self, resp: Response, body: Login | LoginForm, client: CallingClient) -> dict[str, Any]:
+    async def on_post(
+        self, req: Request, resp: Response, body: Login | LoginForm, client: CallingClient
+    ) -> dict[str, Any]:
         """Log in.
 
         Takes JSON, or the form of the OAuth 2 password flow. The username may be the email.
         """
-        return await self.log_in(resp, body.identifier, body.password, client)
+        return await self.log_in(req, resp, body.identifier, body.password, client)
 
 
 class Refresh(LoginResource):
@@ -106,7 +113,7 @@ class Refresh(LoginResource):
             raise Unauthenticated(msg("A refresh token is needed."), code="refresh_token_missing")
         try:
             session_id, counter = self.issuer.read_refresh_token(token)
-            return self.grant_tokens(resp, await self.bridge.run(sessions.rotate, session_id, counter))
+            return self.grant_tokens(req, resp, await self.bridge.run(sessions.rotate, session_id, counter))
         except Unauthenticated:
             if refresh_cookie_of(req) == token:
                 # Otherwise the browser would send this useless cookie again and again.
@@ -180,7 +187,9 @@ class Me(Resource):
     async def on_patch(self, actor: Actor, body: ProfileChange, client: CallingClient) -> Representation:
         """Change one's profile.
 
-        A new email or password needs `current_password`. A new password ends all other sessions.
+        A new email or password needs `current_password`. A new password ends all other sessions. If the server sends
+        mails, a new email waits as `pending_email` until the link or the code of a mail has confirmed it; the present
+        email as the new one withdraws it.
         """
         changes = body.columns()
         if body.password is not None:
@@ -195,7 +204,13 @@ class Me(Resource):
                     changes["password_hash"] = await self.bridge.run_password_work(
                         security.hash_password, body.password, self.settings.bcrypt_rounds
                     )
-                profile = await self.bridge.run(accounts.update_profile, actor, changes, is_confirmed=True)
+                profile = await self.bridge.run(
+                    accounts.update_profile,
+                    actor,
+                    changes,
+                    is_confirmed=True,
+                    verifies_email=self.settings.has_mail_server,
+                )
         # The authenticator caches the account's locale together with the session.
         self.authenticator.forget([actor.session_id])
         return profile

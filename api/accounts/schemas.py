@@ -14,6 +14,8 @@ from core.security import PASSWORD_MAX_LENGTH, PASSWORD_MIN_LENGTH
 # This is longer than a token of any other kind, so that such a token is read and gets a 401, as any wrong token does.
 _TOKEN_LENGTH: Final = 8192
 _NAME_LENGTH: Final = 254
+# A code has 8 digits; people may type spaces between them.
+_CODE_LENGTH: Final = 20
 
 
 def _email(value: str) -> str:
@@ -57,6 +59,7 @@ NewPassword = Annotated[
 Password = Annotated[
     str, Verbatim, Field(min_length=1, max_length=PASSWORD_MAX_LENGTH, examples=["correct horse battery"])
 ]
+InvitationToken = Annotated[str, Field(min_length=1, max_length=500, description="The token of an invitation.")]
 Locale = Annotated[str, Field(max_length=10, pattern=r"^[a-z]{2}(-[A-Z]{2})?$", examples=["en"])]
 TimeZone = Annotated[str, Field(max_length=64, examples=["Europe/Berlin"]), AfterValidator(_time_zone)]
 
@@ -82,6 +85,7 @@ class Registration(Input):
     username: Username | None = None
     password: NewPassword
     full_name: FullName | None = None
+    invitation: InvitationToken | None = None
 
     @model_validator(mode="after")
     def _has_a_name(self) -> Self:
@@ -165,6 +169,30 @@ class ProfileChange(Input):
         return self.model_dump(exclude_unset=True, exclude={"password", "current_password"})
 
 
+class EmailProof(Input):
+    """The proof of an email address: the token of a mail's link, or the code of the mail."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"code": "27182818"}]})
+
+    token: Annotated[str, Field(max_length=_TOKEN_LENGTH)] | None = None
+    code: Annotated[str, Field(max_length=_CODE_LENGTH)] | None = None
+
+    @model_validator(mode="after")
+    def _has_one_proof(self) -> Self:
+        if (self.token is None) == (self.code is None):
+            raise ValueError(msg("either a token or a code is needed"))
+        return self
+
+    @property
+    def required_code(self) -> str:
+        """The code, without the spaces that people type between its digits."""
+        return "".join((self.code or "").split())
+
+
+class EmailProofForm(EmailProof, FormInput):
+    """The same, as the form of the page that the link opens."""
+
+
 class RefreshRequest(Input):
     """A refresh token; browsers may leave the body away and send the cookie instead."""
 
@@ -181,6 +209,8 @@ class Profile(BaseModel):
                     "id": 1,
                     "username": "alice",
                     "email": "alice@example.com",
+                    "email_verified": True,
+                    "pending_email": None,
                     "full_name": "Alice Archer",
                     "role": "user",
                     "is_active": True,
@@ -196,6 +226,10 @@ class Profile(BaseModel):
     id: int
     username: str
     email: str | None
+    email_verified: Annotated[bool, Field(description="Whether a mail to this address has proved it.")]
+    pending_email: Annotated[
+        str | None, Field(description="The address that replaces it as soon as a mail has proved it.")
+    ]
     full_name: str | None
     role: Role
     is_active: bool

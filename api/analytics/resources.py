@@ -18,7 +18,7 @@ class AnalyticsSummary(Resource):
     async def on_get(self, actor: Actor, query: AnalyticsQuery) -> Figures:
         """Count tasks by status and by user.
 
-        Exact at the moment of the answer: rollups plus all that has changed since they were made.
+        The figures are exact at the time of the response.
         """
         return await self.bridge.run(analytics.read_figures, actor, query.start_date, query.end_date)
 

@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 import orjson
-from falcon.asgi import Response
+from falcon.asgi import Request, Response
 
 from api.accounts.logins import CallingClient, LoginResource
 from api.accounts.registration import RegistrationResource
@@ -18,6 +18,7 @@ from api.compat.schemas import (
 from api.http.bodies import ANONYMOUS_BODY_BYTES
 from api.http.fields import ArrayQuery
 from api.http.idempotency import Repeatable
+from api.http.languages import ReaderLanguage
 from api.http.operation import RateLimit, operation
 from api.http.resource import Resource
 from api.http.routing import unversioned
@@ -39,12 +40,18 @@ class EarlierUsers(RegistrationResource):
         public=True,
         max_body=ANONYMOUS_BODY_BYTES,
         rate_limit=RateLimit.CREDENTIALS,
-        errors=(400,),
+        errors=(400, 403),
     )
-    async def on_post(self, body: EarlierRegistration) -> dict[str, Any]:
+    async def on_post(self, body: EarlierRegistration, language: ReaderLanguage) -> dict[str, Any]:
         """Register an account."""
         profile = await self.register(
-            username=body.email, email=body.email, full_name=body.name, password=body.password
+            username=body.email,
+            email=body.email,
+            full_name=body.name,
+            password=body.password,
+            language=language,
+            invitation=body.invitation,
+            accepts_weak_password=True,
         )
         return _user(orjson.loads(profile.json))
 
@@ -54,9 +61,10 @@ class EarlierUser(Resource):
 
     @operation(200, EarlierUserOut, tag=_TAG, errors=(404,))
     async def on_get(self, actor: Actor, user_id: int) -> dict[str, Any]:
-        """Read who somebody is.
+        """Read an account.
 
-        Oneself, or somebody with whom one shares a task; for admins everybody. Others are not found.
+        Your own account, or that of a user with whom you share a task. Admins may read every account. Otherwise the
+        response is 404.
         """
         return _user(await self.bridge.run(accounts.read_known_profile, actor, user_id))
 
@@ -73,12 +81,12 @@ class EarlierLogin(LoginResource):
         rate_limit=RateLimit.CREDENTIALS,
         errors=(401,),
     )
-    async def on_post(self, resp: Response, body: LoginForm, client: CallingClient) -> dict[str, Any]:
+    async def on_post(self, req: Request, resp: Response, body: LoginForm, client: CallingClient) -> dict[str, Any]:
         """Log in.
 
         Takes the form of the OAuth 2 password flow. The username may be the email.
         """
-        return await self.log_in(resp, body.identifier, body.password, client)
+        return await self.log_in(req, resp, body.identifier, body.password, client)
 
 
 class EarlierTasks(Resource):
@@ -113,7 +121,7 @@ class EarlierTask(Resource):
     async def on_put_in_tasks(self, actor: Actor, task_id: int, body: EarlierTaskChange) -> dict[str, Any]:
         """Change a task.
 
-        What is left out stays as it is. A task that is no longer `completed` is to do again.
+        Fields that are not in the body keep their values. `completed: false` gives a completed task the status `todo`.
         """
         return _task(await self.bridge.run(tasks.update_task, actor, task_id, body.columns()))
 
@@ -121,7 +129,7 @@ class EarlierTask(Resource):
     async def on_delete(self, actor: Actor, task_id: int) -> dict[str, Any]:
         """Delete a task.
 
-        Answers what it was.
+        The response is the task as it was before.
         """
         return _task(await self.bridge.run(tasks.delete_task, actor, task_id))
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
-from api.accounts.schemas import Email, FullName, NewPassword
+from api.accounts.schemas import Email, FullName, InvitationToken, NewPassword
 from api.http.fields import Input, Instant, refuse_null
 from api.tasks.schemas import Description, TaskOut, Title
 
@@ -43,10 +43,11 @@ class EarlierRegistration(Input):
     name: FullName
     email: Email
     password: NewPassword
+    invitation: InvitationToken | None = None
 
 
 class EarlierUserOut(BaseModel):
-    """An account; its name is the full name or, for want of one, the username."""
+    """An account. Its name is the full name, or the username if there is no full name."""
 
     id: int
     name: str
@@ -73,7 +74,7 @@ class EarlierTaskInput(Input):
 
 
 class EarlierTaskChange(Input):
-    """The fields of a task to change; what is left out stays."""
+    """The fields of a task to change. Fields that are left out keep their values."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"title": "Clean the gutters", "completed": True}]})
 
@@ -94,7 +95,7 @@ class EarlierTaskChange(Input):
 
 
 class EarlierTaskOut(TaskOut):
-    """A task, with two of its times under their earlier names too."""
+    """A task, which also has two of its times under the names that earlier task managers used."""
 
     # The inherited example lacks these two fields.
     model_config = ConfigDict(json_schema_extra=None)

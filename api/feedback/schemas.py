@@ -11,7 +11,7 @@ Message = Annotated[str, Field(min_length=1, max_length=5000, examples=["The wea
 
 
 class FeedbackInput(Input):
-    """What somebody thinks of the application: from 1, poor, to 5, excellent."""
+    """A rating of the application, from 1 (poor) to 5 (excellent), with an optional text."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"rating": 5, "message": "I am never rained on."}]})
 
@@ -26,7 +26,7 @@ class FeedbackQuery(PageQuery):
 
 
 class FeedbackOut(BaseModel):
-    """Feedback. `user_id` is null once the account is gone."""
+    """Feedback from a user. `user_id` is null if the account was deleted."""
 
     id: int
     user_id: int | None

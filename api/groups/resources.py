@@ -18,9 +18,9 @@ class GroupCollection(Resource):
 
     @operation(201, GroupOut, tag="groups", scope=Scope.TASKS_WRITE, headers=("Location",), errors=(403,))
     async def on_post(self, actor: Actor, body: GroupInput, request: Repeatable) -> Representation:
-        """Make a group.
+        """Create a group.
 
-        For managers and admins, who become its first manager.
+        Only managers and admins may create groups. Whoever creates a group becomes its first manager.
         """
         return await request.run_once(self.bridge, groups.create_group, actor, body.name, self.settings.groups_per_user)
 
@@ -47,7 +47,7 @@ class GroupItem(Resource):
     async def on_delete(self, actor: Actor, group_id: int) -> None:
         """Delete a group.
 
-        Its tasks stay with their owners and assignees.
+        Its tasks are not deleted; they keep their owners and assignees.
         """
         await self.bridge.run(groups.delete_group, actor, group_id)
 
@@ -57,17 +57,17 @@ class GroupMemberItem(Resource):
 
     @operation(200, GroupOut, tag="groups", scope=Scope.TASKS_WRITE, body_optional=True, errors=(403, 404))
     async def on_put(self, actor: Actor, group_id: int, user_id: int, body: MemberInput) -> Representation:
-        """Put somebody into a group.
+        """Add a user to a group.
 
-        Or change whether they manage it.
+        For a user who is already a member, this changes whether the user is a manager of the group.
         """
         return await self.bridge.run(groups.put_member, actor, group_id, user_id, is_manager=body.is_manager)
 
     @operation(204, tag="groups", scope=Scope.TASKS_WRITE, errors=(403, 404))
     async def on_delete(self, actor: Actor, group_id: int, user_id: int) -> None:
-        """Take somebody out of a group.
+        """Remove a user from a group.
 
-        Anybody may leave.
+        Every member may remove themselves.
         """
         await self.bridge.run(groups.remove_member, actor, group_id, user_id)
 

@@ -8,7 +8,7 @@ from api.http.fields import Input, Instant
 
 
 class GroupInput(Input):
-    """A group to make, or its new name."""
+    """The name of a group."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "Roofers"}]})
 
@@ -16,7 +16,7 @@ class GroupInput(Input):
 
 
 class MemberInput(Input):
-    """Somebody's place in a group."""
+    """The role of a user in a group."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"is_manager": True}]})
 
@@ -24,7 +24,7 @@ class MemberInput(Input):
 
 
 class Member(BaseModel):
-    """Somebody who belongs to a group."""
+    """A member of a group."""
 
     user_id: int
     username: str

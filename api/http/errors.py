@@ -136,10 +136,13 @@ def install(app: "falcon.asgi.App[Request, Response]") -> None:
 
 def describe_failure(req: Request, failure: Failure) -> dict[str, Any]:
     """Return the problem document of a failure."""
-    status = next(STATUSES[kind] for kind in type(failure).__mro__ if kind in STATUSES)
     errors = failure.errors if isinstance(failure, Invalid) else ()
-    document = _describe(req, status, failure.stable_code, failure.detail, errors)
+    document = _describe(req, _status_of(failure), failure.stable_code, failure.detail, errors)
     return document if failure.at is None else document | {"operation": failure.at}
+
+
+def _status_of(failure: Failure) -> int:
+    return next(STATUSES[kind] for kind in type(failure).__mro__ if kind in STATUSES)
 
 
 def _describer(call: Call) -> Callable[[Failure], dict[str, Any]]:
@@ -150,18 +153,23 @@ FailureDescriber = Annotated[Callable[[Failure], dict[str, Any]], FromRequest(_d
 """A function that returns the problem document of a failure, for operations that report failures inside a result."""
 
 
-async def _write_failure(
-    req: Request, resp: Response | None, failure: Failure, _params: dict[str, Any], ws: WebSocket | None = None
-) -> None:
-    document = describe_failure(req, failure)
-    if resp is None:
-        await _close(ws, document["status"])
-        return
+def write_status(resp: Response, failure: Failure) -> None:
+    """Set the status of a failure, and the headers that belong to it, for a response with a body of its own."""
+    resp.status = _status_of(failure)
     if isinstance(failure, Unauthenticated):
         resp.set_header("WWW-Authenticate", "Bearer")
     if isinstance(failure, TooManyRequests | Unavailable):
         resp.set_header("Retry-After", str(failure.retry_after))
-    _write(req, resp, document)
+
+
+async def _write_failure(
+    req: Request, resp: Response | None, failure: Failure, _params: dict[str, Any], ws: WebSocket | None = None
+) -> None:
+    if resp is None:
+        await _close(ws, _status_of(failure))
+        return
+    write_status(resp, failure)
+    _write(req, resp, describe_failure(req, failure))
 
 
 async def _write_http_error(

@@ -116,7 +116,9 @@ Verbatim = StringConstraints(strip_whitespace=False)
 """Keeps the space around a text, as in `Annotated[str, Verbatim]`. Space is significant in passwords."""
 
 
-PageLength = Annotated[int, Field(ge=1, le=LONGEST_PAGE, description="How many items to answer at most."), AsciiDigits]
+PageLength = Annotated[
+    int, Field(ge=1, le=LONGEST_PAGE, description="The largest number of items in the response."), AsciiDigits
+]
 """How many items a page may have."""
 
 
@@ -124,7 +126,7 @@ class PageQuery(Input):
     """Which part of a list to return."""
 
     skip: Annotated[
-        int, Field(ge=0, le=_LARGEST_SKIP, description="How many items to leave out at the beginning."), AsciiDigits
+        int, Field(ge=0, le=_LARGEST_SKIP, description="How many items to skip at the beginning."), AsciiDigits
     ] = 0
     limit: PageLength = _PAGE_LENGTH
 

@@ -15,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from api.http.errors import PROBLEM, problem
 from api.http.joined_writes import JoinedWrites
+from api.http.middleware import POLICY_FOR_DATA, SECURITY_HEADERS
 from api.http.unread_responses import ReadingWatch
 
 log = structlog.get_logger()
@@ -292,7 +293,8 @@ def _response(status: int, request_id: str, document: dict[str, Any]) -> bytes:
         "content-type": PROBLEM,
         "content-length": str(len(body)),
         "cache-control": "no-store",
-        "x-content-type-options": "nosniff",
+        **SECURITY_HEADERS,
+        "content-security-policy": POLICY_FOR_DATA,
         "x-request-id": request_id,
         "connection": "close",
     }

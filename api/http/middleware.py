@@ -16,12 +16,13 @@ from core.log_context import begin_log_context
 log = structlog.get_logger()
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
-_SECURITY_HEADERS: Final = {
+SECURITY_HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
 }
-_POLICY_FOR_DATA: Final = "default-src 'none'; frame-ancestors 'none'"
+# If a browser shows a response as a page in spite of its type, `sandbox` takes the origin of the API away from it.
+POLICY_FOR_DATA: Final = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox"
 _EXPOSED_HEADERS: Final = ", ".join(
     [
         "Accept-Ranges",
@@ -54,10 +55,9 @@ class RequestContext:
 
     def __init__(self, settings: Settings) -> None:
         self._trusted = tuple(ip_network(proxy, strict=False) for proxy in settings.trusted_proxies)
-        # Responses hold the names of their headers in small letters.
-        self._headers = {name.lower(): value for name, value in _SECURITY_HEADERS.items()}
+        self._headers = dict(SECURITY_HEADERS)
         if not settings.is_development:
-            self._headers["strict-transport-security"] = "max-age=31536000; includeSubDomains"
+            self._headers["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"
 
     async def process_request(self, req: Request, resp: Response) -> None:
         """Set the context of a request, and return its id in a header."""
@@ -74,7 +74,7 @@ class RequestContext:
         if resp.get_header("Cache-Control") is None:
             resp.set_header("Cache-Control", "no-store")
         if resp.get_header("Content-Security-Policy") is None:
-            resp.set_header("Content-Security-Policy", _POLICY_FOR_DATA)
+            resp.set_header("Content-Security-Policy", POLICY_FOR_DATA)
         route = req.uri_template
         write = log.debug if _is_probe(req) else log.info
         write(

@@ -32,47 +32,55 @@ WebSocket `/ws`.
 _IF_MATCH: Final[Json] = {
     "name": "If-Match",
     "in": "header",
-    "description": "Only if this is still the version (412 otherwise).",
+    "description": "Carry the request out only if this is still the version; otherwise the response is 412.",
     "schema": _TEXT_SCHEMA,
     "example": '"3"',
 }
 _IDEMPOTENCY_KEY: Final[Json] = {
     "name": "Idempotency-Key",
     "in": "header",
-    "description": "Repeated within 24 hours under the same key, a request is answered as it was at first.",
+    "description": "A request that is repeated with the same key within 24 hours gets the first response.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
     "example": "0f5c3d2e-9a6b-4c7d-8e1f-2a3b4c5d6e7f",
 }
 _COUNT: Final[Json] = {"type": "integer", "minimum": 0}
 HEADERS: Final[dict[str, Json]] = {
-    "Accept-Ranges": {"description": "That parts may be asked for.", "schema": _TEXT_SCHEMA, "example": "bytes"},
+    "Accept-Ranges": {
+        "description": "Parts of the file can be requested with `Range`.",
+        "schema": _TEXT_SCHEMA,
+        "example": "bytes",
+    },
     "Content-Disposition": {
-        "description": "That it is to be saved, and as what (RFC 6266).",
+        "description": "The file is to be saved, under this name (RFC 6266).",
         "schema": _TEXT_SCHEMA,
         "example": "attachment; filename=\"gutters.jpg\"; filename*=UTF-8''gutters.jpg",
     },
-    "ETag": {"description": "The version of the thing.", "schema": _TEXT_SCHEMA, "example": '"2c26b46b"'},
+    "ETag": {"description": "The version of the resource.", "schema": _TEXT_SCHEMA, "example": '"2c26b46b"'},
     "Link": {
         "description": "The neighbouring pages (RFC 8288).",
         "schema": _TEXT_SCHEMA,
         "example": f"<{API_PREFIX}/tasks?skip=100&limit=100>; rel=next",
     },
     "Location": {
-        "description": "Where the new one is.",
+        "description": "The address of the new resource.",
         "schema": {"type": "string", "format": "uri-reference"},
         "example": f"{API_PREFIX}/tasks/7",
     },
-    "RateLimit-Limit": {"description": "How many requests a window holds.", "schema": _COUNT, "example": 100},
-    "RateLimit-Remaining": {"description": "How many of them are left.", "schema": _COUNT, "example": 97},
+    "RateLimit-Limit": {"description": "How many requests may be sent in a window.", "schema": _COUNT, "example": 100},
+    "RateLimit-Remaining": {
+        "description": "How many requests are left in this window.",
+        "schema": _COUNT,
+        "example": 97,
+    },
     "RateLimit-Reset": {"description": "Seconds until the next window.", "schema": _COUNT, "example": 42},
     "Retry-After": {"description": "Seconds after which to try again.", "schema": _COUNT, "example": 2},
-    "WWW-Authenticate": {"description": "How to say who calls.", "schema": _TEXT_SCHEMA, "example": "Bearer"},
+    "WWW-Authenticate": {"description": "How to authenticate.", "schema": _TEXT_SCHEMA, "example": "Bearer"},
     "X-Request-ID": {
-        "description": "The id of this request, as sent or made; the log knows it too.",
+        "description": "The id of this request, which the log has, too: the one that was sent, or a new one.",
         "schema": _TEXT_SCHEMA,
         "example": "0f5c3d2e9a6b4c7d8e1f2a3b4c5d6e7f",
     },
-    "X-Total-Count": {"description": "How many there are on all pages.", "schema": _COUNT, "example": 250},
+    "X-Total-Count": {"description": "The number of items on all pages together.", "schema": _COUNT, "example": 250},
 }
 _ON_EVERY_RESPONSE: Final = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "X-Request-ID")
 

@@ -1,15 +1,13 @@
 """Notifications: list them, mark them as read, and choose which kinds are also sent by mail."""
 
-import base64
-import hashlib
-import html
 from typing import Final
 
 from falcon.asgi import Request, Response
 
 from api.http.fields import ListOf
-from api.http.languages import ReaderLanguage, reader_language
+from api.http.languages import ReaderLanguage
 from api.http.operation import operation, unlisted
+from api.http.pages import PageForm, wants_page, write_page
 from api.http.resource import Resource
 from api.http.routing import versioned
 from api.notifications.schemas import (
@@ -20,50 +18,16 @@ from api.notifications.schemas import (
     UnreadCount,
     UnsubscribeQuery,
 )
-from core.messages import msg, translate
+from core.messages import msg
 from core.policy import Actor, Scope
 from core.representations import Page
 from core.services import notifications
 from core.services.notifications import KINDS
 
-_STYLE: Final = (
-    "body{font:1rem/1.5 system-ui,sans-serif;margin:15vh auto;max-width:32rem;padding:0 1.5rem}"
-    "h1{font-size:1.5rem}button{font:inherit;padding:.5rem 1rem}"
-)
-_STYLE_DIGEST: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
-_PAGE_POLICY: Final = (
-    f"default-src 'none'; style-src 'sha256-{_STYLE_DIGEST}'; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'"
-)
-
 _TITLE: Final = msg("No more mails of this kind")
 _QUESTION: Final = msg("Do you want no more mails of this kind? Nothing else changes, and you can turn them on again.")
-_BUTTON: Final = msg("No more mails")
-
+_FORM: Final = PageForm(msg("No more mails"))
 _DONE: Final = msg("You get no more mails of this kind.")
-_FORM: Final = '<form method="post"><button>{button}</button></form>'
-
-_PAGE: Final = """\
-<!DOCTYPE html>
-<html lang="{language}">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta name="robots" content="noindex">
-<title>{title}</title>
-<link rel="icon" href="data:,">
-<style>{style}</style>
-</head>
-<body>
-<main>
-<h1>{title}</h1>
-<p>{text}</p>
-{form}
-</main>
-</body>
-</html>
-"""
 
 
 class NotificationCollection(Resource):
@@ -86,7 +50,7 @@ class NotificationCollection(Resource):
 
     @operation(204, tag="notifications", scope=Scope.TASKS_WRITE)
     async def on_post_read_all(self, actor: Actor) -> None:
-        """Mark all as read."""
+        """Mark all notifications as read."""
         await self.bridge.run(notifications.mark_all_read, actor)
 
 
@@ -95,7 +59,7 @@ class NotificationItem(Resource):
 
     @operation(204, tag="notifications", scope=Scope.TASKS_WRITE, errors=(404,))
     async def on_post_read(self, actor: Actor, notification_id: int) -> None:
-        """Mark one as read."""
+        """Mark a notification as read."""
         await self.bridge.run(notifications.mark_read, actor, notification_id)
 
 
@@ -104,12 +68,12 @@ class MailPreferenceItem(Resource):
 
     @operation(200, MailPreferences, tag="notifications")
     async def on_get(self, actor: Actor) -> dict[str, bool]:
-        """Read what comes by mail."""
+        """Read the mail preferences."""
         return await self.bridge.run(notifications.mail_preferences, actor.user_id)
 
     @operation(200, MailPreferences, tag="notifications")
     async def on_patch(self, actor: Actor, body: MailKinds) -> dict[str, bool]:
-        """Say what comes by mail."""
+        """Change the mail preferences."""
         return await self.bridge.run(notifications.change_mail_preferences, actor.user_id, body.changes())
 
 
@@ -119,29 +83,19 @@ class Unsubscription(Resource):
     @unlisted
     async def on_get(self, req: Request, resp: Response) -> None:
         """Show a page that asks for confirmation. Programs that scan mails open links, so a GET must change nothing."""
-        _write_page(req, resp, _QUESTION, _FORM)
+        write_page(req, resp, title=_TITLE, text=_QUESTION, form=_FORM)
 
     @operation(204, tag="notifications", public=True, errors=(401,))
     async def on_post(self, req: Request, resp: Response, query: UnsubscribeQuery) -> None:
-        """Want no more mails of a kind.
+        """Unsubscribe from one kind of mail.
 
-        With the token of a mail's `List-Unsubscribe`; no login, and the body does not matter.
+        The token is that of the mail's `List-Unsubscribe` header. No login is needed, and the body is ignored.
         """
         user_id, kind = self.issuer.read_unsubscribe_token(query.token, KINDS)
         await self.bridge.run(notifications.change_mail_preferences, user_id, {kind: False})
-        if "text/html" in req.accept:
+        if wants_page(req):
             resp.status = 200
-            _write_page(req, resp, _DONE, "")
-
-
-def _write_page(req: Request, resp: Response, text: str, form: str) -> None:
-    language = reader_language(req)
-    texts = {"title": _TITLE, "text": text, "button": _BUTTON}
-    translated = {name: html.escape(translate(value, language)) for name, value in texts.items()}
-    resp.content_type = "text/html; charset=utf-8"
-    resp.set_header("Content-Security-Policy", _PAGE_POLICY)
-    resp.set_header("Content-Language", language)
-    resp.text = _PAGE.format(language=language, style=_STYLE, form=form.format(**translated), **translated)
+            write_page(req, resp, title=_TITLE, text=_DONE)
 
 
 ROUTES: Final = [

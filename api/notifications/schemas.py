@@ -25,7 +25,7 @@ class NotificationQuery(PageQuery):
 
 
 class NotificationDetails(BaseModel):
-    """What a notification's text is made of: who did it, what they said, and the task's title and deadline then.
+    """The data of a notification's text: who did it, the comment, and the task's title and deadline at that time.
 
     All are null if the reader may not read the task any more.
     """
@@ -37,7 +37,7 @@ class NotificationDetails(BaseModel):
 
 
 class Notification(BaseModel):
-    """Something that one is told; `text` says it in the reader's language."""
+    """A notification. `text` is in the language of the reader."""
 
     id: int
     kind: Kind
@@ -56,7 +56,7 @@ class UnreadCount(BaseModel):
 
 
 class MailKinds(_ChangedKinds):
-    """For each kind of notification, whether it also comes by mail; what is left out stays as it is."""
+    """For each kind of notification, whether it is also sent by mail. Kinds that are left out keep their values."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"commented": False}]})
 
@@ -66,7 +66,7 @@ class MailKinds(_ChangedKinds):
 
 
 class MailPreferences(_AllKinds):
-    """For each kind of notification, whether it also comes by mail."""
+    """For each kind of notification, whether it is also sent by mail."""
 
 
 class UnsubscribeQuery(Input):

@@ -22,7 +22,7 @@ class Liveness(Resource):
 
     @operation(200, Health, tag="operations", public=True, rate_limit=RateLimit.HEALTH)
     async def on_get(self) -> dict[str, str]:
-        """Tell whether the process lives."""
+        """Check whether the process is running."""
         return {"status": "ok", "version": __version__, "app_name": self.settings.app_name}
 
 
@@ -35,7 +35,7 @@ class Ready(Resource):
 
     @operation(200, Readiness, tag="operations", public=True, rate_limit=RateLimit.HEALTH, errors=(503,))
     async def on_get(self, resp: Response) -> dict[str, Any]:
-        """Tell whether the process can serve."""
+        """Check whether the process can serve requests."""
         postgresql, redis = await asyncio.gather(self._is_postgresql_available(), self._is_redis_available())
         if not postgresql:
             resp.status = 503

@@ -8,7 +8,7 @@ State = Literal["ok", "unavailable"]
 
 
 class Health(BaseModel):
-    """The process answers."""
+    """The process is running."""
 
     status: Literal["ok"]
     version: str
@@ -16,14 +16,14 @@ class Health(BaseModel):
 
 
 class Dependencies(BaseModel):
-    """What the process depends on."""
+    """The state of each service that the process needs."""
 
     postgresql: State
     redis: State
 
 
 class Readiness(BaseModel):
-    """Whether the process can serve; `degraded` means without live events."""
+    """Whether the process can serve requests. `degraded` means that it can, but without live events."""
 
     status: Literal["ok", "degraded", "unavailable"]
     version: str

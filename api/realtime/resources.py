@@ -47,8 +47,8 @@ class Tickets(Resource):
     async def on_post(self, resp: Response, actor: Actor, token_expires_at: TokenExpiry) -> dict[str, Any]:
         """Issue a ticket for one WebSocket.
 
-        For browsers, which cannot send a header with the handshake: `/ws?ticket=…` works once, and soon. The socket
-        ends when the access token of this request expires.
+        For browsers, which cannot send a header with the handshake. `/ws?ticket=…` works once, within a short time. The
+        socket is closed when the access token of this request expires.
         """
         seconds = self.settings.ws_ticket_seconds
         ticket = await self.bridge.run(sessions.issue_ticket, actor, timedelta(seconds=seconds), token_expires_at)

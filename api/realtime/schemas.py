@@ -9,4 +9,4 @@ class TicketGrant(BaseModel):
     model_config = ConfigDict(json_schema_extra={"examples": [{"ticket": "q0Jd…", "expires_in": 30}]})
 
     ticket: str = Field(description="To be used once, as in `/ws?ticket=…`.")
-    expires_in: int = Field(description="Seconds until the ticket is worthless.")
+    expires_in: int = Field(description="Seconds until the ticket expires.")

@@ -19,7 +19,7 @@ class AttachmentForm(BaseModel):
 
 
 class AttachmentOut(BaseModel):
-    """A file of a task. `content_type` is what the bytes show, and `sha256` is their hash in hexadecimal."""
+    """A file of a task. `content_type` is determined from its bytes, and `sha256` is their hash in hexadecimal."""
 
     model_config = ConfigDict(
         json_schema_extra={

@@ -46,7 +46,7 @@ class AttachmentCollection(Resource):
     async def on_post(self, actor: Actor, task_id: int, body: Upload, request: Repeatable) -> Representation:
         """Attach a file to a task.
 
-        One file, with a name. Its type is found in its bytes, whatever the form says.
+        The form has one file, with a name. The content type is determined from the bytes, not from the form.
         """
         # These are checked first, so that a file that will be refused is not received.
         await self.bridge.run(attachments.require_upload, actor, task_id)
@@ -97,7 +97,7 @@ class AttachmentItem(Resource):
 
     @operation(200, AttachmentOut, tag="attachments", scope=Scope.TASKS_READ, errors=(404,))
     async def on_get(self, actor: Actor, task_id: int, attachment_id: int) -> Representation:
-        """Read what is known of an attachment."""
+        """Read an attachment without its bytes."""
         return await self.bridge.run(attachments.read_attachment, actor, task_id, attachment_id)
 
     @operation(204, tag="attachments", scope=Scope.TASKS_WRITE, errors=(404,))
@@ -122,7 +122,7 @@ class AttachmentContent(Resource):
     async def on_get(self, req: Request, resp: Response, actor: Actor, task_id: int, attachment_id: int) -> None:
         """Download an attachment.
 
-        With a `Range` of bytes the answer is 206 and that part; with a known `If-None-Match` it is 304.
+        With a `Range` of bytes the response is 206 with that part. With an `If-None-Match` that matches it is 304.
         """
         content = await self.bridge.run(attachments.content_of, actor, task_id, attachment_id)
         facts, etag = content.facts, f'"{content.facts.sha256}"'

@@ -56,7 +56,7 @@ AnyOperation = Annotated[CreateOperation | UpdateOperation | DeleteOperation, Fi
 
 
 class BulkRequest(Input):
-    """Operations, carried out in their order; `atomic` makes them all or none."""
+    """Operations, which are carried out in this order. With `atomic`, either all of them are carried out or none."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -77,7 +77,7 @@ class BulkRequest(Input):
 
 
 class BulkResult(BaseModel):
-    """What came of one operation: its status, and the task (as it was, if deleted) or the problem document."""
+    """The result of one operation: its status, and either the task (of a deletion: as it was before) or the problem."""
 
     status: int
     task: TaskOut | None = None
@@ -85,6 +85,6 @@ class BulkResult(BaseModel):
 
 
 class BulkAnswer(BaseModel):
-    """A result for each operation, in their order."""
+    """One result for each operation, in the order of the operations."""
 
     results: list[BulkResult]

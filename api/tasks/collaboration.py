@@ -30,9 +30,9 @@ class Delegations(Resource):
     async def on_post_delegate(
         self, actor: Actor, task_id: int, body: DelegationInput, expected: ExpectedVersions
     ) -> Representation:
-        """Pass a task on.
+        """Delegate a task.
 
-        For its assignee, and for who may assign it.
+        The assignee may do this, and everybody who may assign the task.
         """
         return await self.bridge.run(delegation.delegate_task, actor, task_id, body.assignee_id, body.note, expected)
 
@@ -85,7 +85,8 @@ class ReminderCollection(Resource):
     async def on_post(self, actor: Actor, task_id: int, body: ReminderInput, request: Repeatable) -> Representation:
         """Set a reminder.
 
-        For all who own or have the task: at a time, or before the deadline, wherever that moves.
+        At a time, or some time before the deadline; then it moves with the deadline. It reminds the owner and the
+        assignee, or the members of the group if there is no assignee.
         """
         return await request.run_once(
             self.bridge, reminders.create_reminder, actor, task_id, body.remind_at, body.seconds_before_due
@@ -102,7 +103,7 @@ class ReminderItem(Resource):
 
     @operation(204, tag="reminders", scope=Scope.TASKS_WRITE, errors=(403, 404))
     async def on_delete(self, actor: Actor, task_id: int, reminder_id: int) -> None:
-        """Take a reminder back."""
+        """Delete a reminder."""
         await self.bridge.run(reminders.delete_reminder, actor, task_id, reminder_id)
 
 

@@ -13,7 +13,7 @@ Text = Annotated[str, Field(min_length=1, max_length=5000, examples=["The ladder
 
 
 class DelegationInput(Input):
-    """Whom to pass a task on to."""
+    """The new assignee of a task."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"assignee_id": 2, "note": "You know the roof."}]})
 
@@ -22,7 +22,7 @@ class DelegationInput(Input):
 
 
 class DelegationOut(BaseModel):
-    """One step of a task's way: who gave it from whom to whom; null where an account is gone, or nobody had it."""
+    """A delegation: who passed the task on, from whom, and to whom. Null is a deleted account, or no assignee."""
 
     id: int
     actor_id: int | None
@@ -33,13 +33,13 @@ class DelegationOut(BaseModel):
 
 
 class CommentInput(Input):
-    """What to say."""
+    """The text of a comment."""
 
     body: Text
 
 
 class CommentOut(BaseModel):
-    """A comment; `user_id` is null where its author's account is gone."""
+    """A comment. `user_id` is null if the account of its author was deleted."""
 
     id: int
     task_id: int
@@ -50,7 +50,7 @@ class CommentOut(BaseModel):
 
 
 class ReminderInput(Input):
-    """When to remind: at a time, or so many seconds before the deadline."""
+    """When to remind: at a time, or a number of seconds before the deadline."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"seconds_before_due": 3600}]})
 
@@ -65,7 +65,7 @@ class ReminderInput(Input):
 
 
 class ReminderOut(BaseModel):
-    """A reminder. `fires_at` is null while the task has no deadline to count from; `fired_at` until it has fired."""
+    """A reminder. `fires_at` is null while the task has no deadline; `fired_at` is null until the reminder was sent."""
 
     id: int
     task_id: int
@@ -78,7 +78,7 @@ class ReminderOut(BaseModel):
 
 
 class ActivityEntry(BaseModel):
-    """Something that happened to a task; `changes` holds `{"from": …, "to": …}` by field."""
+    """An entry of a task's history. `changes` has `{"from": …, "to": …}` for each changed field."""
 
     id: int
     at: Instant

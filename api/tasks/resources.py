@@ -26,7 +26,7 @@ class TaskCollection(Resource):
     async def on_post(self, actor: Actor, body: TaskInput, request: Repeatable) -> Representation:
         """Create a task.
 
-        Its weather is brought by a worker; `weather_status` is `pending` until then.
+        A worker fetches the weather of its city later; until then `weather_status` is `pending`.
         """
         return await request.run_once(
             self.bridge, tasks.create_task, actor, body.values(), self.settings.tasks_per_user
@@ -59,7 +59,8 @@ class TaskItem(Resource):
     ) -> Representation:
         """Change a task, with its title.
 
-        The fields it names change, null clears, and what is left out stays.
+        The title is required. The fields in the body are changed, and null clears a field. Other fields keep their
+        values.
         """
         return await self.bridge.run(tasks.update_task, actor, task_id, body.values(), expected)
 
@@ -67,7 +68,7 @@ class TaskItem(Resource):
     async def on_patch(self, actor: Actor, task_id: int, body: TaskPatch, expected: ExpectedVersions) -> Representation:
         """Change a task.
 
-        A JSON merge patch: the fields it names change, and null clears.
+        The body is a JSON merge patch: the fields in it are changed, and null clears a field.
         """
         return await self.bridge.run(tasks.update_task, actor, task_id, body.values(), expected)
 
@@ -86,8 +87,8 @@ class TaskBulk(Resource):
     ) -> Representation:
         """Change many tasks.
 
-        Up to 100 operations, each with a result of its own, or with `atomic` all or none: then the failure of one is
-        the answer, and its `operation` is the number of it, from 0.
+        Up to 100 operations, each with a result of its own. With `atomic`, either all are carried out or none: if one
+        fails, the response is its problem document, in which `operation` is its number, counted from 0.
         """
 
         def describe(change: TaskChange, outcome: Representation | Failure) -> dict[str, Any]:

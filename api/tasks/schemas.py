@@ -3,7 +3,8 @@
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic_core import PydanticKnownError
 
 from api.http.fields import (
     LONGEST_PAGE,
@@ -17,6 +18,7 @@ from api.http.fields import (
     refuse_null,
 )
 from core.messages import msg
+from core.models.task import LONGEST_CITY_KEY
 from core.services.task_lists import BEST_FIRST, NEWEST_FIRST, SORTABLE, SortKey, TaskQuery
 from core.weather import city_key
 
@@ -25,7 +27,16 @@ Priority = Literal["low", "medium", "high", "urgent"]
 Title = Annotated[str, Field(min_length=1, max_length=255, examples=["Clean the gutters"])]
 Description = Annotated[str, Field(max_length=5000, examples=["Before the rain comes."])]
 Completed = Annotated[bool, Field(description="Whether the status is `done`; may stand for the status.")]
-City = Annotated[str, Field(min_length=1, max_length=120, examples=["London"])]
+
+
+def _require_short_key(city: str) -> str:
+    """Refuse a city whose key is too long to be stored. One character may become 18 in the normal form of the key."""
+    if len(city_key(city)) > LONGEST_CITY_KEY:
+        raise PydanticKnownError("string_too_long", {"max_length": 120})
+    return city
+
+
+City = Annotated[str, Field(min_length=1, max_length=120, examples=["London"]), AfterValidator(_require_short_key)]
 
 
 class TaskFields(Input):
@@ -63,7 +74,7 @@ class TaskInput(TaskFields):
 
 
 class TaskPatch(TaskFields):
-    """A JSON merge patch: what is named changes, and null clears it."""
+    """A JSON merge patch: the fields in it are changed, and null clears a field."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"status": "done"}]})
 

@@ -48,7 +48,7 @@ class TaskExport(Resource):
     async def on_get(self, resp: Response, actor: Actor, query: ExportQuery) -> None:
         """Export one's tasks.
 
-        The tasks that one owns, the oldest first, as JSON lines or as CSV.
+        All tasks that the caller owns, the oldest first, as JSON lines or as CSV.
         """
         writer = WRITERS[query.format]
         # The first page is read before the response begins, because later an error cannot change the status any more.
@@ -73,7 +73,7 @@ class TaskImport(Resource):
     ) -> dict[str, Any]:
         """Import tasks.
 
-        Each line makes a task of the caller; one that does not is reported and skipped.
+        Each line becomes a task of the caller. A line that is not valid is skipped and reported.
         """
         reader, quota = READERS[body.media_type](), self.settings.tasks_per_user
 

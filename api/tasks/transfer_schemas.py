@@ -41,14 +41,14 @@ class TaskTable(RootModel[str]):
 
 
 class RefusedLine(BaseModel):
-    """Why a line made no task."""
+    """Why a line was refused."""
 
     line: int
     errors: list[ProblemField]
 
 
 class ImportReport(BaseModel):
-    """How many lines made a task and how many did not; `errors` tells of the first hundred that did not."""
+    """How many lines became tasks, and how many were refused. `errors` has the first hundred that were refused."""
 
     created: int
     failed: int

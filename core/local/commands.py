@@ -3,15 +3,17 @@
 import getpass
 import sys
 from collections.abc import Mapping
+from datetime import timedelta
 
 from core import db
 from core.config import ConfigurationError, Settings
 from core.errors import Rejected
+from core.links import password_reset_link
 from core.local.embedded.environment import complete_environment
 from core.migrations import migrate as run_migrations
 from core.policy import Role
-from core.security import PASSWORD_MAX_LENGTH, PASSWORD_MIN_LENGTH
-from core.services import accounts, analytics, mail
+from core.security import PASSWORD_MAX_LENGTH, PASSWORD_MIN_LENGTH, TokenIssuer
+from core.services import account_mails, accounts, analytics, mail, password_resets
 
 _STATEMENT_SECONDS = 600.0
 
@@ -50,6 +52,25 @@ def make_admin(environ: Mapping[str, str], email: str | None, *, promote: bool) 
         _print(f"{email} has an admin account now")
 
 
+def reset_password(environ: Mapping[str, str], name: str) -> None:
+    """Print a link with which the owner of the account with this email or username chooses a new password.
+
+    The operator passes the link on and never knows the password.
+
+    Raises:
+        ConfigurationError: if there is no such account, or it is disabled.
+    """
+    with complete_environment(environ) as (environment, _):
+        settings = Settings.from_environ(environment)
+        _connect(settings)
+        token = password_resets.make_token(name, TokenIssuer.from_settings(settings))
+        if token is None:
+            raise ConfigurationError(f"There is no active account of {name}.")
+    minutes = password_resets.LIFETIME // timedelta(minutes=1)
+    _print(f"Valid once, for {minutes} minutes; only the owner of the account should get it:")
+    _print(password_reset_link(settings, token))
+
+
 def rebuild_analytics(environ: Mapping[str, str]) -> None:
     """Compute the analytics again from all tasks."""
     with complete_environment(environ) as (environment, _):
@@ -62,7 +83,7 @@ def revive_mails(environ: Mapping[str, str]) -> None:
     """Try the mails that were given up again."""
     with complete_environment(environ) as (environment, _):
         _connect(Settings.from_environ(environment))
-        revived = mail.revive_mails()
+        revived = mail.revive_mails() + account_mails.revive_mails()
     _print(f"{revived} mails will be tried again")
 
 

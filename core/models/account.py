@@ -23,6 +23,8 @@ class User(BaseModel):
     is_active = BooleanField(constraints=[SQL("DEFAULT true")])
     locale = CharField(10, constraints=[SQL("DEFAULT 'en'")])
     timezone = CharField(64, constraints=[SQL("DEFAULT 'UTC'")])
+    email_verified_at = DateTimeTZField(null=True)
+    pending_email = CharField(254, null=True)
     unwanted_mail = ArrayField(TextField, index=False, constraints=[SQL("DEFAULT '{}'")])
     created_at = DateTimeTZField(constraints=NOW)
     updated_at = DateTimeTZField(constraints=NOW)
@@ -49,6 +51,8 @@ class User(BaseModel):
             "id": self.id,
             "username": self.username,
             "email": self.email,
+            "email_verified": self.email_verified_at is not None,
+            "pending_email": self.pending_email,
             "full_name": self.full_name,
             "role": self.role,
             "is_active": self.is_active,

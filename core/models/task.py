@@ -8,6 +8,7 @@ from core.models.base import NOW, BaseModel, DateTimeTZField, JSONField
 
 STATUSES: Final = ("todo", "in_progress", "done")
 PRIORITIES: Final = ("low", "medium", "high", "urgent")
+LONGEST_CITY_KEY: Final = 400
 
 
 class Task(BaseModel):
@@ -24,7 +25,7 @@ class Task(BaseModel):
     priority = CharField(10, default="medium")
     due_at = DateTimeTZField(null=True)
     city = CharField(120, null=True)
-    city_key = CharField(400, null=True)
+    city_key = CharField(LONGEST_CITY_KEY, null=True)
     weather = JSONField(null=True)
     weather_status = CharField(12, null=True)
     weather_attempts = IntegerField(default=0)

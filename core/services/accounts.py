@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from peewee import IntegrityError, fn
+from peewee import fn
 
 from core.db import connected, read, unit_of_work
-from core.errors import FieldError, Invalid, NotFound, Rejected
+from core.errors import FieldError, Invalid, NotFound
 from core.messages import msg
 from core.models.account import User
 from core.models.collaboration import TaskActivity
@@ -21,16 +21,28 @@ from core.passwords import require_strong_password
 from core.policy import Actor, Role, may_see_account, may_see_email
 from core.representations import Representation
 from core.security import hash_password
-from core.services import audit
-from core.services.sessions import revoke_sessions
+from core.services import account_links, account_names, audit, email_addresses
+from core.services.sessions import revoke_sessions, session_actor
+
+_NAMES = ("username", "email")
 
 _LOCK_ACTIVE = "SELECT FROM users WHERE id = %(user_id)s AND is_active FOR KEY SHARE"
 
 
 def register(
-    *, username: str, email: str | None, full_name: str | None, password_hash: str, role: Role = Role.USER
+    *,
+    username: str,
+    email: str | None,
+    full_name: str | None,
+    password_hash: str,
+    role: Role = Role.USER,
+    is_verified: bool = False,
+    mail_language: str | None = None,
 ) -> Representation:
     """Create an account and return its profile.
+
+    `is_verified` says that the email needs no proof. `mail_language` is the language of the mail that asks for the
+    proof, or None if no such mail is sent.
 
     Raises:
         Rejected: with code `account_taken`, if the email or the username belongs to someone already.
@@ -39,15 +51,19 @@ def register(
     keys = name_keys({"username": username, "email": email})
     with unit_of_work():
         # PostgreSQL writes a statement that fails into its log, with its values. This one does not fail on a conflict.
-        user_id = User.insert(**account, **keys, role=role).on_conflict_ignore().execute()
+        verified_at = datetime.now(UTC) if is_verified else None
+        inserted = User.insert(**account, **keys, role=role, email_verified_at=verified_at)
+        user_id = inserted.on_conflict_ignore().execute()
         if user_id is None:
-            raise _taken()
+            raise account_names.taken()
         audit.record(audit.REGISTERED, user_id=user_id, role=role)
+        if email is not None and mail_language is not None:
+            email_addresses.begin_verification(user_id, email, mail_language)
         return represent_profile(User.get_by_id(user_id))
 
 
 def register_admin(email: str, password: str, bcrypt_rounds: int) -> None:
-    """Create an admin account.
+    """Create an admin account. Its email counts as verified, because the operator has entered it.
 
     The password is hashed here, before the transaction: this happens once, at the start or by a command, so it does
     not need the threads for passwords.
@@ -57,9 +73,11 @@ def register_admin(email: str, password: str, bcrypt_rounds: int) -> None:
     """
     email = normalized(email)
     if _is_taken(email):
-        raise _taken()
+        raise account_names.taken()
     password_hash = hash_password(password, bcrypt_rounds)
-    register(username=email, email=email, full_name=None, password_hash=password_hash, role=Role.ADMIN)
+    register(
+        username=email, email=email, full_name=None, password_hash=password_hash, role=Role.ADMIN, is_verified=True
+    )
 
 
 def represent_profile(user: User) -> Representation:
@@ -101,49 +119,61 @@ def read_known_profile(actor: Actor, user_id: int) -> dict[str, Any]:
     return known
 
 
-def update_profile(actor: Actor, changes: dict[str, Any], *, is_confirmed: bool) -> Representation:
+def update_profile(
+    actor: Actor, changes: dict[str, Any], *, is_confirmed: bool, verifies_email: bool = False
+) -> Representation:
     """Change columns of the caller's account and return the profile. A new password ends all other sessions.
 
     `is_confirmed` says whether the caller's password was checked. A new email needs that: who has the email can recover
-    the account.
+    the account. `verifies_email` says whether mails can be sent; then a new email waits until a mail has proved it. The
+    present email as the new one, or a new password, withdraws an email that waits.
 
     Raises:
         Invalid: if the email would change and the password was not checked, if the account would have no name, or the
             email of another person as its username.
         Rejected: with code `account_taken`, if the new email or username belongs to someone already.
+        TooManyRequests: with code `too_many_mails`, if the email was changed too often lately.
+        Unauthenticated: with code `session_revoked`, if the caller's session has ended meanwhile.
     """
-    try:
-        with unit_of_work():
-            user: User = User.select().where(User.id == actor.user_id).for_update().get()
-            changes_email = changes.get("email", user.email) != user.email
-            if changes_email and not is_confirmed:
-                raise Invalid([FieldError("current_password", msg("is needed to change the email"))])
-            if "email" in changes and "username" not in changes and user.username == user.email:
-                if changes["email"] is None:
-                    raise Invalid([FieldError("email", msg("is the account's only name; a username must replace it"))])
-                # If the username is the email, both change. Otherwise the old address would stay as the username.
-                changes = changes | {"username": changes["email"]}
-            _require_own_name(user, changes)
-            names = _changed_names(user, changes)
-            _require_free_names(user, names)
+    with unit_of_work():
+        user: User = User.select().where(User.id == actor.user_id).for_update().get()
+        # A reset of the password may have ended the session after the caller's password was compared.
+        session_actor(actor.session_id)
+        changes_email = changes.get("email", user.email) != user.email
+        if changes_email and not is_confirmed:
+            raise Invalid([FieldError("current_password", msg("is needed to change the email"))])
+        if "email" in changes and "username" not in changes and user.username == user.email:
+            if changes["email"] is None:
+                raise Invalid([FieldError("email", msg("is the account's only name; a username must replace it"))])
+            # If the username is the email, both change. Otherwise the old address would stay as the username.
+            changes = changes | {"username": changes["email"]}
+        waiting = changes["email"] if changes_email and verifies_email else None
+        if waiting is not None:
+            account_names.require_free(user, {"email": waiting})
+            changes = _without_waiting(user, changes, waiting)
+        _require_own_name(user, changes)
+        # The names come first. If somebody takes one at the same time, the statement fails, and PostgreSQL writes it
+        # into its log; it contains no hash.
+        names = _changed_names(user, changes)
+        account_names.change(user, names)
+        others = {name: value for name, value in changes.items() if name not in _NAMES}
+        User.update(others | {"updated_at": datetime.now(UTC)}).where(User.id == user.id).execute()
+        if changes or waiting is None:
             audit.record(
                 audit.PASSWORD_CHANGED if "password_hash" in changes else audit.PROFILE_CHANGED,
                 user_id=user.id,
                 fields=sorted(changes.keys() - {"password_hash"}),
             )
-            if changes_email:
-                audit.record(audit.EMAIL_CHANGED, user_id=user.id, previous=user.email)
-            # Somebody may take a name after the check above. The statement that then fails, and which PostgreSQL writes
-            # into its log, contains no hash. The keys come after the names, because a trigger may clear the key of a
-            # name that changes (see migration 009).
-            for values in (names, name_keys(names), changes | {"updated_at": datetime.now(UTC)}):
-                if values:
-                    User.update(values).where(User.id == user.id).execute()
-            if "password_hash" in changes:
-                revoke_sessions(user.id, but=actor.session_id)
-            return represent_profile(User.get_by_id(user.id))
-    except IntegrityError:
-        raise _taken() from None
+        if waiting is not None:
+            email_addresses.request_change(user, waiting)
+        elif changes_email:
+            email_addresses.forget_verification(user, by_mail=verifies_email)
+        elif "email" in changes or "password_hash" in changes:
+            email_addresses.withdraw_change(user)
+        if "password_hash" in changes:
+            account_links.end(user.id, account_links.RESET_PASSWORD)
+            revoke_sessions(user.id, but=actor.session_id)
+        return represent_profile(User.get_by_id(user.id))
 
 
 def promote(identifier: str, role: Role) -> bool:
@@ -180,23 +210,17 @@ def _require_own_name(user: User, changes: dict[str, Any]) -> None:
         raise Invalid([FieldError("username", msg("may hold an @ only where it is the account's own email"))])
 
 
+def _without_waiting(user: User, changes: dict[str, Any], email: str) -> dict[str, Any]:
+    """Return the changes without an email that waits for its proof, and without the username that follows it."""
+    follows = user.username == user.email and changes.get("username") == email
+    waiting = {"email", "username"} if follows else {"email"}
+    return {name: value for name, value in changes.items() if name not in waiting}
+
+
 def _changed_names(user: User, changes: dict[str, Any]) -> dict[str, Any]:
-    names = ("username", "email")
-    return {name: changes[name] for name in names if name in changes and changes[name] != getattr(user, name)}
-
-
-def _require_free_names(user: User, names: dict[str, Any]) -> None:
-    """Refuse names of other accounts before the statement that would fail, and so be logged by PostgreSQL, is sent."""
-    for name in filter(None, names.values()):
-        owner = User.named(name)
-        if owner is not None and owner.id != user.id:
-            raise _taken()
+    return {name: changes[name] for name in _NAMES if name in changes and changes[name] != getattr(user, name)}
 
 
 def _is_taken(email: str) -> bool:
     with connected():
         return User.named(email) is not None
-
-
-def _taken() -> Rejected:
-    return Rejected(msg("An account with this email or username exists already."), code="account_taken")

@@ -114,4 +114,6 @@ def rebuild() -> None:
         write("LOCK TABLE analytics_rollups IN SHARE ROW EXCLUSIVE MODE")
         write("DELETE FROM analytics_deltas")
         write("DELETE FROM analytics_rollups")
+        # A trigger adds the new rollups to the totals that the quota of tasks is compared with.
+        write("DELETE FROM task_totals")
         write(_REBUILD)

@@ -82,7 +82,7 @@ def rename_group(actor: Actor, group_id: int, name: str) -> Representation:
         NotFound, Forbidden: if the caller does not see the group, or does not manage it.
     """
     with unit_of_work():
-        _require_manager(actor, group_id)
+        require_manager(actor, group_id)
         Group.update(name=name, updated_at=datetime.now(UTC)).where(Group.id == group_id).execute()
         return _representation(group_id)
 
@@ -94,7 +94,7 @@ def delete_group(actor: Actor, group_id: int) -> None:
         NotFound, Forbidden: if the caller does not see the group, or does not manage it.
     """
     with unit_of_work():
-        _require_manager(actor, group_id)
+        require_manager(actor, group_id)
         for task in Task.select(Task.id).where(Task.group_id == group_id).order_by(Task.id).for_update():
             save(task.id, {"group_id": None}, actor.user_id, {"group_id": (group_id, None)})
         _record_removal(actor, group_id, member_ids(group_id))
@@ -109,7 +109,7 @@ def put_member(actor: Actor, group_id: int, user_id: int, *, is_manager: bool) -
         Invalid: if there is no such active account.
     """
     with unit_of_work():
-        _require_manager(actor, group_id)
+        require_manager(actor, group_id)
         if not lock_active_account(user_id):
             raise Invalid([FieldError("user_id", msg("There is no active account with this id."))])
         GroupMember.insert(group_id=group_id, user_id=user_id, is_manager=is_manager).on_conflict(
@@ -119,6 +119,26 @@ def put_member(actor: Actor, group_id: int, user_id: int, *, is_manager: bool) -
             audit.MEMBER_PUT, actor_id=actor.user_id, user_id=user_id, group_id=group_id, is_manager=is_manager
         )
         return _representation(group_id)
+
+
+def require_manager(actor: Actor, group_id: int) -> None:
+    """Check that the caller manages a group, and lock the group for the running unit of work.
+
+    Raises:
+        NotFound, Forbidden: if the caller does not see the group, or does not manage it.
+    """
+    Group.select().where(Group.id == group_id).for_update().get_or_none()
+    access = _access(actor, group_id)
+    if not may_read_group(actor, access):
+        raise _not_found()
+    if not may_manage_group(actor, access):
+        raise Forbidden(msg("Only the group's managers may do this."), code="group_forbidden")
+
+
+def is_member(group_id: int, user_id: int) -> bool:
+    """Whether an account belongs to a group; the caller has a connection."""
+    membership = (GroupMember.group_id == group_id) & (GroupMember.user_id == user_id)
+    return bool(GroupMember.select().where(membership).exists())
 
 
 def remove_member(actor: Actor, group_id: int, user_id: int) -> None:
@@ -132,7 +152,7 @@ def remove_member(actor: Actor, group_id: int, user_id: int) -> None:
         if user_id == actor.user_id:
             read_group(actor, group_id)
         else:
-            _require_manager(actor, group_id)
+            require_manager(actor, group_id)
         member = GroupMember.delete().where(GroupMember.group_id == group_id, GroupMember.user_id == user_id)
         if not member.execute():
             raise NotFound(msg("This account does not belong to the group."), code="member_not_found")
@@ -143,16 +163,6 @@ def _record_removal(actor: Actor, group_id: int, user_ids: list[int]) -> None:
     for user_id in user_ids:
         audit.record(audit.MEMBER_REMOVED, actor_id=actor.user_id, user_id=user_id, group_id=group_id)
     events.record_access_lost(user_ids)
-
-
-def _require_manager(actor: Actor, group_id: int) -> None:
-    """Lock a group for the running unit of work, if the caller manages it."""
-    Group.select().where(Group.id == group_id).for_update().get_or_none()
-    access = _access(actor, group_id)
-    if not may_read_group(actor, access):
-        raise _not_found()
-    if not may_manage_group(actor, access):
-        raise Forbidden(msg("Only the group's managers may do this."), code="group_forbidden")
 
 
 def _access(actor: Actor, group_id: int) -> GroupAccess:

@@ -82,6 +82,16 @@ def clear_failures(identifier: str, address: str, user_id: int) -> None:
         write("DELETE FROM login_failures WHERE subject = ANY(%s)", (keys,))
 
 
+def forgive(user_id: int, address: str) -> None:
+    """Delete the counted failures of an account, from this address and from all addresses, in the running unit of work.
+
+    The owner, whose password was replaced, can then log in at once.
+    """
+    name = ("account", str(user_id))
+    keys = [_key("address", *name, counted_address(address)), _key("everywhere", *name)]
+    write("DELETE FROM login_failures WHERE subject = ANY(%s)", (keys,))
+
+
 def _refusal(subject: _Subject) -> int:
     """Count one attempt; returns 0, or the seconds for which attempts are refused."""
     parameters: dict[str, Any] = {

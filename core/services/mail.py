@@ -1,56 +1,49 @@
-"""The mails of notifications: they are composed, sent, retried, and given up in the end.
+"""The mails of notifications. `core.mail_queue` sends them, and tries them again.
 
-A mail is claimed before it is sent (see `core.retries`), so two workers never send the same one. A mail is sent twice
-only if a worker dies after the mail server has accepted it and before this is stored. Both then have the same
-`Message-ID`.
+Users take turns, so that the many mails that one user causes do not delay those that others cause.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from email.message import EmailMessage
-from email.policy import SMTP
-from email.utils import parseaddr
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 import orjson
-import structlog
 from babel.dates import format_date, format_time
 
 from core import jobs
-from core.config import Settings
-from core.db import read, unit_of_work, write
+from core.db import read
 from core.events import NOTIFICATION_CREATED, Event
 from core.jobs import JobContext, JobRequest
-from core.links import MailLinks
-from core.messages import language_of, msg, translate
+from core.mail_caps import notification_caps
+from core.mail_queue import MailQueue, OutgoingMail, new_mail
+from core.mail_texts import one_line_without_links, quoted
+from core.messages import Message, language_of, msg
 from core.models.task import Task
-from core.retries import RetryPolicy, WaitingWork, send_overdue
+from core.retries import WaitingWork, send_due
 from core.security import TokenIssuer
 from core.services.notifications import text_of
-from core.smtp import MailRefused, MailUndelivered
 
-log = structlog.get_logger()
-
-WAITING: Final[WaitingWork[int]] = WaitingWork("notifications", prefix="mail", key="id", given_up="dead")
-_LONGEST_WAIT_SECONDS: Final = 3600
-# If lines were folded, a long address in a header would be encoded, and mail programs would not find the link in it.
-_WHOLE_LINES: Final = SMTP.clone(max_line_length=998)
+WAITING: Final[WaitingWork[int]] = WaitingWork(
+    "notifications", prefix="mail", key="id", given_up="dead", owner="coalesce(actor_id, user_id)"
+)
 
 _CONTENT = f"""
-SELECT n.id, n.user_id, u.email, u.locale, u.timezone, n.kind, n.task_id, n.details
+SELECT n.id, n.user_id, u.email, u.locale, u.timezone, n.kind, n.task_id, n.details, coalesce(n.actor_id, t.user_id)
 FROM notifications n JOIN users u ON u.id = n.user_id JOIN tasks t ON t.id = n.task_id
-WHERE n.id = %(id)s AND u.is_active AND u.email IS NOT NULL AND n.kind <> ALL(u.unwanted_mail)
-      AND (u.role = 'admin' OR {Task.visible_to(is_admin=False, reader="u.id")})
+WHERE n.id = %(id)s AND u.is_active AND u.email IS NOT NULL AND u.email_verified_at IS NOT NULL
+    AND n.kind <> ALL(u.unwanted_mail)
+    AND (u.role = 'admin' OR {Task.visible_to(is_admin=False, reader="u.id")})
 """
-
-_DISCARD = "UPDATE notifications SET mail_status = NULL WHERE mail_status = 'pending'"
 
 
 @dataclass(frozen=True, slots=True)
 class MailContent:
-    """The data that a mail is composed from: its reader, and its notification."""
+    """The data that a mail is composed from: its reader, its notification, and who caused it.
+
+    A reminder and a missed deadline have no actor. The owner of the task has caused them.
+    """
 
     notification_id: int
     user_id: int
@@ -60,42 +53,41 @@ class MailContent:
     kind: str
     task_id: int
     details: dict[str, Any]
+    sender_id: int
 
 
 @jobs.caused_by(NOTIFICATION_CREATED)
 def request_mail(event: Event) -> Iterator[JobRequest]:
-    """Request the mail of a notification, if its reader wants it by mail."""
-    notification = orjson.loads(event.data)
-    if notification["by_mail"]:
-        yield jobs.MAIL_SEND.request(notification["id"])
+    """Request the mail of a notification, if its reader wants it by mail.
+
+    One request is enough for all notifications of a batch of events, because its job sends further ones.
+    """
+    if orjson.loads(event.data)["by_mail"]:
+        yield jobs.MAIL_SEND.request()
 
 
 @jobs.MAIL_SEND.work
+def send_next(context: JobContext) -> int:
+    """Send a mail that the user whose turn it is has caused; returns how many mails this were, 0 or 1."""
+    notification_id = WAITING.next_key() if context.mail_server.is_configured else None
+    if notification_id is None:
+        return 0
+    send(context, notification_id)
+    send_due(context, jobs.MAIL_SEND, WAITING)
+    return 1
+
+
 def send(context: JobContext, notification_id: int) -> None:
     """Send the mail of a notification, if it is due and its reader still wants it and may still read the task."""
-    if not context.mail_server.is_configured:
-        return
-    policy = RetryPolicy(context.settings.mail_attempts, context.settings.mail_retry_seconds, _LONGEST_WAIT_SECONDS)
-    if WAITING.give_up_lost(notification_id, policy):
-        _log_given_up(notification_id, "its job has killed its process")
-    if not WAITING.claim(notification_id, policy):
-        return
-    content = _read_content(notification_id)
-    if content is None:
-        WAITING.settle(notification_id, None)
-    else:
-        _deliver(context, content, policy)
+    _QUEUE.send(context, notification_id)
 
 
 @jobs.MAIL_SWEEP.work
 def sweep(context: JobContext) -> int:
-    """Send jobs for overdue mails; returns how many.
-
-    If no mail server is configured, the waiting mails are discarded instead.
-    """
+    """Send jobs for overdue mails, or discard them if no mail server is configured; returns how many."""
     if not context.mail_server.is_configured:
-        return discard_mails()
-    return send_overdue(context, jobs.MAIL_SEND, WAITING)
+        return _QUEUE.discard()
+    return send_due(context, jobs.MAIL_SEND, WAITING)
 
 
 @jobs.MAIL_SWEEP.when
@@ -104,83 +96,56 @@ def is_overdue(_context: JobContext) -> bool:
     return WAITING.has_overdue()
 
 
-def discard_mails() -> int:
-    """Discard all waiting mails; returns how many there were."""
-    with unit_of_work():
-        return write(_DISCARD).count
-
-
 def revive_mails() -> int:
     """Try the mails that were given up again, from the first attempt; returns how many there are."""
     return WAITING.revive()
 
 
-def compose(content: MailContent, settings: Settings, links: MailLinks) -> EmailMessage:
-    """Compose a mail in the language of its reader.
-
-    The `Message-ID` only depends on the notification, so that mail programs recognize a mail that was sent twice.
-    """
+def _compose(context: JobContext, notification_id: int) -> OutgoingMail | None:
+    """Compose a mail in the language of its reader; None if the reader does not want it any more."""
+    row = read(_CONTENT, {"id": notification_id}).fetch_one()
+    if row is None:
+        return None
+    content = MailContent(*row)
+    settings, links = context.settings, context.mail_links
     language = language_of(content.locale)
     issuer = TokenIssuer.from_settings(settings)
     unsubscribe = links.to_unsubscribe(issuer.unsubscribe_token(content.user_id, content.kind))
-    domain = parseaddr(settings.mail_from)[1].rpartition("@")[2]
-    subject = text_of(content.kind, content.details)
-    mail = EmailMessage(_WHOLE_LINES)
-    mail["From"] = settings.mail_from
-    mail["To"] = content.address
-    mail["Subject"] = _one_line(translate(subject, language))
-    mail["Message-ID"] = f"<notification-{content.notification_id}@{domain}>"
-    mail["Auto-Submitted"] = "auto-generated"
-    mail["List-Unsubscribe"] = f"<{unsubscribe}>"
-    mail["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+    subject = _subject(content)
     texts = [
         subject,
         *_details(content, language),
         msg("The task: {address}", address=links.to_task(content.task_id)),
         msg("No more mails of this kind: {address}", address=unsubscribe),
     ]
-    mail.set_content("\n\n".join(translate(text, language) for text in texts) + "\n")
-    mail["Content-Language"] = language
-    return mail
+    mail = new_mail(
+        settings,
+        to=content.address,
+        subject=subject,
+        paragraphs=texts,
+        message_id=f"notification-{notification_id}",
+        language=language,
+    )
+    mail["List-Unsubscribe"] = f"<{unsubscribe}>"
+    mail["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+    return OutgoingMail(mail, notification_caps(settings, content.sender_id, content.user_id))
 
 
-def _read_content(notification_id: int) -> MailContent | None:
-    """Read the data of a mail; None if its reader does not want it any more, or may not read the task any more."""
-    row = read(_CONTENT, {"id": notification_id}).fetch_one()
-    return None if row is None else MailContent(*row)
+def _subject(content: MailContent) -> Message:
+    """Return the sentence of a notification, with the texts of users as they may stand in a mail."""
+    texts = {name: content.details[name] for name in ("actor", "title")}
+    return text_of(content.kind, {name: text and one_line_without_links(text) for name, text in texts.items()})
 
 
-def _deliver(context: JobContext, content: MailContent, policy: RetryPolicy) -> None:
-    notification_id = content.notification_id
-    try:
-        context.mail_server.send(compose(content, context.settings, context.mail_links))
-    except MailRefused as refusal:
-        WAITING.settle(notification_id, WAITING.given_up)
-        _log_given_up(notification_id, str(refusal))
-    except MailUndelivered as delay:
-        if WAITING.give_up(notification_id, policy):
-            _log_given_up(notification_id, str(delay))
-        else:
-            log.warning("mail_put_off", notification_id=notification_id, reason=str(delay))
-    else:
-        WAITING.settle(notification_id, "sent")
-        log.info("mail_sent", notification_id=notification_id)
-
-
-def _log_given_up(notification_id: int, reason: str) -> None:
-    log.error("mail_given_up", notification_id=notification_id, reason=reason)
+_QUEUE: Final = MailQueue(WAITING, "notification_id", _compose)
 
 
 def _details(content: MailContent, language: str) -> Iterator[str]:
     if content.details["said"]:
-        yield content.details["said"]
+        yield quoted(content.details["said"])
     if content.details["due_at"]:
         due_at = datetime.fromisoformat(content.details["due_at"])
         zone = ZoneInfo(content.timezone)
         day = format_date(due_at.astimezone(zone), "full", locale=language)
         hour = format_time(due_at, "short", tzinfo=zone, locale=language)
         yield msg("Due: {when}", when=f"{day}, {hour} ({content.timezone})")
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

@@ -40,8 +40,6 @@ OVERDUE: Final = _kind("overdue", msg("The task “{title}” is overdue."))
 
 KINDS: Final = tuple(_TEXTS)
 
-# Every user may assign tasks to every other user. Without this limit somebody could fill a mailbox by that.
-_MAILS_AN_HOUR: Final = 30
 _SOMEBODY: Final = msg("Somebody")
 _UNREADABLE: Final = msg("This is about a task that you can no longer see.")
 
@@ -55,6 +53,8 @@ _PEOPLE = """
           JOIN comments c ON c.task_id = t.id AND c.user_id = m.user_id WHERE %(kind)s = 'commented'
 """
 
+# A worker counts mails when it sends them (see `core.mail_caps`). In an hour in which it has refused one for a cap, no
+# further mail under this cap is requested.
 _NOTIFY = f"""
 WITH task AS (SELECT * FROM tasks WHERE id = %(task_id)s),
      people AS (SELECT unnest(%(to)s::bigint[]) AS id
@@ -64,9 +64,12 @@ WITH task AS (SELECT * FROM tasks WHERE id = %(task_id)s),
         SELECT u.id, %(kind)s, task.id, %(actor_id)s,
                json_build_object('title', task.title, 'due_at', task.due_at, 'said', %(said)s::text, 'actor', (
                    SELECT coalesce(full_name, split_part(username, '@', 1)) FROM users WHERE id = %(actor_id)s)),
-               CASE WHEN u.email IS NOT NULL AND %(kind)s <> ALL(u.unwanted_mail) AND %(mails_an_hour)s > (
-                   SELECT count(*) FROM notifications m WHERE m.user_id = u.id AND m.mail_status IS NOT NULL
-                   AND m.created_at > now() - interval '1 hour') THEN 'pending' END
+               CASE WHEN u.email IS NOT NULL AND u.email_verified_at IS NOT NULL
+                   AND %(kind)s <> ALL(u.unwanted_mail)
+                   AND NOT EXISTS (SELECT FROM mail_counts capped
+                       WHERE capped.period_start = date_trunc('hour', now()) AND capped.refused > 0
+                       AND capped.subject IN ('all', 'recipient ' || u.id,
+                                              'sender ' || coalesce(%(actor_id)s, task.user_id))) THEN 'pending' END
         FROM people JOIN users u ON u.id = people.id CROSS JOIN task
         WHERE u.is_active AND u.id IS DISTINCT FROM %(actor_id)s
         ORDER BY u.id
@@ -113,7 +116,7 @@ def notify(
         to: The accounts to notify; None for all who are responsible for the task.
         said: The text that the actor wrote, such as a comment.
     """
-    about = {"kind": kind, "task_id": task_id, "actor_id": actor_id, "said": said, "mails_an_hour": _MAILS_AN_HOUR}
+    about = {"kind": kind, "task_id": task_id, "actor_id": actor_id, "said": said}
     rows = write(_NOTIFY, about | {"to": None if to is None else list(to)}).fetch_all()
     for user_id, by_mail, locale, notification in rows:
         data = described(notification, language_of(locale)) | {"by_mail": by_mail}

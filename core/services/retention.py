@@ -31,6 +31,13 @@ WITH batch AS (
 DELETE FROM login_failures f USING batch WHERE f.subject = batch.subject
 """
 
+# A link is kept for a day, so that those who ask for another one can be counted.
+_ACCOUNT_LINKS = """
+WITH batch AS (
+    SELECT id FROM account_links WHERE expires_at < now() - interval '1 day' LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+DELETE FROM account_links l USING batch WHERE l.id = batch.id
+"""
+
 _IDEMPOTENCY_KEYS = """
 WITH batch AS (
     SELECT user_id, route, key FROM idempotency_keys WHERE created_at < now() - interval '24 hours'
@@ -69,14 +76,47 @@ WITH batch AS (
 DELETE FROM notifications n USING batch WHERE n.id = batch.id
 """
 
+_ACCOUNT_MAILS = """
+WITH batch AS (
+    SELECT id FROM account_mails
+    WHERE created_at < now() - make_interval(days => %(days)s) AND mail_status IS DISTINCT FROM 'pending'
+    LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+DELETE FROM account_mails m USING batch WHERE m.id = batch.id
+"""
+
+
+_MAIL_COUNTS = """
+WITH batch AS (
+    SELECT subject, period_start FROM mail_counts WHERE period_start < now() - interval '2 days'
+    LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+DELETE FROM mail_counts m USING batch WHERE (m.subject, m.period_start) = (batch.subject, batch.period_start)
+"""
+
+_INVITATIONS = """
+WITH batch AS (SELECT id FROM invitations WHERE expires_at < now() LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+DELETE FROM invitations i USING batch WHERE i.id = batch.id
+"""
+
+
+_OF_TOKENS = (
+    _TICKETS,
+    _SESSIONS,
+    _LOGIN_FAILURES,
+    _ACCOUNT_LINKS,
+    _IDEMPOTENCY_KEYS,
+    _INVITATIONS,
+    _MAIL_COUNTS,
+    _TURNS,
+)
+
 
 @jobs.TOKENS_PURGE.work
 def purge_tokens(_context: JobContext) -> int:
-    """Remove expired tickets and idempotency keys, sessions that have ended, and old failed logins and turns.
+    """Remove expired tickets, links, invitations and idempotency keys, ended sessions, old turns, and old counts.
 
-    Returns how many rows there were.
+    Counts are those of failed logins and of mails. Returns how many rows there were.
     """
-    return sum(map(_in_batches, (_TICKETS, _SESSIONS, _LOGIN_FAILURES, _IDEMPOTENCY_KEYS, _TURNS)))
+    return sum(map(_in_batches, _OF_TOKENS))
 
 
 @jobs.EVENTS_PURGE.work
@@ -88,8 +128,9 @@ def purge_events(context: JobContext) -> int:
 
 @jobs.NOTIFICATIONS_PURGE.work
 def purge_notifications(context: JobContext) -> int:
-    """Remove notifications older than their retention, read or not; returns how many."""
-    return _in_batches(_NOTIFICATIONS, days=context.settings.notification_retention_days)
+    """Remove old notifications, read or not, and old mails about accounts; returns how many there were."""
+    days = context.settings.notification_retention_days
+    return _in_batches(_NOTIFICATIONS, days=days) + _in_batches(_ACCOUNT_MAILS, days=days)
 
 
 def _in_batches(sql: str, **parameters: Any) -> int:

@@ -26,6 +26,10 @@ from core.representations import CursorPage
 # search engines. The dictionary `simple` writes the words of a query as 'word', and no word can contain a quote.
 _SEARCH: Final = "regexp_replace(websearch_to_tsquery('simple', %(q)s)::text, '''( |$|\\))', ''':*\\1', 'g')::tsquery"
 
+# Signs for "not" that follow each other, with nothing between them that is searched for. PostgreSQL reports an internal
+# error if there are more than 32.
+_REPEATED_NOT: Final = re.compile(r"(?<!\w)-(?:[^\w\"]*-)+")
+
 
 def _rank(column: str, values: tuple[str, ...]) -> str:
     """Return the SQL of the position of a column's value in the list of all values, from 1."""
@@ -178,7 +182,9 @@ def statement(actor: Actor, query: TaskQuery) -> tuple[Prepared, dict[str, Any]]
         for name, values in _RANKED.items()
         if name in query.filters
     }
-    return sql, query.filters | ranks | after | {"actor_id": actor.user_id, "skip": query.skip, "limit": query.limit}
+    words = {"q": _REPEATED_NOT.sub("-", query.filters["q"])} if "q" in query.filters else {}
+    page = {"actor_id": actor.user_id, "skip": query.skip, "limit": query.limit}
+    return sql, query.filters | ranks | words | after | page
 
 
 @lru_cache(maxsize=512)

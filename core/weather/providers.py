@@ -11,6 +11,9 @@ from core.config import Settings
 from core.weather.outbound import Deadline, JsonClient
 from core.weather.report import CityNotFound, ProviderUnavailable, WeatherReport
 
+_LARGEST_NUMBER: Final = 100_000
+_LONGEST_TEXT: Final = 200
+
 # The codes of WMO table 4677 that Open-Meteo uses: https://open-meteo.com/en/docs
 _WMO_CONDITIONS: Final = {
     0: "clear sky",
@@ -95,12 +98,12 @@ class OpenMeteo:
             )
             current = forecast["current"]
             return WeatherReport(
-                temperature=float(current["temperature_2m"]),
-                feels_like=float(current["apparent_temperature"]),
-                condition=_WMO_CONDITIONS.get(int(current["weather_code"]), "unknown"),
-                humidity=int(current["relative_humidity_2m"]),
-                wind_speed=float(current["wind_speed_10m"]),
-                location=_join_names(place["name"], place.get("country")),
+                temperature=_number(current["temperature_2m"]),
+                feels_like=_number(current["apparent_temperature"]),
+                condition=_WMO_CONDITIONS.get(int(_number(current["weather_code"])), "unknown"),
+                humidity=int(_number(current["relative_humidity_2m"])),
+                wind_speed=_number(current["wind_speed_10m"]),
+                location=_text(place["name"], place.get("country")),
                 provider=self.name,
                 fetched_at=datetime.now(UTC),
             )
@@ -125,12 +128,12 @@ class OpenWeather:
             if document is None:
                 raise CityNotFound(city)
             return WeatherReport(
-                temperature=float(document["main"]["temp"]),
-                feels_like=float(document["main"]["feels_like"]),
-                condition=str(document["weather"][0]["description"]),
-                humidity=int(document["main"]["humidity"]),
-                wind_speed=float(document["wind"]["speed"]),
-                location=_join_names(document["name"], document["sys"].get("country")),
+                temperature=_number(document["main"]["temp"]),
+                feels_like=_number(document["main"]["feels_like"]),
+                condition=_text(document["weather"][0]["description"]),
+                humidity=int(_number(document["main"]["humidity"])),
+                wind_speed=_number(document["wind"]["speed"]),
+                location=_text(document["name"], document["sys"].get("country")),
                 provider=self.name,
                 fetched_at=datetime.now(UTC),
             )
@@ -150,5 +153,15 @@ def _client_for(provider: str, seconds: float) -> Iterator[JsonClient]:
         client.close()
 
 
-def _join_names(*names: Any) -> str:
-    return ", ".join(str(name) for name in names if name)
+def _number(value: Any) -> float:
+    """Return a number of a document. What cannot be a measurement, such as NaN, raises ValueError."""
+    number = float(value)
+    if not abs(number) < _LARGEST_NUMBER:
+        raise ValueError
+    return number
+
+
+def _text(*parts: Any) -> str:
+    """Return texts of a document as one line of bounded length, since all who see the task see this line."""
+    joined = ", ".join(str(part) for part in parts if part)
+    return "".join(filter(str.isprintable, joined))[:_LONGEST_TEXT]

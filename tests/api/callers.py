@@ -57,6 +57,10 @@ class Caller:
         if token is not None:
             self._session.headers["Authorization"] = f"Bearer {token}"
 
+    def without_token(self) -> "Caller":
+        """Return a client of the same server without a token."""
+        return Caller(self._base_url)
+
     @property
     def address(self) -> tuple[str, int]:
         """The host and the port of the server, for tests that write to a socket."""

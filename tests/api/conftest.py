@@ -3,12 +3,16 @@
 from collections.abc import Callable, Iterator
 
 import pytest
+from redis import Redis
 
 from api.app import create_app
 from core.config import Settings
 from core.policy import Actor
 from core.security import TokenIssuer
 from tests.api.callers import Caller, LiveServer, create_task_at
+from tests.api.mailbox import Mailbox, sending_mails
+from tests.doubles.smtp import MailServer
+from tests.processes import free_port
 
 
 @pytest.fixture(autouse=True)
@@ -47,6 +51,26 @@ def client_with_settings(settings: Settings, issuer: TokenIssuer) -> Iterator[Ca
     yield start
     for server in running:
         server.__exit__()
+
+
+@pytest.fixture(scope="package")
+def mail_server() -> Iterator[MailServer]:
+    with MailServer(free_port()) as server:
+        yield server
+
+
+@pytest.fixture(scope="package")
+def mailing_server(settings: Settings, mail_server: MailServer) -> Iterator[LiveServer]:
+    """A running API that sends mails; `live_server` sends none."""
+    with LiveServer(create_app(sending_mails(settings, mail_server))) as server:
+        yield server
+
+
+@pytest.fixture
+def mailbox(settings: Settings, redis: "Redis[bytes]", mail_server: MailServer) -> Mailbox:
+    """The mails that `mailing_server` sends in this test."""
+    mail_server.mails.clear()
+    return Mailbox(sending_mails(settings, mail_server), redis, mail_server)
 
 
 @pytest.fixture

@@ -77,6 +77,11 @@ class RealtimeServer:
         wait_until(lambda: self._server.started and self.relay.snapshot().position is not None)
         return self
 
+    @property
+    def is_started(self) -> bool:
+        """Whether the server accepts connections; the relay may still be looking for its position."""
+        return self._server.started
+
     def __exit__(self, *_: object) -> None:
         self.ask_to_stop()
         assert self.has_stopped(30)

@@ -18,7 +18,9 @@ from core.security import TokenIssuer
 from tests.api.callers import Caller, LiveServer, assert_problem, invalid_fields
 from tests.builders import PASSWORD
 
-PROFILE_FIELDS = "id username email full_name role is_active locale timezone created_at updated_at".split()
+PROFILE_FIELDS = (
+    "id username email email_verified pending_email full_name role is_active locale timezone created_at updated_at"
+).split()
 ALICE = {"email": "alice@example.com", "password": PASSWORD}
 
 
@@ -229,6 +231,23 @@ class TestTokens:
 
         assert Caller(live_server.url).post("/auth/refresh", headers=headers).status_code == status
 
+    @pytest.mark.parametrize(("origin", "is_set"), [("https://evil.example", False), ("null", False), ("own", True)])
+    @pytest.mark.parametrize("path", ["/auth/login", "/login", "/api/v1/auth/refresh"])
+    def test_a_page_of_another_origin_cannot_set_the_refresh_cookie(
+        self, path: str, origin: str, is_set: bool, live_server: LiveServer, mallory: Actor, issuer: TokenIssuer
+    ) -> None:
+        browser = Caller(live_server.url)
+        headers = {"Origin": live_server.url if origin == "own" else origin}
+
+        if path.endswith("refresh"):
+            token = {"refresh_token": issuer.refresh_token(mallory.session_id, 0)}
+            response = browser.post(path, json=token, headers=headers)
+        else:
+            response = browser.post(path, data={"username": "mallory", "password": PASSWORD}, headers=headers)
+
+        assert response.status_code == 200
+        assert bool(set_cookies(response)) is is_set
+
     def test_in_production_no_other_host_can_set_the_refresh_cookie(self, in_production: Caller, alice: Actor) -> None:
         login = in_production.post("/auth/login", json={"username": "alice", "password": PASSWORD})
 
@@ -258,6 +277,10 @@ class TestTokens:
         headers = {"Cookie": f"refresh_token={planted}; __Host-refresh_token={own}"}
 
         assert in_production.post("/auth/refresh", headers=headers).json()["user"]["id"] == alice.user_id
+
+    @pytest.mark.parametrize("path", ["/api/v1/auth/logout", "/api/v1/auth/logout_all"])
+    def test_a_logout_clears_what_the_browser_has_cached(self, path: str, as_alice: Caller) -> None:
+        assert as_alice.post(path).headers["Clear-Site-Data"] == '"cache"'
 
     def test_a_logout_deletes_the_cookie_under_both_names(self, as_alice: Caller) -> None:
         former, current = sorted(set_cookies(as_alice.post("/auth/logout")), key=len)

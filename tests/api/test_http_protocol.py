@@ -106,6 +106,8 @@ def assert_problem(response: bytes, status: int, code: str) -> None:
     assert (document["status"], document["code"]) == (status, code)
     assert f"x-request-id: {document['request_id']}".encode() in head
     assert b"connection: close" in head
+    assert b"X-Content-Type-Options: nosniff" in head
+    assert b"content-security-policy: default-src 'none';" in head
     assert head.count(b"HTTP/1.1") == 1
 
 

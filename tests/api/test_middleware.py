@@ -63,7 +63,9 @@ def test_every_response_has_security_headers(anybody: Caller) -> None:
         assert headers["X-Frame-Options"] == "DENY"
         assert headers["Referrer-Policy"] == "no-referrer"
         assert headers["Cache-Control"] == "no-store"
-        assert "default-src 'none'" in headers["Content-Security-Policy"]
+        assert {"default-src 'none'", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'", "sandbox"} == {
+            directive.strip() for directive in headers["Content-Security-Policy"].split(";")
+        }
         assert "Strict-Transport-Security" not in headers
         assert "Server" not in headers
 
@@ -77,6 +79,13 @@ def production(settings: Settings) -> Iterator[LiveServer]:
 
 def test_production_sends_strict_transport_security(production: LiveServer) -> None:
     assert "max-age=" in Caller(production.url).get("/health").headers["Strict-Transport-Security"]
+
+
+def test_the_method_trace_is_not_served(anybody: Caller) -> None:
+    response = anybody("TRACE", "/health", headers={"X-Secret": "private"})
+
+    assert response.status_code == 405
+    assert "private" not in response.text
 
 
 def test_a_listed_origin_may_call_with_credentials(production: LiveServer) -> None:

@@ -6,6 +6,7 @@ import pytest
 from redis import Redis
 from websockets.sync.client import connect
 
+from core.config import Settings
 from core.messages import LANGUAGES, msg, translate
 from core.policy import Actor
 from core.security import TokenIssuer
@@ -173,9 +174,15 @@ class TestMail:
         assert as_bob.get(f"{NOTIFICATIONS}/preferences").json()["commented"] is True
 
     def test_the_links_in_mails_lead_to_the_task_and_to_the_page(
-        self, anybody: Caller, as_bob: Caller, as_alice: Caller, bob: Actor, issuer: TokenIssuer
+        self,
+        anybody: Caller,
+        as_bob: Caller,
+        as_alice: Caller,
+        bob: Actor,
+        issuer: TokenIssuer,
+        settings: Settings,
     ) -> None:
-        links = links_into("")
+        links = links_into(settings.model_copy(update={"public_url": ""}))
         task_id = assign(as_alice, bob)["id"]
 
         assert as_bob.get(links.to_task(task_id)).json()["id"] == task_id

@@ -15,7 +15,8 @@ from tests.builders import PASSWORD
 
 PUBLIC = {
     "/auth/register", "/auth/login", "/auth/refresh", "/health", "/health/ready", "/user", "/login",
-    "/notifications/unsubscribe",
+    "/notifications/unsubscribe", "/auth/email/verify", "/auth/password/forgot", "/auth/password/reset",
+    "/auth/invitation",
 }  # fmt: skip
 
 

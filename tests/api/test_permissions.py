@@ -2,15 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import pytest
 import requests
 
 from core.db import unit_of_work
+from core.models.account_mail import AccountLink
 from core.policy import Actor, Role
 from core.security import TokenIssuer
-from core.services import groups
+from core.services import account_links, groups, password_resets
 from tests.api.callers import Caller
 from tests.builders import PASSWORD, create_actor, create_group, create_task
 from tests.sql import execute
@@ -40,6 +42,15 @@ class Scene:
     @property
     def group(self) -> str:
         return f"{V1}/groups/{self.group_id}"
+
+    def verification_token(self) -> str:
+        """Make the token of a link that was mailed to the owner."""
+        with unit_of_work():
+            link_id = account_links.begin(
+                self.actors["owner"].user_id, account_links.VERIFY_EMAIL, "alice@example.com", timedelta(hours=1)
+            )
+        link = AccountLink.get_by_id(link_id)
+        return self.issuer.link_token(link_id, link.purpose, bytes(link.nonce))
 
 
 @pytest.fixture
@@ -133,6 +144,7 @@ def test_permissions_on_a_task(action: str, who: str, expected: str, scene: Scen
 
 
 GROUP_ACTIONS: dict[str, Callable[[Caller, Scene], list[requests.Response]]] = {
+    "invite into group": lambda caller, scene: [invited(caller, group_id=scene.group_id)],
     "read group": lambda caller, scene: [caller.get(scene.group)],
     "rename, delete group, say who belongs to it": lambda caller, scene: [
         caller.patch(scene.group, json={"name": "y"}),
@@ -150,6 +162,22 @@ def test_permissions_on_a_group(action: str, who: str, expected: str, scene: Sce
     assert {meaning_of(response) for response in GROUP_ACTIONS[action](scene.callers[who], scene)} == {expected}
 
 
+def invited(caller: Caller, **fields: Any) -> requests.Response:
+    return caller.post(f"{V1}/invitations", json={"email": "newcomer@example.com"} | fields)
+
+
+def accepted(caller: Caller, scene: Scene) -> requests.Response:
+    email = caller.get(f"{V1}/auth/me").json().get("email", "newcomer@example.com")
+    token = invited(scene.callers["admin"], email=email).json()["token"]
+    return caller.post(f"{V1}/invitations/accept", json={"token": token})
+
+
+def taken_back(caller: Caller, scene: Scene) -> requests.Response:
+    groups.put_member(scene.actors["admin"], scene.group_id, scene.actors["owner"].user_id, is_manager=True)
+    invitation = invited(scene.callers["owner"], group_id=scene.group_id).json()
+    return caller.delete(f"{V1}/invitations/{invitation['id']}")
+
+
 def name_of(caller: Caller, actor: Actor) -> requests.Response:
     return caller.get(f"/user/{actor.user_id}/")
 
@@ -161,8 +189,20 @@ def logged_in(caller: Caller, scene: Scene) -> list[requests.Response]:
     return [registered, grant, caller.post(f"{V1}/auth/refresh", json={"refresh_token": grant.json()["refresh_token"]})]
 
 
+def printed_token(scene: Scene) -> str:
+    token = password_resets.make_token("alice", scene.issuer)
+    assert token is not None
+    return token
+
+
 OTHER_ACTIONS: dict[str, Callable[[Caller, Scene], list[requests.Response]]] = {
     "register, log in, refresh": logged_in,
+    "ask for a link for a new password, and use it": lambda caller, scene: [
+        caller.post(f"{V1}/auth/password/forgot", json={"email": "owner@example.com"}),
+        caller.post(
+            f"{V1}/auth/password/reset", json={"token": printed_token(scene), "password": "an even better one"}
+        ),
+    ],
     "health, documents": lambda caller, _: [caller.get("/health"), caller.get("/openapi.json"), caller.get("/docs")],
     "create tasks of one's own, export and import them": lambda caller, _: [
         caller.post(f"{V1}/tasks", json={"title": "x"}),
@@ -180,6 +220,10 @@ OTHER_ACTIONS: dict[str, Callable[[Caller, Scene], list[requests.Response]]] = {
     "end somebody else's session": lambda caller, scene: [
         caller.delete(f"{V1}/auth/sessions/{scene.actors['owner'].session_id}")
     ],
+    "invite people to register": lambda caller, _: [invited(caller)],
+    "list one's own invitations": lambda caller, _: [caller.get(f"{V1}/invitations")],
+    "accept an invitation of one's own email": lambda caller, scene: [accepted(caller, scene)],
+    "take back somebody else's invitation": lambda caller, scene: [taken_back(caller, scene)],
     "make groups": lambda caller, _: [caller.post(f"{V1}/groups", json={"name": "x"})],
     "read and mark one's own notifications, choose which come by mail": lambda caller, _: [
         caller.get(f"{V1}/notifications"),
@@ -191,6 +235,9 @@ OTHER_ACTIONS: dict[str, Callable[[Caller, Scene], list[requests.Response]]] = {
             f"{V1}/notifications/unsubscribe",
             params={"token": scene.issuer.unsubscribe_token(scene.actors["owner"].user_id, "assigned")},
         )
+    ],
+    "confirm an email with the link of a mail": lambda caller, scene: [
+        caller.post(f"{V1}/auth/email/verify", json={"token": scene.verification_token()})
     ],
     "give feedback": lambda caller, _: [caller.post(f"{V1}/feedback", json={"rating": 5})],
     "read feedback": lambda caller, _: [caller.get(f"{V1}/feedback")],

@@ -18,6 +18,7 @@ from websockets.sync.client import ClientConnection
 from api.http.threads import Bridge
 from core import db, events
 from core.config import Settings
+from core.errors import Unavailable
 from core.local.embedded.servers import EmbeddedRedis
 from core.policy import Actor
 from core.services import publication, sessions, tasks
@@ -37,6 +38,8 @@ from tests.polling import wait_until
 from tests.sql import execute
 
 _RECHECK_SECONDS = 1.0
+# A socket counts until the server has noticed its end, so clients that reconnect fast have more than their usual number.
+_SOCKETS = 100
 _QUEUE_FRAMES = 16
 _TASKS = 150
 
@@ -54,10 +57,38 @@ class DelayingBridge(Bridge):
         return result
 
 
+class RememberingBridge(Bridge):
+    """A bridge that remembers which functions had no result because the database took too long."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.late: list[Callable[..., Any]] = []
+
+    async def run(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return await super().run(function, *args, **kwargs)
+        except Unavailable:
+            self.late.append(function)
+            raise
+
+
+class HoldingBridge(Bridge):
+    """A bridge that does not tell which numbers the event log contains before it is allowed to."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.allowed = threading.Event()
+
+    async def run(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        if function is events.bounds:
+            await asyncio.to_thread(self.allowed.wait, 10)
+        return await super().run(function, *args, **kwargs)
+
+
 @pytest.fixture(scope="module")
 def module_server(settings: Settings) -> Iterator[RealtimeServer]:
     # With this long cache time, only an event from the stream can end a socket in these tests.
-    changes = {"session_cache_seconds": 3600, "socket_queue_frames": _QUEUE_FRAMES}
+    changes = {"session_cache_seconds": 3600, "socket_queue_frames": _QUEUE_FRAMES, "sockets_per_user": _SOCKETS}
     with RealtimeServer(settings.model_copy(update=changes), DelayingBridge) as running:
         yield running
 
@@ -93,7 +124,11 @@ def killable_client(killable_redis: EmbeddedRedis) -> Iterator[Redis]:
 @pytest.fixture
 def killable_server(settings: Settings, killable_redis: EmbeddedRedis, database: None) -> Iterator[RealtimeServer]:
     """A server that follows the Redis that a test may kill."""
-    changes = {"redis_url": type(settings.redis_url)(killable_redis.url), "session_cache_seconds": _RECHECK_SECONDS}
+    changes = {
+        "redis_url": type(settings.redis_url)(killable_redis.url),
+        "session_cache_seconds": _RECHECK_SECONDS,
+        "sockets_per_user": _SOCKETS,
+    }
     with RealtimeServer(settings.model_copy(update=changes)) as running:
         wait_until(lambda: running.relay.snapshot().connected)
         yield running
@@ -142,6 +177,25 @@ def test_the_ready_frame_has_the_number_of_the_last_event(server: RealtimeServer
         assert next_frame(listener)["seq"] == last + 1
 
 
+def test_a_socket_is_not_ready_before_the_relay_knows_its_position(
+    settings: Settings, redis: Redis, alice: Actor
+) -> None:
+    remind(alice)
+    last = publish(redis)
+    server = RealtimeServer(settings, HoldingBridge)
+    assert isinstance(server.bridge, HoldingBridge)
+    with ThreadPoolExecutor(1) as pool:
+        starting = pool.submit(server.__enter__)
+        wait_until(lambda: server.is_started)
+        with server.open(alice) as listener:
+            wait_until(lambda: server.listeners == 1)
+            assert server.relay.snapshot().position is None
+            server.bridge.allowed.set()
+            starting.result()
+            assert next_frame(listener) == {"type": "ready", "seq": last, "user_id": alice.user_id}
+        server.__exit__()
+
+
 def test_since_sends_missed_events_and_then_new_ones(
     server: RealtimeServer, redis: Redis, alice: Actor, mallory: Actor
 ) -> None:
@@ -183,6 +237,38 @@ def test_an_event_published_while_missed_events_are_read_is_sent(
     bridge.run_before_result[events.read_missed] = publish_more
     with server.listening(alice, f"/ws?since={last - missed}") as listener:
         assert receive_until(listener, last + 1) == list(range(last - missed + 1, last + 2))
+
+
+def test_since_with_the_number_before_the_oldest_event_misses_nothing(
+    server: RealtimeServer, redis: Redis, alice: Actor
+) -> None:
+    remind(alice, times=5)
+    last = publish(redis)
+    caught_up(server)
+    execute("DELETE FROM events WHERE seq <= %s", (last - 2,))
+    with server.listening(alice, f"/ws?since={last - 2}") as listener:
+        assert receive_until(listener, last) == [last - 1, last]
+
+
+@pytest.mark.parametrize("kept", [0, 2])
+def test_events_that_are_purged_before_they_are_read_require_a_resync(
+    server: RealtimeServer, bridge: DelayingBridge, redis: Redis, alice: Actor, kept: int
+) -> None:
+    remind(alice, times=5)
+    last = publish(redis)
+    caught_up(server)
+
+    def purge() -> None:
+        execute("DELETE FROM events WHERE seq <= %s", (last - kept,))
+        db.disconnect()
+
+    bridge.run_before_result[events.bounds] = purge
+    with server.open(alice, f"/ws?since={last - 5}") as listener:
+        assert next_frame(listener) == {"type": "ready", "seq": last - 5, "user_id": alice.user_id}
+        assert next_frame(listener) == {"type": "resync_required", "seq": last}
+        remind(alice)
+        publish(redis)
+        assert next_frame(listener)["seq"] == last + 1
 
 
 @pytest.mark.parametrize("distance", [-3, 1, 10**15])
@@ -269,6 +355,22 @@ def test_an_ended_session_closes_its_sockets_without_redis(
         assert next_frame(still_open) == {"type": "pong"}
 
 
+def test_sessions_are_looked_up_again_after_the_database_was_blocked(settings: Settings, alice: Actor) -> None:
+    changes = {"session_cache_seconds": _RECHECK_SECONDS, "database_timeout": 0.3}
+    with (
+        RealtimeServer(settings.model_copy(update=changes), RememberingBridge) as server,
+        server.listening(alice) as ended,
+    ):
+        bridge = server.bridge
+        assert isinstance(bridge, RememberingBridge)
+        with db.unit_of_work():
+            execute("LOCK TABLE sessions IN ACCESS EXCLUSIVE MODE")
+            wait_until(lambda: sessions.session_actors in bridge.late)
+        # No event says that the session has ended, so only looking it up can show it.
+        execute("UPDATE sessions SET revoked_at = now() WHERE id = %s", (alice.session_id,))
+        assert close_code(ended) == 4403
+
+
 def test_a_new_role_applies_to_an_open_socket(
     killable_server: RealtimeServer, killable_client: Redis, alice: Actor, mallory: Actor
 ) -> None:
@@ -307,6 +409,26 @@ def test_events_missing_from_redis_are_read_from_postgresql(
         killable_redis.start()
         last = publish(killable_client, stream_length=3)
         assert receive_until(listener, last) == list(range(start + 1, last + 1))
+
+
+def test_a_listener_that_has_missed_nothing_needs_no_resync(
+    killable_server: RealtimeServer, killable_redis: EmbeddedRedis, killable_client: Redis, alice: Actor
+) -> None:
+    """Redis loses its data twice: first nothing has happened meanwhile, then an event that PostgreSQL has."""
+    state = killable_server.relay.snapshot
+    with killable_server.listening(alice) as listener:
+        remind(alice)
+        last = publish(killable_client)
+        assert receive_until(listener, last) == [last]
+        for is_recorded_meanwhile in (False, True):
+            kill(killable_redis, killable_client)
+            wait_until(lambda: not state().connected)
+            if is_recorded_meanwhile:
+                remind(alice)
+                number_events()
+            killable_redis.start()
+            wait_until(lambda: state().connected)
+        assert receive_until(listener, last + 1) == [last + 1]
 
 
 def number_events() -> None:

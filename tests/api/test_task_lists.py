@@ -100,6 +100,17 @@ class TestLists:
 
         assert [error["field"] for error in problem["errors"]] == [field]
 
+    @pytest.mark.parametrize("repeated", ["-", "- ", "-("])
+    def test_a_search_of_many_signs_is_served(self, repeated: str, as_alice: Caller) -> None:
+        found = create_task(as_alice, title="Clean the gutters")
+        create_task(as_alice, title="Clean the roof")
+
+        signs = as_alice.get(TASKS, params={"q": (repeated * 200)[:200]})
+        without = as_alice.get(TASKS, params={"q": "clean " + repeated * 40 + "roof"})
+
+        assert signs.status_code == 200, signs.text
+        assert [task["id"] for task in without.json()["items"]] == [found["id"]]
+
     def test_search_and_overdue(self, as_alice: Caller) -> None:
         create_task(as_alice, title="Paint the fence", due_at="2026-01-01T00:00:00Z")
         create_task(as_alice, title="Paint", due_at="2096-01-01T00:00:00Z")

@@ -239,6 +239,7 @@ def test_all_field_errors_are_reported_together(as_alice: Caller) -> None:
         ("description", "x" * 5001),
         ("due_at", "tomorrow"),
         ("city", "x" * 121),
+        ("city", "\ufdfa" * 120),  # One character that is 18 in its normal form.
         ("city", "   "),
         ("assignee_id", 10**9),
         ("assignee_id", "1"),

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("database")
 
 MEMBERS = [
     *("profile", "sessions", "attachments", "tasks", "groups", "comments", "delegations", "reminders"),
-    *("notifications", "feedback", "audit"),
+    *("notifications", "invitations", "feedback", "audit"),
 ]
 
 

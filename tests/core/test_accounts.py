@@ -13,7 +13,7 @@ from core.models.account import User
 from core.policy import Actor, Role
 from core.representations import Representation
 from core.services import accounts, sessions
-from tests.builders import create_actor
+from tests.builders import BCRYPT_ROUNDS, PASSWORD, create_actor
 from tests.sql import execute
 from tests.threads import in_parallel
 
@@ -27,6 +27,11 @@ def register(username: str, email: str | None = None) -> int:
 def as_dict(profile: Representation) -> dict[str, Any]:
     found: dict[str, Any] = orjson.loads(profile.json)
     return found
+
+
+def logged_in(user_id: int) -> Actor:
+    grant = sessions.open_session(user_id, sessions.Client("127.0.0.1", None), timedelta(days=1))
+    return Actor(user_id, Role.USER, grant.session_id)
 
 
 def test_a_profile_does_not_contain_the_password_hash() -> None:
@@ -137,6 +142,18 @@ def test_a_new_password_ends_the_other_sessions(alice: Actor) -> None:
     assert User.get_by_id(alice.user_id).password_hash == "new"
 
 
+def test_a_session_that_has_ended_meanwhile_changes_nothing(alice: Actor) -> None:
+    """Its password may have been compared before a reset of the password has ended the session."""
+    with unit_of_work():
+        sessions.revoke_sessions(alice.user_id)
+
+    with pytest.raises(Unauthenticated) as failure:
+        accounts.update_profile(alice, {"password_hash": "another"}, is_confirmed=True)
+
+    assert failure.value.stable_code == "session_revoked"
+    assert User.get_by_id(alice.user_id).password_hash != "another"
+
+
 def test_promoting_changes_only_the_named_account() -> None:
     create_actor("carol")
 
@@ -147,9 +164,7 @@ def test_promoting_changes_only_the_named_account() -> None:
 
 def test_a_name_that_is_written_in_another_way_keeps_its_key() -> None:
     carol = register("straße")
-    actor = Actor(carol, Role.USER, 1)
-
-    accounts.update_profile(actor, {"username": "strasse"}, is_confirmed=True)
+    accounts.update_profile(logged_in(carol), {"username": "strasse"}, is_confirmed=True)
 
     assert User.get_by_id(carol).username_key == "strasse"
     with pytest.raises(Rejected):
@@ -162,6 +177,23 @@ def test_the_unchanged_name_of_the_younger_of_two_accounts_with_one_key_is_accep
     execute("UPDATE users SET username = 'strasse', username_key = NULL WHERE id = %s", (younger,))
 
     changes = {"username": "strasse", "full_name": "Younger"}
-    profile = as_dict(accounts.update_profile(Actor(younger, Role.USER, 1), changes, is_confirmed=True))
+    profile = as_dict(accounts.update_profile(logged_in(younger), changes, is_confirmed=True))
 
     assert profile["full_name"] == "Younger"
+
+
+def test_the_email_of_an_admin_that_the_operator_made_counts_as_verified() -> None:
+    accounts.register_admin("ada@example.com", PASSWORD, BCRYPT_ROUNDS)
+    register("mallory@example.com", "mallory@example.com")
+
+    verified = {user.email: user.profile()["email_verified"] for user in User.select()}
+
+    assert verified == {"ada@example.com": True, "mallory@example.com": False}
+
+
+def test_a_new_email_never_inherits_the_proof_of_the_old_one(alice: Actor) -> None:
+    """The version before, which may run while a new one is installed, does not know that emails are proved."""
+    with unit_of_work():
+        execute("UPDATE users SET email = 'new@example.com' WHERE id = %s", (alice.user_id,))
+
+    assert not User.get_by_id(alice.user_id).profile()["email_verified"]

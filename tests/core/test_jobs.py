@@ -15,25 +15,25 @@ from core import jobs
 from core.jobs import JobContext
 
 def send(context: JobContext) -> None:
-    context.send(jobs.MAIL_SEND, 7)
+    context.send(jobs.ACCOUNT_MAIL_SEND, 7)
     context.send(jobs.MAIL_SWEEP)
-    context.send(jobs.MAIL_SEND)
-    context.send(jobs.MAIL_SEND, "7")
-    jobs.MAIL_SEND.request("7")
+    context.send(jobs.ACCOUNT_MAIL_SEND)
+    context.send(jobs.ACCOUNT_MAIL_SEND, "7")
+    jobs.ACCOUNT_MAIL_SEND.request("7")
     jobs.MAIL_SWEEP.request(7)
 
-@jobs.MAIL_SEND.work
+@jobs.ACCOUNT_MAIL_SEND.work
 def work(context: JobContext, notification_id: str) -> None: ...
 
 @jobs.MAIL_SWEEP.work
 def sweep(context: JobContext) -> int: return 0
 """
 WRONG = {
-    "    context.send(jobs.MAIL_SEND)",
-    '    context.send(jobs.MAIL_SEND, "7")',
-    '    jobs.MAIL_SEND.request("7")',
+    "    context.send(jobs.ACCOUNT_MAIL_SEND)",
+    '    context.send(jobs.ACCOUNT_MAIL_SEND, "7")',
+    '    jobs.ACCOUNT_MAIL_SEND.request("7")',
     "    jobs.MAIL_SWEEP.request(7)",
-    "@jobs.MAIL_SEND.work",
+    "@jobs.ACCOUNT_MAIL_SEND.work",
 }
 
 
@@ -71,11 +71,11 @@ def test_all_jobs_declared_for_an_event_follow_from_it(monkeypatch: pytest.Monke
 
     @jobs.caused_by("task.created")
     def mail(event: Event) -> list[JobRequest]:
-        return [jobs.MAIL_SEND.request(event.task_id or 0)]
+        return [jobs.ACCOUNT_MAIL_SEND.request(event.task_id or 0)]
 
     assert list(jobs.following_from(event)) == [
         JobRequest("weather.enrich"),
-        JobRequest("mail.send", (7,)),
+        JobRequest("account_mail.send", (7,)),
     ]
 
 

@@ -1,12 +1,15 @@
 """Logging in: what a session needs, and what is recorded about a failed attempt."""
 
+from collections.abc import Callable
+from concurrent.futures import Future
 from datetime import timedelta
 
 import orjson
 import pytest
 
+from core.db import unit_of_work
 from core.errors import TooManyRequests, Unauthenticated
-from core.models.account import Session
+from core.models.account import Session, User
 from core.policy import Actor
 from core.security import verify_password
 from core.services import login, sessions
@@ -59,6 +62,31 @@ def test_a_disabled_account_gets_the_same_error(alice: Actor) -> None:
         log_in("alice", PASSWORD)
 
     assert failure.value.stable_code == "invalid_credentials"
+
+
+@pytest.mark.parametrize("change", ["password_hash = 'another'", "is_active = false"])
+def test_a_login_that_began_before_the_account_changed_opens_no_session(change: str, alice: Actor) -> None:
+    """Otherwise somebody who knows the old password could get a session just after a reset has ended all others."""
+    attempt = login.begin_login("alice", CLIENT.ip_address, BCRYPT_ROUNDS)
+    execute(f"UPDATE users SET {change} WHERE id = %s", (alice.user_id,))
+
+    with pytest.raises(Unauthenticated) as failure:
+        login.finish_login(attempt, CLIENT, timedelta(days=1), matches=True)
+
+    assert failure.value.stable_code == "invalid_credentials"
+    assert Session.select().count() == 1
+
+
+def test_a_login_waits_for_a_change_of_the_password_that_is_being_stored(
+    alice: Actor, start_blocked: Callable[..., Future[Grant]]
+) -> None:
+    attempt = login.begin_login("alice", CLIENT.ip_address, BCRYPT_ROUNDS)
+    with unit_of_work():
+        User.update(password_hash="another").where(User.id == alice.user_id).execute()
+        finishing = start_blocked(login.finish_login, attempt, CLIENT, timedelta(days=1), matches=True)
+
+    with pytest.raises(Unauthenticated):
+        finishing.result()
 
 
 def test_an_unknown_name_gets_the_same_error_and_is_not_stored() -> None:

@@ -140,3 +140,26 @@ def test_the_attempted_name_is_not_stored_as_text(stored_failures: Callable[[], 
     delay("a-name-that-somebody-tried")
 
     assert "somebody" not in stored_failures()
+
+
+def test_after_a_reset_of_the_password_the_owner_is_not_delayed(alice: Actor, bob: Actor) -> None:
+    for _ in range(8):
+        delay(user_id=alice.user_id)
+        delay("bob", user_id=bob.user_id)
+
+    with unit_of_work():
+        login_throttle.forgive(alice.user_id, HERE)
+
+    assert delay(user_id=alice.user_id) == 0
+    assert delay("bob", user_id=bob.user_id) > 0
+
+
+def test_after_a_reset_of_the_password_failures_from_all_addresses_are_forgotten(alice: Actor) -> None:
+    for number in range(32):
+        delay(address=f"198.51.100.{number}", user_id=alice.user_id)
+    assert delay(user_id=alice.user_id) > 0
+
+    with unit_of_work():
+        login_throttle.forgive(alice.user_id, HERE)
+
+    assert delay(user_id=alice.user_id) == 0

@@ -71,6 +71,14 @@ def test_info_and_debug_lines_of_verbose_libraries_are_not_logged(configured: Pa
     assert written(configured) == []
 
 
+def test_statements_with_their_values_are_not_logged_even_at_the_level_debug(configured: Path) -> None:
+    logging.getLogger().setLevel(logging.DEBUG)
+
+    logging.getLogger("peewee").debug("INSERT INTO users …")
+
+    assert written(configured) == []
+
+
 def test_a_library_line_written_in_the_background_has_the_request_id() -> None:
     script = """
 import logging, sys, structlog

@@ -10,12 +10,12 @@ from structlog.testing import capture_logs
 
 from core.config import Settings
 from core.db import unit_of_work
-from core.jobs import JobContext
+from core.jobs import JobContext, JobRequest
 from core.policy import Actor
 from core.security import TokenIssuer
-from core.services import mail, notifications, tasks
+from core.services import delegation, mail, notifications, publication, tasks
 from core.services.notifications import KINDS
-from tests.builders import QUOTA
+from tests.builders import QUOTA, create_task
 from tests.doubles.smtp import MailServer
 from tests.job_context import job_context
 from tests.sql import execute
@@ -92,6 +92,37 @@ def test_a_mail_has_the_text_the_link_and_the_unsubscribe_headers(
     assert status() == ("sent", 1)
 
 
+def test_what_users_write_is_one_visible_line_and_no_link(
+    context: JobContext, server: MailServer, mallory: Actor, bob: Actor
+) -> None:
+    with unit_of_work():
+        execute(
+            "UPDATE users SET full_name = E'Support\\r\\nBcc: x \\u202ewww.evil.example' WHERE id = %s",
+            (mallory.user_id,),
+        )
+    task_id = tasks.create_task(mallory, {"title": "Log\nin at https://evil.example\u200b" + "!" * 200}, QUOTA).id
+    tasks.update_task(mallory, task_id, {"assignee_id": mallory.user_id})
+    delegation.delegate_task(mallory, task_id, bob.user_id, "The task: https://evil.example\n\x1b[2JNow!")
+    (notification_id,) = execute("SELECT id FROM notifications").fetchone()
+
+    mail.send(context, notification_id)
+
+    (sent,) = server.mails
+    assert sent["Subject"].startswith(
+        "Support Bcc: x www[.]evil[.]example passed the task “Log in at https[:]//evil[.]example!!!"
+    )
+    assert sent["Subject"].endswith("!!…” on to you.")
+    assert sent["Bcc"] is None
+    assert sent.get_content_type() == "text/plain"
+    body = sent.get_content()
+    lines = ["", "> The task: https[:]//evil[.]example", "> [2JNow!", ""]
+    assert body.splitlines()[:5] == [sent["Subject"], *lines]
+    assert {link.split("?")[0] for link in re.findall(r"\S+://\S+", body)} == {
+        f"https://tasks.example.com/api/v1/tasks/{task_id}",
+        "https://tasks.example.com/api/v1/notifications/unsubscribe",
+    }
+
+
 def test_the_deadline_is_in_the_language_and_time_zone_of_the_reader(
     waiting: int, context: JobContext, server: MailServer, bob: Actor
 ) -> None:
@@ -162,6 +193,7 @@ def test_a_permanently_refused_mail_is_given_up_and_can_be_revived(
         "UPDATE users SET unwanted_mail = '{assigned}'",
         "UPDATE users SET is_active = false",
         "UPDATE users SET email = NULL",
+        "UPDATE users SET email_verified_at = NULL",
     ],
 )
 def test_no_mail_is_sent_after_unsubscribing_or_losing_the_address(
@@ -244,3 +276,44 @@ def test_unsubscribing_from_one_kind_keeps_the_others(bob: Actor) -> None:
     notifications.change_mail_preferences(bob.user_id, {"assigned": False})
 
     assert [kind for kind, wanted in notifications.mail_preferences(bob.user_id).items() if not wanted] == ["assigned"]
+
+
+class TestTurns:
+    """The mails of all users are in one queue, and the users who cause them take turns."""
+
+    def test_users_take_turns_whoever_came_first_and_the_queue_stays_short(
+        self, alice: Actor, bob: Actor, settings: Settings, server: MailServer, redis: Redis
+    ) -> None:
+        for number in range(30):
+            create_task(alice, title=f"From Alice {number}", assignee_id=bob.user_id)
+        for number in range(2):
+            create_task(bob, title=f"From Bob {number}", assignee_id=alice.user_id)
+        queue: list[JobRequest] = []
+        limits = {"mails_per_hour_per_recipient": 1000}
+        context = job_context(
+            configured(settings, server.port).model_copy(update=limits),
+            redis,
+            queue.append,
+            queue_length=lambda _queue: len(queue),
+        )
+        publication.publish(redis, 1000, context.dispatch)
+        lengths = [len(queue)]
+        while queue:
+            queue.pop(0)
+            mail.send_next(context)
+            lengths.append(len(queue))
+
+        titles = [re.search(r"“(.*)”", str(sent["Subject"]))[1] for sent in server.mails]  # type: ignore[index]  # all match
+        assert titles[:5] == ["From Alice 0", "From Bob 0", "From Alice 1", "From Bob 1", "From Alice 2"]
+        assert len(titles) == 32
+        assert (lengths[0], max(lengths), lengths[-1]) == (1, 20, 0)
+
+    def test_without_a_mail_server_no_further_jobs_are_sent(
+        self, waiting: int, settings: Settings, redis: Redis
+    ) -> None:
+        queue: list[JobRequest] = []
+
+        assert mail.send_next(job_context(settings, redis, queue.append)) == 0
+
+        assert queue == []
+        assert status() == ("pending", 0)

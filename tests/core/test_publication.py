@@ -9,6 +9,7 @@ import orjson
 import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import OutOfMemoryError
 
 from core import db, events
 from core.config import Settings
@@ -53,6 +54,25 @@ def test_events_are_numbered_without_gaps_and_appended_to_the_stream(
     assert [event.seq for event in published] == [before + 1, before + 2, before + 3]
     assert [event.task_id for event in published] == created
     assert published == events.read_since(before, 10)
+
+
+def test_events_of_several_batches_keep_their_order(
+    alice: Actor, redis: Redis, publish: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publication, "_BATCH", 2)
+    created = [create_task(alice) for _ in range(5)]
+
+    assert publish() == 5
+
+    assert [event.task_id for event in stream(redis)] == created
+
+
+def test_the_stream_has_the_id_of_the_request(alice: Actor, redis: Redis, publish: Callable[[], int]) -> None:
+    with bound_to_log(request_id="the-request"):
+        create_task(alice)
+    publish()
+
+    assert [event.request_id for event in stream(redis)] == ["the-request"]
 
 
 def test_an_event_with_a_lower_id_that_commits_later_is_not_skipped(
@@ -177,6 +197,61 @@ def test_a_stream_ahead_of_the_database_is_replaced(
     published = stream(redis)
     assert [event.seq for event in published] == [restored + 1, restored + 2, restored + 3]
     assert [event.task_id for event in published] == created
+
+
+def test_a_stream_that_is_not_ahead_is_continued(alice: Actor, redis: Redis, publish: Callable[[], int]) -> None:
+    """The stream keeps events that are no longer stored in the database."""
+    before = bounds().last
+    create_task(alice)
+    publish()
+    execute("DELETE FROM events")
+
+    publish()
+    assert [event.seq for event in stream(redis)] == [before + 1]
+
+    create_task(alice)
+    publication._number_all()  # noqa: SLF001 - as a publisher that then loses Redis: now the stream is behind.
+    publish()
+    assert [event.seq for event in stream(redis)] == [before + 1, before + 2]
+
+
+def test_events_that_another_process_has_appended_meanwhile_are_not_appended_again(
+    alice: Actor, redis: Redis, dispatched: list[JobRequest], publish: Callable[[], int]
+) -> None:
+    create_task(alice, city="London")
+    publish()
+    appended = stream(redis)
+    dispatched.clear()
+    execute("UPDATE event_log_state SET jobs_seq = jobs_seq - 1")
+
+    class SeesAnEmptyStream:
+        """A Redis client that has read the end of the stream before the other process has appended to it."""
+
+        def __getattr__(self, name: str) -> Any:
+            return (lambda *_args, **_options: []) if name == "xrevrange" else getattr(redis, name)
+
+    late: Any = SeesAnEmptyStream()
+    publication.publish(late, STREAM_LENGTH, dispatched.append)
+
+    assert stream(redis) == appended
+    assert [job.name for job in dispatched] == [WEATHER_ENRICH.name]
+
+
+def test_no_job_is_sent_for_an_event_that_redis_has_refused(
+    alice: Actor, redis: Redis, dispatched: list[JobRequest], publish: Callable[[], int]
+) -> None:
+    create_task(alice, city="London")
+
+    redis.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(OutOfMemoryError):
+            publish()
+    finally:
+        redis.config_set("maxmemory", 0)
+    assert dispatched == []
+
+    publish()
+    assert len(stream(redis)) == len(dispatched) == 1
 
 
 def test_the_stream_has_its_maximum_length_after_a_refill(alice: Actor, redis: Redis) -> None:

@@ -54,6 +54,17 @@ def test_the_count_is_exact_after_random_changes_and_folds(alice: Actor, bob: Ac
     assert is_exact(bob)
 
 
+def test_a_wrong_total_is_counted_again_when_the_figures_are_rebuilt(alice: Actor) -> None:
+    create_task(alice)
+    analytics.fold()
+    with unit_of_work():
+        execute("UPDATE task_totals SET tasks = 7")
+
+    analytics.rebuild()
+
+    assert is_exact(alice)
+
+
 def test_a_task_that_fails_does_not_count(alice: Actor) -> None:
     create_task(alice)
     for _ in range(3):

@@ -11,8 +11,10 @@ from core.db import unit_of_work
 from core.jobs import JobContext
 from core.models.account import Session, Ticket
 from core.policy import Actor
-from core.services import idempotency, retention, sessions, tasks
+from core.security import TokenIssuer
+from core.services import account_links, account_mails, idempotency, invitations, retention, sessions, tasks
 from core.services.idempotency import Claim
+from core.services.invitations import InvitationTerms
 from tests.builders import QUOTA, create_actor, create_task
 from tests.job_context import job_context
 from tests.sql import execute
@@ -46,6 +48,27 @@ def test_expired_sessions_and_sessions_revoked_long_ago_are_removed(alice: Actor
 
     kept = {session.id for session in Session.select()}
     assert kept == {alice.session_id, revoked_lately.session_id}
+
+
+def test_counts_of_mails_are_removed_after_two_days(database: None, context: JobContext) -> None:
+    with unit_of_work():
+        execute(
+            "INSERT INTO mail_counts VALUES ('all', now() - interval '1 day', 1), ('all', now() - interval '3 d', 1)"
+        )
+
+    assert retention.purge_tokens(context) == 1
+    assert scalar("SELECT count(*) FROM mail_counts WHERE period_start > now() - interval '2 days'") == 1
+
+
+def test_expired_invitations_are_removed(ada: Actor, context: JobContext) -> None:
+    issuer = TokenIssuer.from_settings(context.settings)
+    for name in ("carol", "dora"):
+        invitations.invite(ada, f"{name}@example.com", None, InvitationTerms(7, by_mail=True), issuer)
+    with unit_of_work():
+        execute("UPDATE invitations SET expires_at = now() WHERE email LIKE 'carol%%'")
+
+    assert retention.purge_tokens(context) == 1
+    assert scalar("SELECT count(*) FROM invitations WHERE email LIKE 'dora%%'") == 1
 
 
 def test_expired_tickets_are_removed(alice: Actor, context: JobContext) -> None:
@@ -155,3 +178,30 @@ def test_turns_of_more_than_a_day_ago_are_removed(context: JobContext) -> None:
 
     assert retention.purge_tokens(context) == 1
     assert scalar("SELECT user_id FROM turns") == 2
+
+
+def test_links_are_removed_a_day_after_their_end_together_with_their_mails(alice: Actor, context: JobContext) -> None:
+    for purpose in (account_links.VERIFY_EMAIL, account_links.RESET_PASSWORD):
+        with unit_of_work():
+            link_id = account_links.begin(alice.user_id, purpose, "alice@example.com", timedelta(hours=1))
+            account_mails.queue(account_mails.VERIFY_EMAIL, recipient="alice@example.com", locale="en", link_id=link_id)
+    with unit_of_work():
+        execute("UPDATE account_links SET expires_at = now() - interval '25 hours' WHERE purpose = 'verify_email'")
+
+    assert retention.purge_tokens(context) == 1
+    assert execute("SELECT purpose FROM account_links").fetchall() == [("reset_password",)]
+    assert scalar("SELECT count(*) FROM account_mails") == 1
+
+
+@pytest.mark.usefixtures("database")
+def test_old_mails_about_accounts_are_removed_unless_they_are_pending(context: JobContext) -> None:
+    for name in ("sent", "waiting", "new"):
+        with unit_of_work():
+            account_mails.queue(account_mails.PASSWORD_WAS_RESET, recipient=f"{name}@example.com", locale="en")
+    with unit_of_work():
+        execute("UPDATE account_mails SET mail_status = 'sent' WHERE recipient <> 'waiting@example.com'")
+        execute("UPDATE account_mails SET created_at = now() - interval '91 days' WHERE recipient <> 'new@example.com'")
+
+    assert retention.purge_notifications(context) == 1
+    recipients = execute("SELECT recipient FROM account_mails ORDER BY id").fetchall()
+    assert recipients == [("waiting@example.com",), ("new@example.com",)]

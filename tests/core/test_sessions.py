@@ -1,6 +1,7 @@
 """Sessions: rotation, replay, revocation and tickets, also with parallel calls."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from core.db import unit_of_work
 from core.errors import NotFound, Unauthenticated
 from core.policy import Actor
-from core.services import sessions
+from core.services import audit, sessions
 from core.services.sessions import Client, Grant
 from tests.recorded import recorded_events
 from tests.sql import execute
@@ -42,6 +43,33 @@ class TestRotation:
         first = sessions.rotate(alice.session_id, 0)
 
         assert sessions.rotate(alice.session_id, 0) == first
+
+    def test_each_session_and_account_has_its_own_tokens(self, alice: Actor, bob: Actor, mallory: Actor) -> None:
+        with unit_of_work():
+            # PostgreSQL reads a changed row after the others, so Bob's is neither the first nor between the others.
+            execute("UPDATE users SET full_name = 'Robert' WHERE id = %s", (bob.user_id,))
+        for actor in (bob, mallory, alice):
+            grant = sessions.rotate(actor.session_id, 0)
+
+            assert (grant.user_id, grant.session_id) == (actor.user_id, actor.session_id)
+            assert orjson.loads(grant.profile)["id"] == actor.user_id
+
+    def test_the_grace_period_begins_with_the_rotation(self, alice: Actor) -> None:
+        end_the_grace_period()
+        first = sessions.rotate(alice.session_id, 0)
+
+        assert sessions.rotate(alice.session_id, 0) == first
+
+    def test_a_token_with_a_later_number_is_a_replay(self, alice: Actor) -> None:
+        """Such a token was issued before the database was restored from a backup."""
+        assert refused(lambda: sessions.rotate(alice.session_id, 1)) == "refresh_token_reused"
+        assert refused(lambda: sessions.session_actor(alice.session_id)) == "session_revoked"
+
+    def test_an_ended_session_is_not_rotated(self, alice: Actor) -> None:
+        sessions.revoke_session(alice, alice.session_id)
+
+        assert refused(lambda: sessions.rotate(alice.session_id, 0)) == "session_revoked"
+        assert refused(lambda: sessions.rotate(0, 0)) == "session_revoked"
 
     def test_twenty_parallel_uses_give_the_same_next_token(self, alice: Actor) -> None:
         grants: list[Grant] = in_parallel(lambda _: sessions.rotate(alice.session_id, 0), 20)
@@ -96,11 +124,56 @@ class TestRevocation:
         assert {entry["id"]: entry["current"] for entry in listed} == {alice.session_id: True, kept.session_id: False}
         assert {entry["ip_address"] for entry in listed} == {"127.0.0.1", "203.0.113.9"}
 
-    def test_users_revoke_only_their_own_sessions(self, alice: Actor, bob: Actor) -> None:
+    def test_the_session_that_was_used_last_is_listed_first(self, alice: Actor) -> None:
+        other = sessions.open_session(alice.user_id, Client("203.0.113.9", "curl"), timedelta(days=1))
+        with unit_of_work():
+            execute(
+                "UPDATE sessions SET last_used_at = now() - interval '1 hour', created_at = now() - interval '1 day'"
+            )
+        sessions.rotate(alice.session_id, 0)
+
+        first, second = orjson.loads(sessions.list_sessions(alice).items)
+
+        assert [first["id"], second["id"]] == [alice.session_id, other.session_id]
+        assert datetime.fromisoformat(first["last_used_at"]) > datetime.now(UTC) - timedelta(minutes=1)
+        assert second["user_agent"] == "curl"
+
+    def test_a_session_that_has_expired_has_no_actor(self, alice: Actor, bob: Actor) -> None:
+        expired = sessions.open_session(alice.user_id, Client("127.0.0.1", None), timedelta(seconds=-1))
+
+        assert refused(lambda: sessions.session_actor(expired.session_id)) == "session_revoked"
+        # Bob's session is valid, but nobody asks for it.
+        assert sessions.session_actors([alice.session_id, expired.session_id]) == {alice.session_id: alice}
+
+    def test_an_ended_session_is_not_ended_again(self, alice: Actor) -> None:
+        sessions.revoke_session(alice, alice.session_id)
+
         with pytest.raises(NotFound):
-            sessions.revoke_session(bob, alice.session_id)
+            sessions.revoke_session(alice, alice.session_id)
+        assert len(revocations()) == 1
+
+    def test_a_session_may_be_left_open_when_all_others_end(self, alice: Actor) -> None:
+        other = sessions.open_session(alice.user_id, Client("127.0.0.1", None), timedelta(days=1))
+
+        with unit_of_work():
+            assert sessions.revoke_sessions(alice.user_id, but=alice.session_id) == [other.session_id]
 
         assert sessions.session_actor(alice.session_id) == alice
+        assert refused(lambda: sessions.session_actor(other.session_id)) == "session_revoked"
+
+    def test_users_revoke_only_their_own_sessions(self, alice: Actor, bob: Actor) -> None:
+        for stranger, victim in ((alice, bob), (bob, alice)):
+            with pytest.raises(NotFound):
+                sessions.revoke_session(stranger, victim.session_id)
+
+            assert sessions.session_actor(victim.session_id) == victim
+
+    def test_only_the_session_of_the_caller_is_the_current_one(self, alice: Actor) -> None:
+        other = sessions.open_session(alice.user_id, Client("127.0.0.1", None), timedelta(days=1)).session_id
+        for current in (alice.session_id, other):
+            listed = orjson.loads(sessions.list_sessions(replace(alice, session_id=current)).items)
+
+            assert [entry["id"] for entry in listed if entry["current"]] == [current]
 
     def test_logging_out_everywhere_revokes_all_sessions_in_one_event(self, alice: Actor, bob: Actor) -> None:
         other = sessions.open_session(alice.user_id, Client("127.0.0.1", None), timedelta(days=1))
@@ -116,6 +189,35 @@ class TestRevocation:
 
         assert sessions.logout_everywhere(alice) == []
         assert len(revocations()) == 1
+
+
+class TestAudit:
+    """Beginnings and ends of sessions are recorded, so that people can see that others have used their account."""
+
+    @staticmethod
+    def last_record() -> tuple[str, int | None, dict[str, Any]]:
+        row: tuple[str, int | None, dict[str, Any]] = execute(
+            "SELECT action, user_id, details FROM audit_log ORDER BY id DESC LIMIT 1"
+        ).fetchone()
+        return row
+
+    def test_of_a_login(self, alice: Actor) -> None:
+        assert self.last_record() == (audit.LOGGED_IN, alice.user_id, {"session_id": alice.session_id})
+
+    def test_of_one_session(self, alice: Actor) -> None:
+        sessions.revoke_session(alice, alice.session_id)
+
+        assert self.last_record() == (audit.SESSIONS_ENDED, alice.user_id, {"session_ids": [alice.session_id]})
+
+    def test_of_all_sessions(self, alice: Actor) -> None:
+        sessions.logout_everywhere(alice)
+
+        assert self.last_record() == (audit.SESSIONS_ENDED, alice.user_id, {"session_ids": [alice.session_id]})
+
+    def test_by_a_replay(self, alice: Actor) -> None:
+        assert refused(lambda: sessions.rotate(alice.session_id, 5)) == "refresh_token_reused"
+
+        assert self.last_record() == (audit.REFRESH_REUSED, alice.user_id, {"session_id": alice.session_id})
 
 
 class TestTickets:

@@ -1,8 +1,10 @@
 """The weather providers with a server that sends their JSON, and with a server that sends invalid responses."""
 
+import gzip
 import json
 import logging
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -13,6 +15,9 @@ from pydantic import SecretStr
 
 from core.weather import CityNotFound, OpenMeteo, OpenWeather, ProviderUnavailable, WeatherProvider, city_key
 from tests.doubles.weather import API_KEY, Handler, WeatherServer, fail, send
+
+# About 500 bytes that are 200 MB after they are decompressed twice.
+BOMB = gzip.compress(gzip.compress(bytes(200_000_000)))
 
 
 @pytest.fixture
@@ -91,10 +96,42 @@ def close_connection(handler: Handler) -> None:
     handler.connection.close()
 
 
+def send_a_bomb(handler: Handler) -> None:
+    handler.send_response(200)
+    handler.send_header("Content-Encoding", "gzip, gzip")
+    handler.end_headers()
+    handler.wfile.write(BOMB)
+
+
+def send_numbers(handler: Handler, number: object, *, text: str = "London") -> None:
+    """Send a document of the right shape, for either provider, with this number and this text everywhere."""
+    names = ("temperature_2m", "apparent_temperature", "relative_humidity_2m", "wind_speed_10m")
+    document = {
+        "results": [{"name": text, "country": text, "latitude": 0, "longitude": 0}],
+        "current": dict.fromkeys(names, number) | {"weather_code": 0},
+        "main": dict.fromkeys(("temp", "feels_like", "humidity"), number),
+        "weather": [{"description": text}],
+        "wind": {"speed": number},
+        "name": text,
+        "sys": {"country": text},
+    }
+    send(handler, 200, document)
+
+
+@PROVIDERS
+@pytest.mark.parametrize("number", ["nan", "-inf", 1e29, -(10**19)])
+def test_a_number_that_is_no_measurement_is_refused(
+    provider_of: ProviderOf, number: object, server: WeatherServer
+) -> None:
+    server.misbehave = lambda handler: send_numbers(handler, number)
+
+    pytest.raises(ProviderUnavailable, provider_of(server).current, "London")
+
+
 @PROVIDERS
 @pytest.mark.parametrize(
     "misbehavior",
-    [fail, redirect, send_too_much, send_no_json, send_another_shape, close_connection],
+    [fail, redirect, send_too_much, send_a_bomb, send_no_json, send_another_shape, close_connection],
     ids=lambda f: f.__name__,
 )
 def test_an_invalid_response_raises_provider_unavailable(
@@ -105,6 +142,32 @@ def test_an_invalid_response_raises_provider_unavailable(
     pytest.raises(ProviderUnavailable, provider_of(server).current, "London")
 
     assert not any("elsewhere" in path for path, _ in server.requests)
+
+
+@PROVIDERS
+def test_texts_of_a_provider_are_short_and_printable(provider_of: ProviderOf, server: WeatherServer) -> None:
+    text = "Lon\0don\u202e\n" + "x" * 10_000
+    server.misbehave = lambda handler: send_numbers(handler, 1, text=text)
+
+    report = provider_of(server).current("London")
+
+    assert report.location.startswith("Londonx")
+    for text in (report.location, report.condition):
+        assert text.isprintable()
+        assert len(text) <= 200
+
+
+def test_a_bomb_needs_little_memory(server: WeatherServer) -> None:
+    server.misbehave = send_a_bomb
+
+    tracemalloc.start()
+    try:
+        pytest.raises(ProviderUnavailable, open_meteo(server).current, "London")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 20_000_000
 
 
 def drip_body(handler: Handler) -> None:

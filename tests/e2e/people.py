@@ -1,12 +1,15 @@
 """Users of a running system, who use it over HTTP and WebSocket."""
 
+import re
 from typing import Any
 from uuid import uuid4
 
 import requests
 from websockets.sync.client import ClientConnection, connect
 
+from tests.doubles.smtp import MailServer
 from tests.e2e.system import System
+from tests.polling import wait_until
 
 PASSWORD = "correct horse battery"
 
@@ -24,6 +27,14 @@ class Person:
         login = self._post("/auth/login", email=email, password=password)
         self.id: int = login["user"]["id"]
         self.headers = {"Authorization": f"Bearer {login['access_token']}"}
+
+    def confirm_email(self, server: MailServer) -> None:
+        """Open the link of the mail that the registration has sent, as soon as it arrives."""
+        wait_until(lambda: any(mail["To"] == self.email for mail in server.mails), 30)
+        (text,) = [mail.get_content() for mail in server.mails if mail["To"] == self.email]
+        (token,) = re.findall(r"/api/v1/auth/email/verify\?token=(\S+)", text)
+        response = requests.post(f"{self.system.url}/api/v1/auth/email/verify", json={"token": token}, timeout=10)
+        assert response.status_code == 204, response.text
 
     def create_task(self, **fields: Any) -> dict[str, Any]:
         return self.post("/tasks", **fields)

@@ -39,8 +39,18 @@ def test_weather_is_sent_to_the_socket_of_the_owner_only(system: System) -> None
     assert {frame.get("task_id") for frame in frames_of_mallory} == {None, own["id"]}
 
 
+def test_the_mail_of_a_registration_proves_the_address(system: System, mail: MailServer) -> None:
+    alice = Person(system)
+    assert not alice.get("/auth/me")["email_verified"]
+
+    alice.confirm_email(mail)
+
+    assert alice.get("/auth/me")["email_verified"]
+
+
 def test_a_due_reminder_is_sent_to_the_socket_and_by_mail_once(system: System, mail: MailServer) -> None:
     alice, bob = Person(system), Person(system)
+    bob.confirm_email(mail)
     with bob.listen() as socket:
         task = alice.create_task(title="Clean the gutters", assignee_id=bob.id)
         alice.post(f"/tasks/{task['id']}/reminders", remind_at="2026-01-01T00:00:00Z")
@@ -48,7 +58,9 @@ def test_a_due_reminder_is_sent_to_the_socket_and_by_mail_once(system: System, m
         notification = json.loads(socket.recv(timeout=30))
 
     def mails() -> list[str]:
-        return [sent["Subject"] for sent in mail.mails if sent["To"] == bob.email]
+        return [
+            sent["Subject"] for sent in mail.mails if sent["To"] == bob.email and "notification" in sent["Message-ID"]
+        ]
 
     assert [frame["type"] for frame in received_frames[1:]] == [
         "task.created",

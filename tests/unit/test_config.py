@@ -52,6 +52,9 @@ def test_a_missing_secret_file_is_named_in_the_error() -> None:
         ("BCRYPT_ROUNDS", "three"),
         ("APP_ENV", "staging"),
         ("PORT", "99999"),
+        ("PASSWORD_RESET_URL", "http://tasks.example.com/reset"),
+        ("PASSWORD_RESET_URL", "https:///reset"),
+        ("PASSWORD_RESET_URL", "tasks.example.com/reset"),
     ],
 )
 def test_a_bad_value_is_named_but_not_repeated(variable: str, value: str) -> None:
@@ -59,6 +62,11 @@ def test_a_bad_value_is_named_but_not_repeated(variable: str, value: str) -> Non
         Settings.from_environ(USABLE | {variable: value})
 
     assert value not in str(failure.value)
+
+
+@pytest.mark.parametrize("url", ["https://tasks.example.com/reset", "http://localhost:3000/reset", "http://[::1]/"])
+def test_the_page_for_a_new_password_is_encrypted_or_local(url: str) -> None:
+    assert Settings.from_environ(USABLE | {"PASSWORD_RESET_URL": url}).password_reset_url == url
 
 
 def test_lists_are_separated_by_commas() -> None:

@@ -10,6 +10,7 @@ from core.policy import (
     Actor,
     GroupAccess,
     Role,
+    Scope,
     TaskAccess,
     may_administer,
     may_assign_task,
@@ -19,20 +20,25 @@ from core.policy import (
     may_delete_attachment,
     may_delete_comment,
     may_delete_task,
+    may_invite,
     may_manage_group,
     may_read_group,
     may_read_task,
     may_see_account,
+    may_see_email,
     may_update_task,
+    missing_scope,
     sees_all_analytics,
 )
 
 ALICE, BOB, MALLORY, ADA = (
-    Actor(1, Role.USER, 1),
-    Actor(2, Role.USER, 2),
-    Actor(3, Role.MANAGER, 3),
-    Actor(4, Role.ADMIN, 4),
+    Actor(10, Role.USER, 1),
+    Actor(20, Role.USER, 2),
+    Actor(30, Role.MANAGER, 3),
+    Actor(40, Role.ADMIN, 4),
 )
+# Accounts that were registered before, between and after Alice and Bob, so their ids are lower or higher.
+STRANGERS = [Actor(user_id, Role.USER, 5) for user_id in (5, 15, 25)]
 ALICES_TASK_FOR_BOB = TaskAccess(owner_id=ALICE.user_id, assignee_id=BOB.user_id)
 Rule = Callable[[Actor, TaskAccess], bool]
 
@@ -49,6 +55,49 @@ Rule = Callable[[Actor, TaskAccess], bool]
 )
 def test_a_task_rule_allows_only_the_listed_users(rule: Rule, allowed: list[Actor]) -> None:
     assert [actor for actor in (ALICE, BOB, MALLORY, ADA) if rule(actor, ALICES_TASK_FOR_BOB)] == allowed
+
+
+@pytest.mark.parametrize("stranger", STRANGERS, ids=lambda stranger: str(stranger.user_id))
+def test_a_stranger_may_do_nothing(stranger: Actor) -> None:
+    assert [name for name, rule in TASK_RULES.items() if rule(stranger, ALICES_TASK_FOR_BOB)] == []
+    assert not may_change_comment(stranger, BOB.user_id)
+    assert not may_delete_comment(stranger, ALICES_TASK_FOR_BOB, BOB.user_id)
+    assert not may_see_account(stranger, ALICE.user_id, shares_task=False)
+    assert not may_see_email(stranger, ALICE.user_id)
+    assert not may_create_group(stranger)
+
+
+def test_the_author_of_a_comment_changes_and_deletes_it() -> None:
+    everybody = (ALICE, BOB, MALLORY, ADA)
+
+    assert [who for who in everybody if may_change_comment(who, BOB.user_id)] == [BOB]
+    assert [who for who in everybody if may_delete_comment(who, ALICES_TASK_FOR_BOB, BOB.user_id)] == [ALICE, BOB, ADA]
+
+
+def test_an_email_is_seen_by_its_owner_and_admins() -> None:
+    assert [who for who in (ALICE, BOB, MALLORY, ADA) if may_see_email(who, ALICE.user_id)] == [ALICE, ADA]
+
+
+def test_a_login_has_all_scopes_and_a_token_only_its_own() -> None:
+    token = replace(ALICE, scopes=frozenset({Scope.TASKS_READ}))
+
+    assert not any(missing_scope(ALICE, scope) for scope in Scope)
+    assert [scope for scope in Scope if not missing_scope(token, scope)] == [Scope.TASKS_READ]
+
+
+@pytest.mark.parametrize(
+    ("role", "scopes", "is_admin"),
+    [
+        (Role.ADMIN, None, True),
+        (Role.ADMIN, frozenset({Scope.ADMIN}), True),
+        (Role.ADMIN, frozenset({Scope.TASKS_READ}), False),
+        (Role.ADMIN, frozenset(), False),
+        (Role.MANAGER, None, False),
+        (Role.USER, frozenset({Scope.ADMIN}), False),
+    ],
+)
+def test_an_admin_needs_a_login_or_the_scope(role: Role, scopes: frozenset[str] | None, is_admin: bool) -> None:
+    assert Actor(1, role, 1, scopes).is_admin is is_admin
 
 
 def test_an_attachment_is_deleted_by_its_uploader_the_owner_and_admins() -> None:
@@ -83,6 +132,12 @@ def test_a_comment_without_author_cannot_be_changed() -> None:
 
 def test_managers_and_admins_create_groups() -> None:
     assert [actor for actor in (ALICE, MALLORY, ADA) if may_create_group(actor)] == [MALLORY, ADA]
+
+
+def test_managers_and_admins_invite() -> None:
+    with_token = replace(ADA, scopes=frozenset({"tasks:write"}))
+
+    assert [actor for actor in (ALICE, MALLORY, ADA, with_token) if may_invite(actor)] == [MALLORY, ADA]
 
 
 def rows_of(table_head: str) -> dict[str, dict[str, str]]:
@@ -136,7 +191,7 @@ def test_the_document_agrees_with_the_group_rules() -> None:
         "admin": (ADA, GroupAccess(is_member=False, is_manager=False)),
     }
 
-    for cells, rule in zip(documented.values(), (may_read_group, may_manage_group), strict=True):
+    for cells, rule in zip(documented.values(), (may_read_group, may_manage_group, may_manage_group), strict=True):
         assert {who: rule(*access_by_column[who]) for who in cells} == {
             who: cell == "yes" for who, cell in cells.items()
         }

@@ -15,7 +15,7 @@ from core import jobs
 from core.config import Settings
 from core.db import unit_of_work
 from core.policy import Actor
-from core.services import attachments, reminders, tasks
+from core.services import account_mails, attachments, reminders, tasks
 from tests.builders import QUOTA
 from tests.sql import execute
 from tests.worker.broker import FAIL_FAST, job_names
@@ -51,7 +51,7 @@ def make_all_due(scheduler: Any) -> None:
 
 
 def tick_all_due(scheduler: Any) -> None:
-    for _ in range(10):
+    for _ in jobs.ALL:
         scheduler.tick()
 
 
@@ -160,6 +160,12 @@ def make_mail_overdue(alice: Actor, bob: Actor) -> None:
     execute("UPDATE notifications SET mail_next_attempt_at = now() - interval '1 minute'")
 
 
+def make_account_mail_overdue(alice: Actor, _bob: Actor) -> None:
+    tasks.create_task(alice, {"title": "x"}, QUOTA)
+    account_mails.queue(account_mails.PASSWORD_WAS_RESET, recipient="alice@example.com", locale="en")
+    execute("UPDATE account_mails SET mail_next_attempt_at = now() - interval '1 minute'")
+
+
 def leave_a_removable_file(alice: Actor, _bob: Actor) -> None:
     tasks.create_task(alice, {"title": "x"}, QUOTA)
     attachments.claim_removal(attachments.announce(alice, 1, quota=1))
@@ -177,6 +183,7 @@ FOR_EVERY_TASK = [jobs.EVENTS_PUBLISH.name, jobs.ANALYTICS_FOLD.name]
         (create_overdue_task, [jobs.REMINDERS_FIRE.name]),
         (create_due_reminder, [jobs.REMINDERS_FIRE.name]),
         (make_mail_overdue, [jobs.MAIL_SWEEP.name]),
+        (make_account_mail_overdue, [jobs.ACCOUNT_MAIL_SWEEP.name]),
         (leave_a_removable_file, [jobs.ATTACHMENTS_SWEEP.name]),
     ],
 )

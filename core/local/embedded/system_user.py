@@ -5,10 +5,8 @@ import pwd
 import shutil
 import stat
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
-
-_ALL_MAY_TRAVERSE = stat.S_IXOTH
-_ALL_MAY_READ = stat.S_IROTH
 
 
 class SystemUserError(Exception):
@@ -36,22 +34,27 @@ def system_user(name: str) -> pwd.struct_passwd:
         raise SystemUserError(f"The user {name} cannot be made: {done.stderr.strip()}") from None
 
 
-def allow_traversal(path: Path) -> None:
-    """Let all users enter `path` and the directories above it; this does not let them list the files there."""
-    for directory in (path, *path.parents):
-        _allow(directory, _ALL_MAY_TRAVERSE)
+def may_enter(directory: Path) -> bool:
+    """Return whether all users may enter a directory, for which they must also be able to enter those above it."""
+    return all(each.stat().st_mode & stat.S_IXOTH for each in (directory, *directory.parents))
 
 
-def allow_reading(root: Path) -> None:
-    """Let all users read the files below `root`, and execute those that their owner can execute."""
+def may_read(root: Path) -> bool:
+    """Return whether all users may read the files below `root`, and execute those that their owner can execute."""
+    return may_enter(root) and all(path.stat().st_mode & bits == bits for path, bits in _needed(root))
+
+
+def copy_for_all(root: Path, copy: Path) -> None:
+    """Copy all files below `root` so that all users who may enter the directory of the copy may read the copy."""
+    shutil.copytree(root, copy)
+    for path, bits in _needed(copy):
+        path.chmod(stat.S_IMODE(path.stat().st_mode) | bits)
+
+
+def _needed(root: Path) -> Iterator[tuple[Path, int]]:
+    """Yield all directories and files below `root`, with the bits of the mode that let all users use them."""
     for parent, _, files in os.walk(root):
-        _allow(Path(parent), _ALL_MAY_READ | _ALL_MAY_TRAVERSE)
+        yield Path(parent), stat.S_IROTH | stat.S_IXOTH
         for path in (Path(parent, file) for file in files):
             runs = path.stat().st_mode & stat.S_IXUSR
-            _allow(path, _ALL_MAY_READ | (_ALL_MAY_TRAVERSE if runs else 0))
-
-
-def _allow(path: Path, bits: int) -> None:
-    mode = path.stat().st_mode
-    if mode & bits != bits:
-        path.chmod(stat.S_IMODE(mode) | bits)
+            yield path, stat.S_IROTH | (stat.S_IXOTH if runs else 0)
