@@ -38,7 +38,7 @@ from tests.polling import wait_until
 from tests.sql import execute
 
 _RECHECK_SECONDS = 1.0
-# A socket counts until the server has noticed its end, so clients that reconnect fast have more than their usual number.
+# A socket counts until the server has noticed its end, so clients that reconnect fast have many for a moment.
 _SOCKETS = 100
 _QUEUE_FRAMES = 16
 _TASKS = 150
