@@ -9,7 +9,7 @@ from pathlib import Path
 
 import requests
 
-from benchmarks.run import KEY, free_port, server
+from benchmarks.stack import KEY, free_port, server
 from core import db
 from core.local.embedded.servers import EmbeddedPostgres, EmbeddedRedis
 from core.migrations import migrate

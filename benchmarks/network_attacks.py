@@ -14,7 +14,7 @@ from typing import Final
 
 import requests
 
-from benchmarks.run import KEY, free_port, server
+from benchmarks.stack import KEY, free_port, server
 from core.local.embedded.servers import EmbeddedPostgres, EmbeddedRedis
 from core.migrations import migrate
 
