@@ -160,7 +160,7 @@ def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
             socket.create_connection(("127.0.0.1", port)).close()
         except OSError:
             if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"{process.args} did not start.") from None
+                raise RuntimeError(f"{process.args!r} did not start.") from None
             time.sleep(0.05)
         else:
             return
