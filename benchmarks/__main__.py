@@ -14,7 +14,7 @@ from typing import Any, Final
 import psutil
 
 from benchmarks import compare, generators
-from benchmarks.stack import started
+from benchmarks.stack import new_stack
 from benchmarks.suite import Options, Result, progress
 from benchmarks.tables import as_text
 
@@ -40,7 +40,7 @@ def main() -> None:
     for name in arguments.parts or PARTS:
         progress(f"{name}: starting PostgreSQL and Redis")
         begun, load_before = time.monotonic(), os.getloadavg()[0]
-        with started() as stack:
+        with new_stack() as stack:
             result: Result = PARTS[name].run(stack, options)
         _print(name, result)
         _write(arguments.json, name, asdict(result) | {"run": _about(options, time.monotonic() - begun, load_before)})

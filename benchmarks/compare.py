@@ -1,6 +1,7 @@
 """Compare one process of the API with a bare peer, an equal peer, and a bare application of Falcon."""
 
 import statistics
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Final
@@ -15,6 +16,7 @@ OURS: Final = "Allweather"
 BARE: Final = "bare peer"
 EQUAL: Final = "equal peer"
 FALCON: Final = "bare Falcon"
+HEALTH: Final = "GET /health"
 _HEALTH_GOAL: Final = 0.5
 _WARM_UP_SECONDS: Final = 1.0
 
@@ -35,6 +37,15 @@ class Case:
         if server == OURS:
             return Request(self.method, f"/api/v1{self.path}", self.user.token, self.body)
         return Request(self.method, self.path, self.user.peer_token, self.body)
+
+
+@dataclass
+class Waits:
+    """The responses of both servers at the same rate of requests, and the generator's share of a core meanwhile."""
+
+    rate: float
+    milliseconds: dict[str, list[float]] = field(default_factory=lambda: {OURS: [], BARE: []})
+    generator_share: float = 0.0
 
 
 @dataclass
@@ -67,14 +78,14 @@ def run(stack: Stack, options: Options) -> Result:
         waits = {case.name: _latencies(servers, case, samples[case.name][BARE].rate / 2, options) for case in cases}
     with stack.api() as own, stack.peer(options.peer_python, "benchmarks.bare_falcon:app") as falcon:
         request = Request("GET", "/health", cases[0].user.token)
-        samples["health"] = _measure(
-            stack, {OURS: own, FALCON: falcon}, {OURS: request, FALCON: request}, "health", options
+        samples[HEALTH] = _measure(
+            stack, {OURS: own, FALCON: falcon}, {OURS: request, FALCON: request}, HEALTH, options
         )
     return Result(
         tables={
             "rates": [_rate_row(case, samples[case.name]) for case in cases],
-            "health": [_health_row(samples["health"])],
-            "latencies": [_latency_row(case, samples[case.name][BARE].rate / 2, waits[case.name]) for case in cases],
+            "health": [_health_row(samples[HEALTH])],
+            "latencies": [_latency_row(name, of_case) for name, of_case in waits.items()],
             "costs": [_cost_row(name, of_case) for name, of_case in samples.items()],
             "generator": [_generator_row(name, of_case) for name, of_case in samples.items()],
         },
@@ -114,34 +125,41 @@ def _measure(
     return samples
 
 
-def _latencies(servers: dict[str, Server], case: Case, rate: float, options: Options) -> dict[str, list[float]]:
-    """Return the milliseconds of all responses of the API and of the bare peer at the same rate."""
-    taken: dict[str, list[float]] = {OURS: [], BARE: []}
+def _latencies(servers: dict[str, Server], case: Case, rate: float, options: Options) -> Waits:
+    """Measure the latencies of the API and of the bare peer at the same rate of requests."""
+    waits = Waits(rate)
+    started, used = time.monotonic(), time.process_time()
     for number in range(options.rounds):
-        for server in list(taken)[:: -1 if number % 2 else 1]:
+        for server, taken in list(waits.milliseconds.items())[:: -1 if number % 2 else 1]:
             seconds = paced(servers[server].port, case.request(server), options.seconds, rate)
-            taken[server] += [1000 * each for each in seconds]
+            taken += [1000 * each for each in seconds]
+    waits.generator_share = (time.process_time() - used) / (time.monotonic() - started)
     progress(f"compare: {case.name}, latencies at {rate:,.0f} a second")
-    return taken
+    return waits
 
 
 def _rate_row(case: Case, samples: dict[str, Samples]) -> Row:
     row: Row = {"requests per second": case.name, OURS: samples[OURS].rate}
     for peer in (BARE, EQUAL):
-        row |= {peer: samples[peer].rate, f"times the {peer}": _ratio(samples[OURS], samples[peer])}
-        row[f"goal against the {peer}"] = f"≥ {case.goals[peer]:g}" if peer in case.goals else ""
+        ratio = _ratio(samples[OURS], samples[peer])
+        row |= {peer: samples[peer].rate, f"times the {peer}": ratio}
+        row[f"goal against the {peer}"] = _verdict(ratio, case.goals[peer]) if peer in case.goals else ""
     return row
 
 
 def _health_row(samples: dict[str, Samples]) -> Row:
     share = _ratio(samples[OURS], samples[FALCON])
     return {
-        "requests per second": "GET /health",
+        "requests per second": HEALTH,
         OURS: samples[OURS].rate,
         FALCON: samples[FALCON].rate,
         "share": share,
-        "goal": f"≥ {_HEALTH_GOAL:g}",
+        "goal": _verdict(share, _HEALTH_GOAL),
     }
+
+
+def _verdict(ratio: float, goal: float) -> str:
+    return f"≥ {goal:g}: {'met' if ratio >= goal else 'missed'}"
 
 
 def _ratio(own: Samples, other: Samples) -> float:
@@ -150,11 +168,11 @@ def _ratio(own: Samples, other: Samples) -> float:
     return statistics.median(ours.rate / others.rate for ours, others in pairs)
 
 
-def _latency_row(case: Case, rate: float, taken: dict[str, list[float]]) -> Row:
-    row: Row = {"milliseconds": case.name, "requests per second": rate}
-    for server, milliseconds in taken.items():
+def _latency_row(name: str, waits: Waits) -> Row:
+    row: Row = {"milliseconds": name, "requests per second": waits.rate}
+    for server, milliseconds in waits.milliseconds.items():
         row |= {f"{server} p50": statistics.median(milliseconds), f"{server} p99": _p99(milliseconds)}
-    return row
+    return row | {"cores used by the generator": waits.generator_share}
 
 
 def _cost_row(name: str, samples: dict[str, Samples]) -> Row:
@@ -176,14 +194,12 @@ def _generator_row(name: str, samples: dict[str, Samples]) -> Row:
     return row
 
 
-def _charts(
-    cases: list[Case], samples: dict[str, dict[str, Samples]], waits: dict[str, dict[str, list[float]]]
-) -> dict[str, Chart]:
+def _charts(cases: list[Case], samples: dict[str, dict[str, Samples]], waits: dict[str, Waits]) -> dict[str, Chart]:
     names = [case.name for case in cases]
     three = (OURS, BARE, EQUAL)
     rates = {server: [samples[name][server].rate for name in names] for server in three}
     costs = {server: [statistics.median(samples[name][server].web_costs) for name in names] for server in three}
-    p99 = {server: [_p99(waits[name][server]) for name in names] for server in (OURS, BARE)}
+    p99 = {server: [_p99(waits[name].milliseconds[server]) for name in names] for server in (OURS, BARE)}
     return {
         "rates": Chart("Top load of one process", "requests per second", names, rates),
         "latencies": Chart("p99 at half the bare peer's top load", "milliseconds", names, p99),

@@ -56,7 +56,13 @@ def _by_wrk(wrk: str, port: int, request: Request, seconds: float) -> Load:
         script.write(_SCRIPT.format(method=json.dumps(request.method), body=body, authorization=authorization))
         script.flush()
         before = _cpu_of_children()
-        command = [wrk, "--threads=1", f"--connections={CONNECTIONS}", f"--duration={max(round(seconds), 1)}s"]
+        command = [
+            wrk,
+            "--threads=1",
+            "--timeout=30s",
+            f"--connections={CONNECTIONS}",
+            f"--duration={max(round(seconds), 1)}s",
+        ]
         done = subprocess.run(  # noqa: S603 - the program is wrk, and the arguments are our own.
             [*command, f"--script={Path(script.name)}", f"http://127.0.0.1:{port}{request.path}"],
             capture_output=True,

@@ -120,7 +120,7 @@ class Stack:
 
 
 @contextmanager
-def started() -> Iterator[Stack]:
+def new_stack() -> Iterator[Stack]:
     """Start PostgreSQL and Redis in a new directory, and remove everything at the end."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     with (
