@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# The peers of the benchmarks and the library for their charts have an environment of their own.
+BENCH_VENV := .venv-bench
+BENCH_STAMP := $(BENCH_VENV)/.installed
 # Additional arguments for pytest, the command line or the benchmarks, as in `make test ARGS="tests/unit -x"`.
 ARGS ?=
 
@@ -37,10 +40,11 @@ admin: $(STAMP) ## Make an admin account, as in: make admin ARGS="--email ada@ex
 chaos: $(STAMP) ## Run the long fault-injection tests
 	@$(BIN)/python -m pytest -m chaos tests/chaos $(ARGS)
 
-bench: $(STAMP) ## Measure the API against its peers
-	@$(PYTHON) -m venv .venv-bench
-	@.venv-bench/bin/python -m pip install --quiet --requirement requirements.txt --requirement benchmarks/requirements.txt
-	@$(BIN)/python -m benchmarks.run --peer-python .venv-bench/bin/python $(ARGS)
+bench: $(STAMP) $(BENCH_STAMP) ## Measure the API against its peers; ARGS="compare --rounds 3" runs one part
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+report: $(BENCH_STAMP) ## Write the results of docs/performance/results.json into docs/performance.md, with charts
+	@$(BENCH_VENV)/bin/python -m benchmarks.report docs/performance/results.json
 
 messages: $(STAMP) ## Collect the texts that are translated into the catalogues under core/locales
 	$(BIN)/pybabel extract --keywords msg --no-location --sort-output --omit-header --output-file core/locales/messages.pot api core worker
@@ -54,7 +58,7 @@ lock: $(STAMP) ## Pin the newest versions of all requirements
 		--custom-compile-command "make lock" requirements-dev.in --output-file requirements-dev.txt
 
 clean: ## Remove what can be made again; the data in .data stay
-	rm -rf $(VENV) .venv-bench .coverage .coverage.* coverage.xml htmlcov .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(BENCH_VENV) .bench .coverage .coverage.* coverage.xml htmlcov .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
 
 $(STAMP): requirements.txt requirements-dev.txt
@@ -64,4 +68,9 @@ $(STAMP): requirements.txt requirements-dev.txt
 	@$(BIN)/python -m pip install --no-input --disable-pip-version-check $(foreach file,$^,--requirement $(file))
 	@touch $@
 
-.PHONY: help run test lint format migrate admin chaos bench messages lock clean
+$(BENCH_STAMP): requirements.txt benchmarks/requirements.txt
+	@$(PYTHON) -m venv --clear $(BENCH_VENV)
+	@$(BENCH_VENV)/bin/python -m pip install --quiet $(foreach file,$^,--requirement $(file))
+	@touch $@
+
+.PHONY: help run test lint format migrate admin chaos bench report messages lock clean

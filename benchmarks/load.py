@@ -1,12 +1,15 @@
-"""A small HTTP/1.1 load generator. Its connections are kept alive; each has one open request at a time."""
+"""A load generator in Python for HTTP/1.1. Its connections are kept alive; each has one open request at a time."""
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, cast
 
+CONNECTIONS: Final = 32
 _HEADER_END: Final = b"\r\n\r\n"
 _LENGTH: Final = b"content-length: "
+_GOOD: Final = (b"HTTP/1.1 200", b"HTTP/1.1 201")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +30,40 @@ class Request:
         return head.encode() + self.body
 
 
+def flood(port: int, request: Request, seconds: float) -> list[float]:
+    """Send each request as soon as its connection has its response; return the seconds that each response took.
+
+    Raises:
+        RuntimeError: if a response is not 200 or 201, or a connection is closed.
+    """
+    return asyncio.run(_flood(port, request, seconds))
+
+
+def paced(port: int, request: Request, seconds: float, rate: float) -> list[float]:
+    """Send `rate` requests a second at regular times; return the seconds from that time to each response.
+
+    A request whose time has come while all connections are busy waits, and its wait counts. So a slow response does not
+    hide the delay of those that should have been sent meanwhile.
+
+    Raises:
+        RuntimeError: if a response is not 200 or 201, or a connection is closed.
+    """
+    return asyncio.run(_paced(port, request, seconds, rate))
+
+
 class _Connection(asyncio.Protocol):
-    def __init__(self, request: bytes, deadline: float, finished: asyncio.Future[int]) -> None:
+    """A connection that sends the request and waits for its response."""
+
+    def __init__(self, request: bytes) -> None:
         self._request = request
-        self._deadline = deadline
-        self._finished = finished
         self._received = b""
-        self._responses = 0
+        self._response: asyncio.Future[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-        self._transport.write(self._request)
+        self.transport = cast("asyncio.Transport", transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._finish(RuntimeError(f"The connection was closed: {exc}"))
 
     def data_received(self, data: bytes) -> None:
         self._received += data
@@ -47,36 +73,62 @@ class _Connection(asyncio.Protocol):
         length = int(head.lower().partition(_LENGTH)[2].split(b"\r\n", 1)[0])
         if len(rest) < length:
             return
-        if not head.startswith((b"HTTP/1.1 200", b"HTTP/1.1 201")):
-            self._finished.set_exception(RuntimeError(head.decode() + rest.decode()))
-            self._transport.abort()
-            return
         self._received = b""
-        self._responses += 1
-        if time.monotonic() < self._deadline:
-            self._transport.write(self._request)
+        self._finish(None if head.startswith(_GOOD) else RuntimeError(head.decode() + rest.decode()))
+
+    async def exchange(self) -> None:
+        """Send the request and wait for the response."""
+        self._response = asyncio.get_running_loop().create_future()
+        self.transport.write(self._request)
+        await self._response
+
+    def _finish(self, error: RuntimeError | None) -> None:
+        response, self._response = self._response, None
+        if response is None or response.done():
+            return
+        if error is None:
+            response.set_result(None)
         else:
-            self._transport.close()
-            self._finished.set_result(self._responses)
+            response.set_exception(error)
 
 
-async def _load(port: int, request: Request, connections: int, seconds: float) -> float:
+async def _flood(port: int, request: Request, seconds: float) -> list[float]:
+    taken: list[float] = []
+    deadline = time.monotonic() + seconds
+
+    async def repeat(connection: _Connection) -> None:
+        while (started := time.monotonic()) < deadline:
+            await connection.exchange()
+            taken.append(time.monotonic() - started)
+
+    await _on_all_connections(port, request, repeat)
+    return taken
+
+
+async def _paced(port: int, request: Request, seconds: float, rate: float) -> list[float]:
+    taken: list[float] = []
+    started = time.monotonic()
+    planned = iter([started + number / rate for number in range(int(rate * seconds))])
+
+    async def take_next(connection: _Connection) -> None:
+        """Send the request whose time is the next, until there is none. The connections take turns by asking."""
+        for moment in planned:
+            await asyncio.sleep(max(moment - time.monotonic(), 0))
+            await connection.exchange()
+            taken.append(time.monotonic() - moment)
+
+    await _on_all_connections(port, request, take_next)
+    return taken
+
+
+async def _on_all_connections(port: int, request: Request, work: Callable[[_Connection], Awaitable[None]]) -> None:
     loop = asyncio.get_running_loop()
     encoded = request.encode(f"127.0.0.1:{port}")
-    start = time.monotonic()
-    finished: list[asyncio.Future[int]] = []
-    for _ in range(connections):
-        future: asyncio.Future[int] = loop.create_future()
-        finished.append(future)
-        await loop.create_connection(
-            lambda future=future: _Connection(encoded, start + seconds, future),  # type: ignore[misc]  # one future each
-            "127.0.0.1",
-            port,
-        )
-    responses = sum(await asyncio.gather(*finished))
-    return responses / (time.monotonic() - start)
-
-
-def requests_per_second(port: int, request: Request, *, connections: int = 32, seconds: float = 3.0) -> float:
-    """Send requests to a server on this machine for `seconds` and return the number of responses per second."""
-    return asyncio.run(_load(port, request, connections, seconds))
+    opened = [
+        (await loop.create_connection(lambda: _Connection(encoded), "127.0.0.1", port))[1] for _ in range(CONNECTIONS)
+    ]
+    try:
+        await asyncio.gather(*(work(connection) for connection in opened))
+    finally:
+        for connection in opened:
+            connection.transport.abort()

@@ -1,22 +1,16 @@
 """Measure how three attacks without an account delay other clients. See README.md in this directory."""
 
-import os
 import socket
-import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import repeat
-from pathlib import Path
 from typing import Final
 
 import requests
 
-from benchmarks.run import KEY, free_port, server
-from core.local.embedded.servers import EmbeddedPostgres, EmbeddedRedis
-from core.migrations import migrate
+from benchmarks.stack import new_stack
 
 ATTACK_SECONDS: Final = 10.0
 HEAD_BYTES: Final = 20 * 1024 * 1024
@@ -50,24 +44,10 @@ ATTACKS: Final[tuple[Callable[[int], int], ...]] = (small_frames, many_headers, 
 
 def main() -> None:
     """Run each attack against a new server, and print the longest wait of another client for `GET /health`."""
-    with (
-        tempfile.TemporaryDirectory(prefix="allweather-bench-") as directory,
-        EmbeddedPostgres(Path(directory) / "postgres") as postgres,
-        EmbeddedRedis(Path(directory) / "redis") as redis,
-    ):
-        migrate(postgres.url)
+    with new_stack() as stack:
         for attack in ATTACKS:
-            port = free_port()
-            environ = {
-                "DATABASE_URL": postgres.url,
-                "REDIS_URL": redis.url,
-                "SECRET_KEY": KEY,
-                "PORT": str(port),
-                "LOG_FILE": "",
-                "RATE_LIMIT_HEALTH": "1000000/minute",
-            }
-            with server([sys.executable, "-m", "api"], port, os.environ | environ):
-                taken, waits = _attacked(attack, port)
+            with stack.api() as server:
+                taken, waits = _attacked(attack, server.port)
             print(f"{attack.__name__:14}{taken:>12,} bytes taken, longest wait {max(waits) * 1000:8.1f} ms")
 
 

@@ -1,21 +1,14 @@
 """What the comparisons of response times share: a server with known accounts, and the medians of kinds of requests."""
 
-import os
 import statistics
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import requests
 
-from benchmarks.run import KEY, free_port, server
-from core import db
-from core.local.embedded.servers import EmbeddedPostgres, EmbeddedRedis
-from core.migrations import migrate
+from benchmarks.stack import new_stack
 
 ROUNDS = 60
 BCRYPT_ROUNDS = 12
@@ -24,26 +17,10 @@ BCRYPT_ROUNDS = 12
 @contextmanager
 def api(seed: Callable[[], object]) -> Iterator[str]:
     """Run the API with a database that `seed` has filled; yields its address."""
-    with (
-        tempfile.TemporaryDirectory(prefix="allweather-bench-") as directory,
-        EmbeddedPostgres(Path(directory) / "postgres") as postgres,
-        EmbeddedRedis(Path(directory) / "redis") as redis,
-    ):
-        migrate(postgres.url)
-        db.configure(postgres.url, application="bench", statement_seconds=30)
+    with new_stack() as stack:
         seed()
-        port = free_port()
-        environ = {
-            "DATABASE_URL": postgres.url,
-            "REDIS_URL": redis.url,
-            "SECRET_KEY": KEY,
-            "PORT": str(port),
-            "LOG_FILE": "",
-            "BCRYPT_ROUNDS": str(BCRYPT_ROUNDS),
-            "RATE_LIMIT_CREDENTIALS": "100000/minute",
-        }
-        with server([sys.executable, "-m", "api"], port, os.environ | environ):
-            yield f"http://127.0.0.1:{port}"
+        with stack.api(BCRYPT_ROUNDS=str(BCRYPT_ROUNDS)) as server:
+            yield f"http://127.0.0.1:{server.port}"
 
 
 def compare(address: str, bodies: Mapping[str, Callable[[int], dict[str, Any]]], status: int) -> None:
