@@ -36,7 +36,9 @@ def _count(what: str) -> None:
 
 class _Cursor(cursor):
     def execute(self, query: Any, parameters: Any = None) -> Any:
-        _count("postgres")
+        # A statement is prepared once in each connection, which is no cost of the request that happens to be the first.
+        if not query.startswith("PREPARE "):
+            _count("postgres")
         return super().execute(query, parameters)
 
 
