@@ -38,9 +38,7 @@ def script(tour: list[Step], outputs: Path) -> str:
     return "".join(f'{{\n{step.commands}}} > "{outputs}/{number}"\n' for number, step in enumerate(tour))
 
 
-def test_the_commands_of_the_tour_print_the_documented_output(
-    system: System, mail: MailServer, tmp_path: Path
-) -> None:
+def test_the_commands_of_the_tour_print_the_documented_output(system: System, mail: MailServer, tmp_path: Path) -> None:
     tour = steps(TOUR.read_text())
     arguments = ["bash", "-c", script(tour, tmp_path)]
     mail.directory = tmp_path / "mails"
