@@ -18,7 +18,7 @@ from core.policy import Actor
 from core.services import email_addresses
 
 _TITLE: Final = msg("Confirm your email address")
-_QUESTION: Final = msg("Is this account, and the address of the mail with this link, yours?")
+_QUESTION: Final = msg("Confirm the address only if you have entered it yourself. Otherwise close this page.")
 _BUTTON: Final = msg("Yes, confirm the address")
 _DONE: Final = msg("Your email address is confirmed. You can close this page.")
 _FAILED: Final = msg("Your email address is not confirmed.")
