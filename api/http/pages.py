@@ -20,7 +20,8 @@ _STYLE: Final = (
     "body{font:1rem/1.5 system-ui,sans-serif;margin:10vh auto;max-width:28rem;padding:0 1.5rem}"
     "h1{font-size:1.5rem;line-height:1.25}button,input{font:inherit;box-sizing:border-box;padding:.5rem .75rem}"
     "label,input{display:block;width:100%}label{margin-top:1rem}button{margin-top:1.5rem}"
-    "[role=alert]{border-left:.25rem solid;margin:.5rem 0;padding-left:.75rem}[readonly]{border-color:transparent;padding-left:0}"
+    "[role=alert]{border-left:.25rem solid;margin:.5rem 0;padding-left:.75rem}"
+    "[readonly]{border-color:transparent;padding-left:0}"
 )
 _STYLE_DIGEST: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 _POLICY: Final = (
