@@ -12,13 +12,13 @@ from api.http.operation import RateLimit, operation, unlisted
 from api.http.pages import PageForm, wants_page, write_page
 from api.http.resource import Resource
 from api.http.routing import versioned
-from core.errors import Rejected
+from core.errors import Conflict, Rejected
 from core.messages import msg
 from core.policy import Actor
 from core.services import email_addresses
 
 _TITLE: Final = msg("Confirm your email address")
-_QUESTION: Final = msg("Is this account, and the address of the mail with this link, yours?")
+_QUESTION: Final = msg("Confirm the address only if you have entered it yourself. Otherwise close this page.")
 _BUTTON: Final = msg("Yes, confirm the address")
 _DONE: Final = msg("Your email address is confirmed. You can close this page.")
 _FAILED: Final = msg("Your email address is not confirmed.")
@@ -73,7 +73,7 @@ class EmailVerification(Resource):
 class EmailVerificationMail(Resource):
     """The mail that proves an address."""
 
-    @operation(204, tag="accounts", errors=(400,))
+    @operation(204, tag="accounts", errors=(400, 409))
     async def on_post_resend(self, actor: Actor, language: ReaderLanguage) -> None:
         """Request another mail to confirm an email address.
 
@@ -81,7 +81,7 @@ class EmailVerificationMail(Resource):
         The link and the code of earlier mails end. At most one mail a minute, and five a day.
         """
         if not self.settings.has_mail_server:
-            raise Rejected(msg("This server sends no mails."), code="mail_not_set_up")
+            raise Conflict(msg("This server sends no mails."), code="mail_not_set_up")
         await self.bridge.run(email_addresses.resend_verification, actor, language)
 
 

@@ -5,15 +5,16 @@ from typing import Final
 from falcon.asgi import Request, Response
 
 from api.accounts.invitation_schemas import InvitedRegistration, InvitedRegistrationForm
+from api.accounts.passwords import why_refused
 from api.accounts.registration import RegistrationResource
 from api.http.bodies import ANONYMOUS_BODY_BYTES
-from api.http.errors import describe_failure
+from api.http.errors import write_status
 from api.http.languages import ReaderLanguage
 from api.http.operation import RateLimit, operation, unlisted
 from api.http.pages import PageField, PageForm, write_page
 from api.http.routing import versioned
 from api.http.validation import Pairs, validate
-from core.errors import Failure, Invalid
+from core.errors import Failure, Forbidden, Invalid
 from core.messages import msg
 from core.services import invitations
 
@@ -31,7 +32,12 @@ class InvitationPage(RegistrationResource):
     @unlisted
     async def on_get(self, req: Request, resp: Response) -> None:
         """Show a page that asks for a password. Programs that scan mails open links, so a GET changes nothing."""
-        write_page(req, resp, title=_TITLE, text=_QUESTION, form=_form(req.get_param("token") or ""))
+        try:
+            form = await self._form(req.get_param("token") or "")
+        except Forbidden as failure:
+            self._show_failure(req, resp, failure)
+        else:
+            write_page(req, resp, title=_TITLE, text=_QUESTION, form=form)
 
     @operation(
         204,
@@ -51,11 +57,12 @@ class InvitationPage(RegistrationResource):
         try:
             await self._register(validate(InvitedRegistration, Pairs(body.model_dump())), language)
         except Failure as failure:
-            problem = describe_failure(req, failure)
-            resp.status = problem["status"]
-            reasons = [each["message"] for each in problem.get("errors", ())] or [problem["detail"]]
-            form = _form(body.invitation) if isinstance(failure, Invalid) else None
-            write_page(req, resp, title=_TITLE, text=_NOT_DONE, form=form, error="; ".join(reasons))
+            try:
+                form = await self._form(body.invitation) if isinstance(failure, Invalid) else None
+            except Forbidden as refusal:
+                self._show_failure(req, resp, refusal)
+            else:
+                self._show_failure(req, resp, failure, form)
         else:
             resp.status = 200
             write_page(req, resp, title=_TITLE, text=_DONE)
@@ -71,10 +78,20 @@ class InvitationPage(RegistrationResource):
             invitation=registration.invitation,
         )
 
+    async def _form(self, token: str) -> PageForm:
+        """Return the form for the address of an invitation.
 
-def _form(token: str) -> PageForm:
-    # The token is a field of the form. Otherwise the address with the token would be sent, and logged, once more.
-    return PageForm(_BUTTON, action="?", hidden=(("invitation", token),), fields=(_FIELD,))
+        The token is a field of the form. Otherwise the address with the token would be sent, and logged, once more.
+
+        Raises:
+            Forbidden: with code `invitation_invalid`; then the form would be of no use.
+        """
+        email = await self.bridge.run(invitations.address_of, token, self.issuer)
+        return PageForm(_BUTTON, action="?", hidden=(("invitation", token),), fields=(_FIELD,), account=email)
+
+    def _show_failure(self, req: Request, resp: Response, failure: Failure, form: PageForm | None = None) -> None:
+        write_status(resp, failure)
+        write_page(req, resp, title=_TITLE, text=_NOT_DONE, form=form, error=why_refused(failure))
 
 
 ROUTES: Final = versioned("/auth/invitation", InvitationPage)

@@ -6,7 +6,7 @@ from falcon.asgi import Request, Response
 
 from api.accounts.logins import CallingClient, end_login
 from api.accounts.password_reset_schemas import ForgottenPassword, LinkPromise, PasswordReset, PasswordResetForm
-from api.accounts.passwords import PLACES
+from api.accounts.passwords import PLACES, why_refused
 from api.http.bodies import ANONYMOUS_BODY_BYTES
 from api.http.errors import write_status
 from api.http.languages import ReaderLanguage
@@ -16,7 +16,7 @@ from api.http.resource import Resource
 from api.http.routing import versioned
 from api.http.validation import Pairs, validate
 from core import security
-from core.errors import Conflict, Failure, Invalid, Rejected
+from core.errors import Conflict, Failure, Rejected
 from core.links import PASSWORD_RESET_PATH
 from core.messages import msg, translate
 from core.passwords import require_strong_password
@@ -69,13 +69,12 @@ class NewPassword(Resource):
     @unlisted
     async def on_get(self, req: Request, resp: Response) -> None:
         """Show a page that asks for the new password. It does not use up the link, since programs open links too."""
-        token = req.get_param("token") or ""
         try:
-            await self.bridge.run(password_resets.check_token, token, self.issuer)
+            form = await self._form(req.get_param("token") or "")
         except Rejected as failure:
-            self._show_failure(req, resp, failure, token)
+            self._show_failure(req, resp, failure)
         else:
-            write_page(req, resp, title=_TITLE, text=_EXPLANATION, form=_form(token))
+            write_page(req, resp, title=_TITLE, text=_EXPLANATION, form=form)
 
     @operation(
         204,
@@ -99,7 +98,10 @@ class NewPassword(Resource):
         try:
             await self._replace(resp, validate(PasswordReset, Pairs(body.model_dump())), client)
         except Failure as failure:
-            self._show_failure(req, resp, failure, body.token)
+            try:
+                self._show_failure(req, resp, failure, await self._form(body.token))
+            except Rejected as refusal:
+                self._show_failure(req, resp, refusal)
         else:
             resp.status = 200
             write_page(req, resp, title=_TITLE, text=_DONE)
@@ -122,25 +124,24 @@ class NewPassword(Resource):
         self.authenticator.forget(ended)
         end_login(resp)
 
-    def _show_failure(self, req: Request, resp: Response, failure: Failure, token: str) -> None:
-        """Show a page that says what went wrong, with the form again unless the link is of no use."""
+    async def _form(self, token: str) -> PageForm:
+        """Return the form for the owner of a link.
+
+        It is sent to a path without the token, so that not even a proxy logs the token a second time.
+
+        Raises:
+            Rejected: with code `link_invalid`; then the form would be of no use.
+        """
+        owner = await self.bridge.run(password_resets.check_token, token, self.issuer)
+        path = PASSWORD_RESET_PATH.rpartition("/")[2]
+        return PageForm(
+            _BUTTON, action=path, hidden=(("token", token),), fields=(_FIELD,), account=owner.email or owner.username
+        )
+
+    def _show_failure(self, req: Request, resp: Response, failure: Failure, form: PageForm | None = None) -> None:
+        """Show a page that says what went wrong, with the form again if the link can still be used."""
         write_status(resp, failure)
-        form = None if isinstance(failure, Rejected) else _form(token)
-        write_page(req, resp, title=_TITLE, text=_NOT_DONE, form=form, error=_reason(failure))
-
-
-def _form(token: str) -> PageForm:
-    # The form is sent to a path without the token, so that not even a proxy logs it a second time.
-    path = PASSWORD_RESET_PATH.rpartition("/")[2]
-    return PageForm(_BUTTON, action=path, hidden=(("token", token),), fields=(_FIELD,))
-
-
-def _reason(failure: Failure) -> str:
-    problems = failure.errors if isinstance(failure, Invalid) else ()
-    for problem in problems:
-        if problem.field == _FIELD.name:
-            return msg("The password {problem}.", problem=problem.message)
-    return failure.detail
+        write_page(req, resp, title=_TITLE, text=_NOT_DONE, form=form, error=why_refused(failure))
 
 
 ROUTES: Final = [

@@ -1,4 +1,4 @@
-"""Checks the caller's own password again before sensitive changes."""
+"""What requests that take a password share: its check before sensitive changes, and why a new one was refused."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,6 +7,8 @@ from typing import Final
 from api.http.places import RequestPlaces
 from api.http.threads import Bridge
 from core import security
+from core.errors import Failure, Invalid
+from core.messages import msg
 from core.policy import Actor
 from core.services import confirmation
 
@@ -32,3 +34,12 @@ async def confirmed_password(bridge: Bridge, actor: Actor, address: str, passwor
         matches = await bridge.run_password_work(security.verify_password, password, attempt.password_hash)
         await bridge.run(confirmation.finish, attempt, matches=matches)
         yield
+
+
+def why_refused(failure: Failure) -> str:
+    """Return what a person reads on a page that asks for a new password, as its field `password`."""
+    problems = failure.errors if isinstance(failure, Invalid) else ()
+    for problem in problems:
+        if problem.field == "password":
+            return msg("The password {problem}.", problem=problem.message)
+    return failure.detail

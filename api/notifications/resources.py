@@ -4,6 +4,7 @@ from typing import Final
 
 from falcon.asgi import Request, Response
 
+from api.http.errors import write_status
 from api.http.fields import ListOf
 from api.http.languages import ReaderLanguage
 from api.http.operation import operation, unlisted
@@ -18,6 +19,7 @@ from api.notifications.schemas import (
     UnreadCount,
     UnsubscribeQuery,
 )
+from core.errors import Unauthenticated
 from core.messages import msg
 from core.policy import Actor, Scope
 from core.representations import Page
@@ -27,6 +29,7 @@ from core.services.notifications import KINDS
 _TITLE: Final = msg("No more mails of this kind")
 _QUESTION: Final = msg("Do you want no more mails of this kind? Nothing else changes, and you can turn them on again.")
 _FORM: Final = PageForm(msg("No more mails"))
+_NOT_DONE: Final = msg("Nothing has changed.")
 _DONE: Final = msg("You get no more mails of this kind.")
 
 
@@ -91,7 +94,14 @@ class Unsubscription(Resource):
 
         The token is that of the mail's `List-Unsubscribe` header. No login is needed, and the body is ignored.
         """
-        user_id, kind = self.issuer.read_unsubscribe_token(query.token, KINDS)
+        try:
+            user_id, kind = self.issuer.read_unsubscribe_token(query.token, KINDS)
+        except Unauthenticated as failure:
+            if not wants_page(req):
+                raise
+            write_status(resp, failure)
+            write_page(req, resp, title=_TITLE, text=_NOT_DONE, error=failure.detail)
+            return
         await self.bridge.run(notifications.change_mail_preferences, user_id, {kind: False})
         if wants_page(req):
             resp.status = 200

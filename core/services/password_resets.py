@@ -38,10 +38,17 @@ _NO_ADDRESS: Final = ""
 
 @dataclass(frozen=True, slots=True)
 class LinkOwner:
-    """The account that a link belongs to, with its names, which its password may not contain."""
+    """The account that a link belongs to, with its names."""
 
     user_id: int
-    names: tuple[str | None, ...]
+    username: str
+    email: str | None
+    full_name: str | None
+
+    @property
+    def names(self) -> tuple[str | None, ...]:
+        """The names, which its password may not contain."""
+        return self.username, self.email, self.full_name
 
 
 def request_link(email: str, locale: str) -> None:
@@ -123,7 +130,7 @@ def check_token(token: str, issuer: TokenIssuer) -> LinkOwner:
     with connected():
         link = account_links.find(token, RESET_PASSWORD, issuer)
         user = _owner_of(link)
-    return LinkOwner(user.id, (user.username, user.email, user.full_name))
+    return LinkOwner(user.id, user.username, user.email, user.full_name)
 
 
 def reset_password(token: str, password_hash: str, address: str, issuer: TokenIssuer) -> list[int]:

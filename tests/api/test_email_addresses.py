@@ -301,7 +301,7 @@ class TestResending:
         assert_problem(owner.post(RESEND), 400, "nothing_to_verify")
 
     def test_without_a_mail_server_the_response_says_so(self, as_alice: Caller) -> None:
-        assert_problem(as_alice.post(RESEND), 400, "mail_not_set_up")
+        assert_problem(as_alice.post(RESEND), 409, "mail_not_set_up")
 
 
 class TestChangingTheAddress:

@@ -416,11 +416,15 @@ class TestMails:
         refused = anybody.post(page, data=form | {"password": "short"})
         done = anybody.post(page, data=form | {"password": PASSWORD}, headers={"Accept-Language": "de"})
         again = anybody.post(page, data=form | {"password": PASSWORD})
+        shown_again = anybody.get(link)
 
         assert (shown.status_code, refused.status_code, done.status_code, again.status_code) == (200, 422, 200, 403)
         assert f'name="invitation" value="{form["invitation"]}"' in shown.text
+        assert f'autocomplete="username" value="{CAROL["email"]}" readonly' in shown.text
         assert 'type="password"' in refused.text
+        assert "The password must have a length of at least 8." in refused.text
         assert 'type="password"' not in again.text
+        assert (shown_again.status_code, "<form" in shown_again.text) == (403, False)
         assert "<h1>Sie sind eingeladen</h1>" in done.text
         assert anybody.post("/auth/login", json=CAROL).status_code == 200
 

@@ -170,7 +170,12 @@ class TestMail:
     ) -> None:
         token = change(issuer.unsubscribe_token(bob.user_id, "commented"))
 
-        assert_problem(anybody.post(f"{NOTIFICATIONS}/unsubscribe?token={token}"), 401, "token_invalid")
+        link = f"{NOTIFICATIONS}/unsubscribe?token={token}"
+        page = anybody.post(link, headers={"Accept": "text/html"})
+
+        assert (page.status_code, page.headers["Content-Type"]) == (401, "text/html; charset=utf-8")
+        assert "Nothing has changed." in page.text
+        assert_problem(anybody.post(link), 401, "token_invalid")
         assert as_bob.get(f"{NOTIFICATIONS}/preferences").json()["commented"] is True
 
     def test_the_links_in_mails_lead_to_the_task_and_to_the_page(

@@ -379,6 +379,7 @@ class TestThePage:
         assert page.headers["Content-Type"].startswith("text/html")
         assert '<form method="post" action="reset">' in page.text
         assert 'type="password" autocomplete="new-password"' in page.text
+        assert f'autocomplete="username" value="{ALICE}" readonly' in page.text
         assert "script" not in page.headers["Content-Security-Policy"]
         assert page.headers["Content-Security-Policy"].startswith("default-src 'none'")
         assert page.headers["Referrer-Policy"] == "no-referrer"
@@ -426,6 +427,8 @@ class TestThePage:
         assert refused.status_code == 422
         assert problem in refused.text
         assert f'value="{token}"' in refused.text
+        assert '<p id="error" role="alert">' in refused.text
+        assert 'required aria-describedby="error" aria-invalid="true" autofocus' in refused.text
         assert office.reset_by_form(token).status_code == 200
 
     def test_it_says_that_a_link_was_used(self, office: Office, alice: Actor) -> None:

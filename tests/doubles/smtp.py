@@ -3,13 +3,18 @@
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
+from mailbox import Maildir
+from pathlib import Path
 from typing import Any, Self
 
 from aiosmtpd.controller import Controller
 
 
 class MailServer:
-    """An SMTP server. If `refusal` is set, it is the response to every recipient, and no mail is stored."""
+    """An SMTP server. If `refusal` is set, it is the response to every recipient, and no mail is stored.
+
+    If `directory` is set, each mail is also stored there, in a new Maildir, for programs that read mails.
+    """
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -17,6 +22,7 @@ class MailServer:
         self.contents: list[bytes] = []
         self.recipients: list[str] = []
         self.refusal: str | None = None
+        self.directory: Path | None = None
         self._controller = Controller(self, hostname="127.0.0.1", port=port)
 
     def __enter__(self) -> Self:
@@ -40,4 +46,6 @@ class MailServer:
         self.mails.append(mail)
         self.contents.append(envelope.content)
         self.recipients += envelope.rcpt_tos
+        if self.directory is not None:
+            Maildir(self.directory).add(envelope.content)
         return "250 OK"

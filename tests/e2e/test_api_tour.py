@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tests.doubles.smtp import MailServer
 from tests.e2e.system import ADMIN, PROJECT, System
 
 TOUR: Final = PROJECT / "docs" / "api-tour.md"
@@ -37,10 +38,16 @@ def script(tour: list[Step], outputs: Path) -> str:
     return "".join(f'{{\n{step.commands}}} > "{outputs}/{number}"\n' for number, step in enumerate(tour))
 
 
-def test_the_commands_of_the_tour_print_the_documented_output(system: System, tmp_path: Path) -> None:
+def test_the_commands_of_the_tour_print_the_documented_output(system: System, mail: MailServer, tmp_path: Path) -> None:
     tour = steps(TOUR.read_text())
     arguments = ["bash", "-c", script(tour, tmp_path)]
-    environment = {"API": system.url, "ADMIN_EMAIL": ADMIN["email"], "ADMIN_PASSWORD": ADMIN["password"]}
+    mail.directory = tmp_path / "mails"
+    environment = {
+        "API": system.url,
+        "ADMIN_EMAIL": ADMIN["email"],
+        "ADMIN_PASSWORD": ADMIN["password"],
+        "MAILS": str(mail.directory),
+    }
 
     run = subprocess.run(  # noqa: S603 - the commands are the project's own.
         arguments,
