@@ -39,11 +39,10 @@ class Task(BaseModel):
     overdue_told = BooleanField(default=False)
 
     # The tasks that a user without the rights of an admin may read, in three parts that have no task in common. These
-    # are SQL conditions over `tasks t` and the parameter `actor_id`; the last one is also over `group_members m`.
+    # are SQL conditions over `tasks t` and the parameter `actor_id`; `SHARED` is for tasks of the user's groups.
     OWNED: ClassVar[str] = "t.user_id = %(actor_id)s"
     ASSIGNED: ClassVar[str] = "t.assignee_id = %(actor_id)s AND t.user_id <> %(actor_id)s"
-    SHARED: ClassVar[str] = """t.group_id = m.group_id AND t.user_id <> %(actor_id)s
-        AND t.assignee_id IS DISTINCT FROM %(actor_id)s"""
+    SHARED: ClassVar[str] = "t.user_id <> %(actor_id)s AND t.assignee_id IS DISTINCT FROM %(actor_id)s"
 
     class Meta:
         table_name = "tasks"
