@@ -120,7 +120,7 @@ def configure(url: str, *, application: str, statement_seconds: float) -> None:
         connect_timeout=_CONNECT_SECONDS,
         tcp_user_timeout=milliseconds,
         options=(
-            f"-c timezone=UTC -c default_transaction_read_only=on"
+            f"-c timezone=UTC -c default_transaction_read_only=on -c plan_cache_mode=force_generic_plan -c jit=off"
             f" -c statement_timeout={milliseconds} -c lock_timeout={milliseconds}"
             f" -c idle_in_transaction_session_timeout={milliseconds * 2}"
         ),

@@ -96,7 +96,7 @@ _READ_SINCE = f"""
 SELECT e.seq, e.type, e.task_id, e.actor_id,
        CASE WHEN concerned.id IS NULL THEN e.audience
             ELSE ARRAY(SELECT reader.id FROM unnest(e.audience) reader (id)
-                       WHERE {Task.visible_to(is_admin=False, reader="reader.id")}) END,
+                       WHERE {Task.visible_to(reader="reader.id")}) END,
        {_AT}, e.request_id, e.data::text
 {_PAGE}
 """
@@ -106,7 +106,7 @@ SELECT e.seq, e.type, e.task_id, e.actor_id, {_AT}, e.request_id,
        CASE WHEN e.type = ANY(%(internal)s) THEN NULL
             WHEN %(is_admin)s AND e.type <> ALL(%(private)s) THEN e.data::text
             WHEN %(actor_id)s = ANY(e.audience)
-                 AND (%(is_admin)s OR concerned.id IS NULL OR {Task.visible_to(is_admin=False)}) THEN e.data::text END
+                 AND (%(is_admin)s OR concerned.id IS NULL OR {Task.visible_to()}) THEN e.data::text END
 {_PAGE}
 """
 

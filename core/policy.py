@@ -1,6 +1,7 @@
 """Permissions: pure functions over plain values, without the database. docs/permissions.md shows them as tables.
 
-`Task.visible_to()` is `may_read_task()` in SQL, for lists; a test compares the two.
+`Task.visible_to()` is `may_read_task()` in SQL, and so are, for lists, the parts `Task.OWNED`, `Task.ASSIGNED` and
+`Task.SHARED` together. A test compares them.
 """
 
 from dataclasses import dataclass

@@ -30,10 +30,10 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A part of a list as a JSON array, and how many items there are on all pages."""
+    """A part of a list as a JSON array, and how many items there are on all pages, or None if nobody asked for it."""
 
     items: str
-    total: int
+    total: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +66,19 @@ def page_statement(model: type[BaseModel], *, where: str, order: str, json: str 
     table = model.table()
     return PageStatement(f"""
         SELECT coalesce(json_agg({json or model.json()} ORDER BY {order}), '[]')::text,
-               (SELECT count(*) FROM {table} WHERE {where})
+               {total_of_page(f"(SELECT count(*) FROM {table} WHERE {where})", read="%(limit)s")}
         FROM (SELECT * FROM {table} WHERE {where} ORDER BY {order} OFFSET %(skip)s LIMIT %(limit)s) {table}
     """)
+
+
+def total_of_page(counted: str, *, read: str) -> str:
+    """Return the SQL of the total of a list, in the statement that reads a page of it.
+
+    A page that ends before the limit knows the total: `skip` and its own items. Only otherwise PostgreSQL evaluates
+    `counted`, the SQL that counts. `read` is the SQL of how many rows the statement reads at most.
+    """
+    return f"""CASE WHEN count(*) < {read} AND (count(*) > 0 OR %(skip)s = 0) THEN %(skip)s + count(*)
+               ELSE {counted} END"""
 
 
 def fetch_listing(statement: ListingStatement, **parameters: Any) -> Listing:

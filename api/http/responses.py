@@ -56,7 +56,7 @@ def _write_page(call: Call, page: Page, headers: Collection[str], *, as_array: b
     query = call.query
     if not isinstance(query, PageQuery):
         raise TypeError("An operation that returns a page needs a query that is a PageQuery.")
-    if "X-Total-Count" in headers:
+    if "X-Total-Count" in headers and page.total is not None:
         resp.set_header("X-Total-Count", str(page.total))
     if "Link" in headers:
         _append_links(call.request, resp, query, page)
@@ -64,7 +64,8 @@ def _write_page(call: Call, page: Page, headers: Collection[str], *, as_array: b
 
 
 def _envelope(page: Page, query: PageQuery) -> str:
-    envelope = f'"items":{page.items},"total":{page.total},"skip":{query.skip},"limit":{query.limit}'
+    total = "null" if page.total is None else page.total
+    envelope = f'"items":{page.items},"total":{total},"skip":{query.skip},"limit":{query.limit}'
     if isinstance(page, CursorPage):
         cursor = "null" if page.next_cursor is None else f'"{page.next_cursor}"'
         envelope += f',"next_cursor":{cursor}'
@@ -80,10 +81,17 @@ def _append_links(req: Request, resp: Response, query: PageQuery, page: Page) ->
     pages = {"first": 0}
     if query.skip > 0:
         pages["prev"] = max(query.skip - query.limit, 0)
-    if query.skip + query.limit < page.total:
+    if _is_followed(page, query):
         pages["next"] = query.skip + query.limit
     for relation, skip in pages.items():
         _append_link(req, resp, relation, {"skip": skip, "limit": query.limit})
+
+
+def _is_followed(page: Page, query: PageQuery) -> bool:
+    """Whether a page that was read by its position is not the last one."""
+    if isinstance(page, CursorPage):
+        return page.next_cursor is not None
+    return page.total is not None and query.skip + query.limit < page.total
 
 
 def _append_link(req: Request, resp: Response, relation: str, place: dict[str, Any]) -> None:

@@ -166,6 +166,10 @@ class TaskListQuery(PageQuery):
         ]
         | None
     ) = None
+    count: Annotated[
+        Literal["exact", "none"],
+        Field(description="Whether to count the tasks of all pages; with `none` there is no total."),
+    ] = "exact"
 
     @field_validator("sort")
     @classmethod
@@ -212,7 +216,7 @@ class TaskListQuery(PageQuery):
             "due_before": _end(self.due_to),
         }
         given = {name: value for name, value in filters.items() if value is not None}
-        return TaskQuery(given, self._keys(), self.skip, self.limit, self.cursor)
+        return TaskQuery(given, self._keys(), self.skip, self.limit, self.cursor, self.count == "exact")
 
 
 class TaskArrayQuery(TaskListQuery):
@@ -309,10 +313,12 @@ class TaskOut(BaseModel):
 
 
 class TaskList(BaseModel):
-    """A page of tasks. `total` counts all pages; `next_cursor` leads to the next one, and is null on the last."""
+    """A page of tasks. `total` counts all pages, and is null with `count=none`; `next_cursor` leads to the next page,
+    and is null on the last.
+    """
 
     items: list[TaskOut]
-    total: int
+    total: int | None
     skip: int
     limit: int
     next_cursor: str | None

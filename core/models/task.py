@@ -39,6 +39,12 @@ class Task(BaseModel):
     version = IntegerField(default=1)
     overdue_told = BooleanField(default=False)
 
+    # The tasks that a user without the rights of an admin may read, in three parts that have no task in common. These
+    # are SQL conditions over `tasks t` and the parameter `actor_id`; `SHARED` is for tasks of the user's groups.
+    OWNED: ClassVar[str] = "t.user_id = %(actor_id)s"
+    ASSIGNED: ClassVar[str] = "t.assignee_id = %(actor_id)s AND t.user_id <> %(actor_id)s"
+    SHARED: ClassVar[str] = "t.user_id <> %(actor_id)s AND t.assignee_id IS DISTINCT FROM %(actor_id)s"
+
     class Meta:
         table_name = "tasks"
 
@@ -51,18 +57,15 @@ class Task(BaseModel):
         return columns
 
     @staticmethod
-    def visible_to(*, is_admin: bool, reader: str = "%(actor_id)s") -> str:
-        """Return the SQL condition, over `tasks t`, of tasks that a user may read.
+    def visible_to(reader: str = "%(actor_id)s") -> str:
+        """Return the SQL condition, over `tasks t`, of tasks that a user without the rights of an admin may read.
 
-        `reader` is the SQL of the user's id; by default it is the parameter `actor_id`.
+        `reader` is the SQL of the user's id; by default it is the parameter `actor_id`. For lists, the three parts
+        above are faster.
         """
         # The groups are in an ARRAY, so that PostgreSQL reads them once before the scan. Then it can use three indexes.
-        return (
-            "true"
-            if is_admin
-            else f"""(t.user_id = {reader} OR t.assignee_id = {reader} OR t.group_id = ANY(
+        return f"""(t.user_id = {reader} OR t.assignee_id = {reader} OR t.group_id = ANY(
             ARRAY(SELECT group_id FROM group_members WHERE user_id = {reader})))"""
-        )
 
 
 TASK_JSON: Final = Task.json("t")

@@ -18,6 +18,17 @@ _BATCH: Final = 5000
 # A limit for one run of the job; the next run folds the rest.
 _BATCHES: Final = 20
 
+OWNED_TASKS: Final = """(
+    coalesce((SELECT tasks FROM task_totals WHERE user_id = %(actor_id)s), 0)
+    + (SELECT coalesce(sum(change), 0) FROM analytics_deltas WHERE user_id = %(actor_id)s)
+)::bigint"""
+"""The SQL expression of how many tasks the user `actor_id` owns. It is exact in the snapshot of its statement."""
+
+ALL_TASKS: Final = """(
+    (SELECT coalesce(sum(tasks), 0) FROM task_totals) + (SELECT coalesce(sum(change), 0) FROM analytics_deltas)
+)::bigint"""
+"""The SQL expression of how many tasks there are. It is exact in the snapshot of its statement."""
+
 _FIGURES = """
 WITH figures AS (
     SELECT user_id, status, sum(tasks) AS tasks FROM (

@@ -79,7 +79,7 @@ FROM n JOIN users u ON u.id = n.user_id ORDER BY n.id
 """
 
 _READABLE = f"""(%(is_admin)s OR EXISTS (
-    SELECT FROM tasks t WHERE t.id = notifications.task_id AND {Task.visible_to(is_admin=False)}))"""
+    SELECT FROM tasks t WHERE t.id = notifications.task_id AND {Task.visible_to()}))"""
 _WITHOUT_CONTENT = {
     "actor_id": f"CASE WHEN {_READABLE} THEN notifications.actor_id END AS actor_id",
     "details": f"""CASE WHEN {_READABLE} THEN notifications.details

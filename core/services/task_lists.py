@@ -20,7 +20,8 @@ from core.messages import msg
 from core.models.task import PRIORITIES, STATUSES, TASK_JSON, Task
 from core.policy import Actor
 from core.prepared import Prepared
-from core.representations import CursorPage
+from core.representations import CursorPage, total_of_page
+from core.services.analytics import ALL_TASKS, OWNED_TASKS
 
 # Words are matched from their beginning, so that `gutter` finds `gutters` in any language; quotes, OR and - work as in
 # search engines. The dictionary `simple` writes the words of a query as 'word', and no word can contain a quote.
@@ -148,7 +149,8 @@ BEST_FIRST: Final = (SortKey("relevance", descending=True),)
 class TaskQuery:
     """The filters, the order and the page of a list: the page begins after `cursor`, or after `skip` rows.
 
-    `filters` has values by the names of `_CONDITIONS`. Sorting by `relevance` requires the filter `q`.
+    `filters` has values by the names of `_CONDITIONS`. Sorting by `relevance` requires the filter `q`. With `counts`
+    the page has the total.
     """
 
     filters: dict[str, Any] = field(default_factory=dict)
@@ -156,6 +158,7 @@ class TaskQuery:
     skip: int = 0
     limit: int = 100
     cursor: str | None = None
+    counts: bool = True
 
     @property
     def keys(self) -> tuple[SortKey, ...]:
@@ -163,8 +166,19 @@ class TaskQuery:
         return (*self.sort, SortKey("id", descending=self.sort[-1].descending))
 
 
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What the SQL of a list depends on; everything else is a parameter."""
+
+    filters: tuple[str, ...]
+    keys: tuple[SortKey, ...]
+    is_admin: bool
+    continues: bool
+    counts: bool
+
+
 def list_tasks(actor: Actor, query: TaskQuery) -> CursorPage:
-    """Read a page of the tasks that the caller may read, with the total, in one round trip.
+    """Read a page of the tasks that the caller may read, with the total if the query counts, in one round trip.
 
     Raises:
         Invalid: if the cursor is not one of `TaskPage.next_cursor`, or belongs to another order.
@@ -173,32 +187,87 @@ def list_tasks(actor: Actor, query: TaskQuery) -> CursorPage:
     return CursorPage(items, total, None if last is None else _cursor(query, last))
 
 
-def statement(actor: Actor, query: TaskQuery) -> tuple[Prepared, dict[str, Any]]:
+def statement(actor: Actor, query: TaskQuery) -> tuple[str | Prepared, dict[str, Any]]:
     """Return the one statement that reads a page, and its parameters."""
     after = {} if query.cursor is None else _position(query)
-    sql = _list_sql(tuple(sorted(query.filters)), query.keys, is_admin=actor.is_admin, continues=bool(after))
+    shape = _Shape(tuple(sorted(query.filters)), query.keys, actor.is_admin, bool(after), query.counts)
     ranks = {
         name: [values.index(value) + 1 for value in query.filters[name]]
         for name, values in _RANKED.items()
         if name in query.filters
     }
     words = {"q": _REPEATED_NOT.sub("-", query.filters["q"])} if "q" in query.filters else {}
-    page = {"actor_id": actor.user_id, "skip": query.skip, "limit": query.limit}
-    return sql, query.filters | ranks | words | after | page
+    page = {"skip": query.skip, "limit": query.limit, "reach": query.skip + query.limit + 1}
+    return _list_sql(shape), query.filters | ranks | words | after | page | {"actor_id": actor.user_id}
 
 
 @lru_cache(maxsize=512)
-def _list_sql(filters: tuple[str, ...], keys: tuple[SortKey, ...], *, is_admin: bool, continues: bool) -> Prepared:
-    where = " AND ".join([Task.visible_to(is_admin=is_admin), *(_CONDITIONS[name] for name in filters)])
-    after = f"AND {_after(keys)}" if continues else ""
-    order = ", ".join(f"{_expression(key)} {'DESC' if key.descending else 'ASC'}" for key in keys)
-    values = ", ".join(_expression(key) for key in keys)
-    return Prepared(f"""
+def _list_sql(shape: _Shape) -> str | Prepared:
+    """Return the statement of a list. It is prepared only if one plan is the best for all users and values.
+
+    That is the case for a list without filters in the order of creation: indexes give its rows in that order, so the
+    statement reads no more rows than the page needs. The best plan of any other list depends on the values, so
+    PostgreSQL plans it each time.
+    """
+    conditions = "".join(f" AND {_CONDITIONS[name]}" for name in shape.filters)
+    values = ", ".join(_expression(key) for key in shape.keys)
+    sql = f"""
         SELECT coalesce(to_json((array_agg({TASK_JSON}))[:%(limit)s]), '[]')::text,
-               (SELECT count(*) FROM tasks t WHERE {where}),
+               {_total(shape, conditions)},
                CASE WHEN count(*) > %(limit)s THEN (array_agg(json_build_array({values})))[%(limit)s]::text END
-        FROM (SELECT * FROM tasks t WHERE {where} {after} ORDER BY {order} OFFSET %(skip)s LIMIT %(limit)s + 1) t
-    """)
+        FROM ({_rows(shape, conditions)} OFFSET %(skip)s LIMIT %(limit)s + 1) t
+    """
+    return Prepared(sql) if shape.keys[0].name == "created_at" and not shape.filters else sql
+
+
+def _rows(shape: _Shape, conditions: str) -> str:
+    """Return the SQL of the rows after the cursor, in their order.
+
+    Each part of a user's tasks is read by itself, and only as far as the page reaches. With one condition for all
+    parts, among 1,000,000 tasks, the first page of a user with 100 tasks read 428 blocks instead of 59.
+    """
+    after = f" AND {_after(shape.keys)}" if shape.continues else ""
+    order = "ORDER BY " + ", ".join(f"{_expression(key)} {'DESC' if key.descending else 'ASC'}" for key in shape.keys)
+    if shape.is_admin:
+        return f"SELECT * FROM tasks t WHERE true{conditions}{after} {order}"
+    end = f"{conditions}{after} {order} LIMIT %(reach)s"
+    return f"""SELECT * FROM (
+        (SELECT * FROM tasks t WHERE {Task.OWNED}{end})
+        UNION ALL (SELECT * FROM tasks t WHERE {Task.ASSIGNED}{end})
+        UNION ALL ({_shared(shape, "*", "t.*", end)})
+    ) t {order}"""
+
+
+def _shared(shape: _Shape, of_group: str, of_all: str, end: str) -> str:
+    """Return the SQL of the third part, with the columns `of_group` of each group, and `of_all` of all groups together.
+
+    PostgreSQL cannot read several groups in one order, so it reads each by itself. But it would look up the words of a
+    search for each group again, in the tasks of all users, so a search takes the groups together.
+    """
+    if "q" in shape.filters:
+        return f"""SELECT {of_group} FROM tasks t WHERE {Task.SHARED} AND t.group_id = ANY(
+            ARRAY(SELECT group_id FROM group_members WHERE user_id = %(actor_id)s)){end}"""
+    return f"""SELECT {of_all} FROM group_members m CROSS JOIN LATERAL (
+        SELECT {of_group} FROM tasks t WHERE t.group_id = m.group_id AND {Task.SHARED}{end}
+    ) t WHERE m.user_id = %(actor_id)s"""
+
+
+def _total(shape: _Shape, conditions: str) -> str:
+    """Return the SQL of the total: known from the page if possible, else from the sums of the figures, else counted."""
+    if not shape.counts:
+        return "NULL"
+    counted = _admin_total(conditions) if shape.is_admin else _user_total(shape, conditions)
+    return counted if shape.continues else total_of_page(counted, read="%(limit)s + 1")
+
+
+def _admin_total(conditions: str) -> str:
+    return f"(SELECT count(*) FROM tasks t WHERE true{conditions})" if conditions else ALL_TASKS
+
+
+def _user_total(shape: _Shape, conditions: str) -> str:
+    owned = f"(SELECT count(*) FROM tasks t WHERE {Task.OWNED}{conditions})" if conditions else OWNED_TASKS
+    shared = _shared(shape, "count(*) AS tasks", "coalesce(sum(tasks), 0)::bigint", conditions)
+    return f"({owned} + (SELECT count(*) FROM tasks t WHERE {Task.ASSIGNED}{conditions}) + ({shared}))"
 
 
 def _expression(key: SortKey) -> str:

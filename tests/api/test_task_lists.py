@@ -1,6 +1,7 @@
 """Lists of tasks over HTTP: their two forms, filters, orders, and pages by number and by cursor."""
 
 import pytest
+import requests
 
 from core.policy import Actor
 from tests.api.callers import TASKS, Caller, assert_problem, create_task
@@ -122,6 +123,47 @@ class TestLists:
         assert titles("q=fence") == ["Fence off the fence", "Paint the fence"]
         assert titles("overdue=true") == ["Paint the fence"]
         assert titles("overdue=false&sort=title") == ["Fence off the fence", "Paint"]
+
+
+class TestTotals:
+    @pytest.fixture(autouse=True)
+    def _tasks(self, as_alice: Caller) -> None:
+        for number in range(3):
+            create_task(as_alice, title=f"task {number}")
+
+    @pytest.mark.parametrize(
+        "query", ["", "limit=2", "count=exact&limit=2", "skip=2&limit=1", "skip=3", "q=task&limit=1"]
+    )
+    def test_a_list_has_the_total_of_all_pages(self, query: str, as_alice: Caller) -> None:
+        page = as_alice.get(f"{TASKS}?{query}")
+
+        assert (page.json()["total"], page.headers["X-Total-Count"]) == (3, "3")
+
+    @pytest.mark.parametrize("path", [TASKS, "/tasks"])
+    def test_without_a_count_the_links_lead_to_all_tasks(self, path: str, as_alice: Caller) -> None:
+        address = f"{path}?count=none&limit=2"
+        first = as_alice.get(address)
+        second = as_alice.get(first.links["next"]["url"])
+
+        assert [items(page) for page in (first, second)] == [["task 2", "task 1"], ["task 0"]]
+        assert "next" not in second.links
+        assert not any("X-Total-Count" in page.headers for page in (first, second))
+
+    def test_without_a_count_the_total_is_null(self, as_alice: Caller) -> None:
+        page = as_alice.get(f"{TASKS}?count=none").json()
+
+        assert (page["total"], len(page["items"])) == (None, 3)
+
+    @pytest.mark.parametrize("value", ["", "estimated", "None"])
+    def test_other_ways_to_count_are_refused(self, value: str, as_alice: Caller) -> None:
+        problem = assert_problem(as_alice.get(f"{TASKS}?count={value}"), 422, "invalid")
+
+        assert [error["field"] for error in problem["errors"]] == ["count"]
+
+
+def items(page: requests.Response) -> list[str]:
+    content = page.json()
+    return [task["title"] for task in (content if isinstance(content, list) else content["items"])]
 
 
 class TestCursors:

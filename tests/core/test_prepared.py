@@ -43,6 +43,13 @@ def test_a_new_connection_prepares_the_statement_again() -> None:
     assert read(ADD, {"first": 3, "second": 4}).fetch_all() == [(10, "100 %")]
 
 
+def test_a_prepared_statement_has_one_plan_for_all_values() -> None:
+    for number in range(8):
+        read(ADD, {"first": number, "second": 2})
+
+    assert read("SELECT generic_plans, custom_plans FROM pg_prepared_statements").fetch_all() == [(8, 0)]
+
+
 def test_a_statement_stays_prepared_after_a_failed_unit_of_work() -> None:
     def fail_after_use() -> None:
         with unit_of_work():

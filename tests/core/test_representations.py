@@ -45,6 +45,16 @@ class TestPages:
 
         assert (messages(page.items), page.total) == (["b", "c"], 4)
 
+    @pytest.mark.parametrize(
+        ("skip", "limit", "is_counted"), [(0, 4, False), (2, 2, False), (0, 3, True), (0, 2, True), (3, 2, True)]
+    )
+    def test_only_a_page_that_does_not_know_the_total_counts(self, skip: int, limit: int, is_counted: bool) -> None:
+        parameters = {"rating": 1, "skip": skip, "limit": limit}
+        lines = [line for (line,) in execute(f"EXPLAIN (ANALYZE) {OF_RATING}", parameters).fetchall()]
+        (count,) = (lines[number + 1] for number, line in enumerate(lines) if "InitPlan" in line)
+
+        assert ("never executed" not in count) == is_counted
+
     def test_a_page_takes_one_round_trip(self) -> None:
         with statements_sent() as sent:
             fetch_page(OF_RATING, 0, 2, rating=1)

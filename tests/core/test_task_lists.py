@@ -11,6 +11,7 @@ import pytest
 
 from core.db import unit_of_work
 from core.errors import Invalid
+from core.models.task import Task
 from core.policy import Actor, may_read_task
 from core.representations import CursorPage
 from core.services import groups, task_lists, tasks
@@ -55,7 +56,11 @@ class TestLists:
             listed = ids_of(task_lists.list_tasks(actor, TaskQuery()))
             rows = execute(f"SELECT t.id, {ACCESS_COLUMNS} FROM tasks t", {"actor_id": actor.user_id}).fetchall()
             readable = {row[0] for row in rows if may_read_task(actor, task_access(*row[1:]))}
+            assert len(listed) == len(set(listed))
             assert set(listed) == readable
+            if not actor.is_admin:
+                visible = f"SELECT t.id FROM tasks t WHERE {Task.visible_to()}"
+                assert {task_id for (task_id,) in execute(visible, {"actor_id": actor.user_id}).fetchall()} == readable
 
     def test_each_filter(self, alice: Actor, bob: Actor, ada: Actor) -> None:
         day = datetime(2026, 5, 1, tzinfo=UTC)

@@ -98,6 +98,12 @@ class TestPage:
         assert declared.get_header("X-Total-Count") == "120"
         assert declared.get_header("Link") is not None
 
+    def test_without_a_total_has_null_and_no_header(self) -> None:
+        response = write(CursorPage("[]", None, None), "X-Total-Count", query=PageQuery())
+
+        assert orjson.loads(response.data)["total"] is None
+        assert response.get_header("X-Total-Count") is None
+
     def test_needs_a_query_that_says_which_page_it_is(self) -> None:
         with pytest.raises(TypeError, match="needs a query that is a PageQuery"):
             write(PAGE)
@@ -120,6 +126,14 @@ class TestLinks:
         assert links(response) == {
             relation: f"/v1/tasks?skip={target}&limit=50" for relation, target in relations.items()
         }
+
+    @pytest.mark.parametrize(
+        ("cursor", "relations"), [("next one", {"first", "prev", "next"}), (None, {"first", "prev"})]
+    )
+    def test_lead_to_the_next_page_without_a_total(self, cursor: str | None, relations: set[str]) -> None:
+        response = write(CursorPage("[]", None, cursor), "Link", query=PageQuery(skip=20, limit=10))
+
+        assert links(response).keys() == relations
 
     def test_repeat_the_filters_of_the_request(self) -> None:
         response = write(
