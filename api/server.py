@@ -11,6 +11,7 @@ from uvicorn.config import STARTUP_FAILURE
 
 from api.app import create_app
 from api.http.http_protocol import Deadlines, HttpProtocol
+from api.http.overload import RequestsUnderWay
 from api.realtime.ws_protocol import WebSocketProtocol
 from core import logs
 from core.config import Settings
@@ -46,7 +47,7 @@ def server_options(deadlines: Deadlines) -> dict[str, Any]:
     return {
         # httptools is the only parser of uvicorn that refuses requests with both Content-Length and Transfer-Encoding,
         # which allow request smuggling.
-        "http": partial(HttpProtocol, deadlines=deadlines),
+        "http": partial(HttpProtocol, deadlines=deadlines, requests=RequestsUnderWay()),
         "ws": WebSocketProtocol,
         "ws_max_size": _MESSAGE_BYTES,
         # Compression would double the memory of an idle socket.
