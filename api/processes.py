@@ -9,7 +9,7 @@ Each process listens on a socket of its own, and the kernel divides new connecti
 - a process that replaces another has to import everything first.
 
 Here the application is imported once, and each process is a fork of the process that has imported it. A new process
-needs 0.4 s of CPU time instead of 1.1 s until it serves, and only half of its 126 MB of memory are its own.
+needs 0.5 s of CPU time instead of 1.2 s until it serves, and only half of its 126 MB of memory are its own.
 """
 
 import gc

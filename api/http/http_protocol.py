@@ -14,7 +14,7 @@ import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from api.http.joined_writes import JoinedWrites
-from api.http.overload import RequestsUnderWay, overload_refusal
+from api.http.overload import PAUSE_SECONDS, RequestsUnderWay, overload_refusal
 from api.http.refusals import refusal
 from api.http.unread_responses import ReadingWatch
 
@@ -252,6 +252,12 @@ class HttpProtocol(HttpToolsProtocol):
             self._close_when_read()
             raise RefusedError
         self.cycle = _ANSWERED
+        self.flow.pause_reading()
+        self.loop.call_later(PAUSE_SECONDS, self._resume_reading)
+
+    def _resume_reading(self) -> None:
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
 
     def _refuse_head(self) -> None:
         self._refuse(
