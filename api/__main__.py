@@ -1,21 +1,20 @@
 """Serve the API: `python -m api`."""
 
 import os
+import sys
 
-import uvicorn
-
-from api.http.http_protocol import Deadlines
-from api.server import server_options
+from api.processes import serve_in_processes
+from api.server import serve
 from core.config import Settings
 
 
 def main() -> None:
     """Serve until SIGTERM or SIGINT."""
     settings = Settings.from_environ(os.environ)
-    deadlines = Deadlines(
-        head=settings.request_head_seconds, body=settings.request_body_seconds, stall=settings.request_stall_seconds
-    )
-    uvicorn.run("api.asgi:app", host=settings.host, port=settings.port, **server_options(deadlines))
+    if settings.web_concurrency == 1:
+        serve(settings, "web")
+    else:
+        sys.exit(serve_in_processes(settings, settings.web_concurrency, serve))
 
 
 if __name__ == "__main__":

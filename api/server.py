@@ -1,14 +1,45 @@
-"""The options of uvicorn, the server of the API."""
+"""One process of the API: uvicorn, its options, and the application."""
 
+import socket
+import sys
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
+import uvicorn
+from uvicorn.config import STARTUP_FAILURE
+
+from api.app import create_app
 from api.http.http_protocol import Deadlines, HttpProtocol
+from api.http.overload import RequestsUnderWay
 from api.realtime.ws_protocol import WebSocketProtocol
+from core import logs
+from core.config import Settings
 
 _MESSAGE_BYTES: Final = 64 * 1024
 _PING_SECONDS: Final = 20.0
 _SHUTDOWN_SECONDS: Final = 10
+
+
+def serve(settings: Settings, process: str, listener: socket.socket | None = None) -> None:
+    """Serve until SIGTERM or SIGINT; `process` is the name of this process in its log lines.
+
+    It listens on `listener`, or on the address of the settings if there is none.
+
+    Raises:
+        SystemExit: with uvicorn's code for a failed start, if it could not start.
+    """
+    logs.configure(settings, process, in_background=True)
+    deadlines = Deadlines(
+        head=settings.request_head_seconds, body=settings.request_body_seconds, stall=settings.request_stall_seconds
+    )
+    config = uvicorn.Config(create_app(settings), host=settings.host, port=settings.port, **server_options(deadlines))
+    server = uvicorn.Server(config)
+    # uvicorn ends with the signal that it received, after it has stopped everything.
+    with suppress(KeyboardInterrupt):
+        server.run(sockets=None if listener is None else [listener])
+    if not server.started:
+        sys.exit(STARTUP_FAILURE)
 
 
 def server_options(deadlines: Deadlines) -> dict[str, Any]:
@@ -16,7 +47,7 @@ def server_options(deadlines: Deadlines) -> dict[str, Any]:
     return {
         # httptools is the only parser of uvicorn that refuses requests with both Content-Length and Transfer-Encoding,
         # which allow request smuggling.
-        "http": partial(HttpProtocol, deadlines=deadlines),
+        "http": partial(HttpProtocol, deadlines=deadlines, requests=RequestsUnderWay()),
         "ws": WebSocketProtocol,
         "ws_max_size": _MESSAGE_BYTES,
         # Compression would double the memory of an idle socket.
@@ -25,6 +56,8 @@ def server_options(deadlines: Deadlines) -> dict[str, Any]:
         "ws_ping_timeout": _PING_SECONDS,
         "timeout_graceful_shutdown": _SHUTDOWN_SECONDS,
         "lifespan": "on",
+        # uvicorn reads WEB_CONCURRENCY too. Here it always serves with this one process.
+        "workers": 1,
         # The application logs the requests itself, and uses `X-Forwarded-For` only from trusted proxies.
         "log_config": None,
         "access_log": False,

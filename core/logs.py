@@ -14,13 +14,14 @@ import logging
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
+from select import PIPE_BUF
 from time import time
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 import orjson
 import structlog
@@ -112,6 +113,35 @@ class _Writer:
             handler.close()
 
 
+class _Terminal(logging.StreamHandler[TextIO]):
+    """Writes lines to stdout, which may be a pipe that several processes write to.
+
+    A pipe keeps a write together only up to `PIPE_BUF` bytes, so lines are written in pieces that are not longer. Only
+    a line that is longer itself, such as a traceback, may be mixed with others.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the lines of a record."""
+        try:
+            for piece in _pieces(record.getMessage()):
+                self.stream.write(piece)
+                self.stream.flush()
+        except OSError:
+            self.handleError(record)
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Divide a text between its lines into pieces of at most `PIPE_BUF` bytes; a longer line is a piece of its own."""
+    piece, size = "", 0
+    for line in text.split("\n"):
+        length = len(line.encode(errors="replace")) + 1
+        if piece and size + length > PIPE_BUF:
+            yield piece
+            piece, size = "", 0
+        piece, size = f"{piece}{line}\n", size + length
+    yield piece
+
+
 class _BackgroundWriter:
     """Lets a thread write the lines that were put here."""
 
@@ -188,7 +218,7 @@ def _complete(_logger: Any, level: str, line: Line) -> Line:
 
 
 def _outputs(settings: Settings) -> list[tuple[logging.Handler, _Render]]:
-    terminal = logging.StreamHandler(sys.stdout)
+    terminal = _Terminal(sys.stdout)
     terminal_format: _Render = _readable if settings.is_development else _as_json
     if not settings.log_file:
         return [(terminal, terminal_format)]

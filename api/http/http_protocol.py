@@ -7,15 +7,15 @@ unfinished. uvicorn has no settings for this, so this module overrides methods o
 import asyncio
 import uuid
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any, Final
 
-import orjson
 import structlog
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from api.http.errors import PROBLEM, problem
 from api.http.joined_writes import JoinedWrites
-from api.http.middleware import POLICY_FOR_DATA, SECURITY_HEADERS
+from api.http.overload import PAUSE_SECONDS, RequestsUnderWay, overload_refusal
+from api.http.refusals import refusal
 from api.http.unread_responses import ReadingWatch
 
 log = structlog.get_logger()
@@ -33,6 +33,9 @@ MAX_DROPPED_BYTES: Final = 1024 * 1024
 # How long to wait after a refusal until the client has read it. If the connection were closed at once while the client
 # still sends, the client's system would discard the response.
 _LINGER_SECONDS: Final = 2.0
+
+# Stands for a request that has been answered, of which only the rest of a body may arrive.
+_ANSWERED: Final[Any] = SimpleNamespace(response_complete=True, message_event=asyncio.Event())
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +60,10 @@ class RefusedError(Exception):
 class HttpProtocol(HttpToolsProtocol):
     """Serves one connection, and refuses heads that are too large and requests that arrive too slowly."""
 
-    def __init__(self, *args: Any, deadlines: Deadlines, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, deadlines: Deadlines, requests: RequestsUnderWay, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._deadlines = deadlines
+        self._requests = requests
         self._timer: asyncio.TimerHandle | None = None
         # The parser may have stored as many bytes as were given to it since the last call of `on_headers_complete()`,
         # `on_body()` or `on_message_complete()`: the beginning of a head, or of the trailers after a chunked body.
@@ -130,7 +134,7 @@ class HttpProtocol(HttpToolsProtocol):
 
         Raises:
             RefusedError: if too many requests wait already, or if its version of HTTP is not served, which Falcon would
-                report as a bug.
+                report as a bug, or if the process is overloaded and the connection ends.
         """
         if len(self.pipeline) >= MAX_PIPELINED:
             self._refuse(429, "too_many_at_once", "Too many requests wait on this connection.")
@@ -144,6 +148,9 @@ class HttpProtocol(HttpToolsProtocol):
         # The deadline of the head must not end in the first seconds of the body, which has a deadline of its own.
         self._stop_timer()
         previous = self.cycle
+        if not self._is_responding() and self._requests.refuse(self.url):
+            self._refuse_overload()
+            return
         super().on_headers_complete()
         # The response to HEAD consists of its head, and nothing is written after it. A handshake has no response here.
         if self.cycle is not previous and self.scope["method"] != "HEAD":
@@ -232,6 +239,26 @@ class HttpProtocol(HttpToolsProtocol):
     def _is_responding(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        super()._start_asgi_task(cycle, self._requests.begin(app))
+
+    def _refuse_overload(self) -> None:
+        """Refuse a request at the least cost, and keep the connection unless its next bytes may be no request."""
+        closes = self.expect_100_continue or self.parser.should_upgrade() or not self.parser.should_keep_alive()
+        self.transport.write(overload_refusal(has_body=self.parser.get_method() != b"HEAD", closes=closes))
+        if closes:
+            self._is_refused = True
+            self._unset_keepalive_if_required()
+            self._close_when_read()
+            raise RefusedError
+        self.cycle = _ANSWERED
+        self.flow.pause_reading()
+        self.loop.call_later(PAUSE_SECONDS, self._resume_reading)
+
+    def _resume_reading(self) -> None:
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
+
     def _refuse_head(self) -> None:
         self._refuse(
             431,
@@ -242,8 +269,7 @@ class HttpProtocol(HttpToolsProtocol):
     def _refuse(self, status: int, code: str, detail: str) -> None:
         """Send a problem document and end the connection.
 
-        Nothing is sent if it could be taken for a part of another response. The text is in English, because the
-        header with the client's language may not have arrived.
+        Nothing is sent if it could be taken for a part of another response.
         """
         self._is_refused = True
         self._stop_timer()
@@ -258,7 +284,7 @@ class HttpProtocol(HttpToolsProtocol):
             # The application gets a disconnect when it reads the rest of the body, and what it sends is dropped.
             self.cycle.disconnected = True
             self.cycle.message_event.set()
-        self.transport.write(_response(status, request_id, problem(status, code, detail, request_id)))
+        self.transport.write(refusal(status, code, detail, request_id))
         self._close_when_read()
 
     def _stop_reading(self) -> None:
@@ -284,19 +310,3 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _address(self) -> str | None:
         return None if self.client is None else self.client[0]
-
-
-def _response(status: int, request_id: str, document: dict[str, Any]) -> bytes:
-    """Return a whole HTTP response after which the connection is closed."""
-    body = orjson.dumps(document)
-    headers = {
-        "content-type": PROBLEM,
-        "content-length": str(len(body)),
-        "cache-control": "no-store",
-        **SECURITY_HEADERS,
-        "content-security-policy": POLICY_FOR_DATA,
-        "x-request-id": request_id,
-        "connection": "close",
-    }
-    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    return STATUS_LINE[status] + lines.encode("ascii") + b"\r\n" + body

@@ -12,22 +12,25 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
+from time import monotonic
 from typing import Any, Final, Generic, ParamSpec, TypeVar
 
+from api.http.overload import TOO_BUSY, OverloadLog
 from core.errors import Unavailable
-from core.messages import msg
 
 _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
 
-# One bcrypt hash takes about a quarter of a second, so a longer wait means that too many calls are queued.
-_PASSWORD_WAIT_SECONDS = 15.0
+# One bcrypt hash takes about a quarter of a second, so a longer wait means that too many calls are queued. With two
+# threads about 40 logins wait within this time, so they leave places to other requests (`MOST_UNDER_WAY`).
+_PASSWORD_WAIT_SECONDS = 5.0
 
 # This is longer than the storage's own time-outs, so that its own errors are raised first.
 _FILE_WAIT_SECONDS = 30.0
 _FILE_THREADS = 8
 
-_TOO_BUSY: Final = msg("The service is too busy or a part of it is down. Please try again.")
+# How much the latest call changes the average duration of a call.
+_WEIGHT_OF_LATEST: Final = 0.1
 
 
 class Bridge:
@@ -49,7 +52,8 @@ class Bridge:
 
         Raises:
             Unavailable: with code `database_unavailable` if it takes too long. A call that has begun may still finish
-                after that; a call that has not begun is cancelled.
+                after that; a call that has not begun is cancelled. With code `overloaded`, at once, if so many calls
+                wait that it would not begin in time.
         """
         call = partial(function, *args, **kwargs)
         return await self._database.run(call, self._database_seconds, "database_unavailable")
@@ -71,7 +75,8 @@ class Bridge:
         """Run a function that reads or writes a file or the storage in a thread for files.
 
         Raises:
-            Unavailable: with code `storage_unavailable` if it takes too long.
+            Unavailable: with code `storage_unavailable` if it takes too long, and with `overloaded`, at once, if it
+                would not begin in time.
         """
         call = partial(function, *args, **kwargs)
         return await self._files.run(call, _FILE_WAIT_SECONDS, "storage_unavailable")
@@ -94,9 +99,7 @@ class _Call(Generic[_Result]):
         self.future: asyncio.Future[_Result] = self.loop.create_future()
 
     def run(self) -> None:
-        """Run the call in this thread, unless nobody waits for it any more."""
-        if self.future.done():
-            return
+        """Run the call in this thread."""
         try:
             settle = partial(self._set_result, self._context.run(self._function))
         except BaseException as error:  # noqa: BLE001 - the coroutine that waits raises it.
@@ -107,7 +110,7 @@ class _Call(Generic[_Result]):
 
     def fail(self, code: str) -> None:
         """Stop waiting for the call."""
-        self._set_exception(Unavailable(_TOO_BUSY, code=code))
+        self._set_exception(Unavailable(TOO_BUSY, code=code))
 
     def _set_result(self, result: _Result) -> None:
         if not self.future.done():
@@ -132,13 +135,20 @@ class _Pool:
         self._calls: SimpleQueue[_Call[Any] | None] = SimpleQueue()
         # A thread adds an element while it waits for a call. Both operations of a deque are atomic.
         self._idle: deque[None] = deque()
+        self._average_seconds = 0.0
+        self._latest_begin = 0.0
+        self._overload_log = OverloadLog(name)
 
     async def run(self, function: Callable[[], _Result], seconds: float, code: str) -> _Result:
         """Run a call in a thread.
 
         Raises:
-            Unavailable: with this code, if it takes longer than `seconds`, with the wait for a thread.
+            Unavailable: with this code, if it takes longer than `seconds`, with the wait for a thread; with code
+                `overloaded`, and without waiting, if the wait alone would be longer.
         """
+        if self._expected_wait() > seconds:
+            self._overload_log.note_refusal()
+            raise Unavailable(TOO_BUSY, code="overloaded")
         call = _Call(function)
         deadline = call.loop.call_later(seconds, call.fail, code)
         self._calls.put(call)
@@ -158,6 +168,15 @@ class _Pool:
         for _ in self._threads:
             self._calls.put(None)
 
+    def _expected_wait(self) -> float:
+        """Return about how many seconds the next call will wait for a thread."""
+        waiting = self._calls.qsize() - len(self._idle)
+        if waiting <= 0 or len(self._threads) < self._limit:
+            return 0.0
+        # If all threads are stuck, no call ends, and the average does not show it. But then no call begins either.
+        since_latest_begin = monotonic() - self._latest_begin
+        return waiting * max(self._average_seconds, since_latest_begin) / self._limit
+
     def _start_thread(self) -> None:
         name = f"{self._name}_{len(self._threads)}"
         thread = threading.Thread(target=self._run_calls, name=name, daemon=True)
@@ -171,4 +190,12 @@ class _Pool:
             self._idle.pop()
             if call is None:
                 return
-            call.run()
+            # Nobody waits for a call that has timed out.
+            if not call.future.done():
+                self._run(call)
+
+    def _run(self, call: _Call[Any]) -> None:
+        """Run a call and note its duration. Threads may overwrite each other's average, which does no harm."""
+        begin = self._latest_begin = monotonic()
+        call.run()
+        self._average_seconds += (monotonic() - begin - self._average_seconds) * _WEIGHT_OF_LATEST

@@ -27,6 +27,8 @@ _LARGEST_PORT = 65535
 _CHECK_SECONDS = 1.0
 _READINESS_SECONDS = 0.2
 _PROBE_SECONDS = 2.0
+# Four web processes with 16 threads each leave enough of PostgreSQL's 100 connections for the other processes.
+_MOST_WEB_PROCESSES = 4
 
 _BANNER = """
   Allweather is ready.
@@ -62,6 +64,7 @@ def run(environ: Mapping[str, str]) -> None:
     ports = _free_ports(environ)
     commands = read_procfile(_PROJECT / "Procfile")
     with complete_environment(environ) as (environment, servers):
+        environment["WEB_CONCURRENCY"] = environ.get("WEB_CONCURRENCY") or str(_web_processes())
         _migrate(Settings.from_environ(environment))
         scripts = Path(sys.executable).parent
         environment |= {
@@ -108,6 +111,13 @@ def _is_busy(port: int) -> bool:
         except OSError:
             return True
     return False
+
+
+def _web_processes() -> int:
+    """Return how many web processes this machine should run. The other half of its cores is for everything else."""
+    if sys.platform != "linux":
+        return 1
+    return min(max(len(os.sched_getaffinity(0)) // 2, 1), _MOST_WEB_PROCESSES)
 
 
 def _migrate(settings: Settings) -> None:

@@ -1,5 +1,6 @@
 """The logs: JSON lines without secrets, and many processes that write to one file."""
 
+import io
 import json
 import logging
 import signal
@@ -7,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from select import PIPE_BUF
 from typing import Any
 
 import pytest
@@ -146,3 +148,36 @@ def test_several_processes_write_and_rotate_one_file_without_loss(tmp_path: Path
     lines = [(line["process"], line["number"]) for path in files for line in written(path)]
     assert len(files) > 1
     assert sorted(lines) == [(name, number) for name in "abc" for number in range(LINES_EACH)]
+
+
+class Pipe(io.StringIO):
+    """A stream that keeps what was written by each call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes: list[str] = []
+
+    def write(self, text: str) -> int:
+        self.writes.append(text)
+        return super().write(text)
+
+
+def test_a_pipe_gets_whole_lines_in_writes_that_it_keeps_together(
+    configured: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipe = Pipe()
+    monkeypatch.setattr(sys, "stdout", pipe)
+    production = settings.model_copy(update={"app_env": "production", "log_file": ""})
+    logs.configure(production, "tests", in_background=True)
+    events = [f"é{number} " + "x" * (number * 97 % 1000) for number in range(200)] + ["y" * 2 * PIPE_BUF, "last"]
+
+    for event in events:
+        structlog.get_logger().info(event)
+    logs.finish()
+
+    assert [json.loads(line)["event"] for line in pipe.getvalue().splitlines()] == events
+    assert all(write.endswith("\n") for write in pipe.writes)
+    (too_long,) = [write for write in pipe.writes if len(write.encode()) > PIPE_BUF]
+    assert "y" * 2 * PIPE_BUF in too_long
+    # Lines share their writes, since each write is a system call.
+    assert len(pipe.writes) < len(events) / 2

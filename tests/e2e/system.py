@@ -55,6 +55,7 @@ class System:
                     "SMTP_HOST": "" if mail is None else "127.0.0.1",
                     "SMTP_PORT": "" if mail is None else str(mail.port),
                     "SMTP_SECURITY": "none",
+                    "WEB_CONCURRENCY": "1",
                 },
             )
 

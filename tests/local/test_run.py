@@ -1,5 +1,6 @@
 """`python -m core run`, with real servers and simple replacements for the processes of the Procfile."""
 
+import json
 import os
 import shutil
 import signal
@@ -85,6 +86,17 @@ def test_run_starts_everything_restarts_a_killed_server_and_stops(
     assert "starting PostgreSQL ... ready in" in output
     assert "Redis has ended; starting it again" in output
     assert "migrated the database: 001_initial" in output
+
+
+@pytest.mark.parametrize("given", [None, "7"])
+def test_half_of_the_cores_serve_unless_the_environment_says_otherwise(
+    project: Path, start: Callable[..., "subprocess.Popen[str]"], given: str | None
+) -> None:
+    start(**({"WEB_CONCURRENCY": given} if given else {}))
+
+    eventually((project / "environment").exists)
+    chosen = json.loads((project / "environment").read_text())["WEB_CONCURRENCY"]
+    assert chosen == (given or str(min(max(len(os.sched_getaffinity(0)) // 2, 1), 4)))
 
 
 def test_a_busy_port_is_reported_before_anything_starts(

@@ -4,12 +4,14 @@ import asyncio
 import contextvars
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from api.http.threads import Bridge
 from core.errors import Unavailable
+from tests.polling import wait_until
 
 KINDS = {
     "run": ("database", "database_unavailable"),
@@ -48,11 +50,23 @@ def quick_bridge(make_bridge: Callable[[float], Bridge], monkeypatch: pytest.Mon
 
 
 @pytest.fixture
-def blocked() -> Iterator[threading.Event]:
+def blocked() -> Iterator["Blocking"]:
     """An event on which calls can block; the end of the test sets it, so that their threads can end."""
-    event = threading.Event()
+    event = Blocking()
     yield event
     event.set()
+
+
+class Blocking(threading.Event):
+    """An event that says when a call has begun to wait for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_awaited = threading.Event()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.is_awaited.set()
+        return super().wait(timeout)
 
 
 def run(bridge: Bridge, kind: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -90,9 +104,14 @@ def test_a_call_that_times_out_before_it_begins_is_never_run(quick_bridge: Bridg
     failures = asyncio.run(both())
     blocked.set()
 
+    def is_third_run() -> bool:
+        with suppress(Unavailable):
+            run(quick_bridge, "run", begun.append, "the third")
+        return bool(begun)
+
     assert [type(failure) for failure in failures] == [Unavailable, Unavailable]
-    # The only thread is free again. It runs the next call, and not the call that has timed out.
-    run(quick_bridge, "run", begun.append, "the third")
+    # The only thread is free soon. It runs the next call, and not the call that has timed out.
+    wait_until(is_third_run)
     assert begun == ["the third"]
 
 
@@ -132,3 +151,74 @@ def test_a_busy_pool_does_not_delay_the_others(
         return results
 
     assert asyncio.run(call_beside_a_blocked_one()) == ["served"] * len(others)
+
+
+class TestExpectedWait:
+    """One database thread, a time limit of ten seconds, and a clock that the test sets."""
+
+    @pytest.fixture
+    def clock(self, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+        now = [1000.0]
+        monkeypatch.setattr("api.http.threads.monotonic", lambda: now[0])
+        return now
+
+    def test_a_call_that_would_not_begin_in_time_is_refused_at_once_and_never_run(
+        self, bridge: Bridge, blocked: Blocking, clock: list[float]
+    ) -> None:
+        begun: list[str] = []
+
+        async def overload() -> list[Any]:
+            running = asyncio.create_task(bridge.run(blocked.wait))
+            await asyncio.sleep(0)
+            await asyncio.to_thread(blocked.is_awaited.wait)
+            waiting = [asyncio.create_task(bridge.run(begun.append, "waiting")) for _ in range(3)]
+            await asyncio.sleep(0)
+            # The only thread has been stuck for 4 s, so three calls need 12 s.
+            clock[0] += 4
+            with pytest.raises(Unavailable) as failure:
+                await bridge.run(begun.append, "refused")
+            assert not running.done()
+            blocked.set()
+            await asyncio.gather(running, *waiting)
+            await bridge.run(begun.append, "afterwards")
+            return [failure.value.stable_code, failure.value.retry_after]
+
+        assert asyncio.run(overload()) == ["overloaded", 2]
+        assert begun == ["waiting"] * 3 + ["afterwards"]
+
+    def test_the_time_before_the_first_call_does_not_count(
+        self, bridge: Bridge, blocked: Blocking, clock: list[float]
+    ) -> None:
+        async def burst() -> list[Any]:
+            running = asyncio.create_task(bridge.run(blocked.wait))
+            await asyncio.sleep(0)
+            await asyncio.to_thread(blocked.is_awaited.wait)
+            waiting = [asyncio.create_task(bridge.run(lambda: "served")) for _ in range(20)]
+            await asyncio.sleep(0)
+            blocked.set()
+            await running
+            return await asyncio.gather(*waiting)
+
+        assert asyncio.run(burst()) == ["served"] * 20
+
+    def test_slow_calls_count_although_none_is_stuck(
+        self, bridge: Bridge, blocked: Blocking, clock: list[float]
+    ) -> None:
+        def slow() -> None:
+            clock[0] += 9
+
+        async def overload() -> str:
+            for _ in range(20):
+                await bridge.run(slow)
+            running = asyncio.create_task(bridge.run(blocked.wait))
+            await asyncio.sleep(0)
+            await asyncio.to_thread(blocked.is_awaited.wait)
+            waiting = [asyncio.create_task(bridge.run(lambda: "served")) for _ in range(2)]
+            await asyncio.sleep(0)
+            with pytest.raises(Unavailable) as failure:
+                await bridge.run(lambda: "refused")
+            blocked.set()
+            await asyncio.gather(running, *waiting)
+            return failure.value.stable_code
+
+        assert asyncio.run(overload()) == "overloaded"
