@@ -15,7 +15,7 @@ from core.policy import Actor, Role
 from core.services import administration, comments, delegation, groups, sessions, tasks
 from core.services.sessions import Client
 from tests.api.realtime import REMINDER, RealtimeServer, narrow_socket, next_frame, publish, remind
-from tests.builders import create_actor, create_group, create_task
+from tests.builders import QUOTA, create_actor, create_group, create_task
 from tests.polling import wait_until
 from tests.statements import statements_sent
 
@@ -48,7 +48,7 @@ def group(ada: Actor, alice: Actor, bob: Actor) -> int:
 def shared(alice: Actor, group: int) -> int:
     """A task of Alice that is given to the group, and a comment on it."""
     task_id = create_task(alice, title="Secret", group_id=group)
-    comments.create_comment(alice, task_id, "Secret")
+    comments.create_comment(alice, task_id, "Secret", QUOTA)
     return task_id
 
 
@@ -56,7 +56,7 @@ def shared(alice: Actor, group: int) -> int:
 def assigned(alice: Actor, bob: Actor) -> int:
     """A task of Alice that is assigned to Bob, and a comment on it."""
     task_id = create_task(alice, title="Secret", assignee_id=bob.user_id)
-    comments.create_comment(alice, task_id, "Secret")
+    comments.create_comment(alice, task_id, "Secret", QUOTA)
     return task_id
 
 
@@ -197,7 +197,7 @@ def test_events_that_waited_for_their_publication_are_not_sent_after_the_loss_of
     with server.listening(bob) as listener:
         task_id = create_task(alice, title="Secret", group_id=group)
         tasks.delete_task(alice, create_task(alice, title="Secret", group_id=group))
-        comments.create_comment(alice, task_id, "Secret")
+        comments.create_comment(alice, task_id, "Secret", QUOTA)
         groups.remove_member(ada, group, bob.user_id)
         remind(bob)
         publish(redis)
