@@ -19,7 +19,7 @@ from core.jobs import JobContext
 log = structlog.get_logger()
 
 _LOCK_NAME: Final = "allweather:event-partitions"
-_DAYS_AHEAD: Final = 14
+_DAYS_AHEAD: Final = 3
 
 # While a statement waits for a lock of a table, all later users of the table wait behind it. So it gives up soon, and
 # the job is repeated an hour later.

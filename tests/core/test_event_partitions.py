@@ -66,12 +66,12 @@ def partition_of(age_in_days: int) -> str:
 def test_partitions_are_made_once_for_today_and_the_days_ahead(context: JobContext) -> None:
     assert lacks_partitions(context)
 
-    assert make_partitions(context) == 15
+    assert make_partitions(context) == 4
 
     assert not lacks_partitions(context)
     assert make_partitions(context) == 0
-    record(0, -14)
-    assert partitions() == {partition_of(0): 1, partition_of(-14): 1}
+    record(0, -3)
+    assert partitions() == {partition_of(0): 1, partition_of(-3): 1}
 
 
 def test_the_first_partition_takes_the_place_of_its_days(
@@ -82,7 +82,7 @@ def test_the_first_partition_takes_the_place_of_its_days(
     db.disconnect()
     db.configure(empty_database, application="tests", statement_seconds=10)
     try:
-        assert make_partitions(job_context(settings, redis)) == 13
+        assert make_partitions(job_context(settings, redis)) == 2
         record(0, -1, -2)
         assert partitions() == {"events_before": 2, partition_of(-2): 1}
     finally:
