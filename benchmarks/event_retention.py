@@ -8,6 +8,7 @@ import threading
 import time
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import psycopg2
@@ -33,6 +34,12 @@ UPDATE event_log_state SET last_seq = last_seq + 1
 """
 _READ = "SELECT seq, type, data::text FROM events WHERE seq > (SELECT last_seq - 20 FROM event_log_state) ORDER BY seq"
 _PART = 500_000
+
+
+def prepare(cursor: Any) -> None:
+    """Put an event of the old day into the default partition, so that the day gets a partition."""
+    cursor.execute("DROP TABLE events_before")
+    cursor.execute("INSERT INTO events (type, audience, data, at) VALUES ('x', '{}', '{}', now() - interval '20 days')")
 
 
 def load(cursor: Any, count: int) -> None:
@@ -88,22 +95,19 @@ def main() -> None:
     ):
         migrate(postgres.url)
         db.configure(postgres.url, application="bench", statement_seconds=600)
-        settings = Settings.from_environ(
-            {"DATABASE_URL": postgres.url, "REDIS_URL": "redis://", "SECRET_KEY": "x" * 40}
-        )
-        context = cast("JobContext", _Context(settings))
+        environ = {"DATABASE_URL": postgres.url, "REDIS_URL": "redis://", "SECRET_KEY": "x" * 40}
+        # Retention uses nothing but the settings of its context.
+        context = cast("JobContext", SimpleNamespace(settings=Settings.from_environ(environ)))
         with closing(psycopg2.connect(postgres.url)) as connection:
             connection.autocommit = True
             cursor = connection.cursor()
-            cursor.execute("DROP TABLE events_before")
-            cursor.execute(
-                "INSERT INTO events (type, audience, data, at) VALUES ('x', '{}', '{}', now() - '20 days'::interval)"
-            )
+            prepare(cursor)
             event_partitions.make_partitions(context)
             cursor.execute("DELETE FROM events")
             start = time.perf_counter()
             load(cursor, options.events)
             print(f"loaded {options.events:,} events in {time.perf_counter() - start:.0f} s", flush=True)
+            cursor.execute("ANALYZE")
             cursor.execute("SELECT sum(pg_total_relation_size(inhrelid)) FROM pg_inherits")
             size = cursor.fetchone()[0]
         results: dict[str, Any] = {"events": options.events, "size_mb": float(size) / 2**20}
@@ -113,13 +117,6 @@ def main() -> None:
         print(f"{name:8}", "  ".join(f"{key} {value:,.2f}" for key, value in results[name].items()))
     if options.json is not None:
         options.json.write_text(json.dumps(results, indent=2), encoding="utf-8")
-
-
-class _Context:
-    """As much of a job's context as retention uses."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
 
 
 if __name__ == "__main__":

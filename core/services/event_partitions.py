@@ -122,6 +122,6 @@ def _drop(name: str, last: int) -> None:
     """
     with unit_of_work():
         write(_SHORT_WAIT)
-        write("DELETE FROM events WHERE seq < %s AND tableoid <> %s::regclass", (last, name))
         write(f"DROP TABLE {name}")
+        write("DELETE FROM events WHERE seq < %s", (last,))
     log.info("events_purged", partition=name, last=last)
