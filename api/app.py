@@ -33,7 +33,7 @@ from api.http.threads import Bridge
 from api.notifications import resources as notifications
 from api.ops import documents, health
 from api.realtime import resources as realtime
-from api.realtime.publisher_wakeup import PublisherWakeup, celery_sender
+from api.realtime.publisher_wakeup import PublisherWakeup, signal_sender
 from api.realtime.relay import Relay
 from api.tasks import attachments, collaboration, transfer
 from api.tasks import resources as tasks
@@ -83,7 +83,7 @@ class Background:
         self._services = services
         self._relay = relay
         self._limits = limits
-        self._publisher_wakeup = PublisherWakeup(celery_sender())
+        self._publisher_wakeup = PublisherWakeup(signal_sender(services.settings))
         self._first_admin: asyncio.Task[None] | None = None
 
     async def process_startup(self, _scope: dict[str, Any], _event: dict[str, Any]) -> None:

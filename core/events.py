@@ -92,14 +92,14 @@ ORDER BY e.seq
 """
 _AT = "to_json(e.at)#>>'{}'"
 
-_READ_SINCE = f"""
+_READ_SINCE = Prepared(f"""
 SELECT e.seq, e.type, e.task_id, e.actor_id,
        CASE WHEN concerned.id IS NULL THEN e.audience
             ELSE ARRAY(SELECT reader.id FROM unnest(e.audience) reader (id)
                        WHERE {Task.visible_to(reader="reader.id")}) END,
        {_AT}, e.request_id, e.data::text
 {_PAGE}
-"""
+""")
 
 _READ_MISSED = f"""
 SELECT e.seq, e.type, e.task_id, e.actor_id, {_AT}, e.request_id,
@@ -110,9 +110,9 @@ SELECT e.seq, e.type, e.task_id, e.actor_id, {_AT}, e.request_id,
 {_PAGE}
 """
 
-_BOUNDS = """
+_BOUNDS = Prepared("""
 SELECT state.last_seq, coalesce((SELECT min(seq) FROM events), state.last_seq + 1) FROM event_log_state state
-"""
+""")
 
 Change = tuple[Any, Any]
 """The value of a field before and after."""

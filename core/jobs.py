@@ -140,6 +140,7 @@ def following_from(event: Event) -> Iterator[JobRequest]:
 
 EVENTS_PUBLISH: Final = Job[()]("events.publish", queue=QUEUE_EVENTS, every=5)
 EVENTS_PURGE: Final = Job[()]("events.purge", every=3600)
+EVENTS_PARTITION: Final = Job[()]("events.partition", every=3600)
 WEATHER_ENRICH: Final = Job[()]("weather.enrich", queue=QUEUE_WEATHER)
 WEATHER_SWEEP: Final = Job[()]("weather.sweep", every=5)
 REMINDERS_FIRE: Final = Job[()]("reminders.fire", every=5)

@@ -17,6 +17,7 @@ from core import db, events, jobs, logs, services
 from core.config import Settings
 from core.jobs import Job, JobContext, JobRequest
 from core.log_context import bound_to_log
+from core.publisher_signal import request_publication
 from core.smtp import SmtpServer
 from core.storage import storage_for
 from core.weather import provider_for
@@ -84,8 +85,8 @@ class JobTask(Task):  # type: ignore[misc]  # Celery ships no types.
 
     def _request_publication(self) -> None:
         try:
-            self.app.send_task(jobs.EVENTS_PUBLISH.name)
-        except BrokerUnavailable as error:
+            request_publication(redis, lambda: self.app.send_task(jobs.EVENTS_PUBLISH.name))
+        except (BrokerUnavailable, RedisError) as error:
             log.warning("dependency_unavailable", reason=type(error).__name__)
 
 

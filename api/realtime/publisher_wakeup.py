@@ -1,7 +1,8 @@
-"""Sends the worker a message when events wait to be published.
+"""Signals to the publisher that events wait to be published.
 
-Messages are sent outside of requests, and at most once every few milliseconds. If a message is lost or the broker is
-down, nothing else is lost: the worker's periodic sweep publishes the events some seconds later.
+The signal is sent outside of requests: at once after the first change, and then at most once every few milliseconds. If
+a signal is lost or the broker is down, nothing else is lost: the worker's periodic sweep publishes the events some
+seconds later.
 """
 
 import asyncio
@@ -13,26 +14,39 @@ from typing import Final
 import structlog
 from celery import Celery
 from kombu.exceptions import OperationalError
+from redis import Redis
+from redis.exceptions import RedisError
 
 from core import events
+from core.config import Settings
 from core.jobs import EVENTS_PUBLISH
+from core.publisher_signal import request_publication
 
 log = structlog.get_logger()
 
-_COALESCE_SECONDS: Final = 0.01
+_REDIS_SECONDS: Final = 2.0
+# One signal publishes everything that was committed before it, so more of them would only cost time.
+_LEAST_SECONDS_BETWEEN_SIGNALS: Final = 0.005
 # While the broker is down, the sweep publishes the events. More frequent attempts would only add time-outs.
 _PAUSE_AFTER_FAILURE_SECONDS: Final = 2.0
 
 
-def celery_sender() -> Callable[[], None]:
-    """Return a function that sends one `events.publish` job by name. It must be called from one thread at a time."""
+def signal_sender(settings: Settings) -> Callable[[], None]:
+    """Return a function that signals to the publisher, or starts one by the job `events.publish`, sent by its name.
+
+    The function must be called from one thread at a time. It raises `RedisError`, or the errors of the broker.
+    """
     app = Celery("allweather", set_as_current=False)
     app.config_from_object("celeryconfig")
-    return lambda: app.send_task(EVENTS_PUBLISH.name, retry=False, ignore_result=True)
+    redis = Redis.from_url(
+        settings.redis_url.get_secret_value(), socket_timeout=_REDIS_SECONDS, socket_connect_timeout=_REDIS_SECONDS
+    )
+    send_job = partial(app.send_task, EVENTS_PUBLISH.name, retry=False, ignore_result=True)
+    return partial(request_publication, redis, send_job)
 
 
 class PublisherWakeup:
-    """Sends a message to the worker after threads have committed events."""
+    """Signals to the publisher after threads have committed events."""
 
     def __init__(self, send: Callable[[], object]) -> None:
         self._send = send
@@ -42,13 +56,13 @@ class PublisherWakeup:
         self._unsubscribe: Callable[[], None] = lambda: None
 
     def start(self) -> None:
-        """Start sending a message after each commit of events. This must be called in the event loop."""
+        """Start signalling after commits of events. This must be called in the event loop."""
         loop = asyncio.get_running_loop()
         self._unsubscribe = events.on_recorded(partial(loop.call_soon_threadsafe, self._pending.set))
         self._task = loop.create_task(self._run(), name="wake-up")
 
     async def stop(self) -> None:
-        """Stop. If a message has not been sent yet, the worker's sweep publishes its events."""
+        """Stop. If a signal has not been sent yet, the worker's sweep publishes its events."""
         self._unsubscribe()
         if self._task is not None:
             self._task.cancel()
@@ -59,11 +73,10 @@ class PublisherWakeup:
         reachable = True
         while True:
             await self._pending.wait()
-            await asyncio.sleep(_COALESCE_SECONDS)
             self._pending.clear()
             try:
                 await asyncio.get_running_loop().run_in_executor(self._sender, self._send)
-            except (OperationalError, OSError) as error:
+            except (OperationalError, RedisError, OSError) as error:
                 if reachable:
                     log.warning("broker_unreachable", reason=type(error).__name__)
                 reachable = False
@@ -72,3 +85,4 @@ class PublisherWakeup:
                 if not reachable:
                     log.info("broker_reachable")
                 reachable = True
+                await asyncio.sleep(_LEAST_SECONDS_BETWEEN_SIGNALS)

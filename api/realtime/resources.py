@@ -18,6 +18,7 @@ from api.realtime.hub import CloseCode, NotAdmitted, WaitingRoom
 from api.realtime.relay import Relay
 from api.realtime.schemas import TicketGrant
 from api.realtime.sockets import Caller, Socket, close, first_message_caller
+from api.realtime.ws_protocol import WRITE_FRAME
 from core.addresses import counted_address
 from core.errors import Failure, FieldError, Forbidden, Invalid, Unavailable
 from core.messages import msg
@@ -101,7 +102,8 @@ class Sockets(Resource):
                     caller = await first_message_caller(ws, self.authenticator, FIRST_MESSAGE_SECONDS)
             else:
                 await ws.accept()
-            await Socket(ws, self._relay, caller, since=since, queue_frames=self.settings.socket_queue_frames).run()
+            frames, write = self.settings.socket_queue_frames, req.scope["extensions"][WRITE_FRAME]
+            await Socket(ws, self._relay, caller, since=since, queue_frames=frames, write=write).run()
         except NotAdmitted as refusal:
             log.info("socket_refused", reason=refusal.code.name.lower())
             await close(ws, refusal.code)

@@ -13,7 +13,7 @@ from falcon.asgi import WebSocket
 from peewee import PeeweeException
 
 from api.http.auth import Authenticator, require_scope
-from api.realtime.hub import CloseCode, Listener, NotAdmitted
+from api.realtime.hub import CloseCode, Listener, NotAdmitted, WriteFrame
 from api.realtime.relay import Relay
 from core.errors import Forbidden, Unauthenticated, Unavailable
 from core.policy import Actor, Scope
@@ -72,13 +72,21 @@ class Socket:
     message is expected, because only reading shows that the client has disconnected.
     """
 
-    def __init__(self, ws: WebSocket, relay: Relay, caller: Caller, *, since: int | None, queue_frames: int) -> None:
+    def __init__(
+        self,
+        ws: WebSocket,
+        relay: Relay,
+        caller: Caller,
+        *,
+        since: int | None,
+        queue_frames: int,
+        write: WriteFrame,
+    ) -> None:
         self._ws = ws
         self._relay = relay
         self._caller = caller
         self._since = since
-        self._listener = Listener(caller.actor, queue_frames)
-        self._frames_sent = 0
+        self._listener = Listener(caller.actor, queue_frames, write)
 
     async def run(self) -> None:
         """Serve the socket until it ends.
@@ -96,7 +104,7 @@ class Socket:
         finally:
             self._relay.hub.dismiss(self._listener)
             seconds = round(time.monotonic() - started, 3)
-            log.info("socket_closed", user_id=user_id, code=code, frames=self._frames_sent, seconds=seconds)
+            log.info("socket_closed", user_id=user_id, code=code, frames=self._listener.frames_sent, seconds=seconds)
 
     async def _serve(self) -> int:
         """Send and read until the socket has to end, close it, and return the close code."""
@@ -126,12 +134,11 @@ class Socket:
         except (Unavailable, PeeweeException):
             self._listener.end(CloseCode.TRY_AGAIN_LATER)
         while True:
-            frame = await self._listener.frames.get()
-            await self._send_frame(frame.text)
+            await self._send_frame(await self._listener.next_frame())
 
     async def _send_frame(self, frame: str) -> None:
         await self._ws.send_text(frame)
-        self._frames_sent += 1
+        self._listener.frames_sent += 1
 
     async def _read(self) -> None:
         while True:

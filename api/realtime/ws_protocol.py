@@ -15,6 +15,9 @@ from typing import Any, Final
 import structlog
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request
+from websockets.protocol import State
 
 from api.realtime.allowance import SocketAllowance
 
@@ -30,6 +33,15 @@ SHUTDOWN_SECONDS: Final = 3.0
 # At level INFO the protocol logs the URL of each socket, which may contain a ticket. Warnings are still logged.
 _logger = logging.getLogger("uvicorn.websockets")
 _logger.setLevel(logging.WARNING)
+
+
+# The extension of the ASGI scope with which the application writes frames that are encoded already.
+WRITE_FRAME: Final = "allweather.write_frame"
+
+
+def encoded_frame(text: str) -> bytes:
+    """Return the bytes of a text frame that a server sends."""
+    return Frame(Opcode.TEXT, text.encode()).serialize(mask=False)
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
@@ -59,6 +71,20 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self.transport.abort()
             return
         super().data_received(data)
+
+    def handle_connect(self, event: Request) -> None:
+        """Start the application, unless the handshake was refused."""
+        super().handle_connect(event)
+        if not self.handshake_complete:
+            extensions: Any = self.scope["extensions"]
+            extensions[WRITE_FRAME] = self.write_frame
+
+    def write_frame(self, frame: bytes) -> bool:
+        """Write an encoded frame if the peer has read everything before; returns whether it was written."""
+        if self.conn.state is not State.OPEN or self.transport.is_closing() or not self.writable.is_set():
+            return False
+        self.transport.write(frame)
+        return True
 
     def pause_writing(self) -> None:
         """Start the time limit for the peer to read the waiting bytes."""

@@ -11,6 +11,8 @@ class LoggedEvent(BaseModel):
 
     An event gets its `seq` only after its transaction has been committed, so a reader of `seq > n` never
     misses an event that was committed late.
+
+    The table has a partition for each day of `at` (see `core.services.event_partitions`).
     """
 
     id = IdentityField()

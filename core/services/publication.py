@@ -7,10 +7,12 @@ crash they are simply done again:
 2. Rows without a number get a number, in the order of insertion, and this is committed.
 3. Missing events are appended to the stream with the id `seq-0`. Redis refuses an id that it has already.
 4. The jobs that are caused by the events after `jobs_seq` are sent; then `jobs_seq` is moved forward.
+
+The last two steps are done batch by batch, so that each event is read only once.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import orjson
@@ -21,33 +23,67 @@ from core import jobs
 from core.db import exclusive, read, unit_of_work, write
 from core.events import STREAM_KEY, Event, bounds, read_since
 from core.jobs import JobContext, JobRequest
+from core.prepared import Prepared
+from core.publisher_signal import attending, is_attended
 
 _LOCK_NAME: Final = "allweather:publish"
 _BATCH: Final = 500
 _ALREADY_THERE: Final = "equal or smaller"
 
-_NUMBER = """
+# It has no parameters, so that PostgreSQL keeps its plan. Planning it for a dozen partitions takes some milliseconds.
+_NUMBER = Prepared(f"""
 WITH state AS (SELECT last_seq FROM event_log_state FOR UPDATE),
-     batch AS (SELECT id, row_number() OVER (ORDER BY id) AS position FROM (
-                   SELECT id FROM events WHERE seq IS NULL ORDER BY id LIMIT %(limit)s) unnumbered),
-     numbered AS (UPDATE events e SET seq = state.last_seq + batch.position FROM batch, state WHERE e.id = batch.id
-                  RETURNING e.seq)
+     batch AS (SELECT id, at, row_number() OVER (ORDER BY id) AS position FROM (
+                   SELECT id, at FROM events WHERE seq IS NULL ORDER BY id LIMIT {_BATCH}) unnumbered),
+     numbered AS (UPDATE events e SET seq = state.last_seq + batch.position FROM batch, state
+                  WHERE e.id = batch.id AND e.at = batch.at RETURNING e.seq)
 UPDATE event_log_state SET last_seq = last_seq + (SELECT count(*) FROM numbered)
 RETURNING (SELECT count(*) FROM numbered)
-"""
+""")
 
+_POSITIONS = Prepared("""
+SELECT last_seq, jobs_seq, coalesce((SELECT min(seq) FROM events), last_seq + 1) FROM event_log_state
+""")
 
-_BEHIND = """
-SELECT EXISTS (SELECT FROM events WHERE seq IS NULL) OR (SELECT jobs_seq < last_seq FROM event_log_state)
+# If a crash of PostgreSQL undoes this, the jobs are sent again, which does no harm. So it does not wait for the disk.
+_JOBS_SENT = "SET LOCAL synchronous_commit = off; UPDATE event_log_state SET jobs_seq = %s"
+
+_UNNUMBERED = Prepared("SELECT EXISTS (SELECT FROM events WHERE seq IS NULL)")
+
+_BEHIND = f"""
+SELECT ({_UNNUMBERED.sql}) OR (SELECT jobs_seq < last_seq FROM event_log_state)
 """
 
 Dispatch = Callable[[JobRequest], None]
 
 
+@dataclass(frozen=True, slots=True)
+class _Positions:
+    """The numbers of the last event that has a number, of the last one whose jobs were sent, and of the oldest one."""
+
+    last: int
+    jobs_sent: int
+    oldest: int
+
+
 @jobs.EVENTS_PUBLISH.work
 def publish_events(context: JobContext) -> int:
-    """Publish the committed events, and send the jobs that they cause; returns the number of events."""
-    return publish(context.redis, context.settings.event_stream_length, context.dispatch)
+    """Publish the committed events, and send the jobs that they cause; returns the number of events.
+
+    The publisher stays for the next signals, unless another one does. It does not stay while other jobs wait, because
+    one of them may wait for this very process.
+    """
+
+    def publish_now() -> int:
+        return publish(context.redis, context.settings.event_stream_length, context.dispatch)
+
+    if is_attended(context.redis):
+        return publish_now()
+    with attending(context.redis) as attendance:
+        total = publish_now()
+        while not any(map(context.queue_length, jobs.QUEUES)) and attendance.next_signal():
+            total += publish_now()
+    return total + publish_now()
 
 
 @jobs.EVENTS_PUBLISH.when
@@ -72,21 +108,32 @@ def publish(redis: Redis, stream_length: int, dispatch: Dispatch) -> int:
         with exclusive(_LOCK_NAME) as held:
             if not held:
                 return total
-            _remove_outdated_stream(redis)
-            total += _number_all()
-            _append(redis, stream_length)
-            _derive_jobs(dispatch)
-        if not _unnumbered():
+            total += _publish_alone(redis, stream_length, dispatch)
+        if not read(_UNNUMBERED).fetch_value():
             return total
 
 
-def _remove_outdated_stream(redis: Redis) -> None:
-    """Remove a stream that is older than a restored backup: its numbers will be given to new events.
-
-    This check must come before new numbers are given, since they could become higher than the last one of the stream.
-    """
-    if _last_in(redis) > bounds().last:
+def _publish_alone(redis: Redis, stream_length: int, dispatch: Dispatch) -> int:
+    newest = _last_in(redis)
+    before = _Positions(*read(_POSITIONS).fetch_exactly_one())
+    # This check must come before new numbers are given, since they could become higher than the last one of the stream.
+    if newest > before.last:
         redis.delete(STREAM_KEY)
+        newest = 0
+    numbered = _number_all()
+    last = before.last + numbered
+    # If Redis has lost the stream, it gets at most `stream_length` events.
+    appended = max(newest, before.oldest - 1, last - stream_length)
+    position = min(appended, before.jobs_sent)
+    while position < last and (batch := read_since(position, _BATCH)):
+        _append(redis, [event for event in batch if event.seq > appended], stream_length)
+        for request in jobs_for(event for event in batch if event.seq > before.jobs_sent):
+            dispatch(request)
+        position = batch[-1].seq
+        if position > before.jobs_sent:
+            with unit_of_work():
+                write(_JOBS_SENT, (position,))
+    return numbered
 
 
 def _number_all() -> int:
@@ -94,27 +141,13 @@ def _number_all() -> int:
     while True:
         numbered: int
         with unit_of_work():
-            numbered = write(_NUMBER, {"limit": _BATCH}).fetch_value()
+            numbered = write(_NUMBER).fetch_value()
         total += numbered
         if numbered < _BATCH:
             return total
 
 
-def _unnumbered() -> bool:
-    exist = read("SELECT EXISTS (SELECT FROM events WHERE seq IS NULL)").fetch_value()
-    return bool(exist)
-
-
-def _append(redis: Redis, stream_length: int) -> None:
-    """Append the events that the stream lacks; if Redis has lost the stream, these are at most `stream_length`."""
-    log = bounds()
-    position = max(_last_in(redis), log.oldest - 1, log.last - stream_length)
-    while batch := read_since(position, _BATCH):
-        _append_batch(redis, batch, stream_length)
-        position = batch[-1].seq
-
-
-def _append_batch(redis: Redis, batch: Iterable[Event], stream_length: int) -> None:
+def _append(redis: Redis, batch: Iterable[Event], stream_length: int) -> None:
     pipeline = redis.pipeline(transaction=False)
     for event in batch:
         pipeline.xadd(STREAM_KEY, stream_entry(event), id=f"{event.seq}-0", maxlen=stream_length, approximate=True)
@@ -155,16 +188,6 @@ def event_from_entry(entry_id: bytes, fields: dict[bytes, bytes]) -> Event:
         request_id=fields[b"request_id"].decode() or None,
         data=fields[b"data"].decode(),
     )
-
-
-def _derive_jobs(dispatch: Dispatch) -> None:
-    position = read("SELECT jobs_seq FROM event_log_state").fetch_value()
-    while batch := read_since(position, _BATCH):
-        for request in jobs_for(batch):
-            dispatch(request)
-        position = batch[-1].seq
-        with unit_of_work():
-            write("UPDATE event_log_state SET jobs_seq = %s", (position,))
 
 
 def jobs_for(batch: Iterable[Event]) -> list[JobRequest]:

@@ -1,9 +1,12 @@
-"""Remove rows that are older than their retention time, in small batches, so that locks are short."""
+"""Remove rows that are older than their retention time, in small batches, so that locks are short.
+
+Events are removed by `core.services.event_partitions`.
+"""
 
 from typing import Any, Final
 
 from core import jobs
-from core.db import read, unit_of_work, write
+from core.db import unit_of_work, write
 from core.jobs import JobContext
 
 _BATCH: Final = 1000
@@ -52,20 +55,6 @@ WITH batch AS (
     SELECT work, user_id FROM turns WHERE taken_at < now() - interval '1 day'
     LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
 DELETE FROM turns t USING batch WHERE (t.work, t.user_id) = (batch.work, batch.user_id)
-"""
-
-# Events get their time when they are recorded and their number after they are committed, so an older event may have a
-# higher number. Only events below the first one to keep are deleted, so that the kept numbers have no gaps. Events
-# whose jobs have not been sent yet are kept.
-_FIRST_KEPT_EVENT = """
-SELECT least(jobs_seq + 1, (SELECT seq FROM events
-    WHERE seq IS NOT NULL AND at >= now() - make_interval(days => %(days)s) ORDER BY seq LIMIT 1))
-FROM event_log_state
-"""
-
-_EVENTS = """
-WITH batch AS (SELECT seq FROM events WHERE seq < %(first_kept)s ORDER BY seq LIMIT %(limit)s FOR UPDATE)
-DELETE FROM events e USING batch WHERE e.seq = batch.seq
 """
 
 _NOTIFICATIONS = """
@@ -117,13 +106,6 @@ def purge_tokens(_context: JobContext) -> int:
     Counts are those of failed logins and of mails. Returns how many rows there were.
     """
     return sum(map(_in_batches, _OF_TOKENS))
-
-
-@jobs.EVENTS_PURGE.work
-def purge_events(context: JobContext) -> int:
-    """Remove events older than their retention; returns how many. Listeners that lack them must resynchronize."""
-    first_kept = read(_FIRST_KEPT_EVENT, {"days": context.settings.event_retention_days}).fetch_value()
-    return _in_batches(_EVENTS, first_kept=first_kept)
 
 
 @jobs.NOTIFICATIONS_PURGE.work

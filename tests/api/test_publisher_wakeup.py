@@ -9,8 +9,9 @@ from kombu.exceptions import OperationalError
 from redis import Redis
 from structlog.testing import capture_logs
 
-from api.realtime.publisher_wakeup import PublisherWakeup, celery_sender
+from api.realtime.publisher_wakeup import PublisherWakeup, signal_sender
 from core import db, jobs
+from core.config import Settings
 from core.policy import Actor
 from tests.builders import create_task
 from tests.worker.broker import job_names
@@ -47,9 +48,9 @@ def test_many_changes_send_few_messages(alice: Actor) -> None:
     assert 0 < len(sent) < 100
 
 
-def test_the_message_is_the_publishing_job(alice: Actor, redis: Redis, environ: dict[str, str]) -> None:
+def test_the_first_signal_sends_the_publishing_job(alice: Actor, redis: Redis, settings: Settings) -> None:
     run_with(
-        celery_sender(),
+        signal_sender(settings),
         lambda: create_task(alice),
         lambda: jobs.EVENTS_PUBLISH.name in job_names(redis, jobs.QUEUE_EVENTS),
     )

@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 from websockets.sync.client import ClientConnection
 
 from api.http.threads import Bridge
+from api.realtime.hub import Frame, Listener
 from core import db, events
 from core.config import Settings
 from core.errors import Unavailable
@@ -295,6 +296,28 @@ def test_a_burst_of_events_is_received_completely_by_a_fast_reader(
         remind(alice, times=2000)
         last = publish(redis)
         assert receive_until(listener, last) == list(range(start + 1, last + 1))
+
+
+@pytest.mark.parametrize("padding", [0, 126, 65_400, 65_536, 200_000])
+def test_an_event_of_any_length_arrives_whole_and_wakes_no_task(
+    server: RealtimeServer, redis: Redis, alice: Actor, padding: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The length of a frame has one of three forms."""
+    queued: list[Frame] = []
+    with server.listening(alice) as listener:
+        listener.send('{"action": "ping"}')
+        assert next_frame(listener) == {"type": "pong"}
+        wait_until(lambda: all(idle(socket) for socket in server.relay.hub._all()))  # noqa: SLF001 - no public method lists them.
+        monkeypatch.setattr(Listener, "_enqueue", lambda _listener, frame: queued.append(frame))
+        remind(alice, padding=padding)
+        publish(redis)
+
+        assert next_frame(listener)["data"]["padding"] == "x" * padding
+    assert queued == []
+
+
+def idle(listener: Listener) -> bool:
+    return listener._sender_is_idle  # noqa: SLF001 - the task that sends has sent everything when this is true.
 
 
 def test_an_ended_session_closes_only_its_own_sockets(

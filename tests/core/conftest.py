@@ -1,9 +1,12 @@
-"""Fixtures for tests of concurrent changes."""
+"""Fixtures for tests of concurrent changes, and for tests that change the schema."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
+from uuid import uuid4
 
+import psycopg2
 import pytest
 
 from tests.polling import wait_until
@@ -22,3 +25,14 @@ def start_blocked(database: None) -> Iterator[Callable[..., Future[Any]]]:
 
     with ThreadPoolExecutor(1) as pool:
         yield begin
+
+
+@pytest.fixture
+def empty_database(postgres_url: str) -> Iterator[str]:
+    """A new, empty database in the cluster of the test run."""
+    name = f"test_{uuid4().hex}"
+    with closing(psycopg2.connect(postgres_url)) as connection:
+        connection.autocommit = True
+        connection.cursor().execute(f"CREATE DATABASE {name}")
+        yield postgres_url.replace("/allweather?", f"/{name}?")
+        connection.cursor().execute(f"DROP DATABASE {name} WITH (FORCE)")

@@ -1,14 +1,9 @@
 """Migrations: only one of several parallel processes migrates, and every migration can be rolled back."""
 
 import unicodedata
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from datetime import timedelta
-from uuid import uuid4
 
-import psycopg2
-import pytest
 from peewee import PostgresqlDatabase
 from peewee_migrate import Router
 
@@ -25,17 +20,6 @@ _ATTACHED_FILE = """
 INSERT INTO attachments (task_id, user_id, file_key, filename, content_type, size, sha256)
 VALUES (%s, %s, 'attached', 'x', 'x', 60, 'x')
 """
-
-
-@pytest.fixture
-def empty_database(postgres_url: str) -> Iterator[str]:
-    """A new, empty database in the cluster of the test run."""
-    name = f"test_{uuid4().hex}"
-    with closing(psycopg2.connect(postgres_url)) as connection:
-        connection.autocommit = True
-        connection.cursor().execute(f"CREATE DATABASE {name}")
-        yield postgres_url.replace("/allweather?", f"/{name}?")
-        connection.cursor().execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def test_only_one_of_four_parallel_processes_migrates(empty_database: str) -> None:
@@ -126,3 +110,47 @@ def test_existing_tasks_and_groups_count_for_the_quotas(empty_database: str) -> 
         creators = database.execute_sql("SELECT name, creator_id FROM groups ORDER BY id").fetchall()
     assert totals == [(user_id, 7)]
     assert creators == [("made", user_id), ("joined", None)]
+
+
+def test_existing_events_stay_in_their_table_which_becomes_the_first_partition(empty_database: str) -> None:
+    migrate(empty_database)
+    database = PostgresqlDatabase(empty_database)
+    with database.connection_context():
+        router = Router(database, migrate_dir=DIRECTORY)
+        while router.done[-1] != "015_event_partitions":
+            router.rollback()
+        router.rollback()
+        record = "INSERT INTO events (type, audience, data) VALUES (%s, '{}', '{}') RETURNING id"
+        (first,) = database.execute_sql(record, ("before",)).fetchone()
+        (file_before,) = database.execute_sql("SELECT pg_relation_filenode('events')").fetchone()
+
+    migrate(empty_database)
+
+    with database.connection_context():
+        (file_after,) = database.execute_sql("SELECT pg_relation_filenode('events_before')").fetchone()
+        (second,) = database.execute_sql(record, ("after",)).fetchone()
+        rows = database.execute_sql("SELECT tableoid::regclass::text, type FROM events ORDER BY id").fetchall()
+    assert file_after == file_before
+    assert second > first
+    assert rows == [("events_before", "before"), ("events_before", "after")]
+
+
+def test_a_rollback_of_the_partitions_keeps_all_events(empty_database: str) -> None:
+    migrate(empty_database)
+    database = PostgresqlDatabase(empty_database)
+    with database.connection_context():
+        for days in (0, 30):
+            database.execute_sql(
+                "INSERT INTO events (type, audience, data, at)"
+                " VALUES ('x', '{}', '{}', now() + make_interval(days => %s))",
+                (days,),
+            )
+        kept = database.execute_sql("SELECT id, at FROM events ORDER BY id").fetchall()
+        router = Router(database, migrate_dir=DIRECTORY)
+        while router.done[-1] != "015_event_partitions":
+            router.rollback()
+        router.rollback()
+        database.execute_sql("INSERT INTO events (type, audience, data) VALUES ('x', '{}', '{}')")
+        rows = database.execute_sql("SELECT id, at FROM events ORDER BY id").fetchall()
+    assert rows[:-1] == kept
+    assert rows[-1][0] > kept[-1][0]

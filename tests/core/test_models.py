@@ -52,6 +52,19 @@ SELECT a.attname, format_type(a.atttypid, a.atttypmod), NOT a.attnotnull FROM pg
 WHERE a.attrelid = %s::regclass AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
 """
 
+TABLES = """
+SELECT relname FROM pg_class
+WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
+"""
+# A table with partitions has no key of its own; its partitions have one.
+KEY = """
+SELECT array_agg(a.attname::text ORDER BY a.attnum) FROM pg_index i
+JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY(i.indkey)
+WHERE i.indisprimary
+  AND i.indrelid = coalesce((SELECT min(inhrelid) FROM pg_inherits WHERE inhparent = %(table)s::regclass),
+                            %(table)s::regclass)
+"""
+
 
 def sql_type(field: Field) -> str:
     if isinstance(field, ArrayField):
@@ -67,7 +80,7 @@ def meta_of(model: type[BaseModel]) -> Any:
 
 
 def test_every_table_has_one_model() -> None:
-    tables = {name for (name,) in execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()}
+    tables = {name for (name,) in execute(TABLES).fetchall()}
 
     assert sorted(model.table() for model in ALL_MODELS) == sorted(tables - FOREIGN_TABLES)
 
@@ -82,12 +95,7 @@ def test_a_model_has_the_columns_of_its_table(model: type[BaseModel]) -> None:
 
 @pytest.mark.parametrize("model", ALL_MODELS, ids=lambda model: model.table())
 def test_a_model_has_the_primary_key_of_its_table(model: type[BaseModel]) -> None:
-    key = execute(
-        """SELECT array_agg(a.attname::text ORDER BY a.attnum) FROM pg_index i
-           JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY(i.indkey)
-           WHERE i.indisprimary AND i.indrelid = %s::regclass""",
-        (model.table(),),
-    ).fetchone()[0]
+    key = execute(KEY, {"table": model.table()}).fetchone()[0]
 
     assert sorted(field.column_name for field in meta_of(model).get_primary_keys()) == sorted(key)
 

@@ -23,6 +23,7 @@ from core.services.publication import event_from_entry
 from tests.builders import create_task, read_task
 from tests.job_context import job_context
 from tests.sql import execute
+from tests.statements import statements_sent
 
 STREAM_LENGTH = 10_000
 
@@ -303,6 +304,19 @@ def test_nothing_is_published_while_another_process_holds_the_lock(alice: Actor,
 
     assert outcome == [0]
     assert execute("SELECT count(*) FROM events WHERE seq IS NULL").fetchone() == (1,)
+
+
+def test_one_event_takes_nine_statements(alice: Actor, publish: Callable[[], int]) -> None:
+    """The lock, the positions, numbers and their commit, the events, the sent jobs and their commit, the release, and
+    the check for events that came meanwhile.
+    """
+    create_task(alice)
+    publish()
+    create_task(alice)
+    with statements_sent() as statements:
+        assert publish() == 1
+
+    assert len(statements) == 9, statements
 
 
 class TestIsBehind:

@@ -5,7 +5,6 @@ from datetime import timedelta
 import pytest
 from redis import Redis
 
-from core import events
 from core.config import Settings
 from core.db import unit_of_work
 from core.jobs import JobContext
@@ -22,7 +21,7 @@ from tests.sql import execute
 
 @pytest.fixture
 def context(settings: Settings, redis: Redis) -> JobContext:
-    """A job context with the default retention: 7 days for events and 90 days for notifications."""
+    """A job context with the default retention: 90 days for notifications."""
     return job_context(settings, redis)
 
 
@@ -81,57 +80,6 @@ def test_expired_tickets_are_removed(alice: Actor, context: JobContext) -> None:
 
     assert retention.purge_tokens(context) == 1
     assert Ticket.select().count() == 1
-
-
-@pytest.fixture
-def old_events(alice: Actor) -> int:
-    """Three events of eight days ago: one with its jobs sent, one that is only published, and one unpublished."""
-    for _ in range(3):
-        create_task(alice, title="old")
-    with unit_of_work():
-        execute("UPDATE events SET at = now() - interval '8 days'")
-        execute("UPDATE event_log_state SET last_seq = last_seq + 2, jobs_seq = last_seq + 1")
-        execute(
-            "UPDATE events SET seq = state.last_seq - 1 FROM event_log_state state "
-            "WHERE events.id = (SELECT min(id) FROM events)"
-        )
-        execute(
-            "UPDATE events SET seq = state.last_seq FROM event_log_state state "
-            "WHERE events.id = (SELECT min(id) + 1 FROM events)"
-        )
-    return events.bounds().last
-
-
-def test_only_events_whose_jobs_were_sent_are_removed(old_events: int, context: JobContext) -> None:
-    assert retention.purge_events(context) == 1
-
-    assert events.bounds() == events.Bounds(last=old_events, oldest=old_events)
-    assert scalar("SELECT count(*) FROM events") == 2
-
-
-def test_the_kept_events_have_no_gaps_although_numbers_are_not_in_time_order(alice: Actor, context: JobContext) -> None:
-    """An event gets its time when it is recorded and its number after the commit, so the orders may differ."""
-    for _ in range(4):
-        create_task(alice)
-    with unit_of_work():
-        execute(
-            "UPDATE events e SET seq = state.last_seq + n.position, at = now() - make_interval(days => n.age)"
-            " FROM event_log_state state,"
-            " (SELECT id, row_number() OVER (ORDER BY id) AS position,"
-            "  (ARRAY[8, 6, 8, 6])[row_number() OVER (ORDER BY id)] AS age FROM events) n WHERE n.id = e.id"
-        )
-        execute("UPDATE event_log_state SET last_seq = last_seq + 4, jobs_seq = last_seq + 4")
-    last = events.bounds().last
-
-    assert retention.purge_events(context) == 1
-    assert [event.seq for event in events.read_since(0, 10)] == [last - 2, last - 1, last]
-
-
-@pytest.mark.usefixtures("old_events")
-def test_events_within_their_retention_are_kept(settings: Settings, redis: Redis) -> None:
-    longer = settings.model_copy(update={"event_retention_days": 9})
-
-    assert retention.purge_events(job_context(longer, redis)) == 0
 
 
 def test_more_than_one_batch_is_removed_in_one_run(alice: Actor, context: JobContext) -> None:

@@ -16,6 +16,7 @@ from core.config import Settings
 from core.db import unit_of_work
 from core.policy import Actor
 from core.services import account_mails, attachments, reminders, tasks
+from core.services.event_partitions import make_partitions
 from tests.builders import QUOTA
 from tests.sql import execute
 from tests.worker.broker import FAIL_FAST, job_names
@@ -24,9 +25,10 @@ from tests.worker.broker import FAIL_FAST, job_names
 @pytest.fixture
 def idle_beats() -> Iterator[list[Any]]:
     """Two beats, each with its own connection, while there is nothing to do."""
-    from worker.app import app  # noqa: PLC0415 - the module reads the environment.
+    from worker.app import app, context  # noqa: PLC0415 - the module reads the environment.
     from worker.beat import SingleBeatScheduler  # noqa: PLC0415 - the module reads the environment.
 
+    make_partitions(context)
     schedulers = [SingleBeatScheduler(app=app, lazy=True) for _ in range(2)]
     for scheduler in schedulers:
         scheduler.setup_schedule()
