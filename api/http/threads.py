@@ -137,6 +137,7 @@ class _Pool:
         self._idle: deque[None] = deque()
         self._average_seconds = 0.0
         self._latest_begin = 0.0
+        self._waiting_since = 0.0
         self._overload_log = OverloadLog(name)
 
     async def run(self, function: Callable[[], _Result], seconds: float, code: str) -> _Result:
@@ -149,6 +150,8 @@ class _Pool:
         if self._expected_wait() > seconds:
             self._overload_log.note_refusal()
             raise Unavailable(TOO_BUSY, code="overloaded")
+        if self._calls.empty():
+            self._waiting_since = monotonic()
         call = _Call(function)
         deadline = call.loop.call_later(seconds, call.fail, code)
         self._calls.put(call)
@@ -174,7 +177,7 @@ class _Pool:
         if waiting <= 0 or len(self._threads) < self._limit:
             return 0.0
         # If all threads are stuck, no call ends, and the average does not show it. But then no call begins either.
-        since_latest_begin = monotonic() - self._latest_begin
+        since_latest_begin = monotonic() - max(self._latest_begin, self._waiting_since)
         return waiting * max(self._average_seconds, since_latest_begin) / self._limit
 
     def _start_thread(self) -> None:

@@ -201,6 +201,14 @@ class TestExpectedWait:
 
         assert asyncio.run(burst()) == ["served"] * 20
 
+    def test_the_time_in_which_nothing_was_to_do_does_not_count(self, bridge: Bridge, clock: list[float]) -> None:
+        async def burst_after_a_quiet_time() -> list[Any]:
+            await bridge.run(lambda: "served")
+            clock[0] += 60
+            return await asyncio.gather(*(bridge.run(lambda: "served") for _ in range(20)))
+
+        assert asyncio.run(burst_after_a_quiet_time()) == ["served"] * 20
+
     def test_slow_calls_count_although_none_is_stuck(
         self, bridge: Bridge, blocked: Blocking, clock: list[float]
     ) -> None:
