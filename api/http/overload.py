@@ -8,7 +8,9 @@ has time left for those that it has accepted.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 from secrets import token_hex
 from typing import Any, Final
 
@@ -23,6 +25,8 @@ _Event = Mapping[str, Any]
 _Receive = Callable[[], Awaitable[_Event]]
 _Send = Callable[[Any], Awaitable[None]]
 _App = Callable[[Any, _Receive, _Send], Awaitable[None]]
+
+_place: "ContextVar[_Place | None]" = ContextVar("place", default=None)
 
 TOO_BUSY: Final = msg("The service is too busy or a part of it is down. Please try again.")
 
@@ -84,7 +88,8 @@ class RequestsUnderWay:
     """Counts the requests that this process works on.
 
     A request does not count while it waits for its client: for the rest of its body, or, once its response has begun,
-    until the client has read it. So slow clients cannot make the process refuse others.
+    until the client has read it. So slow clients cannot make the process refuse others. Neither can many logins: a
+    request does not count while it waits for a thread that hashes passwords or reads files (see `uncounted()`).
     """
 
     def __init__(self) -> None:
@@ -108,6 +113,14 @@ class RequestsUnderWay:
         return _Place(self).serve_with(app)
 
 
+@contextmanager
+def uncounted() -> Iterator[None]:
+    """Do not count the request of this context inside the block: it waits for something that has a bound of its own."""
+    place = _place.get()
+    with nullcontext() if place is None else place.uncounted():
+        yield
+
+
 class _Place:
     """What one request counts for: one while the process works on it, nothing while it waits for its client."""
 
@@ -123,6 +136,7 @@ class _Place:
 
         async def serve(scope: Any, receive: _Receive, send: _Send) -> None:
             self._receive, self._send = receive, send
+            _place.set(self)
             try:
                 await app(scope, self._receive_uncounted, self._send_and_end)
             finally:
@@ -130,14 +144,21 @@ class _Place:
 
         return serve
 
-    async def _receive_uncounted(self) -> _Event:
+    @contextmanager
+    def uncounted(self) -> Iterator[None]:
+        """Do not count the request inside the block."""
         if self._has_responded:
-            return await self._receive()
+            yield
+            return
         self._requests.count -= 1
         try:
-            return await self._receive()
+            yield
         finally:
             self._requests.count += 1
+
+    async def _receive_uncounted(self) -> _Event:
+        with self.uncounted():
+            return await self._receive()
 
     async def _send_and_end(self, event: Any) -> None:
         self._end()

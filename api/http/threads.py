@@ -15,15 +15,14 @@ from queue import SimpleQueue
 from time import monotonic
 from typing import Any, Final, Generic, ParamSpec, TypeVar
 
-from api.http.overload import TOO_BUSY, OverloadLog
+from api.http.overload import TOO_BUSY, OverloadLog, uncounted
 from core.errors import Unavailable
 
 _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
 
-# One bcrypt hash takes about a quarter of a second, so a longer wait means that too many calls are queued. With two
-# threads about 40 logins wait within this time, so they leave places to other requests (`MOST_UNDER_WAY`).
-_PASSWORD_WAIT_SECONDS = 5.0
+# One bcrypt hash takes about a quarter of a second, so a longer wait means that too many calls are queued.
+_PASSWORD_WAIT_SECONDS = 15.0
 
 # This is longer than the storage's own time-outs, so that its own errors are raised first.
 _FILE_WAIT_SECONDS = 30.0
@@ -67,7 +66,8 @@ class Bridge:
             Unavailable: with code `overloaded` if it takes too long, because too many other calls wait.
         """
         call = partial(function, *args, **kwargs)
-        return await self._passwords.run(call, _PASSWORD_WAIT_SECONDS, "overloaded")
+        with uncounted():
+            return await self._passwords.run(call, _PASSWORD_WAIT_SECONDS, "overloaded")
 
     async def run_file_io(
         self, function: Callable[_Parameters, _Result], /, *args: _Parameters.args, **kwargs: _Parameters.kwargs
@@ -79,7 +79,8 @@ class Bridge:
                 would not begin in time.
         """
         call = partial(function, *args, **kwargs)
-        return await self._files.run(call, _FILE_WAIT_SECONDS, "storage_unavailable")
+        with uncounted():
+            return await self._files.run(call, _FILE_WAIT_SECONDS, "storage_unavailable")
 
     def close(self) -> None:
         """Cancel the calls that wait for a thread. Running calls finish, but this method does not wait for them."""

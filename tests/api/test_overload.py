@@ -59,6 +59,13 @@ class Work:
         self.begun += 1
         resp.media = len(await req.stream.readall())
 
+    @unlisted
+    async def on_patch(self, _req: Request, resp: Response) -> None:
+        self.begun += 1
+        with overload.uncounted():
+            await asyncio.to_thread(self.released.wait)
+        resp.media = "done"
+
     async def _pieces(self) -> AsyncIterator[bytes]:
         yield b"first "
         await asyncio.to_thread(self.released.wait)
@@ -107,6 +114,17 @@ def connected(server: LiveServer) -> socket.socket:
 def received(client: socket.socket) -> bytes:
     """Return everything that arrives until the server closes the connection."""
     return b"".join(iter(lambda: client.recv(65536), b""))
+
+
+def test_requests_that_wait_for_something_with_its_own_bound_leave_their_places_to_others(
+    server: LiveServer, work: Work
+) -> None:
+    with ThreadPoolExecutor(3 * PLACES) as pool:
+        waiting = [pool.submit(requests.patch, f"{server.url}/work", timeout=20) for _ in range(3 * PLACES)]
+        wait_until(lambda: work.begun == 3 * PLACES)
+        assert requests.post(f"{server.url}/work", data=b"x", timeout=20).status_code == 200
+        work.released.set()
+        assert [request.result().status_code for request in waiting] == [200] * 3 * PLACES
 
 
 def test_a_request_too_many_is_refused_at_once_and_never_run(server: LiveServer, work: Work, full: list[Any]) -> None:
