@@ -11,7 +11,8 @@ from api.http.preconditions import ExpectedVersions
 from api.http.resource import Resource
 from api.http.routing import both, unversioned, versioned
 from api.tasks.bulk_schemas import BulkAnswer, BulkRequest
-from api.tasks.schemas import TaskArrayQuery, TaskInput, TaskList, TaskListQuery, TaskOut, TaskPatch, TaskReplacement
+from api.tasks.list_schemas import TaskArrayQuery, TaskList, TaskListQuery
+from api.tasks.schemas import TaskInput, TaskOut, TaskPatch, TaskReplacement
 from core.errors import Failure
 from core.policy import Actor, Scope
 from core.representations import CursorPage, Representation

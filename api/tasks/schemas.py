@@ -1,25 +1,19 @@
 """Request bodies, queries and responses of tasks."""
 
-from datetime import UTC, date, datetime, time, timedelta
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticKnownError
 
 from api.http.fields import (
-    LONGEST_PAGE,
-    Day,
     Identifier,
     Input,
     Instant,
-    PageLength,
-    PageQuery,
     WrongField,
     refuse_null,
 )
 from core.messages import msg
 from core.models.task import LONGEST_CITY_KEY
-from core.services.task_lists import BEST_FIRST, NEWEST_FIRST, SORTABLE, SortKey, TaskQuery
 from core.weather import city_key
 
 Status = Literal["todo", "in_progress", "done"]
@@ -111,143 +105,6 @@ def _require_agreement(status: Status, *, completed: bool) -> None:
         raise WrongField("completed", msg("contradicts the status"))
 
 
-def _split(value: object) -> object:
-    return value.split(",") if isinstance(value, str) else value
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time(), tzinfo=UTC)
-
-
-class TaskListQuery(PageQuery):
-    """Filters, order and page of a list of tasks. A date means the whole day in UTC."""
-
-    status: Annotated[tuple[Status, ...], BeforeValidator(_split)] | None = None
-    completed: Completed | None = None
-    priority: Annotated[tuple[Priority, ...], BeforeValidator(_split)] | None = None
-    user_id: Identifier | None = None
-    assignee_id: Identifier | None = None
-    group_id: Identifier | None = None
-    city: City | None = None
-    q: (
-        Annotated[
-            str,
-            Field(
-                min_length=1,
-                max_length=200,
-                description="Words of the title or the description, from their beginning; quotes, OR and - work.",
-                examples=["gutters -roof"],
-            ),
-        ]
-        | None
-    ) = None
-    overdue: Annotated[bool, Field(description="Whether the deadline has passed and the task is not done.")] | None = (
-        None
-    )
-    created_from: Instant | Day | None = None
-    created_to: Instant | Day | None = None
-    due_from: Instant | Day | None = None
-    due_to: Instant | Day | None = None
-    sort: (
-        Annotated[
-            str,
-            Field(
-                description=f"Columns, separated by commas, `-` before one for descending: {', '.join(SORTABLE)}. "
-                "The newest first by default, and the most relevant with `q`; `relevance` takes `q`.",
-                examples=["-created_at,title"],
-            ),
-        ]
-        | None
-    ) = None
-    cursor: (
-        Annotated[
-            str,
-            Field(max_length=2000, description="The `next_cursor` of the page before; filters and order stay."),
-        ]
-        | None
-    ) = None
-    count: Annotated[
-        Literal["exact", "none"],
-        Field(description="Whether to count the tasks of all pages; with `none` there is no total."),
-    ] = "exact"
-
-    @field_validator("sort")
-    @classmethod
-    def _sorts_by_columns(cls, value: str) -> str:
-        _sort_keys(value)
-        return value
-
-    @model_validator(mode="after")
-    def _is_consistent(self) -> Self:
-        if self.cursor is not None and self.skip:
-            raise ValueError(msg("skip and cursor exclude each other"))
-        if self.q is None and any(key.name == "relevance" for key in self._keys()):
-            raise WrongField("sort", msg("relevance takes q"))
-        if self._statuses() == ():
-            raise WrongField("completed", msg("contradicts the status"))
-        return self
-
-    def _keys(self) -> tuple[SortKey, ...]:
-        return _sort_keys(self.sort or "") or (NEWEST_FIRST if self.q is None else BEST_FIRST)
-
-    def _statuses(self) -> tuple[Status, ...] | None:
-        """Return the statuses that `status` and `completed` both allow; None means all."""
-        if self.completed is None:
-            return self.status
-        allowed = self.status or get_args(Status)
-        return tuple(status for status in allowed if (status == "done") == self.completed)
-
-    def query(self) -> TaskQuery:
-        """Return the query in the form that the use case takes."""
-        statuses = self._statuses()
-        filters: dict[str, Any] = {
-            "status": None if statuses is None else list(statuses),
-            "priority": None if self.priority is None else list(self.priority),
-            "user_id": self.user_id,
-            "assignee_id": self.assignee_id,
-            "group_id": self.group_id,
-            "q": self.q,
-            "overdue": self.overdue or None,
-            "not_overdue": self.overdue is False or None,
-            "city_key": None if self.city is None else city_key(self.city),
-            "created_from": _beginning(self.created_from),
-            "created_before": _end(self.created_to),
-            "due_from": _beginning(self.due_from),
-            "due_before": _end(self.due_to),
-        }
-        given = {name: value for name, value in filters.items() if value is not None}
-        return TaskQuery(given, self._keys(), self.skip, self.limit, self.cursor, self.count == "exact")
-
-
-class TaskArrayQuery(TaskListQuery):
-    """The same for the bare array of tasks, which has more tasks by default."""
-
-    limit: PageLength = LONGEST_PAGE
-
-
-def _sort_keys(text: str) -> tuple[SortKey, ...]:
-    keys = tuple(SortKey(part.removeprefix("-"), descending=part.startswith("-")) for part in text.split(",") if part)
-    names = [key.name for key in keys]
-    if not set(names) <= set(SORTABLE):
-        raise ValueError(msg("can only name {columns}", columns=", ".join(SORTABLE)))
-    if len(set(names)) < len(names):
-        raise ValueError(msg("names a column twice"))
-    return keys
-
-
-def _beginning(value: datetime | date | None) -> datetime | None:
-    return value if value is None or isinstance(value, datetime) else _midnight(value)
-
-
-def _end(value: datetime | date | None) -> datetime | None:
-    """Return the first time after an inclusive bound. PostgreSQL stores times in microseconds."""
-    if value is None:
-        return None
-    if isinstance(value, datetime):
-        return value + timedelta(microseconds=1)
-    return _midnight(value) + timedelta(days=1)
-
-
 class Weather(BaseModel):
     """The weather at a task's city when it was fetched: °C, %, m/s."""
 
@@ -310,15 +167,3 @@ class TaskOut(BaseModel):
     created_at: Instant
     updated_at: Instant
     version: int
-
-
-class TaskList(BaseModel):
-    """A page of tasks. `total` counts all pages, and is null with `count=none`; `next_cursor` leads to the next page,
-    and is null on the last.
-    """
-
-    items: list[TaskOut]
-    total: int | None
-    skip: int
-    limit: int
-    next_cursor: str | None
