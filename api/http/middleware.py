@@ -11,6 +11,7 @@ import structlog
 from falcon.asgi import Request, Response, WebSocket
 
 from api.http.operation import Operation, RateLimit
+from api.http.security_headers import POLICY_FOR_DATA, SECURITY_HEADERS
 from core.config import Settings
 from core.log_context import begin_log_context
 
@@ -20,13 +21,6 @@ log = structlog.get_logger()
 # system call, which costs more than all other work for the id.
 _request_numbers: Final = count(secrets.randbits(127))
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
-SECURITY_HEADERS: Final = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-}
-# If a browser shows a response as a page in spite of its type, `sandbox` takes the origin of the API away from it.
-POLICY_FOR_DATA: Final = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox"
 _EXPOSED_HEADERS: Final = ", ".join(
     [
         "Accept-Ranges",

@@ -5,7 +5,7 @@ from http import HTTPStatus
 import orjson
 
 from api.http.errors import PROBLEM, problem
-from api.http.middleware import POLICY_FOR_DATA, SECURITY_HEADERS
+from api.http.security_headers import POLICY_FOR_DATA, SECURITY_HEADERS
 
 
 def refusal(
