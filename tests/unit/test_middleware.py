@@ -41,6 +41,6 @@ def test_processes_that_are_forks_of_one_process_make_different_request_ids(sett
     def first_id() -> int:
         resp = Response()
         asyncio.run(RequestContext(settings).process_request(create_asgi_req(), resp))
-        return int(resp.get_header("X-Request-ID"), 16)
+        return int(str(resp.get_header("X-Request-ID")), 16)
 
     assert abs(first_id() - first_id()) > 2**64
