@@ -15,7 +15,15 @@ from contextlib import contextmanager
 from typing import Any
 
 import structlog
-from peewee import InterfaceError, InternalError, OperationalError, PostgresqlDatabase, Query, SelectQuery
+from peewee import (
+    InterfaceError,
+    InternalError,
+    NotSupportedError,
+    OperationalError,
+    PostgresqlDatabase,
+    Query,
+    SelectQuery,
+)
 
 from core.prepared import Connection, Prepared
 from core.rows import Rows
@@ -151,6 +159,10 @@ def connected() -> Iterator[None]:
 
     Everything inside the block uses the same connection, so a lock or a transaction of that connection stays valid in
     the whole block. If the connection fails inside, it is closed when the block ends, and the next use makes a new one.
+
+    Raises:
+        OperationalError: if the connection fails, or if PostgreSQL refuses a prepared statement because a migration has
+            changed the type of its result. It would refuse the statement in this connection for ever.
     """
     if _thread.is_connected:
         yield
@@ -164,6 +176,9 @@ def connected() -> Iterator[None]:
     except (OperationalError, InterfaceError):
         database.close()
         raise
+    except NotSupportedError as error:
+        database.close()
+        raise OperationalError(*error.args) from error
     finally:
         _thread.is_connected = False
 

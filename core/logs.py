@@ -21,7 +21,7 @@ from itertools import groupby
 from operator import itemgetter
 from select import PIPE_BUF
 from time import time
-from typing import Any, Final, TextIO
+from typing import Any, Final, TextIO, TypeVar
 
 import orjson
 import structlog
@@ -32,6 +32,7 @@ from core.logfile import SharedLogFile
 
 Line = MutableMapping[str, Any]
 _Render = Callable[[Line], str]
+_Result = TypeVar("_Result")
 
 _SECRET_WORDS: Final = ("password", "token", "secret", "authorization", "cookie", "ticket", "api_key")
 _REDACTED: Final = "[redacted]"
@@ -49,6 +50,8 @@ _QUIET_LOGGERS: Final = (
     "celery.worker.strategy",
 )
 _COLLECT_SECONDS: Final = 0.01
+# How many lines may wait for the thread. A busy process makes as many in some seconds, and they take some 30 MB.
+_MOST_WAITING: Final = 20_000
 
 
 def configure(settings: Settings, process: str, *, in_background: bool = False) -> None:
@@ -79,7 +82,10 @@ def finish() -> None:
     """
     for handler in logging.getLogger().handlers:
         if isinstance(handler, _LibraryLines) and isinstance(handler.writer, _BackgroundWriter):
-            handler.writer = handler.writer.stop()
+            background = handler.writer
+            # This comes first, so that no line of another thread is put where nobody writes it any more.
+            handler.writer = background.writer
+            background.stop()
 
 
 atexit.register(finish)
@@ -98,11 +104,9 @@ class _Writer:
 
     def write(self, lines: Sequence[Line]) -> None:
         """Write lines, rendered only once for outputs with the same format, with one write to each output."""
-        complete = [
-            redact({**line, "timestamp": _instant(line["timestamp"]), "process": self._process}) for line in lines
-        ]
+        complete = [_or_substitute(self._completed, line) for line in lines]
         for render, outputs in groupby(self._outputs, itemgetter(1)):
-            text = "\n".join(map(render, complete))
+            text = "\n".join(_or_substitute(render, line) for line in complete)
             record = logging.LogRecord(__name__, logging.INFO, __file__, 0, text, None, None)
             for handler, _ in outputs:
                 handler.handle(record)
@@ -111,6 +115,22 @@ class _Writer:
         """Close the outputs."""
         for handler, _ in self._outputs:
             handler.close()
+
+    def _completed(self, line: Line) -> Line:
+        return redact({**line, "timestamp": _instant(line["timestamp"]), "process": self._process})
+
+
+def _or_substitute(function: Callable[[Line], _Result], line: Line) -> _Result:
+    """Return the result of a function for a line, or if it fails, for a line that has only the simple values.
+
+    The values of a line may be of any class, and may change while they are read. One of them must not prevent the other
+    lines from being written, nor end the thread that writes them.
+    """
+    try:
+        return function(line)
+    except Exception as error:  # noqa: BLE001 - a line says what has failed.
+        simple = {key: value for key, value in line.items() if isinstance(value, str | int | float)}
+        return function({**simple, "unwritable": type(error).__name__})
 
 
 class _Terminal(logging.StreamHandler[TextIO]):
@@ -126,7 +146,8 @@ class _Terminal(logging.StreamHandler[TextIO]):
             for piece in _pieces(record.getMessage()):
                 self.stream.write(piece)
                 self.stream.flush()
-        except OSError:
+        # A text that the terminal's encoding lacks is a `ValueError`, and so is a stream that was closed.
+        except (OSError, ValueError):
             self.handleError(record)
 
 
@@ -146,37 +167,50 @@ class _BackgroundWriter:
     """Lets a thread write the lines that were put here."""
 
     def __init__(self, writer: _Writer) -> None:
-        self._writer = writer
+        self.writer: Final = writer
         self._lines: deque[Line] = deque()
+        self._lost = 0
         self._has_lines = threading.Event()
         self._is_stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="logs", daemon=True)
         self._thread.start()
 
     def put(self, line: Line) -> None:
-        """Write a line soon."""
+        """Write a line soon, unless very many wait: otherwise, while a disk hangs, they would use up the memory."""
+        if len(self._lines) >= _MOST_WAITING:
+            self._lost += 1
+            return
         self._lines.append(line)
         if not self._has_lines.is_set():
             self._has_lines.set()
 
-    def stop(self) -> _Writer:
-        """Wait until all lines have been written; returns the writer that writes at once."""
+    def stop(self) -> None:
+        """Wait until all lines have been written."""
         self._is_stopping.set()
         self._has_lines.set()
         self._thread.join()
-        return self._writer
+        # These came while the thread was writing the last ones.
+        self._write_waiting()
 
     def close(self) -> None:
         """Write what waits, and close the outputs."""
-        self.stop().close()
+        self.stop()
+        self.writer.close()
 
     def _run(self) -> None:
         while not self._is_stopping.is_set():
             self._has_lines.wait()
             self._is_stopping.wait(_COLLECT_SECONDS)
             self._has_lines.clear()
-            if self._lines:
-                self._writer.write([self._lines.popleft() for _ in range(len(self._lines))])
+            self._write_waiting()
+
+    def _write_waiting(self) -> None:
+        lines = [self._lines.popleft() for _ in range(len(self._lines))]
+        lost, self._lost = self._lost, 0
+        if lost:
+            lines.append(_complete(None, "error", {"event": "log_lines_lost", "lines": lost}))
+        if lines:
+            self.writer.write(lines)
 
 
 class _LibraryLines(logging.Handler):
@@ -187,11 +221,17 @@ class _LibraryLines(logging.Handler):
         self.writer = writer
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Make a line of a record."""
-        line = _complete(None, record.levelname.lower(), {"event": record.getMessage()})
-        if record.exc_info:
-            line["exception"] = logging.Formatter().formatException(record.exc_info)
-        self.writer.put(line)
+        """Make a line of a record. A mistake in the record is told on stderr, as by all handlers."""
+        try:
+            line = _complete(None, record.levelname.lower(), {"event": record.getMessage()})
+            if record.exc_info:
+                line["exception"] = logging.Formatter().formatException(record.exc_info)
+            if record.stack_info:
+                line["stack"] = record.stack_info
+        except Exception:  # noqa: BLE001 - otherwise the caller, a library, would fail because of its log line.
+            self.handleError(record)
+        else:
+            self.writer.put(line)
 
     def close(self) -> None:
         """Close the outputs."""

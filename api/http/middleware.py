@@ -17,9 +17,6 @@ from core.log_context import begin_log_context
 
 log = structlog.get_logger()
 
-# A request id is no secret, it only has to be unique among all processes. Random bytes for each request would take a
-# system call, which costs more than all other work for the id.
-_request_numbers: Final = count(secrets.randbits(127))
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
 _EXPOSED_HEADERS: Final = ", ".join(
     [
@@ -52,6 +49,10 @@ class RequestContext:
     """Sets the id and the client address of each request, and logs one line when the request ends."""
 
     def __init__(self, settings: Settings) -> None:
+        # A request id is no secret, it only has to be unique among all processes. Random bytes for each request would
+        # take a system call, which costs more than all other work for the id. Each process makes its own instance,
+        # also if it is the fork of a process that has imported this module, so each begins with another number.
+        self._numbers = count(secrets.randbits(127))
         self._trusted = tuple(ip_network(proxy, strict=False) for proxy in settings.trusted_proxies)
         self._headers = dict(SECURITY_HEADERS)
         if not settings.is_development:
@@ -90,21 +91,20 @@ class RequestContext:
     def _begin(self, req: Request) -> None:
         context: Any = req.context
         context.started = time.perf_counter()
-        context.request_id = _request_id(req.get_header("X-Request-ID"))
+        context.request_id = self._request_id(req.get_header("X-Request-ID"))
         context.client_address = client_address(req.remote_addr, req.get_header("X-Forwarded-For") or "", self._trusted)
         begin_log_context(request_id=context.request_id, address=context.client_address)
+
+    def _request_id(self, offered: str | None) -> str:
+        if offered is not None and _REQUEST_ID.fullmatch(offered):
+            return offered
+        return f"{next(self._numbers):032x}"
 
 
 def _is_probe(req: Request) -> bool:
     """Return whether a request asks for the health of the process, which probes do every few seconds."""
     operation: Operation | None = getattr(req.context, "operation", None)
     return operation is not None and operation.rate_limit is RateLimit.HEALTH
-
-
-def _request_id(offered: str | None) -> str:
-    if offered is not None and _REQUEST_ID.fullmatch(offered):
-        return offered
-    return f"{next(_request_numbers):032x}"
 
 
 def client_address(peer: str, forwarded_for: str, trusted: tuple[Network, ...]) -> str:

@@ -13,6 +13,7 @@ have got alone, because the script counts the requests one after the other.
 import asyncio
 import time
 from collections import Counter
+from itertools import chain
 from typing import Final, NamedTuple
 
 import structlog
@@ -163,6 +164,7 @@ class SharedCounter:
 
     async def _count_waiting(self) -> None:
         """Count all requests that wait, and those that arrive in the meantime."""
+        batch: _Waiting = {}
         try:
             while self._waiting:
                 batch, self._waiting = self._waiting, {}
@@ -170,6 +172,10 @@ class SharedCounter:
                     _tell(requests, counted, demand.weight)
         finally:
             self._counting = None
+            # If this was cancelled, nobody else counts the rest, which would wait without end.
+            for request in chain(*batch.values(), *self._waiting.values()):
+                request.cancel()
+            self._waiting = {}
 
     async def _count(self, batch: _Waiting) -> list[Counted]:
         if time.monotonic() >= self._pause_until:
@@ -177,9 +183,10 @@ class SharedCounter:
             try:
                 async with asyncio.timeout(_REDIS_SECONDS):
                     result = await self._count_in_redis(keys, arguments)
-            except (RedisError, OSError, TimeoutError) as error:
+            except Exception as error:  # noqa: BLE001 - all requests of the batch wait, and none has caused the error.
                 self._pause_until = time.monotonic() + _PAUSE_SECONDS
-                self._log_change(shared=False, reason=type(error).__name__)
+                is_expected = isinstance(error, (RedisError, OSError, TimeoutError))
+                self._log_change(shared=False, reason=type(error).__name__, exc_info=not is_expected)
             else:
                 self._log_change(shared=True)
                 return _counted_by_script(batch, result)
@@ -195,7 +202,7 @@ class SharedCounter:
             arguments += [bucket.amount for bucket in buckets]
         return keys, arguments
 
-    def _log_change(self, *, shared: bool, **details: str) -> None:
+    def _log_change(self, *, shared: bool, **details: str | bool) -> None:
         if shared == self._is_shared:
             return
         self._is_shared = shared

@@ -11,12 +11,16 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any, Final, Generic, ParamSpec, TypeVar
 
+import structlog
+
 from api.http.overload import TOO_BUSY, OverloadLog, uncounted
 from core.errors import Unavailable
+
+log = structlog.get_logger()
 
 _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
@@ -103,6 +107,9 @@ class _Call(Generic[_Result]):
         """Run the call in this thread."""
         try:
             settle = partial(self._set_result, self._context.run(self._function))
+        except StopIteration as error:
+            # A future refuses this error, so the coroutine would wait until the deadline.
+            settle = partial(self._set_exception, RuntimeError(f"The call raised {error!r}."))
         except BaseException as error:  # noqa: BLE001 - the coroutine that waits raises it.
             settle = partial(self._set_exception, error)
         # The loop is closed if its process ends while the call runs.
@@ -134,8 +141,9 @@ class _Pool:
         self._limit = threads
         self._threads: list[threading.Thread] = []
         self._calls: SimpleQueue[_Call[Any] | None] = SimpleQueue()
-        # A thread adds an element while it waits for a call. Both operations of a deque are atomic.
-        self._idle: deque[None] = deque()
+        # One element for each call that waits or runs. A thread removes one after its call, so while there are not more
+        # elements than threads, each call has a thread that runs it or is free. The operations of a deque are atomic.
+        self._unfinished: deque[None] = deque()
         self._average_seconds = 0.0
         self._latest_begin = 0.0
         self._waiting_since = 0.0
@@ -155,8 +163,9 @@ class _Pool:
             self._waiting_since = monotonic()
         call = _Call(function)
         deadline = call.loop.call_later(seconds, call.fail, code)
+        self._unfinished.append(None)
         self._calls.put(call)
-        if self._calls.qsize() > len(self._idle) and len(self._threads) < self._limit:
+        if len(self._unfinished) > len(self._threads) and len(self._threads) < self._limit:
             self._start_thread()
         try:
             return await call.future
@@ -165,38 +174,41 @@ class _Pool:
 
     def close(self) -> None:
         """Cancel the calls that wait, and let each thread end after its running call."""
-        while not self._calls.empty():
-            call = self._calls.get()
-            if call is not None:
-                call.future.cancel()
+        # A thread may take a call between two steps of this loop, so it must not wait for one.
+        with suppress(Empty):
+            while True:
+                call = self._calls.get_nowait()
+                if call is not None:
+                    call.future.cancel()
         for _ in self._threads:
             self._calls.put(None)
 
     def _expected_wait(self) -> float:
         """Return about how many seconds the next call will wait for a thread."""
-        waiting = self._calls.qsize() - len(self._idle)
-        if waiting <= 0 or len(self._threads) < self._limit:
+        waiting = len(self._unfinished) - self._limit
+        if waiting <= 0:
             return 0.0
         # If all threads are stuck, no call ends, and the average does not show it. But then no call begins either.
         since_latest_begin = monotonic() - max(self._latest_begin, self._waiting_since)
         return waiting * max(self._average_seconds, since_latest_begin) / self._limit
 
     def _start_thread(self) -> None:
+        """Start one more thread. If the system has none left, the call waits for another thread, until its deadline."""
         name = f"{self._name}_{len(self._threads)}"
         thread = threading.Thread(target=self._run_calls, name=name, daemon=True)
-        self._threads.append(thread)
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError as error:
+            log.warning("thread_not_started", name=name, reason=str(error))
+        else:
+            self._threads.append(thread)
 
     def _run_calls(self) -> None:
-        while True:
-            self._idle.append(None)
-            call = self._calls.get()
-            self._idle.pop()
-            if call is None:
-                return
+        while (call := self._calls.get()) is not None:
             # Nobody waits for a call that has timed out.
             if not call.future.done():
                 self._run(call)
+            self._unfinished.pop()
 
     def _run(self, call: _Call[Any]) -> None:
         """Run a call and note its duration. Threads may overwrite each other's average, which does no harm."""

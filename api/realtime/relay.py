@@ -77,6 +77,7 @@ class Relay:
         self._located = asyncio.Event()
         self._connected = False
         self._tasks: list[asyncio.Task[None]] = []
+        self._is_stopping = False
 
     def start(self) -> None:
         """Start after the last event in PostgreSQL. This must be called in the event loop."""
@@ -86,7 +87,12 @@ class Relay:
         ]
 
     async def stop(self) -> None:
-        """Stop following the event log. The sockets are not closed here but by the server."""
+        """Stop following the event log. The sockets are not closed here but by the server.
+
+        In Python 3.11 a cancellation can get lost if it arrives in the moment in which a read ends, because `wait_for`
+        then returns the result instead. So the tasks also look at a flag before each of their steps.
+        """
+        self._is_stopping = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -155,9 +161,9 @@ class Relay:
                 return False
 
     async def _follow(self) -> None:
-        """Read the event log until the task is cancelled, also after outages of Redis or PostgreSQL."""
+        """Read the event log until the relay stops, also after outages of Redis or PostgreSQL."""
         failures = 0
-        while True:
+        while not self._is_stopping:
             try:
                 await self._locate()
                 await self._synchronize()
@@ -184,8 +190,8 @@ class Relay:
             self._located.set()
 
     async def _read(self) -> None:
-        """Deliver the events of the stream until an error is raised."""
-        while True:
+        """Deliver the events of the stream until the relay stops or an error is raised."""
+        while not self._is_stopping:
             response: Any = await self._redis.xread(
                 {STREAM_KEY: f"{self._position}-0"}, count=_BATCH, block=_BLOCK_MILLISECONDS
             )
@@ -208,6 +214,8 @@ class Relay:
             self._position = kept.last
             self.hub.start_over(kept.last)
         while page := await self._bridge.run(read_since, self._position, _BATCH):
+            if self._is_stopping:
+                return
             if page[0].seq > self._position + 1:
                 self._skip_to(page[0].seq - 1)
             await self._deliver_in_order(page)
@@ -242,7 +250,7 @@ class Relay:
 
     async def _check_sessions(self) -> None:
         """Regularly look up the sessions of all sockets. Without Redis, this alone closes sockets of ended sessions."""
-        while True:
+        while not self._is_stopping:
             await asyncio.sleep(self._check_seconds)
             checked = self.hub.session_ids()
             if checked:

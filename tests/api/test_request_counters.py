@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from redis import Redis
+from structlog.testing import capture_logs
 
 from api.http.request_counters import Bucket, Count, SharedCounter
 
@@ -98,3 +99,43 @@ def test_a_request_whose_client_has_left_does_not_disturb_the_others(redis_url: 
             return await stays
 
     assert asyncio.run(count()).remaining == 8
+
+
+def test_an_unexpected_error_is_logged_and_the_requests_are_counted_without_redis(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice = (Bucket("alice", 2, HOUR),)
+
+    async def fail(*_: object) -> None:
+        raise AttributeError("an error in a library")
+
+    async def count() -> list[Count]:
+        async with shared_counter(redis_url) as counter:
+            monkeypatch.setattr(counter, "_count_in_redis", fail)
+            async with asyncio.timeout(10):
+                return await asyncio.gather(*(counter.count(alice, 1) for _ in range(3)))
+
+    with capture_logs() as lines:
+        counts = asyncio.run(count())
+
+    assert [count.exceeded for count in counts] == [False, False, True]
+    (line,) = lines
+    assert (line["event"], line["reason"], line["exc_info"]) == ("rate_limit_counts_alone", "AttributeError", True)
+
+
+def test_if_the_counting_is_cancelled_no_request_waits_without_end(redis_url: str) -> None:
+    alice = (Bucket("alice", 10, HOUR),)
+
+    async def cancel() -> list[Count | BaseException]:
+        async with shared_counter(redis_url) as counter:
+            requests = [asyncio.create_task(counter.count(alice, 1)) for _ in range(2)]
+            await asyncio.sleep(0)
+            (counting,) = (task for task in asyncio.all_tasks() if task.get_name() == "rate-limits")
+            await asyncio.sleep(0)
+            requests.append(asyncio.create_task(counter.count(alice, 1)))
+            await asyncio.sleep(0)
+            counting.cancel()
+            async with asyncio.timeout(10):
+                return await asyncio.gather(*requests, return_exceptions=True)
+
+    assert [type(outcome) for outcome in asyncio.run(cancel())] == [asyncio.CancelledError] * 3

@@ -6,6 +6,7 @@ import logging
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from select import PIPE_BUF
@@ -16,6 +17,8 @@ import structlog
 
 from core import logs
 from core.config import Settings
+from core.logfile import SharedLogFile
+from tests.polling import wait_until
 
 LINES_EACH = 300
 
@@ -181,3 +184,95 @@ def test_a_pipe_gets_whole_lines_in_writes_that_it_keeps_together(
     assert "y" * 2 * PIPE_BUF in too_long
     # Lines share their writes, since each write is a system call.
     assert len(pipe.writes) < len(events) / 2
+
+
+class Unwritable:
+    def __repr__(self) -> str:
+        raise LookupError
+
+
+@pytest.fixture
+def background(settings: Settings, configured: Path) -> Path:
+    """Write the lines to the same file in the background."""
+    logs.configure(settings.model_copy(update={"log_file": str(configured)}), "tests", in_background=True)
+    return configured
+
+
+def test_a_line_that_cannot_be_written_prevents_no_other(background: Path) -> None:
+    endless: list[Any] = []
+    endless.append(endless)
+    log = structlog.get_logger()
+
+    log.info("before")
+    log.info("wrong", value=Unwritable(), task_id=7)
+    log.info("endless", value=endless)
+    wait_until(lambda: len(written(background)) == 3)
+    log.info("after")
+    logs.finish()
+
+    _, wrong, endless_line, after = written(background)
+    assert (wrong["event"], wrong["task_id"], wrong["unwritable"]) == ("wrong", 7, "LookupError")
+    assert (endless_line["event"], endless_line["unwritable"]) == ("endless", "RecursionError")
+    assert after["event"] == "after"
+
+
+class Gate:
+    """Holds the writing of lines until it is opened."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.is_reached = threading.Event()
+        self.is_open = threading.Event()
+        write = SharedLogFile.emit
+
+        def wait_and_write(file: SharedLogFile, record: logging.LogRecord) -> None:
+            self.is_reached.set()
+            self.is_open.wait(30)
+            write(file, record)
+
+        monkeypatch.setattr(SharedLogFile, "emit", wait_and_write)
+
+
+def test_lines_that_come_during_the_last_write_are_not_lost(background: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = Gate(monkeypatch)
+    handler = logging.getLogger().handlers[0]
+    is_stopping = handler.writer._is_stopping  # type: ignore[attr-defined]  # noqa: SLF001 - else the test had to guess.
+    structlog.get_logger().info("first")
+    gate.is_reached.wait(30)
+    structlog.get_logger().info("second")
+
+    finishing = threading.Thread(target=logs.finish)
+    finishing.start()
+    # `finish()` asks the thread to end before it waits for it.
+    wait_until(is_stopping.is_set)
+    gate.is_open.set()
+    finishing.join()
+
+    assert [line["event"] for line in written(background)] == ["first", "second"]
+
+
+def test_only_some_lines_wait_for_a_disk_that_hangs(background: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "_MOST_WAITING", 2)
+    gate = Gate(monkeypatch)
+    structlog.get_logger().info("first")
+    gate.is_reached.wait(30)
+
+    for number in range(5):
+        structlog.get_logger().info("line", number=number)
+    gate.is_open.set()
+    logs.finish()
+
+    assert [line.get("number") for line in written(background)] == [None, 0, 1, None]
+    assert (written(background)[-1]["event"], written(background)[-1]["lines"]) == ("log_lines_lost", 3)
+
+
+def test_a_wrong_log_line_of_a_library_does_not_disturb_the_library(
+    configured: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+
+    logging.getLogger("some.library").warning("%d", "no number")
+    logging.getLogger("some.library").warning("next", stack_info=True)
+
+    (line,) = written(configured)
+    assert line["event"] == "next"
+    assert line["stack"].startswith("Stack (most recent call last)")

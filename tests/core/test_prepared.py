@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from peewee import DataError, ProgrammingError
+from peewee import DataError, OperationalError, ProgrammingError
 
 from core import db, prepared
 from core.db import read, unit_of_work, write
@@ -95,3 +95,18 @@ def test_a_connection_prepares_a_limited_number_of_statements(monkeypatch: pytes
         assert read(other, {"value": 5}).fetch_value() == 5
 
     assert sent == [other.sql]
+
+
+def test_a_changed_type_of_the_result_makes_only_one_execution_fail() -> None:
+    statement = Prepared("SELECT name FROM changing")
+    execute("CREATE TABLE changing (name varchar); INSERT INTO changing VALUES ('Roofers')")
+    try:
+        read(statement)
+        execute("ALTER TABLE changing ALTER name TYPE text")
+
+        with pytest.raises(OperationalError, match="cached plan must not change result type"):
+            read(statement)
+
+        assert read(statement).fetch_value() == "Roofers"
+    finally:
+        execute("DROP TABLE changing")

@@ -5,9 +5,11 @@ import contextvars
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from api.http.threads import Bridge
 from core.errors import Unavailable
@@ -151,6 +153,70 @@ def test_a_busy_pool_does_not_delay_the_others(
         return results
 
     assert asyncio.run(call_beside_a_blocked_one()) == ["served"] * len(others)
+
+
+def test_an_error_that_no_future_accepts_is_not_a_timeout(bridge: Bridge) -> None:
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        run(bridge, "run", next, iter([]))
+
+
+def test_a_call_does_not_wait_for_a_thread_that_has_just_taken_another_one(
+    blocked: Blocking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class SlowFirstTake(SimpleQueue[Any]):
+        """A queue whose first call reaches its thread late."""
+
+        def get(self, block: bool = True, timeout: float | None = None) -> Any:
+            call = super().get(block, timeout)
+            if not blocked.is_awaited.is_set():
+                blocked.wait()
+            return call
+
+    monkeypatch.setattr("api.http.threads.SimpleQueue", SlowFirstTake)
+    bridge = Bridge(database_threads=2, database_seconds=10, password_threads=1)
+
+    async def call_both() -> tuple[str, str]:
+        first = asyncio.create_task(bridge.run(lambda: "first"))
+        await asyncio.sleep(0)
+        await asyncio.to_thread(blocked.is_awaited.wait)
+        second = await bridge.run(lambda: "second")
+        assert not first.done()
+        blocked.set()
+        return await first, second
+
+    assert asyncio.run(call_both()) == ("first", "second")
+    bridge.close()
+
+
+def test_a_thread_that_cannot_be_started_does_not_count(quick_bridge: Bridge, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch, capture_logs() as lines:
+        patch.setattr(threading.Thread, "start", fail)
+        with pytest.raises(Unavailable) as failure:
+            run(quick_bridge, "run_file_io", lambda: "never")
+
+    assert failure.value.stable_code == "storage_unavailable"
+    assert [line["event"] for line in lines] == ["thread_not_started"]
+    assert run(quick_bridge, "run_file_io", lambda: "served") == "served"
+
+
+def test_closing_does_not_wait_for_a_call_that_a_thread_takes_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    class AlwaysFull(SimpleQueue[Any]):
+        """A queue that had a call when it was looked at last."""
+
+        def empty(self) -> bool:
+            return False
+
+    monkeypatch.setattr("api.http.threads.SimpleQueue", AlwaysFull)
+    closing = threading.Thread(
+        target=Bridge(database_threads=1, database_seconds=10, password_threads=1).close, daemon=True
+    )
+
+    closing.start()
+
+    wait_until(lambda: not closing.is_alive())
 
 
 class TestExpectedWait:
