@@ -22,8 +22,8 @@ _ALL: Final = "all"
 # The mail of a registration, and the five more that may be requested in a day.
 _MAILS_TO_UNPROVED_ADDRESS: Final = 6
 
-# `now()` is the time at which the transaction began, so all statements of an admission mean the same period. The order
-# in which the rows are locked is always the same, so two admissions cannot deadlock.
+# `now()` is the time at which the transaction began, so all statements of an admission mean the same period. This and
+# `_TAKE_BACK` lock the rows in the same order, that of the subjects, so two workers cannot deadlock.
 _COUNT: Final = """
 INSERT INTO mail_counts AS counted (subject, period_start, mails)
 SELECT subject, date_trunc(period, now()), 1
@@ -33,8 +33,12 @@ RETURNING subject, mails, period_start
 """
 
 _TAKE_BACK: Final = """
-UPDATE mail_counts SET mails = mails - 1
-WHERE (subject, period_start) IN (SELECT * FROM unnest(%(subjects)s::text[], %(starts)s::timestamptz[]))
+WITH counted AS (
+    SELECT subject, period_start FROM mail_counts
+    WHERE (subject, period_start) IN (SELECT * FROM unnest(%(subjects)s::text[], %(starts)s::timestamptz[]))
+    ORDER BY subject FOR UPDATE)
+UPDATE mail_counts m SET mails = m.mails - 1 FROM counted
+WHERE (m.subject, m.period_start) = (counted.subject, counted.period_start)
 """
 
 _COUNT_REFUSAL: Final = """
