@@ -11,7 +11,7 @@ from core.config import Settings
 from core.db import unit_of_work
 from core.policy import Actor
 from core.services import account_mails, mail, reminders
-from tests.api.callers import Caller
+from tests.api.callers import Caller, invalid_fields
 from tests.api.mails import mailing, send_mails
 from tests.builders import PASSWORD, create_actor, create_task
 from tests.doubles.smtp import MailServer
@@ -169,6 +169,19 @@ def test_an_unproved_address_gets_few_mails_a_day_whichever_accounts_name_it(
     send_mails(with_mail, redis)
 
     assert len(server.mails) == 6
+
+
+@pytest.mark.parametrize("local_part", ["=?utf-8?q?stranger?=", "=?utf-8?b?c3RyYW5nZXI=?=", "=?utf-8?q?stran?=.ger"])
+def test_no_address_is_read_as_another_one_in_the_header_of_a_mail(
+    local_part: str, as_mallory: Caller, with_mail: Settings, server: MailServer, redis: "Redis[bytes]"
+) -> None:
+    """Before, each of many ways to encode a stranger's address had six mails a day of its own."""
+    account = {"email": f"{local_part}@example.org", "password": PASSWORD}
+    response = as_mallory.post("/api/v1/auth/register", json=account)
+    send_mails(with_mail, redis)
+
+    assert server.recipients == []
+    assert (response.status_code, invalid_fields(response)) == (422, ["email"])
 
 
 def queue_account_mail(address: str) -> None:
