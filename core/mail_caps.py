@@ -19,6 +19,7 @@ from core.names import name_key
 log = structlog.get_logger()
 
 _ALL: Final = "all"
+_UNPROVED: Final = "unproved"
 # The mail of a registration, and the five more that may be requested in a day.
 _MAILS_TO_UNPROVED_ADDRESS: Final = 6
 
@@ -72,7 +73,7 @@ def notification_caps(settings: Settings, sender_id: int, recipient_id: int) -> 
 
 
 def account_mail_caps(settings: Settings) -> tuple[Cap, ...]:
-    """Return the caps of every mail about an account."""
+    """Return the caps of a mail about an account to an address that was proved, or for which an admin vouches."""
     return (Cap(_ALL, settings.mails_per_hour, waits=True),)
 
 
@@ -81,13 +82,21 @@ def invitation_caps(settings: Settings, inviter_id: int) -> tuple[Cap, ...]:
     return (Cap(f"sender {inviter_id}", settings.mails_per_hour_per_sender, waits=True),)
 
 
-def unproved_address_caps(address: str) -> tuple[Cap, ...]:
-    """Return the further caps of a mail to an address that nobody has proved, whichever account names the address.
+def unproved_address_caps(settings: Settings, address: str) -> tuple[Cap, ...]:
+    """Return the caps of a mail to an address that nobody has proved, whichever account names the address.
 
-    The subject is a digest, so that neither the table nor the log shows the address.
+    Anybody can cause such mails without an account, so they get at most three fifths of all mails. The last
+    tenth is for the others about accounts, above all for links to a new password, which work for half an hour only.
+
+    The subject of an address is a digest, so that neither the table nor the log shows the address.
     """
     digest = hashlib.sha256(name_key(address).encode()).hexdigest()
-    return (Cap(f"address {digest[:32]}", _MAILS_TO_UNPROVED_ADDRESS, "day"),)
+    in_all = settings.mails_per_hour
+    return (
+        Cap(_ALL, max(in_all * 9 // 10, 1), waits=True),
+        Cap(_UNPROVED, max(in_all * 3 // 5, 1), waits=True),
+        Cap(f"address {digest[:32]}", _MAILS_TO_UNPROVED_ADDRESS, "day"),
+    )
 
 
 @dataclass(frozen=True, slots=True)

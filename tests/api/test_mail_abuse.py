@@ -118,11 +118,30 @@ class TestCaps:
                 create_task(sender, assignee_id=reader.user_id)
         send_mails(with_mail, redis)
         for number in range(5):
-            queue_account_mail(f"carol{number}@example.org")
+            queue_mail_to_proved_address(f"carol{number}@example.org")
         send_mails(with_mail, redis)
 
         kinds = Counter("account" if "carol" in mail["To"] else "notification" for mail in server.mails)
         assert kinds == {"notification": 12, "account": 3}
+
+    @pytest.mark.parametrize(("sent_before", "unproved"), [(0, 9), (10, 3), (13, 0)])
+    def test_mails_to_addresses_that_nobody_has_proved_leave_room_for_others(
+        self, sent_before: int, unproved: int, with_mail: Settings, server: MailServer, redis: "Redis[bytes]"
+    ) -> None:
+        """Before, registrations could use up all mails of every hour, and nobody got a link for a new password."""
+        with unit_of_work():
+            execute("INSERT INTO mail_counts VALUES ('all', date_trunc('hour', now()), %s, 0)", (sent_before,))
+        for number in range(15):
+            queue_account_mail(f"stranger{number}@example.org")
+        send_mails(with_mail, redis)
+        for number in range(2):
+            queue_mail_to_proved_address(f"carol{number}@example.org")
+        send_mails(with_mail, redis)
+
+        kinds = Counter("proved" if "carol" in mail["To"] else "unproved" for mail in server.mails)
+        assert (kinds["unproved"], kinds["proved"]) == (unproved, 2)
+        waiting = "SELECT count(*) FROM account_mails WHERE mail_status = 'pending' AND mail_next_attempt_at > now()"
+        assert execute(waiting).fetchone() == (15 - unproved,)
 
     def test_a_mail_about_an_account_waits_for_the_next_hour(
         self, with_mail: Settings, server: MailServer, redis: "Redis[bytes]"
@@ -189,3 +208,9 @@ def queue_account_mail(address: str) -> None:
     with unit_of_work():
         details = {"link": "https://tasks.example.com", "code": "12345678"}
         account_mails.queue(account_mails.VERIFY_EMAIL, recipient=address, locale="en", **details)
+
+
+def queue_mail_to_proved_address(address: str) -> None:
+    """Queue a mail that only the owners of proved addresses get."""
+    with unit_of_work():
+        account_mails.queue(account_mails.PASSWORD_WAS_RESET, recipient=address, locale="en")
