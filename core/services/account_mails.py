@@ -43,7 +43,7 @@ class _Kind:
 _KINDS: Final[dict[str, _Kind]] = {}
 
 Completion = Callable[[AccountMail], bool]
-"""Finds the account and the link of a mail that was queued for an address only, or returns False: then none is sent."""
+"""Finds what a mail that was queued for an address only still needs, or returns False: then none is sent."""
 
 _completions: Final[dict[str, Completion]] = {}
 
