@@ -19,11 +19,12 @@ from core.names import name_key
 log = structlog.get_logger()
 
 _ALL: Final = "all"
+_UNPROVED: Final = "unproved"
 # The mail of a registration, and the five more that may be requested in a day.
 _MAILS_TO_UNPROVED_ADDRESS: Final = 6
 
-# `now()` is the time at which the transaction began, so all statements of an admission mean the same period. The order
-# in which the rows are locked is always the same, so two admissions cannot deadlock.
+# `now()` is the time at which the transaction began, so all statements of an admission mean the same period. This and
+# `_TAKE_BACK` lock the rows in the same order, that of the subjects, so two workers cannot deadlock.
 _COUNT: Final = """
 INSERT INTO mail_counts AS counted (subject, period_start, mails)
 SELECT subject, date_trunc(period, now()), 1
@@ -33,8 +34,12 @@ RETURNING subject, mails, period_start
 """
 
 _TAKE_BACK: Final = """
-UPDATE mail_counts SET mails = mails - 1
-WHERE (subject, period_start) IN (SELECT * FROM unnest(%(subjects)s::text[], %(starts)s::timestamptz[]))
+WITH counted AS (
+    SELECT subject, period_start FROM mail_counts
+    WHERE (subject, period_start) IN (SELECT * FROM unnest(%(subjects)s::text[], %(starts)s::timestamptz[]))
+    ORDER BY subject FOR UPDATE)
+UPDATE mail_counts m SET mails = m.mails - 1 FROM counted
+WHERE (m.subject, m.period_start) = (counted.subject, counted.period_start)
 """
 
 _COUNT_REFUSAL: Final = """
@@ -68,7 +73,7 @@ def notification_caps(settings: Settings, sender_id: int, recipient_id: int) -> 
 
 
 def account_mail_caps(settings: Settings) -> tuple[Cap, ...]:
-    """Return the caps of every mail about an account."""
+    """Return the caps of a mail about an account to an address that was proved, or for which an admin vouches."""
     return (Cap(_ALL, settings.mails_per_hour, waits=True),)
 
 
@@ -77,13 +82,21 @@ def invitation_caps(settings: Settings, inviter_id: int) -> tuple[Cap, ...]:
     return (Cap(f"sender {inviter_id}", settings.mails_per_hour_per_sender, waits=True),)
 
 
-def unproved_address_caps(address: str) -> tuple[Cap, ...]:
-    """Return the further caps of a mail to an address that nobody has proved, whichever account names the address.
+def unproved_address_caps(settings: Settings, address: str) -> tuple[Cap, ...]:
+    """Return the caps of a mail to an address that nobody has proved, whichever account names the address.
 
-    The subject is a digest, so that neither the table nor the log shows the address.
+    Anybody can cause such mails without an account, so they get at most three fifths of all mails. The last
+    tenth is for the others about accounts, above all for links to a new password, which work for half an hour only.
+
+    The subject of an address is a digest, so that neither the table nor the log shows the address.
     """
     digest = hashlib.sha256(name_key(address).encode()).hexdigest()
-    return (Cap(f"address {digest[:32]}", _MAILS_TO_UNPROVED_ADDRESS, "day"),)
+    in_all = settings.mails_per_hour
+    return (
+        Cap(_ALL, max(in_all * 9 // 10, 1), waits=True),
+        Cap(_UNPROVED, max(in_all * 3 // 5, 1), waits=True),
+        Cap(f"address {digest[:32]}", _MAILS_TO_UNPROVED_ADDRESS, "day"),
+    )
 
 
 @dataclass(frozen=True, slots=True)

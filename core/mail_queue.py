@@ -19,6 +19,7 @@ from core.db import unit_of_work, write
 from core.jobs import JobContext
 from core.mail_caps import Admission, Cap
 from core.messages import translate
+from core.names import mail_address
 from core.retries import RetryPolicy, WaitingWork
 from core.smtp import MailRefused, MailUndelivered
 
@@ -110,7 +111,7 @@ def new_mail(
     domain = parseaddr(settings.mail_from)[1].rpartition("@")[2]
     mail = EmailMessage(_WHOLE_LINES)
     mail["From"] = settings.mail_from
-    mail["To"] = to
+    mail["To"] = mail_address(to)
     mail["Subject"] = " ".join(translate(subject, language).split())
     mail["Message-ID"] = f"<{message_id}@{domain}>"
     mail["Auto-Submitted"] = "auto-generated"

@@ -18,6 +18,9 @@ _INVISIBLE: Final = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
 
+# An "encoded word" of RFC 2047 begins with this.
+_ENCODED: Final = "=?"
+
 
 def normalized(name: str) -> str:
     """Return a username or an email as it is stored: in NFKC, and an email with its domain in small letters."""
@@ -30,9 +33,19 @@ def normalized_email(text: str) -> str:
     """Return an email as it is stored.
 
     Raises:
-        ValueError: if it is not an email.
+        ValueError: if it is not an email, or if its text would be decoded in the header of a mail: then the mail would
+            go to another mailbox.
     """
-    return str(_validated(_nfkc(text).strip()).normalized)
+    email = str(_validated(_nfkc(text).strip()).normalized)
+    if _ENCODED in email:
+        raise ValueError
+    return email
+
+
+def mail_address(email: str) -> str:
+    """Return an email as it is written into a mail: with the ASCII form of its domain, which all mail servers take."""
+    address = _address(email)
+    return email if address is None else f"{address.local_part}@{address.ascii_domain}"
 
 
 def name_key(name: str) -> str:

@@ -43,7 +43,7 @@ class _Kind:
 _KINDS: Final[dict[str, _Kind]] = {}
 
 Completion = Callable[[AccountMail], bool]
-"""Finds the account and the link of a mail that was queued for an address only, or returns False: then none is sent."""
+"""Finds what a mail that was queued for an address only still needs, or returns False: then none is sent."""
 
 _completions: Final[dict[str, Completion]] = {}
 
@@ -235,9 +235,9 @@ def _secrets(context: JobContext, row: AccountMail) -> dict[str, str] | None:
 
 
 def _caps(settings: Settings, row: AccountMail) -> tuple[Cap, ...]:
-    caps = account_mail_caps(settings)
-    if row.kind in {VERIFY_EMAIL, INVITATION, GROUP_INVITATION}:
-        caps += unproved_address_caps(row.recipient)
+    if row.kind not in {VERIFY_EMAIL, INVITATION, GROUP_INVITATION}:
+        return account_mail_caps(settings)
+    caps = unproved_address_caps(settings, row.recipient)
     if row.kind in {INVITATION, GROUP_INVITATION}:
         caps += invitation_caps(settings, row.details["inviter_id"])
     return caps

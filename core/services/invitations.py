@@ -18,6 +18,7 @@ from core.errors import Conflict, Forbidden, NotFound, Rejected
 from core.mail_texts import one_line_without_links
 from core.messages import msg
 from core.models.account import User
+from core.models.account_mail import AccountMail
 from core.models.group import Group
 from core.models.invitation import Invitation
 from core.names import name_key
@@ -144,6 +145,13 @@ def address_of(token: str, issuer: TokenIssuer) -> str:
         return str(_find(token, issuer).email)
 
 
+@account_mails.completes(account_mails.INVITATION)
+@account_mails.completes(account_mails.GROUP_INVITATION)
+def is_mail_of_use(mail: AccountMail) -> bool:
+    """Whether the mail of an invitation may be sent: not if its inviter may invite no more, since it waited."""
+    return _may_still_invite(Invitation.get_by_id(mail.invitation_id))
+
+
 def _require_inviter(actor: Actor, group_id: int | None) -> None:
     if group_id is not None:
         groups.require_manager(actor, group_id)
@@ -176,10 +184,14 @@ def _find(token: str, issuer: TokenIssuer) -> Invitation:
     found: Invitation | None = Invitation.select().where(wanted).get_or_none()
     if found is None:
         raise _invalid()
-    inviter = User.get_by_id(found.inviter_id)
-    if not inviter.is_active or (found.group_id is None and not may_invite(_actor(inviter))):
+    if not _may_still_invite(found):
         raise _invalid()
     return found
+
+
+def _may_still_invite(invitation: Invitation) -> bool:
+    inviter = User.get_by_id(invitation.inviter_id)
+    return inviter.is_active and (invitation.group_id is not None or may_invite(_actor(inviter)))
 
 
 def _take_effect(invitation: Invitation, user_id: int) -> None:

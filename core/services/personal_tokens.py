@@ -18,7 +18,7 @@ from core.policy import Actor, Scope, may_administer
 from core.representations import Listing, Representation
 from core.services import audit
 from core.services.quotas import exceeded, lock_user
-from core.services.sessions import active_sessions, revoke
+from core.services.sessions import active_sessions, revoke, session_actor
 
 
 def create(actor: Actor, name: str, scopes: Collection[Scope], lifetime: timedelta, quota: int) -> Representation:
@@ -27,11 +27,14 @@ def create(actor: Actor, name: str, scopes: Collection[Scope], lifetime: timedel
     Raises:
         Invalid: if a caller who is no admin asks for the scope `admin`.
         TooLarge: if the caller has `quota` tokens that have not ended.
+        Unauthenticated: with code `session_revoked`, if the caller's session has ended meanwhile.
     """
     if Scope.ADMIN in scopes and not may_administer(actor):
         raise Invalid([FieldError("scopes", msg("may hold admin only for an admin"))])
     with unit_of_work():
         lock_user(actor)
+        # This process may not know yet that the session has ended. A new token would outlive the end of all sessions.
+        session_actor(actor.session_id)
         if _own(actor).count() >= quota:
             raise exceeded(msg("You may have at most {quota} tokens. Revoke some.", quota=quota))
         session = Session.create(

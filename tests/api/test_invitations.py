@@ -428,7 +428,15 @@ class TestMails:
         assert "<h1>Sie sind eingeladen</h1>" in done.text
         assert anybody.post("/auth/login", json=CAROL).status_code == 200
 
-    @pytest.mark.parametrize("change", ["DELETE FROM invitations", "UPDATE invitations SET expires_at = now()"])
+    @pytest.mark.parametrize(
+        "change",
+        [
+            "DELETE FROM invitations",
+            "UPDATE invitations SET expires_at = now()",
+            "UPDATE users SET is_active = false WHERE username = 'ada'",
+            "UPDATE users SET role = 'user' WHERE username = 'ada'",
+        ],
+    )
     def test_an_invitation_that_has_ended_is_not_mailed(
         self, change: str, as_ada: Caller, send_mails: Callable[[], None], server: MailServer
     ) -> None:

@@ -11,7 +11,7 @@ from core.config import Settings
 from core.db import unit_of_work
 from core.policy import Actor
 from core.services import account_mails, mail, reminders
-from tests.api.callers import Caller
+from tests.api.callers import Caller, invalid_fields
 from tests.api.mails import mailing, send_mails
 from tests.builders import PASSWORD, create_actor, create_task
 from tests.doubles.smtp import MailServer
@@ -118,11 +118,30 @@ class TestCaps:
                 create_task(sender, assignee_id=reader.user_id)
         send_mails(with_mail, redis)
         for number in range(5):
-            queue_account_mail(f"carol{number}@example.org")
+            queue_mail_to_proved_address(f"carol{number}@example.org")
         send_mails(with_mail, redis)
 
         kinds = Counter("account" if "carol" in mail["To"] else "notification" for mail in server.mails)
         assert kinds == {"notification": 12, "account": 3}
+
+    @pytest.mark.parametrize(("sent_before", "unproved"), [(0, 9), (10, 3), (13, 0)])
+    def test_mails_to_addresses_that_nobody_has_proved_leave_room_for_others(
+        self, sent_before: int, unproved: int, with_mail: Settings, server: MailServer, redis: "Redis[bytes]"
+    ) -> None:
+        """Before, registrations could use up all mails of every hour, and nobody got a link for a new password."""
+        with unit_of_work():
+            execute("INSERT INTO mail_counts VALUES ('all', date_trunc('hour', now()), %s, 0)", (sent_before,))
+        for number in range(15):
+            queue_account_mail(f"stranger{number}@example.org")
+        send_mails(with_mail, redis)
+        for number in range(2):
+            queue_mail_to_proved_address(f"carol{number}@example.org")
+        send_mails(with_mail, redis)
+
+        kinds = Counter("proved" if "carol" in mail["To"] else "unproved" for mail in server.mails)
+        assert (kinds["unproved"], kinds["proved"]) == (unproved, 2)
+        waiting = "SELECT count(*) FROM account_mails WHERE mail_status = 'pending' AND mail_next_attempt_at > now()"
+        assert execute(waiting).fetchone() == (15 - unproved,)
 
     def test_a_mail_about_an_account_waits_for_the_next_hour(
         self, with_mail: Settings, server: MailServer, redis: "Redis[bytes]"
@@ -171,8 +190,27 @@ def test_an_unproved_address_gets_few_mails_a_day_whichever_accounts_name_it(
     assert len(server.mails) == 6
 
 
+@pytest.mark.parametrize("local_part", ["=?utf-8?q?stranger?=", "=?utf-8?b?c3RyYW5nZXI=?=", "=?utf-8?q?stran?=.ger"])
+def test_no_address_is_read_as_another_one_in_the_header_of_a_mail(
+    local_part: str, as_mallory: Caller, with_mail: Settings, server: MailServer, redis: "Redis[bytes]"
+) -> None:
+    """Before, each of many ways to encode a stranger's address had six mails a day of its own."""
+    account = {"email": f"{local_part}@example.org", "password": PASSWORD}
+    response = as_mallory.post("/api/v1/auth/register", json=account)
+    send_mails(with_mail, redis)
+
+    assert server.recipients == []
+    assert (response.status_code, invalid_fields(response)) == (422, ["email"])
+
+
 def queue_account_mail(address: str) -> None:
     """Queue the mail that asks the reader of an address to confirm it."""
     with unit_of_work():
         details = {"link": "https://tasks.example.com", "code": "12345678"}
         account_mails.queue(account_mails.VERIFY_EMAIL, recipient=address, locale="en", **details)
+
+
+def queue_mail_to_proved_address(address: str) -> None:
+    """Queue a mail that only the owners of proved addresses get."""
+    with unit_of_work():
+        account_mails.queue(account_mails.PASSWORD_WAS_RESET, recipient=address, locale="en")

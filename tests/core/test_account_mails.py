@@ -97,6 +97,16 @@ def test_a_mail_is_in_the_language_of_its_reader(
     assert server.mails[0]["Subject"] == subject
 
 
+def test_a_mail_server_gets_the_ascii_form_of_a_domain(context: JobContext, server: MailServer) -> None:
+    with unit_of_work():
+        account_mails.queue(account_mails.EMAIL_REMOVED, recipient="carol@bücher.example", locale="en")
+
+    account_mails.send(context, newest())
+
+    assert server.recipients == ["carol@xn--bcher-kva.example"]
+    assert b"To: carol@xn--bcher-kva.example\r\n" in server.contents[0]
+
+
 @pytest.mark.parametrize("kind", [account_mails.EMAIL_CHANGE_BEGUN, account_mails.EMAIL_CHANGED])
 def test_a_mail_about_a_change_names_the_new_address(kind: str, context: JobContext, server: MailServer) -> None:
     with unit_of_work():

@@ -1,12 +1,15 @@
 """Caps on mails: exact with many workers, and one line in the log for each subject."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from structlog.testing import capture_logs
 
 from core.db import unit_of_work
 from core.mail_caps import Admission, Cap
+from tests.polling import wait_until
 from tests.sql import execute
-from tests.threads import in_parallel
+from tests.threads import disconnecting, in_parallel
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -60,3 +63,21 @@ def test_a_mail_that_was_not_sent_is_counted_no_longer() -> None:
         Admission.of([ALL, SENDER]).take_back()
 
     assert counts() == {"all": (0, 0), "sender 1": (0, 0)}
+
+
+def test_counts_are_taken_back_in_the_order_in_which_they_are_made() -> None:
+    """Otherwise, while the mail server is down, one worker that counts and another that takes back could deadlock."""
+    # Of so many rows, PostgreSQL hardly ever happens to lock that of all mails first, unless it is told to: it is
+    # changed last, so it is stored behind the others.
+    admission = Admission.of([ALL, *(Cap(f"sender {number}", 10) for number in range(30))])
+    Admission.of([ALL])
+
+    with ThreadPoolExecutor(1) as pool:
+        with unit_of_work():
+            execute("SELECT FROM mail_counts WHERE subject = 'all' FOR UPDATE")
+            taken_back = pool.submit(disconnecting(admission.take_back))
+            wait_until(lambda: execute("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)").fetchone()[0])
+            execute("SELECT FROM mail_counts WHERE subject <> 'all' FOR UPDATE NOWAIT")
+        taken_back.result()
+
+    assert [count for count in counts().items() if count[1] != (0, 0)] == [("all", (1, 0))]

@@ -1,14 +1,16 @@
 """Forgotten passwords as use cases: nothing shows whether there is an account, and a link is used once."""
 
+from datetime import timedelta
+
 import pytest
 
 from core.config import Settings
 from core.db import connected, unit_of_work
-from core.errors import Rejected
+from core.errors import Rejected, Unauthenticated
 from core.models.account_mail import AccountMail
-from core.policy import Actor
+from core.policy import Actor, Scope
 from core.security import TokenIssuer
-from core.services import password_resets
+from core.services import password_resets, personal_tokens
 from tests.sql import execute
 from tests.statements import statements_sent
 from tests.threads import in_parallel
@@ -93,4 +95,17 @@ def test_a_refresh_of_a_session_after_the_reset_fails(alice: Actor, issuer: Toke
     ended = password_resets.reset_password(token, "a hash", "127.0.0.1", issuer)
 
     assert ended == [alice.session_id]
+    assert execute("SELECT count(*) FROM sessions WHERE revoked_at IS NULL").fetchone() == (0,)
+
+
+def test_a_request_that_began_before_the_reset_makes_no_token_after_it(alice: Actor, issuer: TokenIssuer) -> None:
+    """Other processes may take an ended session for a live one for a moment, and a token would outlive the reset."""
+    token = password_resets.make_token("alice", issuer)
+    assert token is not None
+    password_resets.reset_password(token, "a hash", "127.0.0.1", issuer)
+
+    with pytest.raises(Unauthenticated) as failure:
+        personal_tokens.create(alice, "backup", [Scope.TASKS_READ], timedelta(days=1), quota=10)
+
+    assert failure.value.stable_code == "session_revoked"
     assert execute("SELECT count(*) FROM sessions WHERE revoked_at IS NULL").fetchone() == (0,)
