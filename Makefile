@@ -41,7 +41,7 @@ chaos: $(STAMP) ## Run the long fault-injection tests
 	@$(BIN)/python -m pytest -m chaos tests/chaos $(ARGS)
 
 bench: $(STAMP) $(BENCH_STAMP) ## Measure the API against its peers; ARGS="compare --rounds 3" runs one part
-	@$(BIN)/python -m benchmarks $(ARGS)
+	@$(BIN)/python -m benchmarks --peer-python $(BENCH_VENV)/bin/python $(ARGS)
 
 report: $(BENCH_STAMP) ## Write the results of docs/performance/results.json into docs/performance.md, with charts
 	@$(BENCH_VENV)/bin/python -m benchmarks.report docs/performance/results.json

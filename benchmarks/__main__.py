@@ -13,35 +13,53 @@ from typing import Any, Final
 
 import psutil
 
-from benchmarks import compare, generators
+from benchmarks import compare, event_retention, events, generators, growth, overload, processes
 from benchmarks.stack import new_stack
 from benchmarks.suite import Options, Result, progress
 from benchmarks.tables import as_text
 
-PARTS: Final[dict[str, ModuleType]] = {"compare": compare}
+PARTS: Final[dict[str, ModuleType]] = {
+    "compare": compare,
+    "processes": processes,
+    "overload": overload,
+    "events": events,
+    "growth": growth,
+}
+PARTS_WHEN_NAMED: Final[dict[str, ModuleType]] = {"event_retention": event_retention}
+"""These take so long that they are only run when they are named."""
+
+_SMALLEST_SCALE: Final = 0.1
 _RESULTS: Final = Path(".bench/results.json")
 _PEER_PYTHON: Final = Path(".venv-bench/bin/python")
 
 
 def main() -> None:
     """Run the parts one after the other, each with servers of its own; print their tables and write the results."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; all by default")
+    all_parts = PARTS | PARTS_WHEN_NAMED
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        epilog=f"Without a name, all parts run except {', '.join(PARTS_WHEN_NAMED)}.",
+    )
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(all_parts)}")
     parser.add_argument("--peer-python", type=Path, default=_PEER_PYTHON, help=f"(default: {_PEER_PYTHON})")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--seconds", type=float, default=2.0, help="for each measurement")
+    parser.add_argument("--scale", type=float, default=1.0, help="the share of the usual rows and sockets, for a trial")
     parser.add_argument("--json", type=Path, default=_RESULTS, help=f"where the results go (default: {_RESULTS})")
     arguments = parser.parse_args()
-    unknown = set(arguments.parts) - PARTS.keys()
+    unknown = set(arguments.parts) - all_parts.keys()
     if unknown:
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
+    if not _SMALLEST_SCALE <= arguments.scale <= 1:
+        parser.error(f"the scale is between {_SMALLEST_SCALE} and 1")
     # The path stays that of the link, because Python finds its virtual environment by it.
-    options = Options(arguments.rounds, arguments.seconds, arguments.peer_python.absolute())
+    options = Options(arguments.rounds, arguments.seconds, arguments.scale, arguments.peer_python.absolute())
     for name in arguments.parts or PARTS:
         progress(f"{name}: starting PostgreSQL and Redis")
         begun, load_before = time.monotonic(), os.getloadavg()[0]
         with new_stack() as stack:
-            result: Result = PARTS[name].run(stack, options)
+            result: Result = all_parts[name].run(stack, options)
         _print(name, result)
         _write(arguments.json, name, asdict(result) | {"run": _about(options, time.monotonic() - begun, load_before)})
 

@@ -6,6 +6,8 @@ import sys
 from websockets.asyncio.server import ServerConnection, broadcast, serve
 from websockets.exceptions import ConnectionClosedError
 
+from benchmarks.sockets import END
+
 connections: set[ServerConnection] = set()
 
 
@@ -16,7 +18,7 @@ async def serve_client(connection: ServerConnection) -> None:
         async for message in connection:
             count, _, text = str(message).partition(" ")
             for number in range(int(count)):
-                broadcast(connections, f"{number:06} {text if number + 1 < int(count) else text + 'the end'}")
+                broadcast(connections, f"{number:06} {text if number + 1 < int(count) else text + END.decode()}")
                 await asyncio.sleep(0)
     except ConnectionClosedError:
         pass

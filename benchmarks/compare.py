@@ -6,8 +6,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Final
 
-from benchmarks.generators import Load, top_load
+from benchmarks.figures import at_least, percentile
 from benchmarks.load import Request, paced
+from benchmarks.rounds import Samples, measure
 from benchmarks.stack import Server, Stack, User
 from benchmarks.suite import Chart, Options, Result, Row, progress
 
@@ -18,7 +19,6 @@ EQUAL: Final = "equal peer"
 FALCON: Final = "bare Falcon"
 HEALTH: Final = "GET /health"
 _HEALTH_GOAL: Final = 0.5
-_WARM_UP_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True)
@@ -48,20 +48,6 @@ class Waits:
     generator_share: float = 0.0
 
 
-@dataclass
-class Samples:
-    """What the rounds of one request and one server measured. The costs are µs of CPU time for each response."""
-
-    loads: list[Load] = field(default_factory=list)
-    web_costs: list[float] = field(default_factory=list)
-    database_costs: list[float] = field(default_factory=list)
-
-    @property
-    def rate(self) -> float:
-        """The median of the responses per second."""
-        return statistics.median(load.rate for load in self.loads)
-
-
 def run(stack: Stack, options: Options) -> Result:
     """Measure rates, costs and latencies of reading, listing and creating tasks, and the rate of `GET /health`."""
     cases = _cases(stack)
@@ -72,14 +58,16 @@ def run(stack: Stack, options: Options) -> Result:
             EQUAL: running.enter_context(stack.peer(options.peer_python, "benchmarks.equal_peer:app")),
         }
         samples = {
-            case.name: _measure(stack, servers, {name: case.request(name) for name in servers}, case.name, options)
+            case.name: measure(
+                stack, servers, {name: case.request(name) for name in servers}, f"compare: {case.name}", options
+            )
             for case in cases
         }
         waits = {case.name: _latencies(servers, case, samples[case.name][BARE].rate / 2, options) for case in cases}
     with stack.api() as own, stack.peer(options.peer_python, "benchmarks.bare_falcon:app") as falcon:
         request = Request("GET", "/health", cases[0].user.token)
-        samples[HEALTH] = _measure(
-            stack, {OURS: own, FALCON: falcon}, {OURS: request, FALCON: request}, HEALTH, options
+        samples[HEALTH] = measure(
+            stack, {OURS: own, FALCON: falcon}, {OURS: request, FALCON: request}, f"compare: {HEALTH}", options
         )
     return Result(
         tables={
@@ -105,26 +93,6 @@ def _cases(stack: Stack) -> list[Case]:
     ]
 
 
-def _measure(
-    stack: Stack, servers: dict[str, Server], requests: dict[str, Request], name: str, options: Options
-) -> dict[str, Samples]:
-    """Measure the top load of each server in each round. Every second round has the opposite order."""
-    samples = {server: Samples() for server in servers}
-    for server, running in servers.items():
-        top_load(running.port, requests[server], _WARM_UP_SECONDS)
-    for number in range(options.rounds):
-        for server in list(servers)[:: -1 if number % 2 else 1]:
-            running = servers[server]
-            web, database = running.cpu_seconds(), stack.database_cpu_seconds()
-            load = top_load(running.port, requests[server], options.seconds)
-            samples[server].loads.append(load)
-            samples[server].web_costs.append((running.cpu_seconds() - web) / load.responses * 1e6)
-            samples[server].database_costs.append((stack.database_cpu_seconds() - database) / load.responses * 1e6)
-        rates = ", ".join(f"{server} {of_server.loads[-1].rate:,.0f}" for server, of_server in samples.items())
-        progress(f"compare: {name}, round {number + 1} of {options.rounds}: {rates} a second")
-    return samples
-
-
 def _latencies(servers: dict[str, Server], case: Case, rate: float, options: Options) -> Waits:
     """Measure the latencies of the API and of the bare peer at the same rate of requests."""
     waits = Waits(rate)
@@ -141,37 +109,27 @@ def _latencies(servers: dict[str, Server], case: Case, rate: float, options: Opt
 def _rate_row(case: Case, samples: dict[str, Samples]) -> Row:
     row: Row = {"requests per second": case.name, OURS: samples[OURS].rate}
     for peer in (BARE, EQUAL):
-        ratio = _ratio(samples[OURS], samples[peer])
+        ratio = samples[OURS].ratio(samples[peer])
         row |= {peer: samples[peer].rate, f"times the {peer}": ratio}
-        row[f"goal against the {peer}"] = _verdict(ratio, case.goals[peer]) if peer in case.goals else ""
+        row[f"goal against the {peer}"] = at_least(ratio, case.goals[peer]) if peer in case.goals else ""
     return row
 
 
 def _health_row(samples: dict[str, Samples]) -> Row:
-    share = _ratio(samples[OURS], samples[FALCON])
+    share = samples[OURS].ratio(samples[FALCON])
     return {
         "requests per second": HEALTH,
         OURS: samples[OURS].rate,
         FALCON: samples[FALCON].rate,
         "share": share,
-        "goal": _verdict(share, _HEALTH_GOAL),
+        "goal": at_least(share, _HEALTH_GOAL),
     }
-
-
-def _verdict(ratio: float, goal: float) -> str:
-    return f"≥ {goal:g}: {'met' if ratio >= goal else 'missed'}"
-
-
-def _ratio(own: Samples, other: Samples) -> float:
-    """Return the median of the ratios of the rounds."""
-    pairs = zip(own.loads, other.loads, strict=True)
-    return statistics.median(ours.rate / others.rate for ours, others in pairs)
 
 
 def _latency_row(name: str, waits: Waits) -> Row:
     row: Row = {"milliseconds": name, "requests per second": waits.rate}
     for server, milliseconds in waits.milliseconds.items():
-        row |= {f"{server} p50": statistics.median(milliseconds), f"{server} p99": _p99(milliseconds)}
+        row |= {f"{server} p50": statistics.median(milliseconds), f"{server} p99": percentile(milliseconds, 99)}
     return row | {"cores used by the generator": waits.generator_share}
 
 
@@ -190,7 +148,7 @@ def _generator_row(name: str, samples: dict[str, Samples]) -> Row:
     row: Row = {"cores used by the generator": name}
     for server in (OURS, BARE, EQUAL, FALCON):
         measured = server in samples
-        row[server] = max(load.generator_share for load in samples[server].loads) if measured else ""
+        row[server] = samples[server].generator_share if measured else ""
     return row
 
 
@@ -199,13 +157,9 @@ def _charts(cases: list[Case], samples: dict[str, dict[str, Samples]], waits: di
     three = (OURS, BARE, EQUAL)
     rates = {server: [samples[name][server].rate for name in names] for server in three}
     costs = {server: [statistics.median(samples[name][server].web_costs) for name in names] for server in three}
-    p99 = {server: [_p99(waits[name].milliseconds[server]) for name in names] for server in (OURS, BARE)}
+    p99 = {server: [percentile(waits[name].milliseconds[server], 99) for name in names] for server in (OURS, BARE)}
     return {
         "rates": Chart("Top load of one process", "requests per second", names, rates),
         "latencies": Chart("p99 at half the bare peer's top load", "milliseconds", names, p99),
         "costs": Chart("CPU time of the web process", "µs per request", names, costs),
     }
-
-
-def _p99(milliseconds: list[float]) -> float:
-    return statistics.quantiles(milliseconds, n=100)[98]

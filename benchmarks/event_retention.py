@@ -1,123 +1,115 @@
-"""Measure what others notice while ten million old events are removed. See README.md."""
+"""Measure what others notice while ten million events of one day, which are too old, are removed."""
 
-import argparse
-import json
-import logging
-import tempfile
 import threading
 import time
-from contextlib import closing
-from pathlib import Path
+from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Final, cast
 
-import psycopg2
-import structlog
-
+from benchmarks.event_log import replace_events
+from benchmarks.figures import percentile
+from benchmarks.stack import Stack
+from benchmarks.suite import Options, Result, Row, progress
 from core import db
-from core.config import Settings
 from core.jobs import JobContext
-from core.local.embedded.servers import EmbeddedPostgres
-from core.migrations import migrate
 from core.services import event_partitions
 
-_EVENTS = """
+_EVENTS: Final = 10_000_000
+_EVENTS_AT_ONCE: Final = 500_000
+_DAYS_AGO: Final = 20
+_RETENTION_DAYS: Final = 7
+_PAUSE_SECONDS: Final = 0.005
+
+_LOAD: Final = """
 INSERT INTO events (seq, type, task_id, actor_id, audience, data, at)
 SELECT n, 'task.updated', n %% 1000, 1, '{1}', '{"title": "Clean the gutters before the rain comes."}',
-       date_trunc('day', now()) - interval '20 days' + n * interval '1 ms'
+       date_trunc('day', now()) - make_interval(days => %(days_ago)s) + n * interval '1 ms'
 FROM generate_series(%(first)s, %(last)s) n
 """
-_CHANGE = """
+_LOADED: Final = "UPDATE event_log_state SET last_seq = %(last)s, jobs_seq = %(last)s"
+_CHANGE: Final = """
 INSERT INTO events (seq, type, audience, data)
 VALUES ((SELECT last_seq + 1 FROM event_log_state), 'task.updated', '{1}', '{}');
 UPDATE event_log_state SET last_seq = last_seq + 1
 """
-_READ = "SELECT seq, type, data::text FROM events WHERE seq > (SELECT last_seq - 20 FROM event_log_state) ORDER BY seq"
-_PART = 500_000
+_READ: Final = """
+SELECT seq, type, data::text FROM events WHERE seq > (SELECT last_seq - 20 FROM event_log_state) ORDER BY seq
+"""
+_SIZE: Final = (
+    "SELECT sum(pg_total_relation_size(inhrelid))::bigint FROM pg_inherits WHERE inhparent = 'events'::regclass"
+)
 
 
-def prepare(cursor: Any) -> None:
-    """Put an event of the old day into the default partition, so that the day gets a partition."""
-    cursor.execute("DROP TABLE events_before")
-    cursor.execute("INSERT INTO events (type, audience, data, at) VALUES ('x', '{}', '{}', now() - interval '20 days')")
+def run(stack: Stack, options: Options) -> Result:
+    """Measure new events and reads of the newest, once while nothing else happens and once while the day is purged."""
+    user = stack.add_user("changer")
+    replace_events(user.actor.user_id, [_DAYS_AGO])
+    count = options.scaled(_EVENTS)
+    seconds = _load(count)
+    size = db.read(_SIZE).fetch_value()
+    # The job uses nothing but this setting of its context.
+    context = cast("JobContext", SimpleNamespace(settings=SimpleNamespace(event_retention_days=_RETENTION_DAYS)))
+
+    def purge() -> None:
+        if not event_partitions.purge_events(context):
+            raise RuntimeError("No partition was dropped.")
+
+    taken = options.rounds * options.seconds
+    return Result(
+        tables={
+            "latencies": [_measured("nothing", taken, lambda: None), _measured("the purge", taken, purge)],
+            "log": [{"events": f"{count:,}", "seconds to load them by SQL": seconds, "MiB with indexes": size / 2**20}],
+        }
+    )
 
 
-def load(cursor: Any, count: int) -> None:
-    """Insert old events, all of one day."""
-    for first in range(1, count + 1, _PART):
-        cursor.execute(_EVENTS, {"first": first, "last": min(first + _PART - 1, count)})
-    cursor.execute("UPDATE event_log_state SET last_seq = %(last)s, jobs_seq = %(last)s", {"last": count})
+def _load(count: int) -> float:
+    """Replace all events by old ones, all of one day; returns how many seconds it took."""
+    started = time.monotonic()
+    with db.unit_of_work():
+        db.write("DELETE FROM events")
+    for first in range(1, count + 1, _EVENTS_AT_ONCE):
+        last = min(first + _EVENTS_AT_ONCE - 1, count)
+        with db.unit_of_work():
+            db.write(_LOAD, {"first": first, "last": last, "days_ago": _DAYS_AGO})
+        progress(f"event_retention: {last:,} of {count:,} events loaded")
+    with db.unit_of_work():
+        db.write(_LOADED, {"last": count})
+        db.write("ANALYZE events")
+    return time.monotonic() - started
 
 
-def latencies(url: str, stop: threading.Event) -> list[float]:
-    """Insert an event and read the newest, again and again; returns the milliseconds of each time."""
-    measured = []
-    with closing(psycopg2.connect(url)) as connection:
-        connection.autocommit = True
-        cursor = connection.cursor()
-        while not stop.wait(0.005):
-            start = time.perf_counter()
-            cursor.execute(_CHANGE)
-            cursor.execute(_READ)
-            measured.append((time.perf_counter() - start) * 1000)
-    return sorted(measured)
-
-
-def during(url: str, seconds: float, action: Any = None) -> dict[str, float]:
-    """Measure the latency for some seconds, in the middle of which `action` is done."""
+def _measured(meanwhile: str, seconds: float, action: Callable[[], None]) -> Row:
+    """Measure for some seconds; in their middle the action is done."""
+    progress(f"event_retention: measuring for {seconds:g} seconds, meanwhile {meanwhile}")
     stop = threading.Event()
     measured: list[float] = []
-    thread = threading.Thread(target=lambda: measured.extend(latencies(url, stop)))
+    thread = threading.Thread(target=_change_and_read, args=(stop, measured))
     thread.start()
-    time.sleep(seconds / 2)
-    start = time.perf_counter()
-    if action is not None:
+    try:
+        time.sleep(seconds / 2)
+        started = time.perf_counter()
         action()
-    taken = (time.perf_counter() - start) * 1000
-    time.sleep(seconds / 2)
-    stop.set()
-    thread.join()
-    result = {f"p{part}_ms": measured[len(measured) * part // 100] for part in (50, 99)}
-    return result | {"longest_ms": measured[-1], "purge_ms": taken}
+        taken = (time.perf_counter() - started) * 1000
+        time.sleep(seconds / 2)
+    finally:
+        stop.set()
+        thread.join()
+    return {
+        "ms to insert an event and read the newest": meanwhile,
+        "p50": percentile(measured, 50),
+        "p99": percentile(measured, 99),
+        "longest": max(measured),
+        "ms of the purge": taken if meanwhile == "the purge" else "",
+    }
 
 
-def main() -> None:
-    """Load, measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--events", type=int, default=10_000_000)
-    parser.add_argument("--seconds", type=float, default=20.0, help="how long each of the two measurements takes")
-    parser.add_argument("--json", type=Path, help="the file for the figures")
-    options = parser.parse_args()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
-    with (
-        tempfile.TemporaryDirectory(prefix="allweather-bench-") as directory,
-        EmbeddedPostgres(Path(directory) / "postgres") as postgres,
-    ):
-        migrate(postgres.url)
-        db.configure(postgres.url, application="bench", statement_seconds=600)
-        environ = {"DATABASE_URL": postgres.url, "REDIS_URL": "redis://", "SECRET_KEY": "x" * 40}
-        # Retention uses nothing but the settings of its context.
-        context = cast("JobContext", SimpleNamespace(settings=Settings.from_environ(environ)))
-        with closing(psycopg2.connect(postgres.url)) as connection:
-            connection.autocommit = True
-            cursor = connection.cursor()
-            prepare(cursor)
-            event_partitions.make_partitions(context)
-            cursor.execute("DELETE FROM events")
-            start = time.perf_counter()
-            load(cursor, options.events)
-            print(f"loaded {options.events:,} events in {time.perf_counter() - start:.0f} s", flush=True)
-            cursor.execute("ANALYZE")
-            cursor.execute("SELECT sum(pg_total_relation_size(inhrelid)) FROM pg_inherits")
-            size = cursor.fetchone()[0]
-        results: dict[str, Any] = {"events": options.events, "size_mb": float(size) / 2**20}
-        results["without"] = during(postgres.url, options.seconds)
-        results["with"] = during(postgres.url, options.seconds, lambda: event_partitions.purge_events(context))
-    for name in ("without", "with"):
-        print(f"{name:8}", "  ".join(f"{key} {value:,.2f}" for key, value in results[name].items()))
-    if options.json is not None:
-        options.json.write_text(json.dumps(results, indent=2), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()
+def _change_and_read(stop: threading.Event, measured: list[float]) -> None:
+    """Insert an event and read the newest, again and again, and note the milliseconds of each time."""
+    while not stop.wait(_PAUSE_SECONDS):
+        started = time.perf_counter()
+        with db.unit_of_work():
+            db.write(_CHANGE)
+        db.read(_READ).fetch_all()
+        measured.append((time.perf_counter() - started) * 1000)
+    db.disconnect()

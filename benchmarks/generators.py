@@ -3,7 +3,6 @@
 import json
 import resource
 import shutil
-import statistics
 import subprocess
 import tempfile
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks import load
+from benchmarks.figures import percentile
 from benchmarks.load import CONNECTIONS, Request
 
 _WRK: Final = shutil.which("wrk")
@@ -81,7 +81,7 @@ def _by_python(port: int, request: Request, seconds: float) -> Load:
     started, before = time.monotonic(), time.process_time()
     taken = load.flood(port, request, seconds)
     elapsed = time.monotonic() - started
-    p99 = statistics.quantiles(taken, n=100)[98] * 1000
+    p99 = percentile(taken, 99) * 1000
     return Load(len(taken), len(taken) / elapsed, p99, (time.process_time() - before) / elapsed)
 
 

@@ -2,12 +2,12 @@
 
 from typing import Final
 
-import psycopg2
+from core import db
 
 LARGE_USER: Final = 1
 """The user who owns 3 % of all tasks."""
 
-ORDINARY_USER: Final = 42
+ORDINARY_USER: Final = 7
 """One of the others. At every size they own about 100 tasks each, are assigned to ten of others, and see about 100 more
 in two groups."""
 
@@ -52,25 +52,16 @@ INSERT INTO task_totals (user_id, tasks) SELECT user_id, count(*) FROM tasks GRO
 
 _COUNTED: Final = ("tasks", "analytics_rollups")
 
-_EVERY_TABLE: Final = (
-    "TRUNCATE users, groups, tasks, events, analytics_deltas, analytics_rollups, task_totals RESTART IDENTITY CASCADE"
-)
 
-
-def load(url: str, tasks: int) -> None:
-    """Replace all tasks and people of a database by `tasks` tasks, with their figures and with fresh statistics."""
+def load(tasks: int) -> None:
+    """Add tasks and people to an empty database, with their figures and with fresh statistics."""
     parameters = {"tasks": tasks, "users": tasks // _TASKS_OF_USER, "groups": tasks // _TASKS_OF_GROUP}
-    connection = psycopg2.connect(url)
-    connection.autocommit = True
-    cursor = connection.cursor()
-    cursor.execute(_EVERY_TABLE)
-    cursor.execute(_PEOPLE, parameters)
-    # The figures are counted once afterwards, which is faster than a trigger for each task.
-    for table in _COUNTED:
-        cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
-    cursor.execute(_TASKS, parameters)
-    cursor.execute(_FIGURES)
-    for table in _COUNTED:
-        cursor.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
-    cursor.execute("VACUUM ANALYZE")
-    connection.close()
+    with db.unit_of_work():
+        db.write(_PEOPLE, parameters)
+        # The figures are counted once afterwards, which is faster than a trigger for each task.
+        for table in _COUNTED:
+            db.write(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+        db.write(_TASKS, parameters)
+        db.write(_FIGURES)
+        for table in _COUNTED:
+            db.write(f"ALTER TABLE {table} ENABLE TRIGGER USER")

@@ -1,183 +1,151 @@
-"""Offer a web process three times the requests that it can serve. See README.md in this directory."""
+"""Offer one web process three times the requests that it can serve, and ask for `GET /health` meanwhile."""
 
-import argparse
-import asyncio
 import multiprocessing
 import statistics
-import sys
-import tempfile
-import time
-from collections import Counter, deque
-from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Final, cast
+from dataclasses import dataclass
+from typing import Final
 
-import psutil  # type: ignore[import-untyped]  # - the package ships no types
-import uvloop
+from benchmarks.figures import at_least, at_most, percentile
+from benchmarks.generators import Load, top_load
+from benchmarks.load import Request
+from benchmarks.open_load import Outcome, offer
+from benchmarks.stack import Server, Stack
+from benchmarks.suite import Chart, Options, Result, Row, progress
 
-from benchmarks.load import Request, requests_per_second
-from benchmarks.run import KEY, _seed, free_port, server
-from core.local.embedded.servers import EmbeddedPostgres, EmbeddedRedis
-from core.migrations import migrate
-from core.security import TokenIssuer
-
-CONNECTIONS: Final = 600
-TIMES_CAPACITY: Final = 3
-_TICK_SECONDS: Final = 0.002
-_PROBE_SECONDS: Final = 0.02
+_TIMES_CAPACITY: Final = 3
+_CONNECTIONS: Final = 600
+_PROBES_PER_SECOND: Final = 50
+_PROBE_CONNECTIONS: Final = 50
 _WARM_UP_SECONDS: Final = 1.0
+_SHARE_GOAL: Final = 0.8
+_HEALTH_GOAL_MILLISECONDS: Final = 100
 
 
-@dataclass
-class Outcome:
-    """What came back: the latencies of good responses and the number of others by status, and how late sends were."""
+@dataclass(frozen=True)
+class _Round:
+    """A round of `seconds` with as many requests as the server can serve, and one with far too many.
 
-    latencies: list[float] = field(default_factory=list)
-    others: Counter[str] = field(default_factory=Counter)
-    lateness: list[float] = field(default_factory=list)
-    cpu_seconds: float = 0.0
+    `alone_cpu` and `flooded_cpu` are the CPU time of the server in seconds.
+    """
 
+    seconds: float
+    alone: Load
+    alone_cpu: float
+    flood: Outcome
+    flooded_cpu: float
+    probes: Outcome
 
-class _Connection(asyncio.Protocol):
-    """A connection that sends a request when it is told to, and is idle again after the response."""
-
-    def __init__(self, idle: deque["_Connection"], outcome: Outcome) -> None:
-        self._idle = idle
-        self._outcome = outcome
-        self._received = b""
-        self._due = 0.0
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-        self._idle.append(self)
-
-    def send(self, request: bytes, due: float) -> None:
-        """Send a request that was due at this time of the loop's clock."""
-        self._due = due
-        self._outcome.lateness.append(time.monotonic() - due)
-        self._transport.write(request)
-
-    def data_received(self, data: bytes) -> None:
-        self._received += data
-        head, separator, rest = self._received.partition(b"\r\n\r\n")
-        if not separator or len(rest) < int(head.lower().partition(b"content-length: ")[2].split(b"\r\n", 1)[0]):
-            return
-        self._received = b""
-        status = head[9:12].decode()
-        if status == "200":
-            self._outcome.latencies.append(time.monotonic() - self._due)
-        else:
-            self._outcome.others[status] += 1
-        self._idle.append(self)
-
-    def connection_lost(self, _error: Exception | None) -> None:
-        self._outcome.others["connection lost"] += 1
+    @property
+    def good_rate(self) -> float:
+        """The good responses per second under overload."""
+        return len(self.flood.latencies) / self.seconds
 
 
-async def _offer(port: int, request: bytes, rate: float, connections: int, seconds: float) -> Outcome:
-    """Send `rate` requests a second at regular times, whatever the server responds."""
-    loop = asyncio.get_running_loop()
-    outcome = Outcome()
-    idle: deque[_Connection] = deque()
-    for _ in range(connections):
-        await loop.create_connection(lambda: _Connection(idle, outcome), "127.0.0.1", port)
-    start = time.monotonic()
-    cpu = time.process_time()
-    sent = 0
-    while (now := time.monotonic()) < start + seconds:
-        while sent < (now - start) * rate and idle:
-            idle.popleft().send(request, start + sent / rate)
-            sent += 1
-        await asyncio.sleep(_TICK_SECONDS)
-    outcome.cpu_seconds = time.process_time() - cpu
-    # What has not come back after this is neither good nor refused in time.
-    await asyncio.sleep(1)
-    outcome.others["never sent"] += int(seconds * rate) - sent
-    outcome.others["no response"] += sent - len(outcome.lateness) + connections - len(idle)
-    return outcome
-
-
-def offer(port: int, request: bytes, rate: float, connections: int, seconds: float) -> Outcome:
-    """Run `_offer` in this process."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_offer(port, request, rate, connections, seconds))
-
-
-def _cpu_seconds(module: str) -> float:
-    """Return the CPU time that the child of this process which runs this module has used."""
-    (process,) = [child for child in psutil.Process().children() if module in child.cmdline()]
-    used = process.cpu_times()
-    return float(used.user + used.system)
-
-
-def _percentile(values: Sequence[float], percent: int) -> float:
-    return statistics.quantiles(values, n=100)[percent - 1] * 1000
-
-
-def _latencies(outcome: Outcome) -> str:
-    p50, p99 = _percentile(outcome.latencies, 50), _percentile(outcome.latencies, 99)
-    return f"{p50:.1f} ms p50, {p99:.1f} ms p99, {max(outcome.latencies) * 1000:.1f} ms at most"
-
-
-def main() -> None:
-    """Measure the capacity and the overload, and print both."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=5.0)
-    seconds = parser.parse_args().seconds
-    with (
-        tempfile.TemporaryDirectory(prefix="allweather-bench-") as directory,
-        EmbeddedPostgres(Path(directory) / "postgres") as postgres,
-        EmbeddedRedis(Path(directory) / "redis") as redis,
-        ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as generators,
-    ):
-        migrate(postgres.url)
-        actor, task_id = _seed(postgres.url)
-        port = free_port()
-        environ = {
-            "DATABASE_URL": postgres.url,
-            "REDIS_URL": redis.url,
-            "SECRET_KEY": KEY,
-            "PORT": str(port),
-            "LOG_FILE": str(Path(directory) / "app.log"),
-            "RATE_LIMIT": "100000000/minute",
-            "RATE_LIMIT_HEALTH": "100000000/minute",
-        }
-        token = TokenIssuer(KEY, 86_400).access_token(actor.user_id, actor.session_id)
-        read = Request("GET", f"/api/v1/tasks/{task_id}", token)
-        health = Request("GET", "/health", token).encode("127.0.0.1")
-        with server([sys.executable, "-m", "api"], port, environ):
-            requests_per_second(port, read, seconds=_WARM_UP_SECONDS)
-            cpu = [_cpu_seconds("api")]
-            best = generators.submit(requests_per_second, port, read, seconds=seconds).result()
-            cpu.append(_cpu_seconds("api"))
-            flood = generators.submit(
-                offer, port, read.encode("127.0.0.1"), TIMES_CAPACITY * best, CONNECTIONS, seconds
+def run(stack: Stack, options: Options) -> Result:
+    """Measure good responses, refusals, latencies and costs, alone and overloaded in turn."""
+    # The first task of the new database has the id 1.
+    user = stack.add_user("reader", tasks=1)
+    read = Request("GET", "/api/v1/tasks/1", user.token)
+    health = Request("GET", "/health", user.token)
+    spawn = multiprocessing.get_context("spawn")
+    rounds = []
+    with ProcessPoolExecutor(2, mp_context=spawn) as generators, stack.api() as server:
+        top_load(server.port, read, _WARM_UP_SECONDS)
+        for number in range(options.rounds):
+            measured = _round(generators, server, read, health, options.seconds)
+            progress(
+                f"overload: round {number + 1} of {options.rounds}: {measured.alone.rate:,.0f} good responses a second "
+                f"alone, {measured.good_rate:,.0f} overloaded"
             )
-            probes = generators.submit(offer, port, health, 1 / _PROBE_SECONDS, 50, seconds)
-            overload, probed = flood.result(), probes.result()
-            cpu.append(_cpu_seconds("api"))
-            after = generators.submit(requests_per_second, port, read, seconds=seconds).result()
-    good = len(overload.latencies) / seconds
-    alone, flooded = cpu[1] - cpu[0], cpu[2] - cpu[1]
-    rows = {
-        "best rate": f"{best:.0f} good responses a second, 32 connections, closed loop",
-        "offered": f"{TIMES_CAPACITY * best:.0f} requests a second, {CONNECTIONS} connections, open loop",
-        "good under overload": f"{good:.0f} a second, {good / best:.0%} of the best rate",
-        "the others": str(dict(overload.others)),
-        "good responses": _latencies(overload),
-        "GET /health": f"{_latencies(probed)}, others: {dict(probed.others)}",
-        "afterwards": f"{after:.0f} good responses a second",
-        "server, alone": f"{alone / best / seconds * 1e6:.0f} µs a response, {alone / seconds:.0%} of a core",
-        "server, overloaded": f"{flooded / good / seconds * 1e6:.0f} µs a good response, "
-        f"{flooded / seconds:.0%} of a core",
-        "generator": f"{_percentile(overload.lateness, 99):.1f} ms late (p99), "
-        f"{overload.cpu_seconds / seconds:.0%} of a core",
+            rounds.append(measured)
+    return Result(
+        tables={
+            "rates": [_rate_row(rounds)],
+            "outcomes": _outcome_rows(rounds),
+            "latencies": [_latency_row("good responses", [each.flood for each in rounds]), _health_row(rounds)],
+            "costs": [_cost_row(rounds)],
+            "generator": [_generator_row(rounds)],
+        },
+        charts={"rates": _chart(rounds)},
+    )
+
+
+def _round(generators: ProcessPoolExecutor, server: Server, read: Request, health: Request, seconds: float) -> _Round:
+    before = server.cpu_seconds()
+    alone = top_load(server.port, read, seconds)
+    between = server.cpu_seconds()
+    rate = _TIMES_CAPACITY * alone.rate
+    flood = generators.submit(offer, server.port, read.encode("127.0.0.1"), rate, _CONNECTIONS, seconds)
+    probes = generators.submit(
+        offer, server.port, health.encode("127.0.0.1"), _PROBES_PER_SECOND, _PROBE_CONNECTIONS, seconds
+    )
+    return _Round(seconds, alone, between - before, flood.result(), server.cpu_seconds() - between, probes.result())
+
+
+def _rate_row(rounds: list[_Round]) -> Row:
+    share = statistics.median(each.good_rate / each.alone.rate for each in rounds)
+    return {
+        "per second": "read a task",
+        "good responses alone": statistics.median(each.alone.rate for each in rounds),
+        "requests offered": statistics.median(_TIMES_CAPACITY * each.alone.rate for each in rounds),
+        "requests sent": statistics.median(len(each.flood.lateness) / each.seconds for each in rounds),
+        "good responses overloaded": statistics.median(each.good_rate for each in rounds),
+        "share": share,
+        "goal": at_least(share, _SHARE_GOAL),
     }
-    for name, text in rows.items():
-        print(f"{name:22}{text}")
 
 
-if __name__ == "__main__":
-    main()
+def _outcome_rows(rounds: list[_Round]) -> list[Row]:
+    """Show the share of each outcome in all requests that were due."""
+    counts = {"good response (200)": sum(len(each.flood.latencies) for each in rounds)}
+    for name in sorted({name for each in rounds for name in each.flood.others}):
+        counts[name] = sum(each.flood.others[name] for each in rounds)
+    due = sum(counts.values())
+    return [{"outcome": name, "requests": count, "share": count / due} for name, count in counts.items()]
+
+
+def _latency_row(name: str, outcomes: list[Outcome], goal: float | None = None) -> Row:
+    milliseconds = [1000 * seconds for outcome in outcomes for seconds in outcome.latencies]
+    p99 = percentile(milliseconds, 99)
+    return {
+        "milliseconds under overload": name,
+        "p50": statistics.median(milliseconds),
+        "p99": p99,
+        "longest": max(milliseconds),
+        "goal of p99": "" if goal is None else at_most(p99, goal),
+        "not good": sum(sum(outcome.others.values()) for outcome in outcomes),
+    }
+
+
+def _health_row(rounds: list[_Round]) -> Row:
+    return _latency_row("GET /health", [each.probes for each in rounds], _HEALTH_GOAL_MILLISECONDS)
+
+
+def _cost_row(rounds: list[_Round]) -> Row:
+    return {
+        "µs of CPU time per good response": "read a task",
+        "alone": statistics.median(each.alone_cpu / each.alone.responses * 1e6 for each in rounds),
+        "overloaded": statistics.median(each.flooded_cpu / len(each.flood.latencies) * 1e6 for each in rounds),
+    }
+
+
+def _generator_row(rounds: list[_Round]) -> Row:
+    late = [1000 * seconds for each in rounds for seconds in each.flood.lateness]
+    return {
+        "generator": "of the overload",
+        "cores used": max(each.flood.cpu_seconds / each.seconds for each in rounds),
+        "p99 of how late a request was sent, in ms": percentile(late, 99),
+    }
+
+
+def _chart(rounds: list[_Round]) -> Chart:
+    return Chart(
+        "Good responses, alone and with three times as many requests",
+        "per second",
+        [f"round {number + 1}" for number in range(len(rounds))],
+        {
+            "alone": [each.alone.rate for each in rounds],
+            "overloaded": [each.good_rate for each in rounds],
+        },
+    )

@@ -1,97 +1,65 @@
-"""Measure the rates of 1, 2 and 4 web processes behind one port. See README.md in this directory."""
+"""Measure the rates of 1, 2 and 4 web processes behind one port, which share the cores with everything else."""
 
-import argparse
-import multiprocessing
-import os
 import statistics
-import sys
-import tempfile
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Final
 
-import psutil  # type: ignore[import-untyped]  # - the package ships no types
+from benchmarks.compare import CREATE
+from benchmarks.load import Request
+from benchmarks.rounds import Samples, measure
+from benchmarks.stack import Stack
+from benchmarks.suite import Chart, Options, Result, Row
 
-from benchmarks.load import Request, requests_per_second
-from benchmarks.run import CREATE, KEY, _seed, free_port, server
-from core.local.embedded.servers import EmbeddedPostgres, EmbeddedRedis
-from core.migrations import migrate
-from core.security import TokenIssuer
-
-COUNTS: Final = (1, 2, 4)
-GENERATORS: Final = 2
-CONNECTIONS_EACH: Final = 32
+_COUNTS: Final = {"1 process": 1, "2 processes": 2, "4 processes": 4}
+_NO_QUOTA: Final = "100000000"
+_THREADS_OF_A_PROCESS: Final = "8"
 
 
-def _cpu_seconds(port: int) -> float:
-    """Return the CPU time of all processes of the server that has this port."""
-    total = 0.0
-    for child in psutil.Process().children():
-        if "api" in child.cmdline() and child.environ()["PORT"] == str(port):
-            for process in (child, *child.children()):
-                used = process.cpu_times()
-                total += used.user + used.system
-    return total
-
-
-def _measured(generators: ProcessPoolExecutor, port: int, request: Request, seconds: float) -> tuple[float, float]:
-    """Return the requests per second of all generators together, and the server's CPU time for each in seconds."""
-    before = _cpu_seconds(port)
-    running = [
-        generators.submit(requests_per_second, port, request, connections=CONNECTIONS_EACH, seconds=seconds)
-        for _ in range(GENERATORS)
-    ]
-    rate = sum(result.result() for result in running)
-    return rate, (_cpu_seconds(port) - before) / (rate * seconds)
-
-
-def main() -> None:
-    """Run the rounds and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=3.0)
-    options = parser.parse_args()
-    with ExitStack() as stack:
-        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="allweather-bench-")))
-        postgres = stack.enter_context(EmbeddedPostgres(directory / "postgres"))
-        redis = stack.enter_context(EmbeddedRedis(directory / "redis"))
-        spawn = multiprocessing.get_context("spawn")
-        generators = stack.enter_context(ProcessPoolExecutor(GENERATORS, mp_context=spawn))
-        migrate(postgres.url)
-        actor, task_id = _seed(postgres.url)
-        ports = {count: free_port() for count in COUNTS}
-        for count, port in ports.items():
-            environ = {
-                "DATABASE_URL": postgres.url,
-                "REDIS_URL": redis.url,
-                "SECRET_KEY": KEY,
-                "PORT": str(port),
-                "WEB_CONCURRENCY": str(count),
-                "DATABASE_THREADS": "8",
-                "LOG_FILE": str(directory / f"{count}.log"),
-                "RATE_LIMIT": "100000000/minute",
-                "TASKS_PER_USER": "100000000",
-            }
-            stack.enter_context(server([sys.executable, "-m", "api"], port, environ))
-        token = TokenIssuer(KEY, 86_400).access_token(actor.user_id, actor.session_id)
-        cases = {
-            "read a task": Request("GET", f"/api/v1/tasks/{task_id}", token),
-            "create a task": Request("POST", "/api/v1/tasks", token, CREATE),
+def run(stack: Stack, options: Options) -> Result:
+    """Measure reading and creating a task, with all servers running all the time."""
+    # The first task of the new database has the id 1.
+    user = stack.add_user("reader", tasks=1)
+    requests = {
+        "read a task": Request("GET", "/api/v1/tasks/1", user.token),
+        "create a task": Request("POST", "/api/v1/tasks", user.token, CREATE),
+    }
+    with ExitStack() as running:
+        servers = {
+            name: running.enter_context(
+                stack.api(WEB_CONCURRENCY=str(count), DATABASE_THREADS=_THREADS_OF_A_PROCESS, TASKS_PER_USER=_NO_QUOTA)
+            )
+            for name, count in _COUNTS.items()
         }
-        cores = len(os.sched_getaffinity(0))
-        connections = GENERATORS * CONNECTIONS_EACH
-        print(f"{cores} cores for everything, {connections} connections from {GENERATORS} processes")
-        print(f"{'':16}{'processes':>10}{'requests/s':>12}{'CPU each':>12}")
-        for name, request in cases.items():
-            rounds = [
-                {count: _measured(generators, port, request, options.seconds) for count, port in ports.items()}
-                for _ in range(options.rounds)
-            ]
-            for count in COUNTS:
-                rate, cpu = (statistics.median(figures[count][part] for figures in rounds) for part in (0, 1))
-                print(f"{name:16}{count:10}{rate:12.0f}{cpu * 1e6:9.0f} µs")
+        samples = {
+            case: measure(stack, servers, dict.fromkeys(servers, request), f"processes: {case}", options)
+            for case, request in requests.items()
+        }
+    rates = {case: {name: of_count.rate for name, of_count in by_count.items()} for case, by_count in samples.items()}
+    return Result(
+        tables={
+            "rates": [{"requests per second": case} | by_count for case, by_count in rates.items()],
+            "costs": [_cost_row(case, by_count) for case, by_count in samples.items()],
+            "generator": [_generator_row(case, by_count) for case, by_count in samples.items()],
+        },
+        charts={
+            "rates": Chart(
+                "Top load by number of web processes",
+                "requests per second",
+                list(_COUNTS),
+                {case: list(by_count.values()) for case, by_count in rates.items()},
+            )
+        },
+    )
 
 
-if __name__ == "__main__":
-    main()
+def _cost_row(case: str, samples: dict[str, Samples]) -> Row:
+    row: Row = {"µs of CPU time per request": case}
+    for name, of_count in samples.items():
+        row[name] = statistics.median(of_count.web_costs)
+        row[f"PostgreSQL for {name}"] = statistics.median(of_count.database_costs)
+    return row
+
+
+def _generator_row(case: str, samples: dict[str, Samples]) -> Row:
+    row: Row = {"cores used by the generator": case}
+    return row | {name: of_count.generator_share for name, of_count in samples.items()}

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,10 +16,11 @@ from typing import Final
 
 import jwt
 import psutil
+import psycopg2
 import structlog
 
 from core import db
-from core.local.embedded.servers import EmbeddedPostgres, EmbeddedRedis
+from core.local.embedded.servers import DATABASE, ROLE, EmbeddedPostgres, EmbeddedRedis
 from core.migrations import migrate
 from core.policy import Actor, Role
 from core.security import TokenIssuer
@@ -30,6 +31,11 @@ KEY: Final = "a key for the benchmark alone, of sufficient length"
 _TOKEN_SECONDS: Final = 86_400
 _START_SECONDS: Final = 30.0
 _NO_LIMIT: Final = "100000000/minute"
+_WORKER_PROCESSES: Final = 4
+_WORKER: Final = (
+    f"--quiet --app worker.app worker --concurrency {_WORKER_PROCESSES} --queues events,weather,mail,maintenance"
+    " --without-gossip --without-mingle"
+)
 
 # One day of tasks, a second apart. The trigger of the table counts them for analytics.
 _ADD_TASKS: Final = """
@@ -73,13 +79,8 @@ class Stack:
     def api(self, **environ: str) -> Iterator[Server]:
         """Run the API with these further settings. No request is refused because of a rate limit."""
         port = free_port()
-        settings = {
-            "APP_ENV": "production",
-            "DATABASE_URL": self.database_url,
-            "REDIS_URL": self.redis_url,
-            "SECRET_KEY": KEY,
+        settings = self._settings(f"{port}.log") | {
             "PORT": str(port),
-            "LOG_FILE": str(self.directory / f"{port}.log"),
             "RATE_LIMIT": _NO_LIMIT,
             "RATE_LIMIT_HEALTH": _NO_LIMIT,
             "RATE_LIMIT_CREDENTIALS": _NO_LIMIT,
@@ -100,6 +101,36 @@ class Stack:
         options = ["--no-access-log", "--log-level", "warning", "--port", str(port)]
         with server([str(python), "-m", "uvicorn", application, *options], port, environ) as running:
             yield running
+
+    @contextmanager
+    def worker(self) -> Iterator[None]:
+        """Run a worker for all queues."""
+        command = [sys.executable, "-m", "celery", *_WORKER.split()]
+
+        def has_processes(process_id: int) -> bool:
+            return len(psutil.Process(process_id).children()) >= _WORKER_PROCESSES
+
+        with _running(command, self._settings("worker.log"), has_processes):
+            yield
+
+    def _settings(self, log: str) -> dict[str, str]:
+        return {
+            "APP_ENV": "production",
+            "DATABASE_URL": self.database_url,
+            "REDIS_URL": self.redis_url,
+            "SECRET_KEY": KEY,
+            "LOG_FILE": str(self.directory / log),
+        }
+
+    def new_database(self, name: str) -> str:
+        """Make another database in the same PostgreSQL, with all migrations; returns its URL."""
+        of_superuser = self.database_url.replace(f"//{ROLE}@/{DATABASE}?", "//postgres@/postgres?")
+        with closing(psycopg2.connect(of_superuser)) as connection:
+            connection.autocommit = True  # PostgreSQL makes no database in a transaction.
+            connection.cursor().execute(f"CREATE DATABASE {name} OWNER {ROLE}")
+        url = self.database_url.replace(f"/{DATABASE}?", f"/{name}?")
+        migrate(url)
+        return url
 
     def add_user(self, name: str, tasks: int = 0) -> User:
         """Add an account that owns this many tasks, and nothing else."""
@@ -144,26 +175,32 @@ def server(command: list[str], port: int, environ: dict[str, str]) -> Iterator[S
     Raises:
         RuntimeError: if it ends at once.
     """
+    with _running(command, environ, lambda _process_id: _listens(port)) as process_id:
+        yield Server(port, process_id)
+
+
+@contextmanager
+def _running(command: list[str], environ: dict[str, str], is_ready: Callable[[int], bool]) -> Iterator[int]:
+    """Run a process, wait until it is ready, and stop it at the end; yields its id."""
     process = subprocess.Popen(command, env=os.environ | environ, stdout=subprocess.DEVNULL)  # noqa: S603 - the commands are our own.
     try:
-        _wait_for(port, process)
-        yield Server(port, process.pid)
+        deadline = time.monotonic() + _START_SECONDS
+        while not is_ready(process.pid):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"{command!r} did not start.")
+            time.sleep(0.05)
+        yield process.pid
     finally:
         process.terminate()
         process.wait()
 
 
-def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + _START_SECONDS
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-        except OSError:
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"{process.args!r} did not start.") from None
-            time.sleep(0.05)
-        else:
-            return
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
 
 
 def free_port() -> int:

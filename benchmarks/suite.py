@@ -15,11 +15,16 @@ Row = dict[str, str | float]
 
 @dataclass(frozen=True)
 class Options:
-    """How long to measure, and with which Python the peers run."""
+    """How long to measure, at which share of the usual sizes, and with which Python the peers run."""
 
     rounds: int
     seconds: float
+    scale: float
     peer_python: Path
+
+    def scaled(self, count: int) -> int:
+        """Return this share of a usual number of rows or connections."""
+        return round(count * self.scale)
 
 
 @dataclass(frozen=True)

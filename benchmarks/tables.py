@@ -9,7 +9,7 @@ from benchmarks.suite import Row
 Results = dict[str, Any]
 """What `python -m benchmarks` writes: for each part its tables, its charts, and how it was run."""
 
-_MARKED: Final = re.compile(r"(<!-- (run|table) (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_MARKED: Final = re.compile(r"(<!-- (run|table|chart) (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _MISSING: Final = "Not measured yet."
 
 
@@ -42,17 +42,20 @@ def shown(value: str | float) -> str:
 def filled(document: str, results: Results) -> str:
     """Return a document with the results between its markers.
 
-    `<!-- table compare.rates -->` begins the place of the table `rates` of the part `compare`, `<!-- table capacity
-    -->` that of the arithmetic, and `<!-- run compare -->` that of a sentence on how the part was run; each place ends
-    with `<!-- end -->`. A part without results leaves a sentence that says so.
+    `<!-- table compare.rates -->` begins the place of the table `rates` of the part `compare`, `<!-- chart
+    compare.rates -->` that of the chart of this name, `<!-- table capacity -->` that of the arithmetic, and `<!-- run
+    compare -->` that of a sentence on how the part was run; each place ends with `<!-- end -->`. A part without results
+    leaves a sentence that says so.
 
     Raises:
-        KeyError: if a part with results has no such table.
+        KeyError: if a part with results has no such table or chart.
     """
+
+    contents = {"run": _about_run, "table": _table, "chart": _chart}
 
     def fill(marked: re.Match[str]) -> str:
         begin, kind, name, end = marked.groups()
-        return f"{begin}\n{_about_run(name, results) if kind == 'run' else _table(name, results)}\n\n{end}"
+        return f"{begin}\n{contents[kind](name, results)}\n\n{end}"
 
     return _MARKED.sub(fill, document)
 
@@ -63,6 +66,14 @@ def _table(name: str, results: Results) -> str:
         return _MISSING
     rows = results[part]["tables"][table]
     return as_markdown(capacity.rows(rows) if name == "capacity" else rows)
+
+
+def _chart(name: str, results: Results) -> str:
+    """Return the image that `benchmarks.report` draws of a chart."""
+    part, _, chart = name.partition(".")
+    if part not in results:
+        return _MISSING
+    return f"![{results[part]['charts'][chart]['title']}](performance/{part}-{chart}.svg)"
 
 
 def _about_run(part: str, results: Results) -> str:

@@ -13,7 +13,10 @@ RUN = {
     "at": "2030-05-01", "seconds": 200, "rounds": 5, "seconds_each": 2.0, "generator": "wrk", "cores": 2,
     "load_before": 0.1, "memory_gib": 8.0, "python": "3.11.7", "system": "Linux x86_64",
 }  # fmt: skip
-MARKERS = "Before.\n<!-- table walk.steps -->\nold\n<!-- end -->\n<!-- run walk -->\n<!-- end -->\nAfter.\n"
+MARKERS = (
+    "Before.\n<!-- table walk.steps -->\nold\n<!-- end -->\n<!-- chart walk.steps -->\n<!-- end -->\n"
+    "<!-- run walk -->\n<!-- end -->\nAfter.\n"
+)
 
 
 @pytest.fixture
@@ -39,12 +42,14 @@ def test_the_document_shows_every_table_and_chart_of_the_results(document: str, 
 
 
 def test_a_place_is_filled_again_and_the_rest_stays() -> None:
-    part = {"tables": {"steps": [{"step": "left", "metres": 0.5}]}, "run": RUN}
+    steps = [{"step": "left", "metres": 0.5}]
+    part = {"tables": {"steps": steps}, "charts": {"steps": {"title": "The steps"}}, "run": RUN}
 
     once = filled(MARKERS, {"walk": part})
 
     assert "old" not in once
     assert "| left | 0.50 |" in once
+    assert "![The steps](performance/walk-steps.svg)" in once
     assert "2030-05-01" in once
     assert once.startswith("Before.\n")
     assert once.endswith("After.\n")
@@ -52,12 +57,13 @@ def test_a_place_is_filled_again_and_the_rest_stays() -> None:
 
 
 def test_a_part_without_results_says_so() -> None:
-    assert filled(MARKERS, {}).count("Not measured yet.") == 2
+    assert filled(MARKERS, {}).count("Not measured yet.") == 3
 
 
-def test_a_table_that_the_results_do_not_have_is_an_error() -> None:
-    with pytest.raises(KeyError):
-        filled(MARKERS, {"walk": {"tables": {}, "run": RUN}})
+@pytest.mark.parametrize("kind", ["table", "chart"])
+def test_a_name_that_the_results_do_not_have_is_an_error(kind: str) -> None:
+    with pytest.raises(KeyError, match="steps"):
+        filled(f"<!-- {kind} walk.steps -->\n<!-- end -->", {"walk": {"tables": {}, "charts": {}, "run": RUN}})
 
 
 @pytest.mark.parametrize(
