@@ -14,9 +14,9 @@ from core.models.account import User
 from core.models.task import Task
 from core.policy import Actor, Role
 from core.representations import Page, Representation
-from core.services import audit
+from core.services import account_links, audit
 from core.services.accounts import represent_profile
-from core.services.sessions import revoke_sessions
+from core.services.sessions import revoke_sessions, session_actor
 from core.services.tasks import save
 
 
@@ -56,9 +56,10 @@ def change_account(admin: Actor, user_id: int, changes: dict[str, Any]) -> tuple
     Raises:
         NotFound: if there is no such account.
         Conflict: with code `last_admin`, if there would be no admin any more.
+        Unauthenticated: with code `session_revoked`, if the caller's session has ended meanwhile.
     """
     with unit_of_work():
-        user = _locked(user_id)
+        user = _locked(admin, user_id)
         changes = {name: value for name, value in changes.items() if getattr(user, name) != value}
         if not changes:
             return represent_profile(user), []
@@ -66,6 +67,10 @@ def change_account(admin: Actor, user_id: int, changes: dict[str, Any]) -> tuple
             _require_another_admin(user)
         User.update(changes | {"updated_at": datetime.now(UTC)}).where(User.id == user_id).execute()
         audit.record(audit.ACCOUNT_CHANGED, actor_id=admin.user_id, user_id=user_id, **changes)
+        if not changes.get("is_active", True):
+            # Otherwise links that somebody has got hold of would work again when the account is enabled again.
+            for purpose in (account_links.RESET_PASSWORD, account_links.VERIFY_EMAIL):
+                account_links.end(user_id, purpose)
         ended = revoke_sessions(user_id)
         return represent_profile(User.get_by_id(user_id)), ended
 
@@ -78,9 +83,10 @@ def delete_account(actor: Actor, user_id: int) -> list[int]:
     Raises:
         NotFound: if there is no such account.
         Conflict: with code `last_admin`, if there would be no admin any more.
+        Unauthenticated: with code `session_revoked`, if the caller's session has ended meanwhile.
     """
     with unit_of_work():
-        _require_another_admin(_locked(user_id))
+        _require_another_admin(_locked(actor, user_id))
         ended = revoke_sessions(user_id)
         concerned = Task.select(Task.id, Task.user_id).where((Task.user_id == user_id) | (Task.assignee_id == user_id))
         for task in concerned.order_by(Task.id).for_update():
@@ -93,9 +99,14 @@ def delete_account(actor: Actor, user_id: int) -> list[int]:
         return ended
 
 
-def _locked(user_id: int) -> User:
-    """Lock all admins, then the account: if two admins demote each other at the same time, only one may succeed."""
+def _locked(actor: Actor, user_id: int) -> User:
+    """Lock all admins, then the account: if two admins demote each other at the same time, only one may succeed.
+
+    The process may not know yet that the session of the caller has ended, for example because the caller is no admin
+    any more. So this is looked up under the lock.
+    """
     read("SELECT id FROM users WHERE role = 'admin' ORDER BY id FOR UPDATE")
+    session_actor(actor.session_id)
     user: User | None = User.select().where(User.id == user_id).for_update().get_or_none()
     if user is None:
         raise _not_found()

@@ -110,7 +110,7 @@ def register(
 ) -> Representation:
     """Create an account with an invitation and return its profile; the other arguments are those of `accounts`.
 
-    If the invitation came by mail, its address is verified by that.
+    If the invitation came by mail to this email, the email is verified by that.
 
     Raises:
         Forbidden: with code `invitation_invalid`, if the invitation is unknown, used, too old or for another address.
@@ -118,9 +118,9 @@ def register(
     """
     with unit_of_work():
         invitation = _use(token, email, issuer)
-        proof = {"is_verified": True} if invitation.is_mailed else {"mail_language": mail_language}
+        proof = {"is_verified": True} if _proves(invitation, email) else {"mail_language": mail_language}
         user_id = accounts.register(email=email, **proof, **account).id
-        _take_effect(invitation, user_id)
+        _take_effect(invitation, user_id, email)
         return accounts.represent_profile(User.get_by_id(user_id))
 
 
@@ -131,8 +131,9 @@ def accept(actor: Actor, token: str, issuer: TokenIssuer) -> None:
         Forbidden: with code `invitation_invalid`, as for `register()`.
     """
     with unit_of_work():
-        invitation = _use(token, User.get_by_id(actor.user_id).email, issuer)
-        _take_effect(invitation, actor.user_id)
+        email = User.get_by_id(actor.user_id).email
+        invitation = _use(token, email, issuer)
+        _take_effect(invitation, actor.user_id, email)
 
 
 def address_of(token: str, issuer: TokenIssuer) -> str:
@@ -194,10 +195,18 @@ def _may_still_invite(invitation: Invitation) -> bool:
     return inviter.is_active and (invitation.group_id is not None or may_invite(_actor(inviter)))
 
 
-def _take_effect(invitation: Invitation, user_id: int) -> None:
-    """Give the account what the invitation promises."""
+def _proves(invitation: Invitation, email: str | None) -> bool:
+    """Whether the mail of the invitation went to the mailbox of this email.
+
+    Names with the same key may be different mailboxes, such as those with ß and with ss. Case makes no difference.
+    """
+    return invitation.is_mailed and email is not None and email.lower() == invitation.email.lower()
+
+
+def _take_effect(invitation: Invitation, user_id: int, email: str | None) -> None:
+    """Give the account, which has this email, what the invitation promises."""
     audit.record(audit.INVITATION_ACCEPTED, user_id=user_id, inviter_id=invitation.inviter_id)
-    if invitation.is_mailed:
+    if _proves(invitation, email):
         unverified = (User.id == user_id) & User.email_verified_at.is_null()
         if User.update(email_verified_at=fn.now()).where(unverified).execute():
             audit.record(audit.EMAIL_VERIFIED, user_id=user_id, email=invitation.email)

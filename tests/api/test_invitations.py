@@ -350,6 +350,27 @@ class TestMails:
         send_mails()
         assert len(server.mails) == 1
 
+    @pytest.mark.parametrize(("own", "is_verified"), [("Strasse@Example.com", True), ("straße@example.com", False)])
+    def test_a_mail_proves_no_mailbox_that_is_merely_written_alike(
+        self,
+        own: str,
+        is_verified: bool,
+        as_ada: Caller,
+        anybody: Caller,
+        send_mails: Callable[[], None],
+        server: MailServer,
+    ) -> None:
+        as_ada.post(INVITATIONS, json={"email": "strasse@example.com"})
+        send_mails()
+        account = {"email": own, "password": PASSWORD, "invitation": token_in(server)}
+
+        registered = anybody.post(REGISTER, json=account)
+
+        assert (registered.status_code, registered.json()["email_verified"]) == (201, is_verified)
+        send_mails()
+        asked_for_proof = [mail["Subject"] for mail in server.mails[1:]] == ["Please confirm your email address"]
+        assert asked_for_proof is not is_verified
+
     def test_a_token_that_was_handed_over_proves_no_address(
         self, settings: Settings, ada: Actor, client_with_settings: Callable[[Settings], Clients]
     ) -> None:

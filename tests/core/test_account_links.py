@@ -10,7 +10,7 @@ from core.errors import Rejected
 from core.models.account_mail import AccountLink
 from core.policy import Actor
 from core.security import TokenIssuer
-from core.services import account_links
+from core.services import account_links, administration
 from core.services.account_links import RESET_PASSWORD, VERIFY_EMAIL
 from tests.sql import execute
 from tests.threads import in_parallel
@@ -162,3 +162,15 @@ def test_a_code_of_another_account_is_refused(alice: Actor, mallory: Actor, issu
 
     with pytest.raises(Rejected):
         account_links.check_code(mallory.user_id, VERIFY_EMAIL, code_of(link, issuer), issuer)
+
+
+@pytest.mark.parametrize("purpose", [RESET_PASSWORD, VERIFY_EMAIL])
+def test_links_of_before_an_account_was_disabled_stay_of_no_use(
+    purpose: str, alice: Actor, ada: Actor, issuer: TokenIssuer
+) -> None:
+    token = token_of(begin(alice, purpose), issuer)
+    for is_active in (False, True):
+        administration.change_account(ada, alice.user_id, {"is_active": is_active})
+
+    with pytest.raises(Rejected):
+        use(token, issuer, purpose)

@@ -9,8 +9,8 @@ import pytest
 
 from core import events
 from core.db import unit_of_work
-from core.errors import Forbidden, Invalid, NotFound
-from core.policy import Actor
+from core.errors import Forbidden, Invalid, NotFound, Unauthenticated
+from core.policy import Actor, Role
 from core.services import activity, administration, comments, delegation, groups, reminders, tasks
 from core.services.reminders import fire_reminders
 from tests.builders import QUOTA, create_actor, create_group, create_task, read_task
@@ -36,6 +36,23 @@ def test_no_task_or_group_is_given_to_an_account_during_its_deletion(
     with pytest.raises(Invalid):
         given.result()
     assert read_task(alice, task_id)["version"] == 1
+
+
+def test_a_former_admin_changes_no_account_while_a_process_does_not_know_it_yet(
+    alice: Actor, bob: Actor, ada: Actor
+) -> None:
+    former = create_actor("dora", Role.ADMIN)
+    administration.change_account(ada, former.user_id, {"role": Role.USER})
+
+    for attempt in (
+        lambda: administration.change_account(former, bob.user_id, {"role": Role.ADMIN}),
+        lambda: administration.delete_account(former, alice.user_id),
+    ):
+        with pytest.raises(Unauthenticated):
+            attempt()
+
+    assert execute("SELECT username FROM users WHERE role = 'admin'").fetchall() == [("ada",)]
+    assert execute("SELECT count(*) FROM users").fetchone() == (4,)
 
 
 class TestDeletedAccounts:
