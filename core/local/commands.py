@@ -40,9 +40,7 @@ def make_admin(environ: Mapping[str, str], email: str | None, *, promote: bool) 
         if not email:
             raise ConfigurationError("Whose account? Give --email, or set ADMIN_EMAIL.")
         if promote:
-            if not accounts.promote(email, Role.ADMIN):
-                raise ConfigurationError(f"There is no account of {email}.")
-            _print(f"{email} is an admin now")
+            _promote(email)
             return
         password = _ask_password(settings)
         try:
@@ -50,6 +48,15 @@ def make_admin(environ: Mapping[str, str], email: str | None, *, promote: bool) 
         except Rejected:
             raise ConfigurationError(f"{email} has an account; --promote makes it an admin's.") from None
         _print(f"{email} has an admin account now")
+
+
+def _promote(email: str) -> None:
+    profile = accounts.promote(email, Role.ADMIN)
+    if profile is None:
+        raise ConfigurationError(f"There is no account of {email}.")
+    _print(f"{email} is an admin now")
+    if not profile["email_verified"]:
+        _print("Nobody has confirmed this email. Make sure that the account belongs to whom you mean.")
 
 
 def reset_password(environ: Mapping[str, str], name: str) -> None:

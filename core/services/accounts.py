@@ -176,15 +176,15 @@ def update_profile(
         return represent_profile(User.get_by_id(user.id))
 
 
-def promote(identifier: str, role: Role) -> bool:
-    """Give the account with this email or username a role and end its sessions; returns whether it exists."""
+def promote(identifier: str, role: Role) -> dict[str, Any] | None:
+    """Give the account with this email or username a role and end its sessions; returns its profile, or None."""
     with unit_of_work():
         user = User.named(identifier)
         if user is not None:
             User.update(role=role, updated_at=datetime.now(UTC)).where(User.id == user.id).execute()
             audit.record(audit.ACCOUNT_CHANGED, user_id=user.id, role=role)
             revoke_sessions(user.id)
-    return user is not None
+    return None if user is None else user.profile() | {"role": role}
 
 
 def lock_active_account(user_id: int) -> bool:

@@ -92,6 +92,20 @@ def test_an_account_is_promoted_with_the_promote_option(command: Command, alice:
     assert [user.role for user in User.select()] == ["admin"]
 
 
+@pytest.mark.parametrize("is_verified", [True, False])
+def test_the_operator_is_told_if_the_email_of_the_new_admin_was_never_confirmed(
+    is_verified: bool, command: Command, alice: Actor, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if not is_verified:
+        with db.unit_of_work():
+            execute("UPDATE users SET email_verified_at = NULL")
+
+    command("admin", "--email", "alice@example.com", "--promote")
+
+    assert ("Nobody has confirmed this email" in capsys.readouterr().out) is not is_verified
+
+
+
 @pytest.mark.parametrize("name", [["--email", "alice@example.com"], ["--username", "Alice"]])
 def test_the_link_for_a_new_password_is_printed(
     name: list[str], command: Command, alice: Actor, settings: Settings, capsys: pytest.CaptureFixture[str]
