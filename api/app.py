@@ -96,13 +96,15 @@ class Background:
         """Stop the tasks and close connections. The relay and the wake-up stop first, because they use the rest."""
         if self._first_admin is not None:
             self._first_admin.cancel()
-        await self._relay.stop()
-        await self._publisher_wakeup.stop()
-        await self._limits.close()
-        await self._services.redis.aclose()
-        self._services.bridge.close()
-        # uvicorn ends by sending itself the signal again, so no exit handler would run and write the last log lines.
-        logs.finish()
+        try:
+            await self._relay.stop()
+            await self._publisher_wakeup.stop()
+            await self._limits.close()
+            await self._services.redis.aclose()
+            self._services.bridge.close()
+        finally:
+            # uvicorn ends by sending itself the signal again, so no exit handler would run and write the last lines.
+            logs.finish()
 
     async def _ensure_admin(self) -> None:
         settings = self._services.settings

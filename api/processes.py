@@ -79,10 +79,14 @@ class _Processes:
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         exit_code = 0
         received = None
-        while not exit_code and (received is None or received.si_signo not in _STOPPING):
-            exit_code = self._replace_ended()
-            received = signal.sigtimedwait(_SIGNALS, _RESTART_SECONDS)
-        self._stop_all()
+        try:
+            while not exit_code and (received is None or received.si_signo not in _STOPPING):
+                exit_code = self._replace_ended()
+                received = signal.sigtimedwait(_SIGNALS, _RESTART_SECONDS)
+        # Also after an error, for example because the system has no memory for a fork: at its end, Python would wait
+        # without end for processes that serve.
+        finally:
+            self._stop_all()
         return exit_code
 
     def _replace_ended(self) -> int:

@@ -76,9 +76,12 @@ class PublisherWakeup:
             self._pending.clear()
             try:
                 await asyncio.get_running_loop().run_in_executor(self._sender, self._send)
-            except (OperationalError, RedisError, OSError) as error:
+            # Every error is caught, since libraries also raise others when a connection ends. If this task ended, the
+            # process would look healthy, but all its events would wait for the sweep.
+            except Exception as error:
                 if reachable:
-                    log.warning("broker_unreachable", reason=type(error).__name__)
+                    is_expected = isinstance(error, (OperationalError, RedisError, OSError))
+                    log.warning("broker_unreachable", reason=type(error).__name__, exc_info=not is_expected)
                 reachable = False
                 await asyncio.sleep(_PAUSE_AFTER_FAILURE_SECONDS)
             else:

@@ -56,8 +56,9 @@ def test_the_first_signal_sends_the_publishing_job(alice: Actor, redis: Redis, s
     )
 
 
+@pytest.mark.parametrize("error", [OperationalError, AttributeError])
 def test_an_unreachable_broker_and_its_return_are_each_logged_once(
-    alice: Actor, monkeypatch: pytest.MonkeyPatch
+    error: type[Exception], alice: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("api.realtime.publisher_wakeup._PAUSE_AFTER_FAILURE_SECONDS", 0.0)
     attempts: list[int] = []
@@ -67,7 +68,7 @@ def test_an_unreachable_broker_and_its_return_are_each_logged_once(
         attempts.append(1)
         tried.release()
         if len(attempts) < 3:
-            raise OperationalError
+            raise error
 
     def change_until_sent() -> None:
         for _ in range(3):

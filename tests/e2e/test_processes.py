@@ -208,3 +208,37 @@ def test_a_second_installation_does_not_share_the_port(api: Api, start: Callable
     assert second.process.wait(_STOP_SECONDS) == STARTUP_FAILURE
     (line,) = second.lines("port_unavailable")
     assert line["port"] == api.port
+
+
+FAILING_FORK = """
+import signal, sys
+from multiprocessing.context import ForkProcess
+from api.processes import serve_in_processes
+from core.config import Settings
+
+start = ForkProcess.start
+
+def start_only_the_first(process):
+    if process.name != "web-1":
+        raise OSError(11, "Resource temporarily unavailable")
+    start(process)
+    print(process.pid, flush=True)
+
+ForkProcess.start = start_only_the_first
+settings = Settings(secret_key="x" * 32, database_url="-", redis_url="-", log_file="", port=int(sys.argv[1]))
+serve_in_processes(settings, 2, lambda *_: signal.pause())
+"""
+
+
+def test_if_a_process_cannot_be_forked_all_end_and_none_is_left_alone() -> None:
+    arguments = [sys.executable, "-c", FAILING_FORK, str(free_port())]
+    with subprocess.Popen(  # noqa: S603 - this interpreter and the script above.
+        arguments, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        try:
+            _, errors = process.communicate(timeout=_STOP_SECONDS)
+        finally:
+            process.kill()
+
+    assert process.returncode == 1
+    assert b"Resource temporarily unavailable" in errors
