@@ -254,8 +254,18 @@ class Relay:
             await asyncio.sleep(self._check_seconds)
             checked = self.hub.session_ids()
             if checked:
-                with contextlib.suppress(PeeweeException, Unavailable):
-                    self.hub.update_actors(checked, await self._bridge.run(sessions.session_actors, checked))
+                await self._check(checked)
+
+    async def _check(self, session_ids: set[int]) -> None:
+        """Look up sessions, and tell the hub what their accounts may do now."""
+        try:
+            self.hub.update_actors(session_ids, await self._bridge.run(sessions.session_actors, session_ids))
+        except (PeeweeException, Unavailable):
+            # The next look-up may succeed. The relay logs it if PostgreSQL cannot be reached.
+            pass
+        # Every error is caught: if this task ended, sockets of ended sessions would stay open without Redis.
+        except Exception:
+            log.exception("session_check_failed")
 
 
 def _decoded(entries: list[Any]) -> list[Event]:
