@@ -139,8 +139,10 @@ class Stack:
         with db.unit_of_work():
             db.write(_ADD_TASKS, {"user_id": profile.id, "tasks": tasks})
         analytics.rebuild()
-        with db.unit_of_work():
-            db.write("ANALYZE tasks")
+        # Statistics of an empty table would make PostgreSQL plan to read all of it, also when it has grown.
+        if tasks:
+            with db.unit_of_work():
+                db.write("ANALYZE tasks")
         actor = Actor(profile.id, Role.USER, session.session_id)
         peer_token = jwt.encode({"sub": str(profile.id), "exp": int(time.time()) + _TOKEN_SECONDS}, KEY)
         return User(actor, TokenIssuer(KEY, _TOKEN_SECONDS).access_token(profile.id, session.session_id), peer_token)
