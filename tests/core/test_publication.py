@@ -68,6 +68,22 @@ def test_events_of_several_batches_keep_their_order(
     assert [event.task_id for event in stream(redis)] == created
 
 
+def test_more_events_of_one_transaction_than_a_batch_are_numbered_in_the_order_of_insertion(
+    database: None, publish: Callable[[], int]
+) -> None:
+    before = bounds().last
+    execute("""INSERT INTO events (type, audience, data)
+               SELECT 'task.reminder', '{}', to_json(number) FROM generate_series(1, 501) number""")
+    # PostgreSQL now stores the first row after all others.
+    execute("UPDATE events SET request_id = 'the-request' WHERE data::text = '1'")
+
+    assert publish() == 501
+
+    published = events.read_since(before, 1000)
+    assert [event.seq for event in published] == list(range(before + 1, before + 502))
+    assert [int(event.data) for event in published] == list(range(1, 502))
+
+
 def test_the_stream_has_the_id_of_the_request(alice: Actor, redis: Redis, publish: Callable[[], int]) -> None:
     with bound_to_log(request_id="the-request"):
         create_task(alice)
@@ -183,6 +199,53 @@ def test_an_emptied_redis_is_filled_again(alice: Actor, redis: Redis, publish: C
     publish()
 
     assert [event.type for event in stream(redis)] == ["task.created", "task.created"]
+
+
+def test_refilling_the_stream_sends_no_job_again(
+    alice: Actor, redis: Redis, dispatched: list[JobRequest], publish: Callable[[], int]
+) -> None:
+    create_task(alice, city="London")
+    publish()
+    redis.flushall()
+
+    publish()
+
+    assert len(stream(redis)) == len(dispatched) == 1
+
+
+def test_a_refill_that_fails_after_its_first_batch_causes_no_job_again(
+    alice: Actor,
+    redis: Redis,
+    dispatched: list[JobRequest],
+    publish: Callable[[], int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for city in ("London", "Paris"):
+        create_task(alice, city=city)
+    publish()
+    dispatched.clear()
+    redis.flushall()
+    monkeypatch.setattr(publication, "_BATCH", 1)
+    pipelines = iter([redis.pipeline])
+
+    class FailsAfterTheFirstBatch:
+        """A Redis client that can write to the stream once."""
+
+        def __getattr__(self, name: str) -> Any:
+            if name == "pipeline":
+                return next(pipelines, None) or unreachable
+            return getattr(redis, name)
+
+    def unreachable(**_: Any) -> Any:
+        raise RedisConnectionError
+
+    server: Any = FailsAfterTheFirstBatch()
+    with pytest.raises(RedisConnectionError):
+        publication.publish(server, STREAM_LENGTH, dispatched.append)
+    publish()
+
+    assert len(stream(redis)) == 2
+    assert dispatched == []
 
 
 @pytest.mark.parametrize("ahead", [1, 3, 1000])

@@ -105,7 +105,6 @@ def test_the_operator_is_told_if_the_email_of_the_new_admin_was_never_confirmed(
     assert ("Nobody has confirmed this email" in capsys.readouterr().out) is not is_verified
 
 
-
 @pytest.mark.parametrize("name", [["--email", "alice@example.com"], ["--username", "Alice"]])
 def test_the_link_for_a_new_password_is_printed(
     name: list[str], command: Command, alice: Actor, settings: Settings, capsys: pytest.CaptureFixture[str]
