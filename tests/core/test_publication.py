@@ -43,6 +43,15 @@ def stream(redis: Redis) -> list[events.Event]:
     return [event_from_entry(entry_id, fields) for entry_id, fields in entries]
 
 
+def record_in_one_transaction(count: int) -> None:
+    """Record events whose data are the numbers from 1 to `count`."""
+    execute(
+        """INSERT INTO events (type, audience, data)
+           SELECT 'task.reminder', '{}', to_json(number) FROM generate_series(1, %s) number""",
+        (count,),
+    )
+
+
 def test_events_are_numbered_without_gaps_and_appended_to_the_stream(
     alice: Actor, redis: Redis, publish: Callable[[], int]
 ) -> None:
@@ -72,8 +81,7 @@ def test_more_events_of_one_transaction_than_a_batch_are_numbered_in_the_order_o
     database: None, publish: Callable[[], int]
 ) -> None:
     before = bounds().last
-    execute("""INSERT INTO events (type, audience, data)
-               SELECT 'task.reminder', '{}', to_json(number) FROM generate_series(1, 501) number""")
+    record_in_one_transaction(501)
     # PostgreSQL now stores the first row after all others.
     execute("UPDATE events SET request_id = 'the-request' WHERE data::text = '1'")
 
@@ -325,6 +333,50 @@ def test_the_stream_has_its_maximum_length_after_a_refill(alice: Actor, redis: R
     publication.publish(redis, 2, lambda _job: None)
 
     assert [event.seq for event in stream(redis)] == [bounds().last - 1, bounds().last]
+
+
+def test_the_stream_keeps_near_its_maximum_length(database: None, redis: Redis) -> None:
+    """Redis removes old entries in groups of 100, so there may be up to 100 more."""
+    for _ in range(4):
+        record_in_one_transaction(100)
+        publication.publish(redis, 100, lambda _job: None)
+
+    assert 100 <= redis.xlen(STREAM_KEY) <= 200
+
+
+@pytest.mark.parametrize("foreign", [[], ["1000-0"]])
+def test_the_stream_has_the_first_event_of_a_new_database(
+    foreign: list[str], alice: Actor, redis: Redis, publish: Callable[[], int]
+) -> None:
+    execute("UPDATE event_log_state SET last_seq = 0, jobs_seq = 0")
+    for entry_id in foreign:
+        redis.xadd(STREAM_KEY, {"type": "from another database"}, id=entry_id)
+    create_task(alice)
+
+    publish()
+
+    assert [event.seq for event in stream(redis)] == [1]
+
+
+def test_only_the_last_entry_of_the_stream_is_read(
+    settings: Settings, alice: Actor, redis: Redis, publish: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        create_task(alice)
+    publish()
+    lengths: list[int] = []
+    xrevrange = redis.xrevrange
+
+    def remember_the_length(*args: Any, **options: Any) -> Any:
+        entries: Any = xrevrange(*args, **options)
+        lengths.append(len(entries))
+        return entries
+
+    monkeypatch.setattr(redis, "xrevrange", remember_the_length)
+    publish()
+    publication.is_behind(job_context(settings, redis))
+
+    assert lengths == [1, 1]
 
 
 def test_the_waiting_cities_of_a_batch_get_one_job_with_the_first_request_id(

@@ -39,12 +39,15 @@ class SwallowingRedis:
         self.reads = 0
         self.is_read = asyncio.Event()
         self.is_closed = False
+        self.options: dict[str, Any] = {}
+        self.read_options: dict[str, Any] = {}
 
     async def xrevrange(self, *_: Any, **__: Any) -> list[Any]:
         return []
 
-    async def xread(self, *_: Any, **__: Any) -> list[Any]:
+    async def xread(self, *_: Any, **options: Any) -> list[Any]:
         self.reads += 1
+        self.read_options = options
         self.is_read.set()
         try:
             await asyncio.Event().wait()
@@ -63,7 +66,12 @@ async def running_relay(
     monkeypatch: pytest.MonkeyPatch, bridge: Bridge, redis: SwallowingRedis
 ) -> AsyncIterator[Relay]:
     """A relay that has read the event log and then waits for Redis; it is stopped at the end."""
-    monkeypatch.setattr("api.realtime.relay.Redis.from_url", lambda *_, **__: redis)
+
+    def connect(_url: str, **options: Any) -> SwallowingRedis:
+        redis.options = options
+        return redis
+
+    monkeypatch.setattr("api.realtime.relay.Redis.from_url", connect)
     settings = Settings(secret_key="x" * 32, database_url="-", redis_url="-", session_cache_seconds=0)
     relay = Relay(settings, bridge, authenticator=None)  # type: ignore[arg-type]  # It is not used without events.
     relay.start()
@@ -83,6 +91,16 @@ def test_the_relay_stops_even_if_its_cancellation_gets_lost_and_redis_fails(monk
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
     asyncio.run(start_and_stop())
+
+
+def test_a_read_waits_for_few_events_and_ends_before_the_connection_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def read() -> None:
+        redis = SwallowingRedis()
+        async with running_relay(monkeypatch, EmptyLogBridge(), redis):
+            assert 0 < redis.read_options["block"] < redis.options["socket_timeout"] * 1000
+            assert 0 < redis.read_options["count"] <= 1000
+
+    asyncio.run(read())
 
 
 def test_a_listener_that_has_missed_nothing_costs_two_queries(monkeypatch: pytest.MonkeyPatch) -> None:
