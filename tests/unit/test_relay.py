@@ -75,7 +75,8 @@ async def running_relay(
     settings = Settings(secret_key="x" * 32, database_url="-", redis_url="-", session_cache_seconds=0)
     relay = Relay(settings, bridge, authenticator=None)  # type: ignore[arg-type]  # It is not used without events.
     relay.start()
-    await redis.is_read.wait()
+    async with asyncio.timeout(10):
+        await redis.is_read.wait()
     yield relay
     async with asyncio.timeout(10):
         await relay.stop()
