@@ -421,6 +421,18 @@ def test_no_event_is_lost_when_the_stream_is_emptied(server: RealtimeServer, red
         assert receive_until(listener, last) == list(range(start + 1, last + 1))
 
 
+def test_no_event_is_lost_if_the_stream_has_only_a_later_one(
+    server: RealtimeServer, redis: Redis, alice: Actor
+) -> None:
+    with server.listening(alice) as listener:
+        start = events.bounds().last
+        remind(alice, times=2)
+        number_events()
+        _, later = events.read_since(start, 2)
+        redis.xadd(events.STREAM_KEY, publication.stream_entry(later), id=f"{later.seq}-0")
+        assert receive_until(listener, start + 2) == [start + 1, start + 2]
+
+
 def test_events_missing_from_redis_are_read_from_postgresql(
     killable_server: RealtimeServer, killable_redis: EmbeddedRedis, killable_client: Redis, alice: Actor
 ) -> None:
@@ -437,7 +449,7 @@ def test_events_missing_from_redis_are_read_from_postgresql(
 def test_a_listener_that_has_missed_nothing_needs_no_resync(
     killable_server: RealtimeServer, killable_redis: EmbeddedRedis, killable_client: Redis, alice: Actor
 ) -> None:
-    """Redis loses its data twice: first nothing has happened meanwhile, then an event that PostgreSQL has."""
+    """Redis loses its data twice: first nothing has happened meanwhile, then two events that PostgreSQL has."""
     state = killable_server.relay.snapshot
     with killable_server.listening(alice) as listener:
         remind(alice)
@@ -447,11 +459,11 @@ def test_a_listener_that_has_missed_nothing_needs_no_resync(
             kill(killable_redis, killable_client)
             wait_until(lambda: not state().connected)
             if is_recorded_meanwhile:
-                remind(alice)
+                remind(alice, times=2)
                 number_events()
             killable_redis.start()
             wait_until(lambda: state().connected)
-        assert receive_until(listener, last + 1) == [last + 1]
+        assert receive_until(listener, last + 2) == [last + 1, last + 2]
 
 
 def number_events() -> None:
@@ -459,7 +471,7 @@ def number_events() -> None:
     publication._number_all()  # noqa: SLF001 - the public function would also write to Redis.
 
 
-@pytest.mark.parametrize("kept", [0, 4])
+@pytest.mark.parametrize("kept", [0, 4, 9])
 def test_purged_events_missing_from_redis_require_a_resync(
     killable_server: RealtimeServer, killable_redis: EmbeddedRedis, killable_client: Redis, alice: Actor, kept: int
 ) -> None:

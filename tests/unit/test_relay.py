@@ -1,22 +1,25 @@
 """The queries of the relay and its end, with a fake Redis and a fake database."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from redis.exceptions import RedisError
+from structlog.testing import capture_logs
 
 from api.http.threads import Bridge
 from api.realtime import relay as relay_module
 from api.realtime.hub import Listener
 from api.realtime.relay import Relay
 from core.config import Settings
-from core.events import Bounds, bounds, read_missed
+from core.events import STREAM_KEY, Bounds, Event, bounds, read_missed, read_since
 from core.policy import Actor, Role
+from core.services.publication import stream_entry
 
 ALICE = Actor(10, Role.USER, 1)
+LOG = [Event(number, "task.reminder", None, None, (), "", None, "{}") for number in (1, 2, 3)]
 
 
 class EmptyLogBridge(Bridge):
@@ -32,10 +35,30 @@ class EmptyLogBridge(Bridge):
         return Bounds(last=0, oldest=1) if function is bounds else []
 
 
-class SwallowingRedis:
-    """A Redis without events, whose first read loses its cancellation, as `asyncio.wait_for` can in Python 3.11."""
+class LongLogBridge(EmptyLogBridge):
+    """A bridge to an event log that got three events after the start; the first read of them loses its cancellation."""
 
     def __init__(self) -> None:
+        super().__init__()
+        self.is_read = asyncio.Event()
+
+    async def run(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        await super().run(function, *args, **kwargs)
+        if function is bounds:
+            return Bounds(last=3 if self.functions.count(bounds) > 1 else 0, oldest=1)
+        position, _ = args
+        if position == 0:
+            self.is_read.set()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+        return LOG[position : position + 1]
+
+
+class SwallowingRedis:
+    """A Redis whose first read loses its cancellation, as `asyncio.wait_for` can in Python 3.11."""
+
+    def __init__(self, newest: list[Any] | None = None) -> None:
+        self.newest = newest or []
         self.reads = 0
         self.is_read = asyncio.Event()
         self.is_closed = False
@@ -43,7 +66,7 @@ class SwallowingRedis:
         self.read_options: dict[str, Any] = {}
 
     async def xrevrange(self, *_: Any, **__: Any) -> list[Any]:
-        return []
+        return self.newest
 
     async def xread(self, *_: Any, **options: Any) -> list[Any]:
         self.reads += 1
@@ -61,11 +84,11 @@ class SwallowingRedis:
         raise RedisError
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def running_relay(
-    monkeypatch: pytest.MonkeyPatch, bridge: Bridge, redis: SwallowingRedis
+    monkeypatch: pytest.MonkeyPatch, bridge: Bridge, redis: SwallowingRedis, has_come: asyncio.Event | None = None
 ) -> AsyncIterator[Relay]:
-    """A relay that has read the event log and then waits for Redis; it is stopped at the end."""
+    """A relay that has read the event log and waits for Redis, or has come as far as `has_come`; it is stopped then."""
 
     def connect(_url: str, **options: Any) -> SwallowingRedis:
         redis.options = options
@@ -76,7 +99,7 @@ async def running_relay(
     relay = Relay(settings, bridge, authenticator=None)  # type: ignore[arg-type]  # It is not used without events.
     relay.start()
     async with asyncio.timeout(10):
-        await redis.is_read.wait()
+        await (has_come or redis.is_read).wait()
     yield relay
     async with asyncio.timeout(10):
         await relay.stop()
@@ -90,6 +113,77 @@ def test_the_relay_stops_even_if_its_cancellation_gets_lost_and_redis_fails(monk
         assert redis.reads == 1
         assert redis.is_closed
         assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(start_and_stop())
+
+
+class AnsweringRedis(SwallowingRedis):
+    """A Redis whose reads have these answers, or errors, before the read that loses its cancellation."""
+
+    def __init__(self, *answers: Any) -> None:
+        super().__init__()
+        self._answers = list(answers)
+
+    async def xread(self, *_: Any, **options: Any) -> list[Any]:
+        if not self._answers:
+            return await super().xread(**options)
+        answer = self._answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        self.newest = answer[-1][1][-1:] if answer else []
+        return list(answer)
+
+
+def test_events_of_the_stream_need_no_query(monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = [(f"{event.seq}-0".encode(), as_redis_returns(stream_entry(event))) for event in LOG[:2]]
+
+    async def follow() -> None:
+        bridge = EmptyLogBridge()
+        redis = AnsweringRedis([], [(STREAM_KEY.encode(), entries)])
+        with capture_logs() as lines:
+            async with running_relay(monkeypatch, bridge, redis) as relay:
+                assert relay.snapshot().position == 2
+        assert bridge.functions == [bounds]
+        assert lines == []
+
+    asyncio.run(follow())
+
+
+def as_redis_returns(fields: dict[str, str]) -> dict[bytes, bytes]:
+    return {name.encode(): value.encode() for name, value in fields.items()}
+
+
+def test_an_outage_of_redis_is_logged_once_however_long_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay_module, "_PAUSES_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr(SwallowingRedis, "xrevrange", failing_at_first(4))
+
+    async def follow() -> None:
+        with capture_logs() as lines:
+            async with running_relay(monkeypatch, EmptyLogBridge(), SwallowingRedis()):
+                pass
+        assert [line["event"] for line in lines] == ["relay_interrupted", "relay_recovered"]
+
+    asyncio.run(follow())
+
+
+def failing_at_first(times: int) -> Callable[..., Any]:
+    """A coroutine function that raises errors of Redis at first, and then returns that the stream is empty."""
+    errors = iter([RedisError()] * times)
+
+    async def newest(*_: Any, **__: Any) -> list[Any]:
+        for error in errors:
+            raise error
+        return []
+
+    return newest
+
+
+def test_the_relay_stops_in_the_middle_of_many_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def start_and_stop() -> None:
+        bridge = LongLogBridge()
+        async with running_relay(monkeypatch, bridge, SwallowingRedis([(b"3-0", {})]), bridge.is_read):
+            pass
+        assert bridge.functions == [bounds, bounds, read_since]
 
     asyncio.run(start_and_stop())
 
