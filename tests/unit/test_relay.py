@@ -153,8 +153,19 @@ def as_redis_returns(fields: dict[str, str]) -> dict[bytes, bytes]:
     return {name.encode(): value.encode() for name, value in fields.items()}
 
 
-def test_an_outage_of_redis_is_logged_once_however_long_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(relay_module, "_PAUSES_SECONDS", (0.0, 0.0))
+def test_an_outage_of_redis_is_logged_once_and_redis_is_asked_less_and_less_often(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pauses: list[float] = []
+    sleep = asyncio.sleep
+
+    async def remember_pauses(seconds: float) -> None:
+        if 0 < seconds < 1:
+            pauses.append(seconds)
+        await sleep(0 if seconds < 1 else seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", remember_pauses)
+    monkeypatch.setattr(relay_module, "_PAUSES_SECONDS", (0.1, 0.2, 0.3))
     monkeypatch.setattr(SwallowingRedis, "xrevrange", failing_at_first(4))
 
     async def follow() -> None:
@@ -162,6 +173,7 @@ def test_an_outage_of_redis_is_logged_once_however_long_it_is(monkeypatch: pytes
             async with running_relay(monkeypatch, EmptyLogBridge(), SwallowingRedis()):
                 pass
         assert [line["event"] for line in lines] == ["relay_interrupted", "relay_recovered"]
+        assert pauses == [0.1, 0.2, 0.3, 0.3]
 
     asyncio.run(follow())
 
