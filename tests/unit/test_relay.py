@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -86,7 +87,12 @@ class SwallowingRedis:
 
 @contextlib.asynccontextmanager
 async def running_relay(
-    monkeypatch: pytest.MonkeyPatch, bridge: Bridge, redis: SwallowingRedis, has_come: asyncio.Event | None = None
+    monkeypatch: pytest.MonkeyPatch,
+    bridge: Bridge,
+    redis: SwallowingRedis,
+    *,
+    listeners: Collection[Listener] = (),
+    has_come: asyncio.Event | None = None,
 ) -> AsyncIterator[Relay]:
     """A relay that has read the event log and waits for Redis, or has come as far as `has_come`; it is stopped then."""
 
@@ -97,6 +103,9 @@ async def running_relay(
     monkeypatch.setattr("api.realtime.relay.Redis.from_url", connect)
     settings = Settings(secret_key="x" * 32, database_url="-", redis_url="-", session_cache_seconds=0)
     relay = Relay(settings, bridge, authenticator=None)  # type: ignore[arg-type]  # It is not used without events.
+    for listener in listeners:
+        relay.hub.admit(listener)
+        listener.after = 0
     relay.start()
     async with asyncio.timeout(10):
         await (has_come or redis.is_read).wait()
@@ -118,9 +127,9 @@ def test_the_relay_stops_even_if_its_cancellation_gets_lost_and_redis_fails(monk
 
 
 class AnsweringRedis(SwallowingRedis):
-    """A Redis whose reads have these answers, or errors, before the read that loses its cancellation."""
+    """A Redis whose reads have these answers, before the read that loses its cancellation."""
 
-    def __init__(self, *answers: Any) -> None:
+    def __init__(self, *answers: list[Any]) -> None:
         super().__init__()
         self._answers = list(answers)
 
@@ -128,18 +137,14 @@ class AnsweringRedis(SwallowingRedis):
         if not self._answers:
             return await super().xread(**options)
         answer = self._answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        self.newest = answer[-1][1][-1:] if answer else []
-        return list(answer)
+        self.newest = answer[0][1][-1:] if answer else []
+        return answer
 
 
 def test_events_of_the_stream_need_no_query(monkeypatch: pytest.MonkeyPatch) -> None:
-    entries = [(f"{event.seq}-0".encode(), as_redis_returns(stream_entry(event))) for event in LOG[:2]]
-
     async def follow() -> None:
         bridge = EmptyLogBridge()
-        redis = AnsweringRedis([], [(STREAM_KEY.encode(), entries)])
+        redis = AnsweringRedis([], answer(LOG[:2]))
         with capture_logs() as lines:
             async with running_relay(monkeypatch, bridge, redis) as relay:
                 assert relay.snapshot().position == 2
@@ -149,8 +154,34 @@ def test_events_of_the_stream_need_no_query(monkeypatch: pytest.MonkeyPatch) -> 
     asyncio.run(follow())
 
 
-def as_redis_returns(fields: dict[str, str]) -> dict[bytes, bytes]:
-    return {name.encode(): value.encode() for name, value in fields.items()}
+def answer(events: list[Event]) -> list[Any]:
+    """Return what Redis returns if it is asked for these events of the stream."""
+
+    def encoded(fields: dict[str, str]) -> dict[bytes, bytes]:
+        return {name.encode(): value.encode() for name, value in fields.items()}
+
+    return [(STREAM_KEY.encode(), [(f"{event.seq}-0".encode(), encoded(stream_entry(event))) for event in events])]
+
+
+def test_a_fast_listener_gets_more_events_at_once_than_fit_in_its_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    events = [replace(LOG[0], seq=number, audience=(ALICE.user_id,)) for number in range(1, 11)]
+
+    async def follow() -> None:
+        listener = Listener(ALICE, queue_frames=2)
+        received: list[str] = []
+
+        async def receive() -> None:
+            while len(received) < len(events):
+                received.append(await listener.next_frame())
+
+        redis = AnsweringRedis(answer(events))
+        async with asyncio.TaskGroup() as tasks, asyncio.timeout(10):
+            receiving = tasks.create_task(receive())
+            async with running_relay(monkeypatch, EmptyLogBridge(), redis, listeners=[listener]):
+                await asyncio.wait([receiving, listener.ended], return_when=asyncio.FIRST_COMPLETED)
+            assert received == [event.frame() for event in events]
+
+    asyncio.run(follow())
 
 
 def test_an_outage_of_redis_is_logged_once_and_redis_is_asked_less_and_less_often(
@@ -193,7 +224,7 @@ def failing_at_first(times: int) -> Callable[..., Any]:
 def test_the_relay_stops_in_the_middle_of_many_events(monkeypatch: pytest.MonkeyPatch) -> None:
     async def start_and_stop() -> None:
         bridge = LongLogBridge()
-        async with running_relay(monkeypatch, bridge, SwallowingRedis([(b"3-0", {})]), bridge.is_read):
+        async with running_relay(monkeypatch, bridge, SwallowingRedis([(b"3-0", {})]), has_come=bridge.is_read):
             pass
         assert bridge.functions == [bounds, bounds, read_since]
 
