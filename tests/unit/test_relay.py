@@ -260,6 +260,37 @@ def test_a_listener_that_has_missed_nothing_costs_two_queries(monkeypatch: pytes
     asyncio.run(listen())
 
 
+class ForgettingBridge(EmptyLogBridge):
+    """A bridge to an event log with three events, which the listener may receive only at the first read of them."""
+
+    async def run(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        may_receive = read_missed not in self.functions
+        await super().run(function, *args, **kwargs)
+        if function is bounds:
+            return Bounds(last=3, oldest=1)
+        _, since, _ = args
+        return [(event.seq, event if may_receive else None) for event in LOG[since:]]
+
+
+def test_missed_events_are_read_again_after_a_loss_of_access(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def listen() -> None:
+        bridge = ForgettingBridge()
+        listener = Listener(ALICE, queue_frames=10)
+        frames: list[str] = []
+
+        async def send(frame: str) -> None:
+            frames.append(frame)
+            if frame == LOG[0].frame():
+                listener.lose_access(4)
+
+        async with running_relay(monkeypatch, bridge, SwallowingRedis([(b"3-0", {})])) as relay:
+            await relay.welcome(listener, since=0, send=send)
+        assert frames[1:] == [LOG[0].frame()]
+        assert listener.after == 3
+
+    asyncio.run(listen())
+
+
 def test_without_sockets_no_session_is_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(relay_module, "_LEAST_CHECK_SECONDS", 0.0)
 
