@@ -184,41 +184,40 @@ def test_a_fast_listener_gets_more_events_at_once_than_fit_in_its_queue(monkeypa
     asyncio.run(follow())
 
 
-def test_an_outage_of_redis_is_logged_once_and_redis_is_asked_less_and_less_often(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    ("failures", "pauses"),
+    [((True, True, True, True, False), [0.1, 0.2, 0.3, 0.3]), ((True, True, False, True, False), [0.1, 0.2, 0.1])],
+)
+def test_each_outage_of_redis_is_logged_once_and_redis_is_asked_less_and_less_often(
+    failures: tuple[bool, ...], pauses: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pauses: list[float] = []
+    paused: list[float] = []
     sleep = asyncio.sleep
+    outcomes = iter(failures)
 
     async def remember_pauses(seconds: float) -> None:
         if 0 < seconds < 1:
-            pauses.append(seconds)
+            paused.append(seconds)
         await sleep(0 if seconds < 1 else seconds)
+
+    async def newest(*_: Any, **__: Any) -> list[Any]:
+        if next(outcomes, False):
+            raise RedisError
+        return []
 
     monkeypatch.setattr(asyncio, "sleep", remember_pauses)
     monkeypatch.setattr(relay_module, "_PAUSES_SECONDS", (0.1, 0.2, 0.3))
-    monkeypatch.setattr(SwallowingRedis, "xrevrange", failing_at_first(4))
+    monkeypatch.setattr(SwallowingRedis, "xrevrange", newest)
 
     async def follow() -> None:
         with capture_logs() as lines:
-            async with running_relay(monkeypatch, EmptyLogBridge(), SwallowingRedis()):
+            async with running_relay(monkeypatch, EmptyLogBridge(), AnsweringRedis([])):
                 pass
-        assert [line["event"] for line in lines] == ["relay_interrupted", "relay_recovered"]
-        assert pauses == [0.1, 0.2, 0.3, 0.3]
+        outages = pauses.count(0.1)
+        assert [line["event"] for line in lines] == ["relay_interrupted", "relay_recovered"] * outages
+        assert paused == pauses
 
     asyncio.run(follow())
-
-
-def failing_at_first(times: int) -> Callable[..., Any]:
-    """A coroutine function that raises errors of Redis at first, and then returns that the stream is empty."""
-    errors = iter([RedisError()] * times)
-
-    async def newest(*_: Any, **__: Any) -> list[Any]:
-        for error in errors:
-            raise error
-        return []
-
-    return newest
 
 
 def test_the_relay_stops_in_the_middle_of_many_events(monkeypatch: pytest.MonkeyPatch) -> None:
