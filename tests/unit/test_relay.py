@@ -66,7 +66,8 @@ class SwallowingRedis:
         self.options: dict[str, Any] = {}
         self.read_options: dict[str, Any] = {}
 
-    async def xrevrange(self, *_: Any, **__: Any) -> list[Any]:
+    async def xrevrange(self, _key: str, *, count: int) -> list[Any]:
+        assert count == 1, "the whole stream would be read"
         return self.newest
 
     async def xread(self, *_: Any, **options: Any) -> list[Any]:
