@@ -191,6 +191,7 @@ def test_a_socket_is_not_ready_before_the_relay_knows_its_position(
         with server.open(alice) as listener:
             wait_until(lambda: server.listeners == 1)
             assert server.relay.snapshot().position is None
+            assert not server.relay.snapshot().connected
             server.bridge.allowed.set()
             starting.result()
             assert next_frame(listener) == {"type": "ready", "seq": last, "user_id": alice.user_id}
