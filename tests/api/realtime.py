@@ -179,10 +179,12 @@ def next_frame(listener: ClientConnection) -> dict[str, Any]:
 
 
 def receive_until(listener: ClientConnection, seq: int) -> list[int]:
-    """Receive frames until the event number `seq`, and return the numbers of all of them."""
+    """Receive events until the number `seq`, and return the numbers of all of them. A resync may not be among them."""
     received: list[int] = []
     while not received or received[-1] < seq:
-        received.append(next_frame(listener)["seq"])
+        frame = next_frame(listener)
+        assert frame["type"] != "resync_required"
+        received.append(frame["seq"])
     return received
 
 

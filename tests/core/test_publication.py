@@ -43,6 +43,15 @@ def stream(redis: Redis) -> list[events.Event]:
     return [event_from_entry(entry_id, fields) for entry_id, fields in entries]
 
 
+def record_in_one_transaction(count: int) -> None:
+    """Record events of the same moment, whose data are the numbers from 1 to `count`."""
+    execute(
+        """INSERT INTO events (type, audience, data, at)
+           SELECT 'task.reminder', '{}', to_json(number), now() FROM generate_series(1, %s) number""",
+        (count,),
+    )
+
+
 def test_events_are_numbered_without_gaps_and_appended_to_the_stream(
     alice: Actor, redis: Redis, publish: Callable[[], int]
 ) -> None:
@@ -66,6 +75,21 @@ def test_events_of_several_batches_keep_their_order(
     assert publish() == 5
 
     assert [event.task_id for event in stream(redis)] == created
+
+
+def test_more_events_of_one_transaction_than_a_batch_are_numbered_in_the_order_of_insertion(
+    database: None, publish: Callable[[], int]
+) -> None:
+    before = bounds().last
+    record_in_one_transaction(501)
+    # PostgreSQL now stores the first row after all others.
+    execute("UPDATE events SET request_id = 'the-request' WHERE data::text = '1'")
+
+    assert publish() == 501
+
+    published = events.read_since(before, 1000)
+    assert [event.seq for event in published] == list(range(before + 1, before + 502))
+    assert [int(event.data) for event in published] == list(range(1, 502))
 
 
 def test_the_stream_has_the_id_of_the_request(alice: Actor, redis: Redis, publish: Callable[[], int]) -> None:
@@ -185,6 +209,53 @@ def test_an_emptied_redis_is_filled_again(alice: Actor, redis: Redis, publish: C
     assert [event.type for event in stream(redis)] == ["task.created", "task.created"]
 
 
+def test_refilling_the_stream_sends_no_job_again(
+    alice: Actor, redis: Redis, dispatched: list[JobRequest], publish: Callable[[], int]
+) -> None:
+    create_task(alice, city="London")
+    publish()
+    redis.flushall()
+
+    publish()
+
+    assert len(stream(redis)) == len(dispatched) == 1
+
+
+def test_a_refill_that_fails_after_its_first_batch_causes_no_job_again(
+    alice: Actor,
+    redis: Redis,
+    dispatched: list[JobRequest],
+    publish: Callable[[], int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for city in ("London", "Paris"):
+        create_task(alice, city=city)
+    publish()
+    dispatched.clear()
+    redis.flushall()
+    monkeypatch.setattr(publication, "_BATCH", 1)
+    pipelines = iter([redis.pipeline])
+
+    class FailsAfterTheFirstBatch:
+        """A Redis client that can write to the stream once."""
+
+        def __getattr__(self, name: str) -> Any:
+            if name == "pipeline":
+                return next(pipelines, None) or unreachable
+            return getattr(redis, name)
+
+    def unreachable(**_: Any) -> Any:
+        raise RedisConnectionError
+
+    server: Any = FailsAfterTheFirstBatch()
+    with pytest.raises(RedisConnectionError):
+        publication.publish(server, STREAM_LENGTH, dispatched.append)
+    publish()
+
+    assert len(stream(redis)) == 2
+    assert dispatched == []
+
+
 @pytest.mark.parametrize("ahead", [1, 3, 1000])
 def test_a_stream_ahead_of_the_database_is_replaced(
     ahead: int, alice: Actor, redis: Redis, publish: Callable[[], int]
@@ -262,6 +333,53 @@ def test_the_stream_has_its_maximum_length_after_a_refill(alice: Actor, redis: R
     publication.publish(redis, 2, lambda _job: None)
 
     assert [event.seq for event in stream(redis)] == [bounds().last - 1, bounds().last]
+
+
+def test_the_stream_keeps_near_its_maximum_length(database: None, redis: Redis) -> None:
+    """Redis removes old entries in groups of 100, so there may be up to 100 more."""
+    for _ in range(4):
+        record_in_one_transaction(100)
+        publication.publish(redis, 100, lambda _job: None)
+
+    assert 100 <= redis.xlen(STREAM_KEY) <= 200
+
+
+@pytest.mark.parametrize("foreign", [[], ["1000-0"]])
+def test_the_stream_has_the_first_event_of_a_new_database(
+    foreign: list[str], alice: Actor, redis: Redis, publish: Callable[[], int]
+) -> None:
+    execute("UPDATE event_log_state SET last_seq = 0, jobs_seq = 0")
+    for entry_id in foreign:
+        redis.xadd(STREAM_KEY, {"type": "from another database"}, id=entry_id)
+    create_task(alice)
+
+    publish()
+    assert [event.seq for event in stream(redis)] == [1]
+
+    redis.flushall()
+    publish()
+    assert [event.seq for event in stream(redis)] == [1]
+
+
+def test_only_the_last_entry_of_the_stream_is_read(
+    settings: Settings, alice: Actor, redis: Redis, publish: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        create_task(alice)
+    publish()
+    lengths: list[int] = []
+    xrevrange = redis.xrevrange
+
+    def remember_the_length(*args: Any, **options: Any) -> Any:
+        entries: Any = xrevrange(*args, **options)
+        lengths.append(len(entries))
+        return entries
+
+    monkeypatch.setattr(redis, "xrevrange", remember_the_length)
+    publish()
+    publication.is_behind(job_context(settings, redis))
+
+    assert lengths == [1, 1]
 
 
 def test_the_waiting_cities_of_a_batch_get_one_job_with_the_first_request_id(
