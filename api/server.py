@@ -10,6 +10,7 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
 from api.app import create_app
+from api.cores import stay_on_core
 from api.http.http_protocol import Deadlines, HttpProtocol
 from api.http.overload import RequestsUnderWay
 from api.realtime.ws_protocol import WebSocketProtocol
@@ -29,6 +30,8 @@ def serve(settings: Settings, process: str, listener: socket.socket | None = Non
     Raises:
         SystemExit: with uvicorn's code for a failed start, if it could not start.
     """
+    if settings.web_stays_on_core:
+        stay_on_core(process)
     logs.configure(settings, process, in_background=True)
     deadlines = Deadlines(
         head=settings.request_head_seconds, body=settings.request_body_seconds, stall=settings.request_stall_seconds

@@ -82,6 +82,7 @@ class Stack:
         settings = self._settings(f"{port}.log") | {
             "PORT": str(port),
             "RATE_LIMIT": _NO_LIMIT,
+            "WEB_STAYS_ON_CORE": "true",
             "RATE_LIMIT_HEALTH": _NO_LIMIT,
             "RATE_LIMIT_CREDENTIALS": _NO_LIMIT,
         }

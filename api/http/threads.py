@@ -17,6 +17,7 @@ from typing import Any, Final, Generic, ParamSpec, TypeVar
 
 import structlog
 
+from api.cores import use_all_cores
 from api.http.overload import TOO_BUSY, OverloadLog, uncounted
 from core.errors import Unavailable
 
@@ -44,8 +45,8 @@ class Bridge:
 
     def __init__(self, *, database_threads: int, database_seconds: float, password_threads: int) -> None:
         self._database = _Pool("database", database_threads)
-        self._passwords = _Pool("passwords", password_threads)
-        self._files = _Pool("files", _FILE_THREADS)
+        self._passwords = _Pool("passwords", password_threads, on_all_cores=True)
+        self._files = _Pool("files", _FILE_THREADS, on_all_cores=True)
         self._database_seconds = database_seconds
 
     async def run(
@@ -136,8 +137,9 @@ class _Pool:
     than the rest of the hand-over.
     """
 
-    def __init__(self, name: str, threads: int) -> None:
+    def __init__(self, name: str, threads: int, *, on_all_cores: bool = False) -> None:
         self._name = name
+        self._on_all_cores = on_all_cores
         self._limit = threads
         self._threads: list[threading.Thread] = []
         self._calls: SimpleQueue[_Call[Any] | None] = SimpleQueue()
@@ -204,6 +206,8 @@ class _Pool:
             self._threads.append(thread)
 
     def _run_calls(self) -> None:
+        if self._on_all_cores:
+            use_all_cores()
         while (call := self._calls.get()) is not None:
             # Nobody waits for a call that has timed out.
             if not call.future.done():

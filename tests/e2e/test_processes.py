@@ -111,6 +111,7 @@ def start(environ: dict[str, str], settings: Settings, alice: Actor, tmp_path: P
         own = {
             "PORT": str(port),
             "WEB_CONCURRENCY": "2",
+            "WEB_STAYS_ON_CORE": "true",
             "LOG_FILE": str(log),
             "RATE_LIMIT": "100000/day",
             "SOCKETS_PER_USER": str(ENOUGH_CONNECTIONS),
@@ -150,6 +151,15 @@ def test_an_event_is_sent_to_the_sockets_of_both_processes(api: Api, alice: Acto
 
         frames = [json.loads(listener.recv(timeout=20)) for listener in listeners]
     assert {(frame["type"], frame["task_id"]) for frame in frames} == {("task.created", task_id)}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ONLY LINUX KEEPS PROCESSES ON CORES")
+def test_each_process_stays_on_a_core_of_its_own_if_there_are_enough(api: Api) -> None:
+    every = sorted(os.sched_getaffinity(0))
+
+    kept = [psutil.Process(child).cpu_affinity() for child in api.children]
+
+    assert sorted(kept) == sorted([every[number % len(every)]] for number in range(2))
 
 
 def test_a_killed_process_is_replaced_and_requests_go_on(api: Api) -> None:
