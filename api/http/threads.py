@@ -104,18 +104,21 @@ class _Call(Generic[_Result]):
         self.loop = asyncio.get_running_loop()
         self.future: asyncio.Future[_Result] = self.loop.create_future()
 
-    def run(self) -> None:
-        """Run the call in this thread."""
+    def run(self) -> Callable[[], None]:
+        """Run the call in this thread; returns what has to be called in the event loop."""
         try:
-            settle = partial(self._set_result, self._context.run(self._function))
+            return partial(self._set_result, self._context.run(self._function))
         except StopIteration as error:
             # A future refuses this error, so the coroutine would wait until the deadline.
-            settle = partial(self._set_exception, RuntimeError(f"The call raised {error!r}."))
+            return partial(self._set_exception, RuntimeError(f"The call raised {error!r}."))
         except BaseException as error:  # noqa: BLE001 - the coroutine that waits raises it.
-            settle = partial(self._set_exception, error)
+            return partial(self._set_exception, error)
+
+    def settle(self, in_loop: Callable[[], None]) -> None:
+        """Let the coroutine that waits go on."""
         # The loop is closed if its process ends while the call runs.
         with suppress(RuntimeError):
-            self.loop.call_soon_threadsafe(settle)
+            self.loop.call_soon_threadsafe(in_loop)
 
     def fail(self, code: str) -> None:
         """Stop waiting for the call."""
@@ -217,5 +220,6 @@ class _Pool:
     def _run(self, call: _Call[Any]) -> None:
         """Run a call and note its duration. Threads may overwrite each other's average, which does no harm."""
         begin = self._latest_begin = monotonic()
-        call.run()
+        in_loop = call.run()
         self._average_seconds += (monotonic() - begin - self._average_seconds) * _WEIGHT_OF_LATEST
+        call.settle(in_loop)
