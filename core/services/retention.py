@@ -57,22 +57,20 @@ WITH batch AS (
 DELETE FROM turns t USING batch WHERE (t.work, t.user_id) = (batch.work, batch.user_id)
 """
 
-_NOTIFICATIONS = """
+
+def _mailed_rows(table: str) -> str:
+    """Return the statement that removes old rows whose mail, if they have one, does not wait any more."""
+    return f"""
 WITH batch AS (
-    SELECT id FROM notifications
+    SELECT id FROM {table}
     WHERE created_at < now() - make_interval(days => %(days)s) AND mail_status IS DISTINCT FROM 'pending'
     LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
-DELETE FROM notifications n USING batch WHERE n.id = batch.id
+DELETE FROM {table} removed USING batch WHERE removed.id = batch.id
 """
 
-_ACCOUNT_MAILS = """
-WITH batch AS (
-    SELECT id FROM account_mails
-    WHERE created_at < now() - make_interval(days => %(days)s) AND mail_status IS DISTINCT FROM 'pending'
-    LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
-DELETE FROM account_mails m USING batch WHERE m.id = batch.id
-"""
 
+_NOTIFICATIONS = _mailed_rows("notifications")
+_ACCOUNT_MAILS = _mailed_rows("account_mails")
 
 _MAIL_COUNTS = """
 WITH batch AS (
