@@ -15,8 +15,7 @@ from tests.job_context import job_context
 
 def sending_mails(settings: Settings, server: MailServer) -> Settings:
     """Return these settings with this mail server."""
-    changes = {"smtp_host": "127.0.0.1", "smtp_port": server.port, "smtp_security": "none"}
-    return settings.model_copy(update=changes)
+    return settings.model_copy(update=server.settings)
 
 
 class Mailbox:

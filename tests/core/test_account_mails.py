@@ -32,9 +32,7 @@ def server(unused_tcp_port: int) -> Iterator[MailServer]:
 @pytest.fixture
 def context(settings: Settings, redis: Redis, server: MailServer) -> JobContext:
     changed = {
-        "smtp_host": "127.0.0.1",
-        "smtp_port": server.port,
-        "smtp_security": "none",
+        **server.settings,
         "mail_attempts": 3,
         "mail_from": "Allweather <noreply@example.com>",
         "public_url": "https://tasks.example.com",

@@ -25,6 +25,11 @@ class MailServer:
         self.directory: Path | None = None
         self._controller = Controller(self, hostname="127.0.0.1", port=port)
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings with which the application sends its mails to this server."""
+        return {"smtp_host": "127.0.0.1", "smtp_port": self.port, "smtp_security": "none"}
+
     def __enter__(self) -> Self:
         self._controller.start()
         return self

@@ -203,8 +203,7 @@ def test_reminders_are_fired_and_their_mails_sent_by_jobs(
     assert message["headers"]["task"] == jobs.MAIL_SEND.name
 
     with MailServer(unused_tcp_port) as server:
-        configured = {"smtp_host": "127.0.0.1", "smtp_port": server.port, "smtp_security": "none"}
-        replace_context(mail_server=SmtpServer(settings.model_copy(update=configured)))
+        replace_context(mail_server=SmtpServer(settings.model_copy(update=server.settings)))
         assert [run(worker, jobs.MAIL_SEND), run(worker, jobs.MAIL_SEND)] == [1, 0]
     assert [mail["Subject"] for mail in server.mails] == ["A reminder of the task “Clean the gutters”."]
 
