@@ -131,13 +131,14 @@ from core import logs
 from core.config import Settings
 settings = Settings(secret_key="x" * 32, database_url="-", redis_url="-", log_file=sys.argv[1], log_file_bytes=20000,
                     log_file_backups=50)
-logs.configure(settings, sys.argv[2], in_background=True)
+logs.configure(settings, sys.argv[2])
 for number in range(int(sys.argv[3])):
     structlog.get_logger().info("line", number=number)
 """
 
 
 def test_several_processes_write_and_rotate_one_file_without_loss(tmp_path: Path) -> None:
+    """Each line is a write of its own here: a background thread might write all lines before any process rotates."""
     file = tmp_path / "app.log"
     writers = [
         subprocess.Popen(  # noqa: S603 - this interpreter and the script above.
