@@ -5,6 +5,7 @@ import socket
 import pytest
 from structlog.testing import capture_logs
 
+from api.http.http_protocol import HttpProtocol
 from tests.api.callers import Caller, LiveServer
 from tests.polling import wait_until
 
@@ -37,7 +38,16 @@ def test_the_connection_stays_open_for_a_body_that_is_sent_after_the_refusal(liv
         assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
 
 
-def test_an_idle_connection_is_closed_also_after_a_body_that_came_late(live_server: LiveServer) -> None:
+def test_an_idle_connection_is_closed_also_after_a_body_that_came_late(
+    live_server: LiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close_when_idle = HttpProtocol._close_when_idle  # noqa: SLF001 - the test shortens the time from here on.
+
+    def close_at_once(protocol: HttpProtocol) -> None:
+        protocol.timeout_keep_alive = 0
+        close_when_idle(protocol)
+
+    monkeypatch.setattr(HttpProtocol, "_close_when_idle", close_at_once)
     with socket.create_connection(("127.0.0.1", live_server.port), timeout=20) as connection:
         connection.sendall(HEAD + b"Content-Length: 4\r\n\r\n")
         assert connection.recv(65536).startswith(b"HTTP/1.1 401 ")

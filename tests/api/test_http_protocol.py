@@ -4,7 +4,6 @@ import asyncio
 import json
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from typing import Any
@@ -221,12 +220,24 @@ def test_a_body_that_arrives_for_too_long_gets_408(app: Any) -> None:
         assert_problem(responses[0], 408, "request_timeout")
 
 
-def test_the_deadline_of_the_head_does_not_end_in_the_body(app: Any) -> None:
-    """The spans are long compared with what a slow machine adds to them."""
-    with LiveServer(app, Deadlines(head=4, body=120, stall=4)) as server, connect(server) as connection:
-        time.sleep(3.5)
+def test_the_deadline_of_the_head_does_not_end_in_the_body(app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    timers: list[tuple[float, asyncio.TimerHandle | None]] = []
+    check_after = HttpProtocol._check_after  # noqa: SLF001 - the test needs to know which deadlines are started.
+
+    def noted(protocol: HttpProtocol, seconds: float) -> None:
+        check_after(protocol, seconds)
+        timers.append((seconds, protocol._timer))  # noqa: SLF001 - see above.
+
+    monkeypatch.setattr(HttpProtocol, "_check_after", noted)
+    with LiveServer(app, Deadlines(head=30, body=120, stall=20)) as server, connect(server) as connection:
+        wait_until(lambda: [seconds for seconds, _ in timers] == [30])
         connection.sendall(b"POST /echo HTTP/1.1\r\nContent-Length: 8\r\nConnection: close\r\n\r\nhalf")
-        time.sleep(1)
+        wait_until(lambda: [seconds for seconds, _ in timers] == [30, 20])
+        (_, of_head), (_, of_body) = timers
+        assert of_head is not None
+        assert of_head.cancelled()
+        assert of_body is not None
+        assert not of_body.cancelled()
         connection.sendall(b"half")
 
         assert received(connection).startswith(b"HTTP/1.1 200 ")
