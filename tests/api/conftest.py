@@ -1,11 +1,14 @@
 """A running API, and an HTTP client for each of the test users."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import pytest
 from redis import Redis
 
 from api.app import create_app
+from api.http import openapi
+from api.http.routing import MappedPath
 from core.config import Settings
 from core.policy import Actor
 from core.security import TokenIssuer
@@ -18,6 +21,25 @@ from tests.processes import free_port
 @pytest.fixture(autouse=True)
 def _clean(database: None) -> None:
     """Start every test of the API with empty tables."""
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _describe_the_api_once() -> Iterator[None]:
+    """Build the API description once for all apps of these tests, as this is most of the work of making an app.
+
+    All these apps have the same routes.
+    """
+    build = openapi.build_description
+    described: dict[str, Any] = {}
+
+    def build_once(app_name: str, paths: Iterable[MappedPath]) -> Any:
+        if app_name not in described:
+            described[app_name] = build(app_name, paths)
+        return described[app_name]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(openapi, "build_description", build_once)
+        yield
 
 
 @pytest.fixture(scope="package")
