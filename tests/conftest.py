@@ -1,6 +1,6 @@
 """Servers for the test run, and test users: Alice (owner), Bob (assignee), Mallory (stranger) and Ada (admin)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -26,17 +26,26 @@ _STATEMENT_SECONDS = 10.0
 # The application's role has neither right: only the tests skip triggers and make further databases.
 _RIGHTS_OF_THE_TESTS = f"GRANT SET ON PARAMETER session_replication_role TO {ROLE}; ALTER ROLE {ROLE} CREATEDB"
 # Deleting the few rows of a test is faster than truncating all tables with their indexes. In the role of a replica
-# the session skips foreign keys and triggers.
+# the session skips foreign keys and triggers. Rows of a partition are deleted through the table that is divided.
 _EMPTY_ALL_TABLES = """
-SET session_replication_role = replica;
-DO $$ DECLARE name text; BEGIN
-    FOR name IN SELECT tablename FROM pg_tables
-                WHERE schemaname = 'public' AND tablename NOT IN ('migratehistory', 'event_log_state')
-    LOOP EXECUTE format('DELETE FROM %%I', name); END LOOP;
-END $$;
-SET session_replication_role = DEFAULT;
-UPDATE event_log_state SET jobs_seq = last_seq;
+SELECT 'BEGIN; SET LOCAL session_replication_role = replica; '
+    || string_agg(format('DELETE FROM %I;', relname), ' ')
+    || ' UPDATE event_log_state SET jobs_seq = last_seq; COMMIT'
+FROM pg_class
+WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
+    AND relname NOT IN ('migratehistory', 'event_log_state')
 """
+
+
+# Files with long tests come first, so that no worker of the test run still has one when all others have finished.
+_DIRECTORIES_IN_ORDER = ("e2e", "local", "worker", "api", "core", "unit")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the tests by their directories; within a directory they keep their order."""
+    tests = Path(__file__).parent
+    ranks = {tests / name: rank for rank, name in enumerate(_DIRECTORIES_IN_ORDER)}
+    items.sort(key=lambda item: ranks.get(item.path.parent, len(ranks)))
 
 
 @pytest.fixture(scope="session")
@@ -99,15 +108,40 @@ def settings(environ: dict[str, str]) -> Settings:
     return Settings.from_environ(environ)
 
 
+@pytest.fixture(scope="session")
+def empty_all_tables(postgres_url: str) -> str:
+    """The statements that empty all tables of the test run's database."""
+    with closing(psycopg2.connect(postgres_url)) as connection, connection.cursor() as cursor:
+        cursor.execute(_EMPTY_ALL_TABLES)
+        (statements,) = cursor.fetchone()
+    return str(statements)
+
+
+@pytest.fixture(scope="session")
+def use_database(postgres_url: str) -> Callable[[], None]:
+    """Return a function that points this process at the test run's database.
+
+    A connection that is already there is kept, because the first statements on a new one are slow.
+    """
+    ours: tuple[object, object] | None = None
+
+    def use() -> None:
+        nonlocal ours
+        # A test or an app may have configured another database, or this one with other parameters.
+        if (db.database.database, db.database.connect_params) != ours:
+            db.configure(postgres_url, application="tests", statement_seconds=_STATEMENT_SECONDS)
+            ours = db.database.database, dict(db.database.connect_params)
+
+    return use
+
+
 @pytest.fixture
-def database(postgres_url: str, redis_url: str) -> Iterator[None]:
+def database(use_database: Callable[[], None], empty_all_tables: str, redis_url: str) -> None:
     """Empty the database and Redis. Sequences are not reset, as in production."""
-    db.configure(postgres_url, application="tests", statement_seconds=_STATEMENT_SECONDS)
-    execute(_EMPTY_ALL_TABLES)
+    use_database()
+    execute(empty_all_tables)
     with Redis.from_url(redis_url) as redis:
         redis.flushdb()
-    yield
-    db.disconnect()
 
 
 @pytest.fixture

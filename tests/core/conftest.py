@@ -10,7 +10,7 @@ import psycopg2
 import pytest
 
 from tests.polling import wait_until
-from tests.sql import execute
+from tests.sql import close_connections, execute
 from tests.threads import disconnecting
 
 
@@ -34,6 +34,8 @@ def empty_database(postgres_url: str) -> Iterator[str]:
     with closing(psycopg2.connect(postgres_url)) as connection:
         connection.autocommit = True
         connection.cursor().execute(f"CREATE DATABASE {name}")
-        yield postgres_url.replace("/allweather?", f"/{name}?")
+        url = postgres_url.replace("/allweather?", f"/{name}?")
+        yield url
+        close_connections(url)
         # With FORCE, PostgreSQL would refuse if an autovacuum worker, which belongs to a superuser, is at work there.
         connection.cursor().execute(f"DROP DATABASE {name}")
