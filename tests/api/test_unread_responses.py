@@ -1,6 +1,8 @@
 """Clients that do not read their responses lose the connection, and clients that read slowly do not."""
 
+import asyncio
 import socket
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from typing import Any
@@ -123,20 +125,43 @@ def received(connection: socket.socket, length: int) -> int:
     ids=["streamed", "whole", "closing", "pipelined"],
 )
 def test_a_client_that_reads_nothing_loses_its_connection(
-    request_bytes: bytes, server: LiveServer, caplog: pytest.LogCaptureFixture
+    request_bytes: bytes, server: LiveServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    accepted: list[HttpProtocol] = []
+    connection_made = HttpProtocol.connection_made
+
+    def noted(protocol: HttpProtocol, transport: asyncio.Transport) -> None:
+        connection_made(protocol, transport)
+        accepted.append(protocol)
+
+    monkeypatch.setattr(HttpProtocol, "connection_made", noted)
     with connect(server, request_bytes):
-        wait_until(lambda: server.connections == 1)
+        wait_until(lambda: len(accepted) == 1)
         wait_until(lambda: server.connections == 0)
     assert not [record for record in caplog.records if record.exc_info]
 
 
 @pytest.mark.usefixtures("_impatient")
-def test_a_client_that_reads_nothing_loses_its_place(server: LiveServer) -> None:
+def test_a_client_that_reads_nothing_loses_its_place(server: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    is_watched = threading.Event()
+    check = ReadingWatch._check  # noqa: SLF001 - the test decides from when on the clients are checked.
+
+    def check_if_watched(watch: ReadingWatch) -> None:
+        if is_watched.is_set():
+            check(watch)
+        else:
+            watch._timer = watch._loop.call_later(0.01, watch._check)  # noqa: SLF001 - see above.
+
+    def status_of_another() -> int:
+        with requests.get(server.url + "/streamed", timeout=20, stream=True) as response:
+            return response.status_code
+
+    monkeypatch.setattr(ReadingWatch, "_check", check_if_watched)
     with connect(server, get("streamed")) as connection:
         assert connection.recv(12) == b"HTTP/1.1 200"
-        assert requests.get(server.url + "/streamed", timeout=20).status_code == 429
-        wait_until(lambda: requests.get(server.url + "/streamed", timeout=20).status_code == 200)
+        assert status_of_another() == 429
+        is_watched.set()
+        wait_until(lambda: status_of_another() == 200)
 
 
 @pytest.mark.parametrize("path", ["streamed", "whole"])

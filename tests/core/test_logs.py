@@ -155,13 +155,15 @@ def test_several_processes_write_and_rotate_one_file_without_loss(tmp_path: Path
 
 
 class Pipe(io.StringIO):
-    """A stream that keeps what was written by each call."""
+    """A stream that keeps what was written by each call. It writes nothing until it is opened."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.is_open = threading.Event()
         self.writes: list[str] = []
 
     def write(self, text: str) -> int:
+        self.is_open.wait(30)
         self.writes.append(text)
         return super().write(text)
 
@@ -177,6 +179,7 @@ def test_a_pipe_gets_whole_lines_in_writes_that_it_keeps_together(
 
     for event in events:
         structlog.get_logger().info(event)
+    pipe.is_open.set()
     logs.finish()
 
     assert [json.loads(line)["event"] for line in pipe.getvalue().splitlines()] == events
