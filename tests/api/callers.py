@@ -1,6 +1,7 @@
 """A real server for the API, an HTTP client for its tests, and checks of its responses."""
 
 import threading
+from collections.abc import Callable
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -9,6 +10,8 @@ import uvicorn
 
 from api.http.http_protocol import Deadlines
 from api.server import server_options
+from core.policy import Actor
+from core.security import TokenIssuer
 from tests.polling import wait_until
 
 TASKS = "/api/v1/tasks"
@@ -84,6 +87,11 @@ class Caller:
 
     def delete(self, path: str, **options: Any) -> requests.Response:
         return self("DELETE", path, **options)
+
+
+def callers_of(server: LiveServer, issuer: TokenIssuer) -> Callable[[Actor], Caller]:
+    """Return a function that makes a client of this server with the access token of a user."""
+    return lambda actor: Caller(server.url, issuer.access_token(actor.user_id, actor.session_id))
 
 
 def assert_problem(response: requests.Response, status: int, code: str) -> dict[str, Any]:

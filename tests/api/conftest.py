@@ -12,7 +12,7 @@ from api.http.routing import MappedPath
 from core.config import Settings
 from core.policy import Actor
 from core.security import TokenIssuer
-from tests.api.callers import Caller, LiveServer, create_task_at
+from tests.api.callers import Caller, LiveServer, callers_of, create_task_at
 from tests.api.mailbox import Mailbox, sending_mails
 from tests.doubles.smtp import MailServer
 from tests.processes import free_port
@@ -56,7 +56,7 @@ def issuer(settings: Settings) -> TokenIssuer:
 @pytest.fixture
 def caller_for(live_server: LiveServer, issuer: TokenIssuer) -> Callable[[Actor], Caller]:
     """Return a function that makes a client with the access token of a user."""
-    return lambda actor: Caller(live_server.url, issuer.access_token(actor.user_id, actor.session_id))
+    return callers_of(live_server, issuer)
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def client_with_settings(settings: Settings, issuer: TokenIssuer) -> Iterator[Ca
         server = LiveServer(create_app(changed))
         server.__enter__()
         running.append(server)
-        return lambda actor: Caller(server.url, issuer.access_token(actor.user_id, actor.session_id))
+        return callers_of(server, issuer)
 
     yield start
     for server in running:

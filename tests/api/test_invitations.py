@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from api.app import create_app
 from core.config import Settings
 from core.db import unit_of_work
 from core.policy import Actor, Role
+from core.security import TokenIssuer
 from core.services import groups
-from tests.api.callers import Caller, assert_problem, invalid_fields
+from tests.api.callers import Caller, LiveServer, assert_problem, callers_of, invalid_fields
 from tests.api.mails import mailing, send_mails
 from tests.builders import PASSWORD, create_actor, create_group
 from tests.doubles.smtp import MailServer
@@ -28,10 +30,11 @@ def with_settings(settings: Settings, **changes: Any) -> Settings:
     return settings.model_copy(update=changes)
 
 
-@pytest.fixture
-def clients(settings: Settings, client_with_settings: Callable[[Settings], Clients]) -> Clients:
+@pytest.fixture(scope="module")
+def clients(settings: Settings, issuer: TokenIssuer) -> Iterator[Clients]:
     """Clients of a server where an invitation is needed, and no mail is set up."""
-    return client_with_settings(with_settings(settings, registration="invite"))
+    with LiveServer(create_app(with_settings(settings, registration="invite"))) as server:
+        yield callers_of(server, issuer)
 
 
 @pytest.fixture

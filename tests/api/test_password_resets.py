@@ -2,7 +2,6 @@
 
 import logging
 import re
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -78,20 +77,13 @@ def token_in(mail: Any) -> str:
 
 
 @pytest.fixture
-def mail_server(unused_tcp_port: int) -> Iterator[MailServer]:
-    with MailServer(unused_tcp_port) as running:
-        yield running
-
-
-@pytest.fixture
 def mail_settings(settings: Settings, mail_server: MailServer) -> Settings:
     return sending_mails(settings, mail_server)
 
 
 @pytest.fixture
-def office(mail_settings: Settings, redis: Redis, mail_server: MailServer) -> Iterator[Office]:
-    with LiveServer(create_app(mail_settings)) as server:
-        yield Office(mail_settings, redis, mail_server, server.url)
+def office(mail_settings: Settings, redis: Redis, mail_server: MailServer, mailing_server: LiveServer) -> Office:
+    return Office(mail_settings, redis, mail_server, mailing_server.url)
 
 
 @pytest.fixture

@@ -1,15 +1,17 @@
 """Quotas: at the limit, over it, after a deletion, for others, in bulk and imports, and when requests come together."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from requests import Response
 
+from api.app import create_app
 from core.config import Settings
 from core.policy import Actor, Role
+from core.security import TokenIssuer
 from core.services import analytics
-from tests.api.callers import TASKS, Caller, assert_problem
+from tests.api.callers import TASKS, Caller, LiveServer, assert_problem, callers_of
 from tests.builders import create_actor
 from tests.sql import execute
 from tests.threads import in_parallel
@@ -22,11 +24,12 @@ MANY = 8
 Post = Callable[[Caller], Response]
 
 
-@pytest.fixture
-def client(settings: Settings, client_with_settings: Callable[..., Callable[[Actor], Caller]]) -> Any:
+@pytest.fixture(scope="module")
+def client(settings: Settings, issuer: TokenIssuer) -> Iterator[Callable[[Actor], Caller]]:
     """Return a function that makes clients for a server with small quotas."""
     names = ("tasks_per_user", "groups_per_user", "tokens_per_user", "comments_per_user")
-    return client_with_settings(settings.model_copy(update=dict.fromkeys(names, QUOTA)))
+    with LiveServer(create_app(settings.model_copy(update=dict.fromkeys(names, QUOTA)))) as server:
+        yield callers_of(server, issuer)
 
 
 @pytest.fixture

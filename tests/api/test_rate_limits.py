@@ -23,12 +23,12 @@ LIMIT = 5
 LIMITS = {"rate_limit": f"{LIMIT}/hour", "rate_limit_credentials": "2/hour", "rate_limit_health": "50/hour"}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def strict(settings: Settings) -> Settings:
     return settings.model_copy(update=LIMITS)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server(strict: Settings) -> Iterator[LiveServer]:
     with LiveServer(create_app(strict)) as server:
         yield server

@@ -19,7 +19,7 @@ LIMIT = 10
 DAY = timedelta(days=1)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server(settings: Settings) -> Iterator[LiveServer]:
     with LiveServer(create_app(settings.model_copy(update={"rate_limit": f"{LIMIT}/hour"}))) as server:
         yield server
