@@ -36,12 +36,20 @@ _STOP_SECONDS = 40
 class Api:
     """An API of two processes, and a client of it. Every request has a connection of its own."""
 
-    def __init__(self, environ: dict[str, str], log: Path, port: int, headers: dict[str, str]) -> None:
-        self.port = port
+    def __init__(self, environ: dict[str, str], log: Path, port: int | None = None) -> None:
+        self.port = port or free_port()
+        self.headers: dict[str, str] = {}
         self._log = log
-        self._headers = headers
+        own = {
+            "PORT": str(self.port),
+            "WEB_CONCURRENCY": "2",
+            "WEB_STAYS_ON_CORE": "true",
+            "LOG_FILE": str(log),
+            "RATE_LIMIT": "100000/day",
+            "SOCKETS_PER_USER": str(ENOUGH_CONNECTIONS),
+        }
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "api"], cwd=PROJECT, stdout=subprocess.DEVNULL, env=os.environ | environ
+            [sys.executable, "-m", "api"], cwd=PROJECT, stdout=subprocess.DEVNULL, env=os.environ | environ | own
         )
 
     @property
@@ -54,7 +62,7 @@ class Api:
         return [line for line in lines if line["event"] == event]
 
     def get(self, path: str) -> requests.Response:
-        return requests.get(f"http://127.0.0.1:{self.port}{path}", headers=self._headers, timeout=20)
+        return requests.get(f"http://127.0.0.1:{self.port}{path}", headers=self.headers, timeout=20)
 
     def responds(self) -> bool:
         try:
@@ -76,7 +84,7 @@ class Api:
 
     def listen(self, stack: ExitStack) -> ClientConnection:
         url = f"ws://127.0.0.1:{self.port}/ws"
-        listener = stack.enter_context(connect(url, additional_headers=self._headers, proxy=None))
+        listener = stack.enter_context(connect(url, additional_headers=self.headers, proxy=None))
         assert json.loads(listener.recv(timeout=20))["type"] == "ready"
         return listener
 
@@ -99,25 +107,22 @@ class Api:
 
 
 @pytest.fixture
-def start(environ: dict[str, str], settings: Settings, alice: Actor, tmp_path: Path) -> Iterator[Callable[..., Api]]:
+def headers(settings: Settings, alice: Actor) -> dict[str, str]:
+    """The headers of Alice's requests."""
+    issuer = TokenIssuer(settings.secret_key.get_secret_value(), settings.access_token_minutes * 60)
+    return {"Authorization": f"Bearer {issuer.access_token(alice.user_id, alice.session_id)}"}
+
+
+@pytest.fixture
+def start(environ: dict[str, str], headers: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., Api]]:
     """A function that starts an API of two processes on a port, which is a free one by default."""
     started: list[Api] = []
-    issuer = TokenIssuer(settings.secret_key.get_secret_value(), settings.access_token_minutes * 60)
-    headers = {"Authorization": f"Bearer {issuer.access_token(alice.user_id, alice.session_id)}"}
 
     def run(port: int | None = None) -> Api:
-        port = port or free_port()
-        log = tmp_path / f"{len(started)}.log"
-        own = {
-            "PORT": str(port),
-            "WEB_CONCURRENCY": "2",
-            "WEB_STAYS_ON_CORE": "true",
-            "LOG_FILE": str(log),
-            "RATE_LIMIT": "100000/day",
-            "SOCKETS_PER_USER": str(ENOUGH_CONNECTIONS),
-        }
-        started.append(Api(environ | own, log, port, headers))
-        return started[-1]
+        api = Api(environ, tmp_path / f"{len(started)}.log", port)
+        started.append(api)
+        api.headers = headers
+        return api
 
     yield run
     for api in started:
@@ -133,10 +138,26 @@ def api(start: Callable[..., Api]) -> Api:
     return started
 
 
-def test_requests_of_both_processes_count_against_one_limit(api: Api) -> None:
-    first = api.get("/api/v1/tasks")
+@pytest.fixture(scope="module")
+def lasting_api(environ: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    started = Api(environ, tmp_path_factory.mktemp("api") / "log")
+    yield started
+    started.end()
 
-    responses = api.get_until_each_has_served()
+
+@pytest.fixture
+def shared_api(lasting_api: Api, headers: dict[str, str]) -> Api:
+    """An API whose two processes both respond, for the tests that leave it as it is."""
+    lasting_api.headers = headers
+    wait_until(lasting_api.responds, 60)
+    lasting_api.get_until_each_has_served()
+    return lasting_api
+
+
+def test_requests_of_both_processes_count_against_one_limit(shared_api: Api) -> None:
+    first = shared_api.get("/api/v1/tasks")
+
+    responses = shared_api.get_until_each_has_served()
 
     remaining = [int(response.headers["RateLimit-Remaining"]) for response in [first, *responses]]
     assert remaining == list(range(remaining[0], remaining[0] - len(remaining), -1))
@@ -154,10 +175,10 @@ def test_an_event_is_sent_to_the_sockets_of_both_processes(api: Api, alice: Acto
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="ONLY LINUX KEEPS PROCESSES ON CORES")
-def test_each_process_stays_on_a_core_of_its_own_if_there_are_enough(api: Api) -> None:
+def test_each_process_stays_on_a_core_of_its_own_if_there_are_enough(shared_api: Api) -> None:
     every = sorted(os.sched_getaffinity(0))
 
-    kept = [psutil.Process(child).cpu_affinity() for child in api.children]
+    kept = [psutil.Process(child).cpu_affinity() for child in shared_api.children]
 
     assert sorted(kept) == sorted([every[number % len(every)]] for number in range(2))
 
