@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from core import db
 from core.db import unit_of_work
 from core.policy import Actor
 from core.services import analytics, retention, weather
@@ -17,11 +18,12 @@ _OTHER_METHODS = ("hashjoin", "mergejoin", "hashagg", "sort", "material", "memoi
 
 @pytest.fixture
 def nested_loops_only(database: None) -> Iterator[None]:
-    for method in _OTHER_METHODS:
-        execute(f"SET enable_{method} = off")
+    # The settings must apply to the connection that the services use, which stays open after the unit of work.
+    with unit_of_work():
+        for method in _OTHER_METHODS:
+            execute(f"SET enable_{method} = off")
     yield
-    for method in _OTHER_METHODS:
-        execute(f"SET enable_{method} = on")
+    db.disconnect()
 
 
 @pytest.mark.usefixtures("nested_loops_only")
