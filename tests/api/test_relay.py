@@ -380,7 +380,7 @@ def test_an_ended_session_closes_its_sockets_without_redis(
 
 
 def test_sessions_are_looked_up_again_after_the_database_was_blocked(settings: Settings, alice: Actor) -> None:
-    changes = {"session_cache_seconds": _RECHECK_SECONDS, "database_timeout": 0.3}
+    changes = {"session_cache_seconds": _RECHECK_SECONDS, "database_timeout": 1.0}
     with (
         RealtimeServer(settings.model_copy(update=changes), RememberingBridge) as server,
         server.listening(alice) as ended,
