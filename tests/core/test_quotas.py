@@ -1,6 +1,8 @@
 """The count of a user's tasks for the quota is exact after every kind of change, and costs no round trip."""
 
 import random
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -8,6 +10,7 @@ from core.db import unit_of_work
 from core.errors import TooLarge
 from core.policy import Actor
 from core.services import analytics, tasks
+from core.services.quotas import TASKS_ARE_FULL
 from tests.builders import create_task
 from tests.sql import execute
 from tests.statements import statements_sent
@@ -52,6 +55,35 @@ def test_the_count_is_exact_after_random_changes_and_folds(alice: Actor, bob: Ac
     analytics.rebuild()
     assert is_exact(alice)
     assert is_exact(bob)
+
+
+def test_the_count_is_exact_when_the_waiting_deltas_fill_whole_pages(alice: Actor) -> None:
+    """How many deltas there can be at most is computed from the size of their table: 136 fit into a page."""
+    with unit_of_work():
+        execute("TRUNCATE analytics_deltas")
+        execute("INSERT INTO tasks (title, user_id) SELECT 'x', %s FROM generate_series(1, 1360)", (alice.user_id,))
+
+    assert is_exact(alice)
+
+
+@pytest.mark.parametrize(("quota", "adds_up"), [(1, True), (100_000, False)])
+def test_deltas_are_only_added_up_for_a_user_who_could_be_over_the_quota(
+    quota: int, adds_up: bool, alice: Actor
+) -> None:
+    create_task(alice)
+
+    parameters = {"user_id": alice.user_id, "quota": quota}
+    (((explained,),),) = execute(f"EXPLAIN (ANALYZE, FORMAT JSON) SELECT {TASKS_ARE_FULL}", parameters).fetchall()
+
+    scans = [node for node in nodes(explained["Plan"]) if node.get("Relation Name") == "analytics_deltas"]
+    assert [scan["Actual Loops"] > 0 for scan in scans] == [adds_up]
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Return all nodes of a plan."""
+    yield plan
+    for child in plan.get("Plans", []):
+        yield from nodes(child)
 
 
 def test_a_wrong_total_is_counted_again_when_the_figures_are_rebuilt(alice: Actor) -> None:
