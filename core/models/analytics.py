@@ -19,10 +19,15 @@ class AnalyticsRollup(BaseModel):
 
 
 class TaskTotal(BaseModel):
-    """How many tasks an owner has, as far as deltas were added to the sums; a trigger of the sums counts them."""
+    """How many tasks an owner has by status, as far as deltas were added to the sums; triggers of the sums count them.
+
+    The table also has their sum (`tasks`), which PostgreSQL computes.
+    """
 
     user_id = BigIntegerField(primary_key=True)
-    tasks = BigIntegerField()
+    todo = BigIntegerField()
+    in_progress = BigIntegerField()
+    done = BigIntegerField()
 
     class Meta:
         table_name = "task_totals"

@@ -2,6 +2,7 @@
 
 import random
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -122,7 +123,37 @@ def test_rebuilding_equals_folding_after_thousands_of_random_changes(alice: Acto
     assert incremental == rollups()
     assert incremental
     for actor in (alice, bob):
-        assert read_figures(actor).by_status == counted(actor)
+        check_figures(actor)
+
+
+def check_figures(actor: Actor) -> None:
+    """Compare a count of the tasks with the totals, and with the sums of all days."""
+    for start in (None, date.min):
+        assert read_figures(actor, start).by_status == counted(actor)
+
+
+@pytest.mark.usefixtures("database")
+def test_several_folds_at_the_same_time_end() -> None:
+    """Each of them adds to the totals of many users, for days that are new and for days that are not."""
+    with unit_of_work():
+        execute(
+            "INSERT INTO analytics_deltas (day, user_id, status, change)"
+            " SELECT date '2026-05-01' + floor(random() * 90)::int, floor(random() * 40), 'todo', 1"
+            " FROM generate_series(1, 3000)"
+        )
+
+    def fold_all() -> int:
+        folded = 0
+        while some := analytics.fold(limit=20):
+            folded += some
+        db.disconnect()
+        return folded
+
+    with ThreadPoolExecutor(2) as threads:
+        folded = [future.result() for future in [threads.submit(fold_all) for _ in range(2)]]
+
+    assert sum(folded) == 3000
+    assert execute("SELECT sum(tasks) FROM task_totals").fetchone() == (3000,)
 
 
 def _change_at_random(rng: random.Random, actors: tuple[Actor, Actor], changes: int) -> None:
@@ -146,6 +177,6 @@ def _change_at_random(rng: random.Random, actors: tuple[Actor, Actor], changes: 
         with unit_of_work():
             execute(sql, parameters)
         if number % 500 == 0:
-            assert read_figures(actor).by_status == counted(actor)
+            check_figures(actor)
         if number % 1000 == 999:
             analytics.rebuild()

@@ -106,9 +106,9 @@ def test_existing_tasks_and_groups_count_for_the_quotas(empty_database: str) -> 
     migrate(empty_database)
 
     with database.connection_context():
-        totals = database.execute_sql("SELECT user_id, tasks FROM task_totals").fetchall()
+        totals = database.execute_sql("SELECT user_id, tasks, todo, done FROM task_totals").fetchall()
         creators = database.execute_sql("SELECT name, creator_id FROM groups ORDER BY id").fetchall()
-    assert totals == [(user_id, 7)]
+    assert totals == [(user_id, 7, 3, 4)]
     assert creators == [("made", user_id), ("joined", None)]
 
 

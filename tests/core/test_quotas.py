@@ -90,7 +90,7 @@ def test_a_wrong_total_is_counted_again_when_the_figures_are_rebuilt(alice: Acto
     create_task(alice)
     analytics.fold()
     with unit_of_work():
-        execute("UPDATE task_totals SET tasks = 7")
+        execute("UPDATE task_totals SET todo = 7")
 
     analytics.rebuild()
 
