@@ -13,6 +13,8 @@ from api.app import create_app
 from api.cores import stay_on_core
 from api.http.http_protocol import Deadlines, HttpProtocol
 from api.http.overload import RequestsUnderWay
+from api.http.response_writer import header_lines
+from api.http.security_headers import SECURITY_HEADERS, TRANSPORT_SECURITY
 from api.realtime.ws_protocol import WebSocketProtocol
 from core import logs
 from core.config import Settings
@@ -36,7 +38,8 @@ def serve(settings: Settings, process: str, listener: socket.socket | None = Non
     deadlines = Deadlines(
         head=settings.request_head_seconds, body=settings.request_body_seconds, stall=settings.request_stall_seconds
     )
-    config = uvicorn.Config(create_app(settings), host=settings.host, port=settings.port, **server_options(deadlines))
+    options = server_options(deadlines, is_development=settings.is_development)
+    config = uvicorn.Config(create_app(settings), host=settings.host, port=settings.port, **options)
     server = uvicorn.Server(config)
     # uvicorn ends with the signal that it received, after it has stopped everything.
     with suppress(KeyboardInterrupt):
@@ -45,12 +48,14 @@ def serve(settings: Settings, process: str, listener: socket.socket | None = Non
         sys.exit(STARTUP_FAILURE)
 
 
-def server_options(deadlines: Deadlines) -> dict[str, Any]:
-    """Return the options with which uvicorn serves the API."""
+def server_options(deadlines: Deadlines, *, is_development: bool) -> dict[str, Any]:
+    """Return the options with which uvicorn serves the API; in development, its responses do not demand TLS."""
+    headers = SECURITY_HEADERS if is_development else SECURITY_HEADERS | TRANSPORT_SECURITY
+    lines = header_lines((name.lower().encode(), value.encode()) for name, value in headers.items())
     return {
         # httptools is the only parser of uvicorn that refuses requests with both Content-Length and Transfer-Encoding,
         # which allow request smuggling.
-        "http": partial(HttpProtocol, deadlines=deadlines, requests=RequestsUnderWay()),
+        "http": partial(HttpProtocol, deadlines=deadlines, requests=RequestsUnderWay(), header_lines=lines),
         "ws": WebSocketProtocol,
         "ws_max_size": _MESSAGE_BYTES,
         # Compression would double the memory of an idle socket.

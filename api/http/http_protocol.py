@@ -13,9 +13,9 @@ from typing import Any, Final
 import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from api.http.joined_writes import JoinedWrites
 from api.http.overload import PAUSE_SECONDS, RequestsUnderWay, overload_refusal
 from api.http.refusals import refusal
+from api.http.response_writer import ResponseWriter
 from api.http.unread_responses import ReadingWatch
 
 log = structlog.get_logger()
@@ -60,8 +60,11 @@ class RefusedError(Exception):
 class HttpProtocol(HttpToolsProtocol):
     """Serves one connection, and refuses heads that are too large and requests that arrive too slowly."""
 
-    def __init__(self, *args: Any, deadlines: Deadlines, requests: RequestsUnderWay, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, deadlines: Deadlines, requests: RequestsUnderWay, header_lines: bytes, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
+        self._header_lines = header_lines
         self._deadlines = deadlines
         self._requests = requests
         self._timer: asyncio.TimerHandle | None = None
@@ -147,14 +150,10 @@ class HttpProtocol(HttpToolsProtocol):
         self._stored_bytes = self._body_bytes = self._dropped_bytes = 0
         # The deadline of the head must not end in the first seconds of the body, which has a deadline of its own.
         self._stop_timer()
-        previous = self.cycle
         if not self._is_responding() and self._requests.refuse(self.url):
             self._refuse_overload()
             return
         super().on_headers_complete()
-        # The response to HEAD consists of its head, and nothing is written after it. A handshake has no response here.
-        if self.cycle is not previous and self.scope["method"] != "HEAD":
-            self.cycle.transport = JoinedWrites(self.transport)  # type: ignore[assignment]  # uvicorn needs no more of it.
 
     def on_body(self, body: bytes) -> None:
         """Pass a piece of the body on, or drop it if the response is complete, and count its bytes.
@@ -240,6 +239,7 @@ class HttpProtocol(HttpToolsProtocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        cycle.send = ResponseWriter(cycle, self._header_lines).send  # type: ignore[assignment,method-assign]  # Falcon sends two of its events.
         super()._start_asgi_task(cycle, self._requests.begin(app))
 
     def _refuse_overload(self) -> None:

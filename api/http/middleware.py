@@ -1,4 +1,4 @@
-"""Middleware for every request: request id, client address, log line, security headers and CORS."""
+"""Middleware for every request: request id, client address, log line, default headers and CORS."""
 
 import re
 import secrets
@@ -11,7 +11,7 @@ import structlog
 from falcon.asgi import Request, Response, WebSocket
 
 from api.http.operation import Operation, RateLimit
-from api.http.security_headers import POLICY_FOR_DATA, SECURITY_HEADERS
+from api.http.security_headers import POLICY_FOR_DATA
 from core.config import Settings
 from core.log_context import begin_log_context
 
@@ -41,6 +41,7 @@ _ALLOWED_HEADERS: Final = (
 )
 _ALLOWED_METHODS: Final = "GET, POST, PUT, PATCH, DELETE, OPTIONS"
 _PREFLIGHT_SECONDS: Final = "600"
+_DEFAULT_HEADERS: Final = [("Cache-Control", "no-store"), ("Content-Security-Policy", POLICY_FOR_DATA)]
 
 Network = IPv4Network | IPv6Network
 
@@ -54,26 +55,18 @@ class RequestContext:
         # also if it is the fork of a process that has imported this module, so each begins with another number.
         self._numbers = count(secrets.randbits(127))
         self._trusted = tuple(ip_network(proxy, strict=False) for proxy in settings.trusted_proxies)
-        self._headers = dict(SECURITY_HEADERS)
-        if not settings.is_development:
-            self._headers["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"
 
     async def process_request(self, req: Request, resp: Response) -> None:
-        """Set the context of a request, and return its id in a header."""
+        """Set the context of a request, and the headers that each response has unless its operation sets them."""
         self._begin(req)
-        resp.set_header("X-Request-ID", req.context.request_id)
+        resp.set_headers([("X-Request-ID", req.context.request_id), *_DEFAULT_HEADERS])
 
     async def process_request_ws(self, req: Request, _ws: WebSocket) -> None:
         """Set the context of a WebSocket handshake."""
         self._begin(req)
 
     async def process_response(self, req: Request, resp: Response, _resource: Any, _succeeded: bool) -> None:
-        """Set the security headers and log the request."""
-        resp.set_headers(self._headers)
-        if resp.get_header("Cache-Control") is None:
-            resp.set_header("Cache-Control", "no-store")
-        if resp.get_header("Content-Security-Policy") is None:
-            resp.set_header("Content-Security-Policy", POLICY_FOR_DATA)
+        """Log the request."""
         route = req.uri_template
         write = log.debug if _is_probe(req) else log.info
         write(

@@ -21,8 +21,9 @@ DEADLINES = Deadlines(head=10, body=120, stall=10)
 class LiveServer:
     """An app served by uvicorn in a thread of this process."""
 
-    def __init__(self, app: Any, deadlines: Deadlines = DEADLINES) -> None:
-        config = uvicorn.Config(app, host="127.0.0.1", port=0, **server_options(deadlines))
+    def __init__(self, app: Any, deadlines: Deadlines = DEADLINES, *, is_development: bool = True) -> None:
+        options = server_options(deadlines, is_development=is_development)
+        config = uvicorn.Config(app, host="127.0.0.1", port=0, **options)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, name="live-server")
 

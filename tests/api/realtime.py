@@ -61,7 +61,8 @@ class RealtimeServer:
         errors.install(app)
         for route in routes(self.relay):
             app.add_route(route.path, route.resource(services))
-        config = uvicorn.Config(app, host="127.0.0.1", port=0, **server_options(DEADLINES))
+        options = server_options(DEADLINES, is_development=True)
+        config = uvicorn.Config(app, host="127.0.0.1", port=0, **options)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, name="realtime-server")
 

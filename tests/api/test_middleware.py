@@ -73,7 +73,7 @@ def test_every_response_has_security_headers(anybody: Caller) -> None:
 @pytest.fixture
 def production(settings: Settings) -> Iterator[LiveServer]:
     changes = {"app_env": "production", "allowed_origins": (ORIGIN,), "admin_password": SecretStr("unused")}
-    with LiveServer(create_app(settings.model_copy(update=changes))) as server:
+    with LiveServer(create_app(settings.model_copy(update=changes)), is_development=False) as server:
         yield server
 
 
