@@ -13,13 +13,16 @@ have got alone, because the script counts the requests one after the other.
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Sequence
+from hashlib import sha1
 from itertools import chain
 from typing import Final, NamedTuple
 
 import structlog
 from falcon_limiter import AsyncLimiter
 from limits import RateLimitItem
-from redis.exceptions import RedisError
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import NoScriptError, RedisError
 
 log = structlog.get_logger()
 
@@ -124,14 +127,48 @@ class LocalCounter:
         return Counted(fitting, [counts[bucket.key] for bucket in buckets])
 
 
+class _Script:
+    """Runs a script in Redis, one call at a time, on a connection of its own.
+
+    The client of the library takes a connection from its pool for each command, and prepares retries and time-outs,
+    which takes longer than the command. Here the caller limits the time.
+    """
+
+    def __init__(self, connection: AbstractConnection, text: str) -> None:
+        self._connection = connection
+        self._text = text
+        self._digest = sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+    async def run(self, keys: Sequence[str], arguments: Sequence[int]) -> list[int]:
+        """Return the result of the script. A connection that was lost since the last call is made again."""
+        # Data that arrived between two calls can only be the end of the connection.
+        if self._connection.is_connected and await self._connection.can_read():
+            await self._connection.disconnect()
+        try:
+            return await self._send("EVALSHA", self._digest, len(keys), *keys, *arguments)
+        except NoScriptError:
+            # Redis has been started since, and keeps the text from now on.
+            return await self._send("EVAL", self._text, len(keys), *keys, *arguments)
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._connection.disconnect()
+
+    async def _send(self, *command: str | int) -> list[int]:
+        """Return the response to a command. If this fails or is cancelled, the connection is closed."""
+        await self._connection.send_command(*command, check_health=False)
+        result: list[int] = await self._connection.read_response()
+        return result
+
+
 class SharedCounter:
     """Counts in Redis for all processes together, and in this process only while Redis is unavailable."""
 
     def __init__(self, redis_url: str) -> None:
-        options = {"implementation": "redispy", "socket_timeout": _REDIS_SECONDS, "key_prefix": _KEY_PREFIX}
+        options = {"implementation": "redispy", "socket_timeout": None, "key_prefix": _KEY_PREFIX}
         config = {"RATELIMIT_STORAGE_URL": f"async+{redis_url}", "RATELIMIT_STORAGE_OPTIONS": options}
         self._redis = AsyncLimiter(config=config).storage.bridge
-        self._count_in_redis = self._redis.get_connection().register_script(_COUNT)
+        self._script = _Script(self._redis.get_connection().connection_pool.make_connection(), _COUNT)
         self._local = LocalCounter()
         self._is_shared = True
         self._pause_until = 0.0
@@ -153,14 +190,13 @@ class SharedCounter:
         if self._counting is None:
             self._counting = asyncio.create_task(self._count_waiting(), name="rate-limits")
         fits, used = await counted
-        remaining, limit = min(
-            (bucket.amount - count, bucket.amount) for bucket, count in zip(buckets, used, strict=True)
-        )
-        return Count(limit, max(remaining, 0), max(int((window + 1) * seconds - now), 1), not fits)
+        bucket, after = min(zip(buckets, used, strict=True), key=_room) if len(buckets) > 1 else (buckets[0], used[0])
+        reset = max(int((window + 1) * seconds - now), 1)
+        return Count(bucket.amount, max(bucket.amount - after, 0), reset, not fits)
 
     async def close(self) -> None:
         """Close the connections to Redis."""
-        await self._redis.get_connection().aclose()
+        await self._script.close()
 
     async def _count_waiting(self) -> None:
         """Count all requests that wait, and those that arrive in the meantime."""
@@ -182,7 +218,7 @@ class SharedCounter:
             keys, arguments = self._script_input(batch)
             try:
                 async with asyncio.timeout(_REDIS_SECONDS):
-                    result = await self._count_in_redis(keys, arguments)
+                    result = await self._script.run(keys, arguments)
             except Exception as error:  # noqa: BLE001 - all requests of the batch wait, and none has caused the error.
                 self._pause_until = time.monotonic() + _PAUSE_SECONDS
                 is_expected = isinstance(error, (RedisError, OSError, TimeoutError))
@@ -210,6 +246,12 @@ class SharedCounter:
             log.info("rate_limit_shared_again")
         else:
             log.warning("rate_limit_counts_alone", **details)
+
+
+def _room(counted: tuple[Bucket, int]) -> tuple[int, int]:
+    """Return how many requests a bucket has left, and its amount, by which buckets with as many left are ordered."""
+    bucket, used = counted
+    return bucket.amount - used, bucket.amount
 
 
 def _counted_by_script(batch: _Waiting, result: list[int]) -> list[Counted]:

@@ -111,7 +111,7 @@ def test_an_unexpected_error_is_logged_and_the_requests_are_counted_without_redi
 
     async def count() -> list[Count]:
         async with shared_counter(redis_url) as counter:
-            monkeypatch.setattr(counter, "_count_in_redis", fail)
+            monkeypatch.setattr("api.http.request_counters._Script.run", fail)
             async with asyncio.timeout(10):
                 return await asyncio.gather(*(counter.count(alice, 1) for _ in range(3)))
 
