@@ -36,6 +36,8 @@ _Result = TypeVar("_Result")
 
 _SECRET_WORDS: Final = ("password", "token", "secret", "authorization", "cookie", "ticket", "api_key")
 _REDACTED: Final = "[redacted]"
+# A value of one of these types contains no other values, so nothing in it has a name.
+_SIMPLE: Final = frozenset({str, int, float, bool, type(None)})
 # These loggers would repeat the content of our own lines, together with query strings that contain tickets and keys, or
 # write the values of statements, among them addresses and hashes of passwords.
 _QUIET_LOGGERS: Final = (
@@ -284,12 +286,27 @@ def _readable(line: Line) -> str:
 
 
 def _instant(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    microseconds = round(seconds * 1_000_000)
+    return f"{_second(microseconds // 1_000_000)}.{microseconds % 1_000_000:06}Z"
+
+
+@lru_cache(maxsize=4)
+def _second(seconds: int) -> str:
+    """Return the text of a second, which many lines have in common."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat().removesuffix("+00:00")
 
 
 def redact(line: Line) -> dict[str, Any]:
     """Replace every value whose name suggests a secret, also in nested values."""
-    return {key: _REDACTED if _is_secret(key) else _redacted(value) for key, value in line.items()}
+    redacted = {key: value if type(value) in _SIMPLE else _redacted(value) for key, value in line.items()}
+    redacted.update(dict.fromkeys(_secret_names(tuple(line)), _REDACTED))
+    return redacted
+
+
+@lru_cache(maxsize=1024)
+def _secret_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return which of the names of a line suggest a secret. The lines of one call have the same names."""
+    return tuple(name for name in names if _is_secret(name))
 
 
 def _redacted(value: Any) -> Any:
