@@ -54,6 +54,7 @@ class RequestContext:
         # take a system call, which costs more than all other work for the id. Each process makes its own instance,
         # also if it is the fork of a process that has imported this module, so each begins with another number.
         self._numbers = count(secrets.randbits(127))
+        self._logs_probes = settings.log_level == "DEBUG"
         self._trusted = tuple(ip_network(proxy, strict=False) for proxy in settings.trusted_proxies)
 
     async def process_request(self, req: Request, resp: Response) -> None:
@@ -67,8 +68,11 @@ class RequestContext:
 
     async def process_response(self, req: Request, resp: Response, _resource: Any, _succeeded: bool) -> None:
         """Log the request."""
+        is_probe = _is_probe(req)
+        if is_probe and not self._logs_probes:
+            return
         route = req.uri_template
-        write = log.debug if _is_probe(req) else log.info
+        write = log.debug if is_probe else log.info
         write(
             "request",
             method=req.method,
