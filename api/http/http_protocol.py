@@ -13,7 +13,7 @@ from typing import Any, Final
 import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from api.http.overload import PAUSE_SECONDS, RequestsUnderWay, overload_refusal
+from api.http.overload import RequestsUnderWay, overload_refusal, pause_seconds
 from api.http.refusals import refusal
 from api.http.response_writer import ResponseWriter
 from api.http.unread_responses import ReadingWatch
@@ -253,7 +253,7 @@ class HttpProtocol(HttpToolsProtocol):
             raise RefusedError
         self.cycle = _ANSWERED
         self.flow.pause_reading()
-        self.loop.call_later(PAUSE_SECONDS, self._resume_reading)
+        self.loop.call_later(pause_seconds(), self._resume_reading)
 
     def _resume_reading(self) -> None:
         if not self.transport.is_closing():

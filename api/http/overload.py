@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
+from random import uniform
 from secrets import token_hex
 from typing import Any, Final
 
@@ -37,8 +38,9 @@ TOO_BUSY: Final = msg("The service is too busy or a part of it is down. Please t
 MOST_UNDER_WAY: Final = 64
 # The probes of the health endpoints have some places beyond these, so that an overloaded process is not taken for dead.
 MORE_FOR_HEALTH: Final = 20
-# How long the next request on a connection is left unread after a refusal. Otherwise clients that repeat at once would
-# cause a refusal for each step of the requests under way: 14,382 instead of 3,818 to 5,273 in two seconds, when tried.
+# How long the next request on a connection is left unread after a refusal, on average. Otherwise clients that repeat at
+# once would cause a refusal for each step of the requests under way: 14,382 instead of 3,818 to 5,273 in two seconds,
+# when tried.
 PAUSE_SECONDS: Final = 0.2
 _HEALTH: Final = frozenset({b"/health", b"/health/ready"})
 _RETRY_SECONDS: Final = 1
@@ -56,6 +58,15 @@ def overload_refusal(*, has_body: bool, closes: bool) -> bytes:
     """Return a 503 with a new request id. The response to HEAD has no body; `closes` says that the connection ends."""
     response = _REFUSALS[closes].replace(_ID.encode(), token_hex(len(_ID) // 2).encode())
     return response if has_body else response.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+
+
+def pause_seconds() -> float:
+    """Return how long to leave the next request on a connection unread after a refusal.
+
+    Each connection gets another time. Otherwise all that were refused together would be read together again, and while
+    the process refuses hundreds of them in one turn of its loop, nothing else advances.
+    """
+    return uniform(0.5, 1.5) * PAUSE_SECONDS  # noqa: S311 - nothing is secret about it.
 
 
 class OverloadLog:

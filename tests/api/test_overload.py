@@ -4,6 +4,7 @@ import asyncio
 import json
 import socket
 import threading
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -164,6 +165,13 @@ def test_a_connection_is_used_again_after_a_refusal_with_a_body(
 
         assert client.getresponse().read() == b"3"
         assert client.sock is connection
+
+
+def test_connections_that_were_refused_together_are_not_read_together() -> None:
+    pauses = Counter(int(overload.pause_seconds() * 100) for _ in range(1000))
+
+    assert len(pauses) >= 18
+    assert max(pauses.values()) < 150
 
 
 def test_the_refusal_of_head_has_no_body(server: LiveServer, full: list[Any]) -> None:
