@@ -41,6 +41,8 @@ _ALLOWED_HEADERS: Final = (
 )
 _ALLOWED_METHODS: Final = "GET, POST, PUT, PATCH, DELETE, OPTIONS"
 _PREFLIGHT_SECONDS: Final = "600"
+# A peer on a Unix socket has no address, so the server leaves it out.
+_NO_PEER: Final = ("127.0.0.1", 0)
 _DEFAULT_HEADERS: Final = [("Cache-Control", "no-store"), ("Content-Security-Policy", POLICY_FOR_DATA)]
 
 Network = IPv4Network | IPv6Network
@@ -89,8 +91,15 @@ class RequestContext:
         context: Any = req.context
         context.started = time.perf_counter()
         context.request_id = self._request_id(req.get_header("X-Request-ID"))
-        context.client_address = client_address(req.remote_addr, req.get_header("X-Forwarded-For") or "", self._trusted)
+        context.client_address = self._client_address(req)
         begin_log_context(request_id=context.request_id, address=context.client_address)
+
+    def _client_address(self, req: Request) -> str:
+        # Falcon's `remote_addr` would first read the headers of proxies.
+        peer: str = (req.scope.get("client") or _NO_PEER)[0]
+        if not self._trusted:
+            return peer
+        return client_address(peer, req.get_header("X-Forwarded-For") or "", self._trusted)
 
     def _request_id(self, offered: str | None) -> str:
         if offered is not None and _REQUEST_ID.fullmatch(offered):
@@ -111,8 +120,6 @@ def client_address(peer: str, forwarded_for: str, trusted: tuple[Network, ...]) 
     is not one of our own proxies belongs to the client. Addresses further left may be forged by the client.
     """
     address = peer
-    if not trusted:
-        return address
     for hop in reversed(forwarded_for.split(",")):
         if not _is_within(address, trusted):
             break
