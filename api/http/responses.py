@@ -76,7 +76,7 @@ def _append_links(req: Request, resp: Response, query: PageQuery, page: Page) ->
     """Add links to the neighbouring pages (RFC 8288). They repeat the caller's filters."""
     if "cursor" in req.params:
         if isinstance(page, CursorPage) and page.next_cursor is not None:
-            _append_link(req, resp, "next", {"cursor": page.next_cursor})
+            _append_link(req, resp, "next", {"cursor"}, urlencode({"cursor": page.next_cursor}))
         return
     pages = {"first": 0}
     if query.skip > 0:
@@ -84,7 +84,7 @@ def _append_links(req: Request, resp: Response, query: PageQuery, page: Page) ->
     if _is_followed(page, query):
         pages["next"] = query.skip + query.limit
     for relation, skip in pages.items():
-        _append_link(req, resp, relation, {"skip": skip, "limit": query.limit})
+        _append_link(req, resp, relation, {"skip", "limit"}, f"skip={skip}&limit={query.limit}")
 
 
 def _is_followed(page: Page, query: PageQuery) -> bool:
@@ -94,5 +94,7 @@ def _is_followed(page: Page, query: PageQuery) -> bool:
     return page.total is not None and query.skip + query.limit < page.total
 
 
-def _append_link(req: Request, resp: Response, relation: str, place: dict[str, Any]) -> None:
-    resp.append_link(f"{req.path}?{urlencode({**req.params, **place})}", relation)
+def _append_link(req: Request, resp: Response, relation: str, replaced: Collection[str], place: str) -> None:
+    """Add a link to a page: `place` stands for the parameters that it replaces. Most requests have no others."""
+    kept = {name: value for name, value in req.params.items() if name not in replaced}
+    resp.append_link(f"{req.path}?{urlencode(kept)}&{place}" if kept else f"{req.path}?{place}", relation)
