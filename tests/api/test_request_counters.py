@@ -139,3 +139,33 @@ def test_if_the_counting_is_cancelled_no_request_waits_without_end(redis_url: st
                 return await asyncio.gather(*requests, return_exceptions=True)
 
     assert [type(outcome) for outcome in asyncio.run(cancel())] == [asyncio.CancelledError] * 3
+
+
+@pytest.mark.parametrize("loss", ["script", "connection"])
+def test_redis_counts_on_after_it_has_lost_the_script_or_the_connection(
+    loss: str, redis: Redis, redis_url: str
+) -> None:
+    redis.flushdb()
+    alice = (Bucket("alice", 9, HOUR),)
+
+    def clients() -> set[str]:
+        return {client["id"] for client in redis.client_list()}
+
+    async def count() -> list[int]:
+        others = clients()
+        async with shared_counter(redis_url) as counter:
+            first = await counter.count(alice, 1)
+            if loss == "script":
+                redis.script_flush()
+            else:
+                (own,) = clients() - others
+                redis.client_kill_filter(_id=own)
+                # The end of the connection arrives in a later turn of the loop than that of the kill.
+                await asyncio.to_thread(redis.ping)
+            second = await counter.count(alice, 1)
+            return [first.remaining, second.remaining]
+
+    with capture_logs() as lines:
+        assert asyncio.run(count()) == [8, 7]
+
+    assert "rate_limit_counts_alone" not in [line["event"] for line in lines]
