@@ -1,7 +1,7 @@
 """Structured logs: one line for each request, change and job, to stdout and to a file that rotates.
 
 Production writes JSON, development writes a format for people. Code must never log a token, a password or a body. The
-redaction here is only an additional protection against mistakes.
+redaction of names is only an additional protection against mistakes (`core.redaction`).
 
 A line is a dictionary until it is written. In a web process a thread renders and writes the lines that have been
 collected for some milliseconds all together. A thread that was woken for every line would interrupt the event loop each
@@ -29,15 +29,12 @@ import structlog
 from core.config import Settings
 from core.log_context import log_context
 from core.logfile import SharedLogFile
+from core.redaction import redact
 
 Line = MutableMapping[str, Any]
 _Render = Callable[[Line], str]
 _Result = TypeVar("_Result")
 
-_SECRET_WORDS: Final = ("password", "token", "secret", "authorization", "cookie", "ticket", "api_key")
-_REDACTED: Final = "[redacted]"
-# A value of one of these types contains no other values, so nothing in it has a name.
-_SIMPLE: Final = frozenset({str, int, float, bool, type(None)})
 # These loggers would repeat the content of our own lines, together with query strings that contain tickets and keys, or
 # write the values of statements, among them addresses and hashes of passwords.
 _QUIET_LOGGERS: Final = (
@@ -294,30 +291,3 @@ def _instant(seconds: float) -> str:
 def _second(seconds: int) -> str:
     """Return the text of a second, which many lines have in common."""
     return datetime.fromtimestamp(seconds, UTC).isoformat().removesuffix("+00:00")
-
-
-def redact(line: Line) -> dict[str, Any]:
-    """Replace every value whose name suggests a secret, also in nested values."""
-    redacted = {key: value if type(value) in _SIMPLE else _redacted(value) for key, value in line.items()}
-    redacted.update(dict.fromkeys(_secret_names(tuple(line)), _REDACTED))
-    return redacted
-
-
-@lru_cache(maxsize=1024)
-def _secret_names(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return which of the names of a line suggest a secret. The lines of one call have the same names."""
-    return tuple(name for name in names if _is_secret(name))
-
-
-def _redacted(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _REDACTED if _is_secret(str(key)) else _redacted(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_redacted(item) for item in value]
-    return value
-
-
-@lru_cache(maxsize=1024)
-def _is_secret(name: str) -> bool:
-    lowered = name.lower()
-    return any(word in lowered for word in _SECRET_WORDS)
