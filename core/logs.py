@@ -1,7 +1,7 @@
 """Structured logs: one line for each request, change and job, to stdout and to a file that rotates.
 
 Production writes JSON, development writes a format for people. Code must never log a token, a password or a body. The
-redaction of names is only an additional protection against mistakes (`core.redaction`).
+redaction is only an additional protection against mistakes (`core.redaction`).
 
 A line is a dictionary until it is written. In a web process a thread renders and writes the lines that have been
 collected for some milliseconds all together. A thread that was woken for every line would interrupt the event loop each
