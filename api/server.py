@@ -42,8 +42,8 @@ def serve(settings: Settings, process: str, listener: socket.socket | None = Non
     options = server_options(deadlines, is_development=settings.is_development)
     config = uvicorn.Config(create_app(settings), host=settings.host, port=settings.port, **options)
     server = uvicorn.Server(config)
-    # The modules and the application stay until the end. Without them, a full garbage collection takes a few
-    # milliseconds instead of about a hundred, during which no request would advance.
+    # The modules and the application stay until the end. A full garbage collection that visits them takes about 40 ms
+    # of CPU time, during which no request advances.
     gc.collect()
     gc.freeze()
     # uvicorn ends with the signal that it received, after it has stopped everything.
