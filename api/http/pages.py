@@ -106,7 +106,6 @@ def write_page(
     resp.set_header("Content-Security-Policy", _POLICY)
     resp.set_header("Content-Language", language)
     resp.set_header("Cache-Control", "no-store")
-    resp.set_header("Referrer-Policy", "no-referrer")
     resp.text = _PAGE.format(language=language, style=_STYLE, title=shown(title), parts="\n".join(parts))
 
 
