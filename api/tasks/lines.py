@@ -28,7 +28,21 @@ from core.services.transfer import Line
 MAX_LINE_BYTES: Final = 1024 * 1024
 
 # These fields are not written to CSV, because they are not plain text or because other columns imply them.
-_NOT_IN_TABLE: Final = frozenset({"weather", "weather_status", "user_id", "completed", "version"})
+_NOT_IN_TABLE: Final = frozenset(
+    {
+        "weather",
+        "weather_status",
+        "place_id",
+        "place",
+        "forecast",
+        "weather_rule",
+        "weather_state",
+        "auto_reschedule",
+        "user_id",
+        "completed",
+        "version",
+    }
+)
 _COLUMNS: Final = tuple(name for name in TaskOut.model_fields if name not in _NOT_IN_TABLE)
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _FORMULA_SIGN: Final = r"[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"

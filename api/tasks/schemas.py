@@ -1,5 +1,6 @@
 """Request bodies, queries and responses of tasks."""
 
+from datetime import date
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -116,6 +117,62 @@ class Weather(BaseModel):
     fetched_at: Instant
 
 
+class PlaceOut(BaseModel):
+    """A place that has weather. A point that was given by its coordinates has no name."""
+
+    id: int
+    name: str | None
+    region: str | None
+    country: str | None
+    country_code: str | None
+    latitude: float
+    longitude: float
+    timezone: str | None
+    population: int | None
+
+
+class ForecastOut(BaseModel):
+    """The forecast of the hour of a task's deadline: °C, %, mm, km/h.
+
+    Without a forecast of that hour the values are null: `horizon` is `beyond` if the deadline is still too far away,
+    and `past` if it has passed.
+    """
+
+    horizon: Literal["within", "beyond", "past"]
+    at: Annotated[Instant | None, Field(description="The beginning of the hour, or of the step of several hours.")]
+    temperature: float | None
+    feels_like: float | None
+    condition: str | None
+    rain_probability: float | None
+    rain: float | None
+    wind: float | None
+    gusts: float | None
+    provider: str
+    fetched_at: Instant
+
+
+class WeatherRule(Input):
+    """The weather that a task bears. What is left out does not matter."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"max_rain_probability": 40, "max_gusts": 50}]})
+
+    max_rain_probability: Annotated[float, Field(ge=0, le=100, description="In %.")] | None = None
+    max_rain_mm: (
+        Annotated[float, Field(ge=0, le=1000, description="In mm, over the whole span of the task.")] | None
+    ) = None
+    max_wind: Annotated[float, Field(ge=0, le=500, description="In km/h.")] | None = None
+    max_gusts: Annotated[float, Field(ge=0, le=500, description="In km/h.")] | None = None
+    min_temperature: Annotated[float, Field(ge=-100, le=100, description="In °C.")] | None = None
+    max_temperature: Annotated[float, Field(ge=-100, le=100, description="In °C.")] | None = None
+
+
+class AutoReschedule(Input):
+    """The bounds within which a worker may move a task to better weather."""
+
+    not_before: Instant | None = None
+    not_after: Instant
+
+
 class TaskOut(BaseModel):
     """A task."""
 
@@ -129,7 +186,10 @@ class TaskOut(BaseModel):
                     "status": "todo",
                     "priority": "high",
                     "due_at": None,
+                    "due_on": None,
+                    "duration_minutes": None,
                     "city": "London",
+                    "place_id": None,
                     "weather": {
                         "temperature": 11.4,
                         "condition": "light rain",
@@ -137,6 +197,11 @@ class TaskOut(BaseModel):
                         "fetched_at": "2026-05-01T09:00:01+00:00",
                     },
                     "weather_status": "ready",
+                    "place": None,
+                    "forecast": None,
+                    "weather_rule": None,
+                    "weather_state": None,
+                    "auto_reschedule": None,
                     "user_id": 1,
                     "assignee_id": None,
                     "group_id": None,
@@ -156,9 +221,19 @@ class TaskOut(BaseModel):
     status: Status
     priority: Priority
     due_at: Instant | None
+    due_on: date | None
+    duration_minutes: int | None
     city: str | None
+    place_id: int | None
     weather: Weather | None
     weather_status: Literal["pending", "ready", "unavailable"] | None
+    place: PlaceOut | None
+    forecast: ForecastOut | None
+    weather_rule: WeatherRule | None
+    weather_state: Annotated[
+        Literal["ok", "warned", "unknown"] | None, Field(description="Whether the forecast satisfies the rule.")
+    ]
+    auto_reschedule: AutoReschedule | None
     user_id: int
     assignee_id: int | None
     group_id: int | None

@@ -5,7 +5,7 @@ from typing import Any, Self
 from peewee import SQL, BigIntegerField, BlobField, BooleanField, CharField, IdentityField, IntegerField, TextField, fn
 from playhouse.postgres_ext import ArrayField
 
-from core.models.base import NOW, BaseModel, DateTimeTZField
+from core.models.base import NOW, BaseModel, DateTimeTZField, JSONField
 from core.names import name_key
 
 
@@ -26,6 +26,8 @@ class User(BaseModel):
     email_verified_at = DateTimeTZField(null=True)
     pending_email = CharField(254, null=True)
     unwanted_mail = ArrayField(TextField, index=False, constraints=[SQL("DEFAULT '{}'")])
+    weather_rule = JSONField(null=True)
+    working_hours = JSONField(null=True)
     created_at = DateTimeTZField(constraints=NOW)
     updated_at = DateTimeTZField(constraints=NOW)
 

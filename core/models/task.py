@@ -2,9 +2,10 @@
 
 from typing import ClassVar, Final
 
-from peewee import BigIntegerField, BooleanField, CharField, IdentityField, IntegerField
+from peewee import BigIntegerField, BooleanField, CharField, DateField, IdentityField, IntegerField
 
 from core.models.base import NOW, BaseModel, DateTimeTZField, JSONField
+from core.models.place import forecast_of_task, place_of_task
 
 STATUSES: Final = ("todo", "in_progress", "done")
 PRIORITIES: Final = ("low", "medium", "high", "urgent")
@@ -15,7 +16,14 @@ class Task(BaseModel):
     """A task. A worker fetches its weather and counts the attempts in the columns `weather_…`."""
 
     INTERNAL: ClassVar[frozenset[str]] = frozenset(
-        {"city_key", "weather_attempts", "weather_next_attempt_at", "overdue_told"}
+        {
+            "city_key",
+            "weather_attempts",
+            "weather_next_attempt_at",
+            "overdue_told",
+            "forecast_told",
+            "rescheduled_at",
+        }
     )
 
     id = IdentityField()
@@ -24,12 +32,18 @@ class Task(BaseModel):
     status = CharField(20, default="todo")
     priority = CharField(10, default="medium")
     due_at = DateTimeTZField(null=True)
+    due_on = DateField(null=True)
+    duration_minutes = IntegerField(null=True)
     city = CharField(120, null=True)
     city_key = CharField(LONGEST_CITY_KEY, null=True)
+    place_id = BigIntegerField(null=True)
     weather = JSONField(null=True)
     weather_status = CharField(12, null=True)
     weather_attempts = IntegerField(default=0)
     weather_next_attempt_at = DateTimeTZField(null=True)
+    weather_rule = JSONField(null=True)
+    weather_state = CharField(8, null=True)
+    auto_reschedule = JSONField(null=True)
     user_id = BigIntegerField()
     assignee_id = BigIntegerField(null=True)
     group_id = BigIntegerField(null=True)
@@ -38,6 +52,8 @@ class Task(BaseModel):
     updated_at = DateTimeTZField(constraints=NOW)
     version = IntegerField(default=1)
     overdue_told = BooleanField(default=False)
+    forecast_told = JSONField(null=True)
+    rescheduled_at = DateTimeTZField(null=True)
 
     # The tasks that a user without the rights of an admin may read, in three parts that have no task in common. These
     # are SQL conditions over `tasks t` and the parameter `actor_id`; `SHARED` is for tasks of the user's groups.
@@ -50,10 +66,12 @@ class Task(BaseModel):
 
     @classmethod
     def visible_columns(cls, alias: str | None = None) -> list[str]:
-        """Return the columns that clients see; `completed`, which is computed, stands before `completed_at`."""
+        """Return the columns that clients see, and the computed ones: `completed`, the place and the forecast."""
         columns = super().visible_columns(alias)
         table = alias or cls.table()
         columns.insert(columns.index(f"{table}.completed_at"), f"{table}.status = 'done' AS completed")
+        after_weather = columns.index(f"{table}.weather_rule")
+        columns[after_weather:after_weather] = [place_of_task(table), forecast_of_task(table)]
         return columns
 
     @staticmethod

@@ -8,43 +8,12 @@ from typing import Any, ClassVar, Final, Protocol
 from pydantic import SecretStr
 
 from core.config import Settings
+from core.weather.conditions import CONDITIONS
 from core.weather.outbound import Deadline, JsonClient
 from core.weather.report import CityNotFound, ProviderUnavailable, WeatherReport
 
 _LARGEST_NUMBER: Final = 100_000
 _LONGEST_TEXT: Final = 200
-
-# The codes of WMO table 4677 that Open-Meteo uses: https://open-meteo.com/en/docs
-_WMO_CONDITIONS: Final = {
-    0: "clear sky",
-    1: "mainly clear",
-    2: "partly cloudy",
-    3: "overcast",
-    45: "fog",
-    48: "depositing rime fog",
-    51: "light drizzle",
-    53: "moderate drizzle",
-    55: "dense drizzle",
-    56: "light freezing drizzle",
-    57: "dense freezing drizzle",
-    61: "slight rain",
-    63: "moderate rain",
-    65: "heavy rain",
-    66: "light freezing rain",
-    67: "heavy freezing rain",
-    71: "slight snow fall",
-    73: "moderate snow fall",
-    75: "heavy snow fall",
-    77: "snow grains",
-    80: "slight rain showers",
-    81: "moderate rain showers",
-    82: "violent rain showers",
-    85: "slight snow showers",
-    86: "heavy snow showers",
-    95: "thunderstorm",
-    96: "thunderstorm with slight hail",
-    99: "thunderstorm with heavy hail",
-}
 
 
 class WeatherProvider(Protocol):
@@ -100,7 +69,7 @@ class OpenMeteo:
             return WeatherReport(
                 temperature=_number(current["temperature_2m"]),
                 feels_like=_number(current["apparent_temperature"]),
-                condition=_WMO_CONDITIONS.get(int(_number(current["weather_code"])), "unknown"),
+                condition=CONDITIONS.get(int(_number(current["weather_code"])), "unknown"),
                 humidity=int(_number(current["relative_humidity_2m"])),
                 wind_speed=_number(current["wind_speed_10m"]),
                 location=_text(place["name"], place.get("country")),

@@ -10,7 +10,8 @@ from tests.api.callers import TASKS, Caller, assert_problem, create_task, id_in,
 
 PATHS = ["/api/v1/tasks", "/tasks"]
 TASK_FIELDS = (
-    "id title description status priority due_at city weather weather_status user_id assignee_id group_id completed "
+    "id title description status priority due_at due_on duration_minutes city place_id weather weather_status "
+    "place forecast weather_rule weather_state auto_reschedule user_id assignee_id group_id completed "
     "completed_at created_at updated_at version"
 ).split()
 

@@ -11,6 +11,7 @@ from peewee import (
     BooleanField,
     CharField,
     DateField,
+    DoubleField,
     Field,
     IdentityField,
     IntegerField,
@@ -40,6 +41,7 @@ SQL_TYPES: dict[type[Field], str] = {
     BooleanField: "boolean",
     DateField: "date",
     DateTimeTZField: "timestamp with time zone",
+    DoubleField: "double precision",
     IdentityField: "bigint",
     IntegerField: "integer",
     JSONField: "json",
@@ -69,7 +71,7 @@ WHERE i.indisprimary
 def sql_type(field: Field) -> str:
     if isinstance(field, ArrayField):
         # ArrayField provides the type of its elements only as this text.
-        return {"BIGINT": "bigint[]", "TEXT": "text[]"}[field.field_type]
+        return {"BIGINT": "bigint[]", "SMALLINT": "smallint[]", "TEXT": "text[]"}[field.field_type]
     if isinstance(field, CharField):
         return f"character varying({field.max_length})"
     return SQL_TYPES[type(field)]
@@ -119,8 +121,9 @@ def test_the_json_of_a_task_has_these_members_in_this_order(alice: Actor) -> Non
     assert (
         list(task)
         == (
-            "id title description status priority due_at city weather weather_status user_id assignee_id group_id "
-            "completed completed_at created_at updated_at version"
+            "id title description status priority due_at due_on duration_minutes city place_id weather weather_status "
+            "place forecast weather_rule weather_state auto_reschedule user_id assignee_id group_id completed "
+            "completed_at created_at updated_at version"
         ).split()
     )
 

@@ -16,7 +16,8 @@ from core.errors import Invalid
 READERS: dict[str, type[LineReader]] = {"jsonl": JsonLinesReader, "csv": TableReader}
 TASK: dict[str, Any] = {
     "id": 7, "title": "x", "description": None, "status": "todo", "priority": "high", "city": None,
-    "due_at": "2026-05-01T09:00:00+00:00", "weather": {"temperature": 1.5}, "weather_status": None, "user_id": 1,
+    "due_at": "2026-05-01T09:00:00+00:00", "due_on": None, "duration_minutes": None,
+    "weather": {"temperature": 1.5}, "weather_status": None, "user_id": 1,
     "assignee_id": 2, "group_id": None, "completed": False, "completed_at": None, "created_at": "2026-05-01T09:00:00Z",
     "updated_at": "2026-05-01T09:00:00Z", "version": 1,
 }  # fmt: skip
@@ -80,7 +81,8 @@ def test_no_csv_cell_is_a_formula_and_its_text_is_read_unchanged(text: str) -> N
 
 def test_a_csv_file_has_its_header_even_without_tasks() -> None:
     assert WRITERS["csv"].head == (
-        b"id,title,description,status,priority,due_at,city,assignee_id,group_id,completed_at,created_at,updated_at\r\n"
+        b"id,title,description,status,priority,due_at,due_on,duration_minutes,city,assignee_id,group_id,completed_at,"
+        b"created_at,updated_at\r\n"
     )
 
 

@@ -1,0 +1,117 @@
+"""Places, the names under which they were found, and their hourly forecasts."""
+
+from typing import ClassVar, Final
+
+from peewee import BigIntegerField, CharField, DoubleField, IdentityField, SmallIntegerField
+from playhouse.postgres_ext import ArrayField
+
+from core.models.base import NOW, BaseModel, DateTimeTZField, json_object
+from core.weather.conditions import CONDITIONS
+
+
+class Place(BaseModel):
+    """A place that has weather: one that a provider has found by its name, or a point without a name."""
+
+    INTERNAL: ClassVar[frozenset[str]] = frozenset({"reference", "created_at"})
+
+    id = IdentityField()
+    reference = CharField(100, unique=True)
+    name = CharField(200, null=True)
+    region = CharField(200, null=True)
+    country = CharField(200, null=True)
+    country_code = CharField(2, null=True)
+    latitude = DoubleField()
+    longitude = DoubleField()
+    timezone = CharField(64, null=True)
+    population = BigIntegerField(null=True)
+    created_at = DateTimeTZField(constraints=NOW)
+
+    class Meta:
+        table_name = "places"
+
+
+class PlaceName(BaseModel):
+    """The places that a provider has found under a name, the best match first; none if it does not know the name."""
+
+    key = CharField(400, primary_key=True)
+    place_ids = ArrayField(BigIntegerField, index=False)
+    looked_up_at = DateTimeTZField(constraints=NOW)
+
+    class Meta:
+        table_name = "place_names"
+
+
+class ForecastRow(BaseModel):
+    """The forecast of a place, one number for each step from `starts_at`.
+
+    The numbers are tenths of °C, mm and km/h, whole percents, and WMO codes; NULL where the provider sent none.
+    """
+
+    place_id = BigIntegerField(primary_key=True)
+    provider = CharField(20)
+    fetched_at = DateTimeTZField()
+    starts_at = DateTimeTZField()
+    step_minutes = SmallIntegerField()
+    temperature = ArrayField(SmallIntegerField, index=False)
+    feels_like = ArrayField(SmallIntegerField, index=False)
+    rain_probability = ArrayField(SmallIntegerField, index=False)
+    rain = ArrayField(SmallIntegerField, index=False)
+    weather_code = ArrayField(SmallIntegerField, index=False)
+    wind = ArrayField(SmallIntegerField, index=False)
+    gusts = ArrayField(SmallIntegerField, index=False)
+
+    class Meta:
+        table_name = "forecasts"
+
+
+_CONDITION_OF_CODE: Final = " ".join(f"WHEN {code} THEN '{text}'" for code, text in CONDITIONS.items())
+
+_WITHIN: Final = json_object(
+    (
+        "'within' AS horizon",
+        "f.starts_at + (step.number - 1) * make_interval(mins => f.step_minutes) AS at",
+        "round(f.temperature[step.number] / 10.0, 1) AS temperature",
+        "round(f.feels_like[step.number] / 10.0, 1) AS feels_like",
+        f"CASE f.weather_code[step.number] {_CONDITION_OF_CODE} ELSE 'unknown' END AS condition",
+        "f.rain_probability[step.number] AS rain_probability",
+        "round(f.rain[step.number] / 10.0, 1) AS rain",
+        "round(f.wind[step.number] / 10.0, 1) AS wind",
+        "round(f.gusts[step.number] / 10.0, 1) AS gusts",
+        "f.provider",
+        "f.fetched_at",
+    )
+)
+
+
+def _outside(task: str) -> str:
+    """Return the SQL of the forecast of a deadline that no step of the forecast contains."""
+    unknown = ("at", "temperature", "feels_like", "condition", "rain_probability", "rain", "wind", "gusts")
+    return json_object(
+        (
+            f"CASE WHEN {task}.due_at < now() THEN 'past' ELSE 'beyond' END AS horizon",
+            *(f"NULL AS {name}" for name in unknown),
+            "f.provider",
+            "f.fetched_at",
+        )
+    )
+
+
+def forecast_of_task(task: str) -> str:
+    """Return the SQL of the column `forecast` of a task, which stands in the FROM list under the name `task`.
+
+    It is NULL if the task has no place or deadline, or if nothing was fetched yet. For a task without a place, nothing
+    is read. The result depends on the current time, so it is not stored with the task.
+    """
+    return f"""CASE WHEN {task}.place_id IS NOT NULL AND {task}.due_at IS NOT NULL THEN (
+    SELECT CASE WHEN {task}.due_at >= now() AND step.number BETWEEN 1 AND cardinality(f.temperature)
+           THEN {_WITHIN} ELSE {_outside(task)} END
+    FROM forecasts f CROSS JOIN LATERAL (
+        SELECT 1 + floor(extract(epoch FROM {task}.due_at - f.starts_at) / (60 * f.step_minutes))::integer AS number
+    ) step
+    WHERE f.place_id = {task}.place_id) END AS forecast"""
+
+
+def place_of_task(task: str) -> str:
+    """Return the SQL of the column `place` of a task, which stands in the FROM list under the name `task`."""
+    return f"""CASE WHEN {task}.place_id IS NOT NULL THEN (
+        SELECT {Place.json("p")} FROM places p WHERE p.id = {task}.place_id) END AS place"""
