@@ -6,6 +6,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from zoneinfo import ZoneInfo
 
 
 class Scope(StrEnum):
@@ -30,7 +31,8 @@ class Role(StrEnum):
 class Actor:
     """The caller: an account, the session that its token belongs to, and the scopes that the token is limited to.
 
-    `scopes` is None after a login: then the caller may do all that the account may. `locale` is the profile's.
+    `scopes` is None after a login: then the caller may do all that the account may. `locale` and `timezone` are the
+    profile's.
     """
 
     user_id: int
@@ -38,6 +40,12 @@ class Actor:
     session_id: int
     scopes: frozenset[str] | None = None
     locale: str = "en"
+    timezone: str = "UTC"
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The caller's time zone."""
+        return ZoneInfo(self.timezone)
 
     @property
     def is_admin(self) -> bool:

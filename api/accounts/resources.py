@@ -211,7 +211,7 @@ class Me(Resource):
                     is_confirmed=True,
                     verifies_email=self.settings.has_mail_server,
                 )
-        # The authenticator caches the account's locale together with the session.
+        # The authenticator caches the account's locale and time zone together with the session.
         self.authenticator.forget([actor.session_id])
         return profile
 

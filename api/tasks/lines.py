@@ -230,7 +230,9 @@ def _unescaped(cell: str) -> str:
 
 
 def _writable(sent: Sent) -> dict[str, Any]:
-    return validate(TaskLine, sent).values()
+    values = validate(TaskLine, sent).values()
+    # An export has the end of the day too, in the time zone of the account that it comes from.
+    return values if values["due_on"] is None else values | {"due_at": None}
 
 
 def _invalid(message: str, *, field: str = "") -> Invalid:

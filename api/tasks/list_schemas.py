@@ -1,12 +1,14 @@
 """The query and the response of lists of tasks."""
 
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from typing import Annotated, Any, Literal, Self, get_args
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, BeforeValidator, Field, field_validator, model_validator
 
 from api.http.fields import LONGEST_PAGE, Day, Identifier, Instant, PageLength, PageQuery, WrongField
 from api.tasks.schemas import City, Completed, Priority, Status, TaskOut
+from core.days import beginning_of, today_in
 from core.messages import msg
 from core.services.task_lists import BEST_FIRST, NEWEST_FIRST, SORTABLE, SortKey, TaskQuery
 from core.weather import city_key
@@ -16,12 +18,12 @@ def _split(value: object) -> object:
     return value.split(",") if isinstance(value, str) else value
 
 
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time(), tzinfo=UTC)
+Bound = Instant | Day | Literal["today"]
+"""A bound of a filter: a point in time, or a whole day in the caller's time zone."""
 
 
 class TaskListQuery(PageQuery):
-    """Filters, order and page of a list of tasks. A date means the whole day in UTC."""
+    """Filters, order and page of a list of tasks. A date, or `today`, means the whole day in the caller's time zone."""
 
     status: Annotated[tuple[Status, ...], BeforeValidator(_split)] | None = None
     completed: Completed | None = None
@@ -45,10 +47,10 @@ class TaskListQuery(PageQuery):
     overdue: Annotated[bool, Field(description="Whether the deadline has passed and the task is not done.")] | None = (
         None
     )
-    created_from: Instant | Day | None = None
-    created_to: Instant | Day | None = None
-    due_from: Instant | Day | None = None
-    due_to: Instant | Day | None = None
+    created_from: Bound | None = None
+    created_to: Bound | None = None
+    due_from: Bound | None = None
+    due_to: Bound | None = None
     sort: (
         Annotated[
             str,
@@ -98,8 +100,8 @@ class TaskListQuery(PageQuery):
         allowed = self.status or get_args(Status)
         return tuple(status for status in allowed if (status == "done") == self.completed)
 
-    def query(self) -> TaskQuery:
-        """Return the query in the form that the use case takes."""
+    def query(self, zone: ZoneInfo) -> TaskQuery:
+        """Return the query in the form that the use case takes. `zone` is the caller's time zone."""
         statuses = self._statuses()
         filters: dict[str, Any] = {
             "status": None if statuses is None else list(statuses),
@@ -111,10 +113,12 @@ class TaskListQuery(PageQuery):
             "overdue": self.overdue or None,
             "not_overdue": self.overdue is False or None,
             "city_key": None if self.city is None else city_key(self.city),
-            "created_from": _beginning(self.created_from),
-            "created_before": _end(self.created_to),
-            "due_from": _beginning(self.due_from),
-            "due_before": _end(self.due_to),
+            "created_from": _beginning(self.created_from, zone),
+            "created_before": _end(self.created_to, zone),
+            "due_from": _instant_of(self.due_from),
+            "due_from_day": _day_of(self.due_from, zone),
+            "due_before": _after(_instant_of(self.due_to)),
+            "due_to_day": _day_of(self.due_to, zone),
         }
         given = {name: value for name, value in filters.items() if value is not None}
         return TaskQuery(given, self._keys(), self.skip, self.limit, self.cursor, self.count == "exact")
@@ -136,17 +140,31 @@ def _sort_keys(text: str) -> tuple[SortKey, ...]:
     return keys
 
 
-def _beginning(value: datetime | date | None) -> datetime | None:
-    return value if value is None or isinstance(value, datetime) else _midnight(value)
+def _day_of(bound: Bound | None, zone: ZoneInfo) -> date | None:
+    """Return the day that a bound names, or None if it is a point in time."""
+    if bound == "today":
+        return today_in(zone)
+    return None if isinstance(bound, datetime) else bound
 
 
-def _end(value: datetime | date | None) -> datetime | None:
+def _beginning(bound: Bound | None, zone: ZoneInfo) -> datetime | None:
+    day = _day_of(bound, zone)
+    return _instant_of(bound) if day is None else beginning_of(day, zone)
+
+
+def _end(bound: Bound | None, zone: ZoneInfo) -> datetime | None:
+    """Return the first time after an inclusive bound."""
+    day = _day_of(bound, zone)
+    return _after(_instant_of(bound)) if day is None else beginning_of(day + timedelta(days=1), zone)
+
+
+def _instant_of(bound: Bound | None) -> datetime | None:
+    return bound if isinstance(bound, datetime) else None
+
+
+def _after(bound: datetime | None) -> datetime | None:
     """Return the first time after an inclusive bound. PostgreSQL stores times in microseconds."""
-    if value is None:
-        return None
-    if isinstance(value, datetime):
-        return value + timedelta(microseconds=1)
-    return _midnight(value) + timedelta(days=1)
+    return None if bound is None else bound + timedelta(microseconds=1)
 
 
 class TaskList(BaseModel):

@@ -36,12 +36,12 @@ class TaskCollection(Resource):
     @operation(200, TaskList, tag="tasks", scope=Scope.TASKS_READ, headers=("Link", "X-Total-Count"))
     async def on_get(self, actor: Actor, query: TaskListQuery) -> CursorPage:
         """List tasks."""
-        return await self.bridge.run(task_lists.list_tasks, actor, query.query())
+        return await self.bridge.run(task_lists.list_tasks, actor, query.query(actor.zone))
 
     @operation(200, list[TaskOut], tag="tasks", scope=Scope.TASKS_READ, headers=("Link", "X-Total-Count"))
     async def on_get_array(self, actor: Actor, query: TaskArrayQuery) -> CursorPage:
         """List tasks as an array."""
-        return await self.bridge.run(task_lists.list_tasks, actor, query.query())
+        return await self.bridge.run(task_lists.list_tasks, actor, query.query(actor.zone))
 
     on_post_array = on_post
 

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from pydantic_core import PydanticKnownError
 
 from api.http.fields import (
+    Day,
     Identifier,
     Input,
     Instant,
@@ -39,6 +40,12 @@ class TaskFields(Input):
 
     description: Description | None = None
     due_at: Instant | None = None
+    due_on: (
+        Annotated[
+            Day, Field(description="The day of the deadline, if it has no time. It ends in the owner's time zone.")
+        ]
+        | None
+    ) = None
     city: City | None = None
     assignee_id: Identifier | None = None
     group_id: Identifier | None = None

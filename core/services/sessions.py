@@ -26,7 +26,7 @@ from core.services import audit
 _ROTATION_GRACE: Final = timedelta(seconds=10)
 
 _SESSION_STATES = """
-SELECT s.id, u.id, u.role, s.scopes, u.locale FROM sessions s JOIN users u ON u.id = s.user_id
+SELECT s.id, u.id, u.role, s.scopes, u.locale, u.timezone FROM sessions s JOIN users u ON u.id = s.user_id
 WHERE s.id = ANY(%(session_ids)s) AND u.is_active AND s.revoked_at IS NULL AND s.expires_at > now()
 """
 
@@ -120,8 +120,8 @@ def session_actors(session_ids: Iterable[int]) -> dict[int, Actor]:
     """Return the actors of these sessions by session id; sessions that have ended are left out."""
     rows = read(_SESSION_STATES, {"session_ids": list(session_ids)}).fetch_all()
     return {
-        session_id: Actor(user_id, Role(role), session_id, None if scopes is None else frozenset(scopes), locale)
-        for session_id, user_id, role, scopes, locale in rows
+        session_id: Actor(user_id, Role(role), session_id, None if scopes is None else frozenset(scopes), *profile)
+        for session_id, user_id, role, scopes, *profile in rows
     }
 
 

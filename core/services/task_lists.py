@@ -22,6 +22,7 @@ from core.policy import Actor
 from core.prepared import Prepared
 from core.representations import CursorPage, total_of_page
 from core.services.analytics import ALL_TASKS, OWNED_TASKS
+from core.services.deadlines import midnights_of
 
 # Words are matched from their beginning, so that `gutter` finds `gutters` in any language; quotes, OR and - work as in
 # search engines. The dictionary `simple` writes the words of a query as 'word', and no word can contain a quote.
@@ -53,6 +54,11 @@ _CONDITIONS: Final = {
     "created_before": "t.created_at < %(created_before)s",
     "due_from": "t.due_at >= %(due_from)s",
     "due_before": "t.due_at < %(due_before)s",
+    # A task that is due on a day, without a time, is due on this day in every time zone.
+    "due_from_day": """CASE WHEN t.due_on IS NULL THEN t.due_at >= %(due_from_midnight)s
+        ELSE t.due_on >= %(due_from_day)s END""",
+    "due_to_day": """CASE WHEN t.due_on IS NULL THEN t.due_at < %(due_to_midnight)s
+        ELSE t.due_on <= %(due_to_day)s END""",
     "overdue": "(t.due_at < now() AND t.status <> 'done')",
     "not_overdue": "(t.due_at IS NULL OR t.due_at >= now() OR t.status = 'done')",
 }
@@ -196,9 +202,10 @@ def statement(actor: Actor, query: TaskQuery) -> tuple[str | Prepared, dict[str,
         for name, values in _RANKED.items()
         if name in query.filters
     }
+    midnights = midnights_of(query.filters, actor.zone)
     words = {"q": _REPEATED_NOT.sub("-", query.filters["q"])} if "q" in query.filters else {}
     page = {"skip": query.skip, "limit": query.limit, "reach": query.skip + query.limit + 1}
-    return _list_sql(shape), query.filters | ranks | words | after | page | {"actor_id": actor.user_id}
+    return _list_sql(shape), query.filters | ranks | midnights | words | after | page | {"actor_id": actor.user_id}
 
 
 @lru_cache(maxsize=512)

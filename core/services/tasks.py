@@ -14,6 +14,7 @@ from core.models.task import TASK_JSON, Task
 from core.policy import Actor, may_assign_task, may_delete_task, may_read_task
 from core.prepared import Prepared
 from core.representations import Representation
+from core.services import deadlines
 from core.services.accounts import lock_active_account
 from core.services.notifications import ASSIGNED, notify
 from core.services.quotas import TASKS_ARE_FULL, exceeded
@@ -48,7 +49,8 @@ def create_task(actor: Actor, fields: dict[str, Any], quota: int) -> Representat
     """Create a task that the caller owns. A worker adds the weather later.
 
     Raises:
-        Invalid: if the assignee is no active account, or the caller does not belong to the group.
+        Invalid: if the assignee is no active account, the caller does not belong to the group, or `due_at` contradicts
+            `due_on`.
         TooLarge: if the caller owns `quota` tasks.
     """
     assignee_id, group_id = fields.get("assignee_id"), fields.get("group_id")
@@ -65,7 +67,11 @@ def create_task(actor: Actor, fields: dict[str, Any], quota: int) -> Representat
 
 def _insert(actor: Actor, fields: dict[str, Any], quota: int) -> Representation:
     """Insert a task with its event and its history, if the quota allows it, in one statement."""
-    computed = _completion(fields.get("status", "todo")) | _weather_request(fields.get("city"))
+    computed = (
+        _completion(fields.get("status", "todo"))
+        | _weather_request(fields.get("city"))
+        | deadlines.of_new_task(fields, actor.zone)
+    )
     values = _DEFAULTS | fields | computed | {"user_id": actor.user_id}
     parameters = values | {"quota": quota}
     created = events.record_by(
@@ -111,12 +117,14 @@ def update_task(
     Raises:
         NotFound, Forbidden, PreconditionFailed: as `lock_task()` raises them; Forbidden also if the caller may change
             the task, but not assign it.
-        Invalid: if the assignee is no active account, or the caller does not belong to the group.
+        Invalid: if the assignee is no active account, the caller does not belong to the group, or `due_at` contradicts
+            `due_on`.
     """
     with unit_of_work():
         task, access = lock_task(actor, task_id, expected)
         changes = _with_status(task, changes)
         changes = {name: value for name, value in changes.items() if getattr(task, name) != value}
+        changes |= deadlines.implied(task, changes)
         if not changes:
             return read_task(actor, task_id)
         assigned = {"assignee_id", "group_id"} & changes.keys()
