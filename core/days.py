@@ -1,10 +1,10 @@
 """Calendar days in a time zone, and the points in time at which they begin and end."""
 
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
 
-def beginning_of(day: date, zone: ZoneInfo) -> datetime:
+def beginning_of(day: date, zone: tzinfo) -> datetime:
     """Return the first instant of a day, in UTC.
 
     Where clocks are set forward at midnight, the day begins at the time that they are set to. Where they are set back

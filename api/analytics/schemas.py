@@ -10,7 +10,10 @@ from core.messages import msg
 
 
 class AnalyticsQuery(Input):
-    """The first and the last day (in UTC) on which the counted tasks were created. Each of them is optional."""
+    """The first and the last day on which the counted tasks were created, each optional.
+
+    They are days in the caller's time zone.
+    """
 
     start_date: date | None = None
     end_date: date | None = None

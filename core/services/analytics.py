@@ -6,10 +6,12 @@ of the rollups keep their sums for each owner, which take the same time to read 
 """
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from core import jobs
+from core.days import beginning_of
 from core.db import read, unit_of_work, write
 from core.jobs import JobContext
 from core.models.task import STATUSES
@@ -18,6 +20,7 @@ from core.policy import Actor, sees_all_analytics
 _BATCH: Final = 5000
 # A limit for one run of the job; the next run folds the rest.
 _BATCHES: Final = 20
+_DAY: Final = timedelta(days=1)
 
 OWNED_TASKS: Final = """(
     coalesce((SELECT tasks FROM task_totals WHERE user_id = %(actor_id)s), 0)
@@ -58,7 +61,15 @@ def _by_status(number: str, table: str) -> str:
 
 
 _FIGURES_EVER = _figures(f"SELECT user_id, {', '.join(STATUSES)} FROM task_totals WHERE {_OF_READER}")
-_FIGURES_IN_RANGE = _figures(_by_status("tasks", "analytics_rollups"))
+_FIGURES_OF_DAYS = _figures(_by_status("tasks", "analytics_rollups"))
+# A day of another time zone consists of parts of two days of UTC. The tasks of such a part are counted one by one.
+_COUNTED_IN_PARTS = f"""
+    SELECT user_id, {", ".join(f"count(*) FILTER (WHERE status = '{status}') AS {status}" for status in STATUSES)}
+    FROM unnest(%(begins)s::timestamptz[], %(ends)s::timestamptz[]) part ("begin", "end")
+    JOIN tasks ON created_at >= part.begin AND created_at < part.end
+    WHERE {_OF_READER} GROUP BY user_id
+"""
+_FIGURES_IN_RANGE = _figures(f"{_by_status('tasks', 'analytics_rollups')} UNION ALL {_COUNTED_IN_PARTS}")
 
 _FOLD = """
 WITH batch AS (
@@ -92,10 +103,29 @@ class Figures:
     as_of: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class _Range:
+    """A range of time as whole days of UTC, both ends included and None without a bound, and parts of such days."""
+
+    first: date | None
+    last: date | None
+    parts: list[tuple[datetime, datetime]]
+
+
 def read_figures(actor: Actor, start: date | None = None, end: date | None = None) -> Figures:
-    """Count tasks created from `start` to `end` (UTC days, both included): the caller's own, or all for an admin."""
-    parameters = {"start": start, "end": end, "user_id": None if sees_all_analytics(actor) else actor.user_id}
-    rows = read(_FIGURES_EVER if start is None and end is None else _FIGURES_IN_RANGE, parameters).fetch_all()
+    """Count the caller's own tasks, or all for an admin, that were created from `start` to `end`.
+
+    These are days in the caller's time zone. Both are included, and each may be left out.
+    """
+    found = _range(start, end, actor.zone)
+    parameters = {
+        "start": found.first,
+        "end": found.last,
+        "begins": [begin for begin, _ in found.parts],
+        "ends": [after for _, after in found.parts],
+        "user_id": None if sees_all_analytics(actor) else actor.user_id,
+    }
+    rows = read(_statement(found), parameters).fetch_all()
     by_status = dict.fromkeys(STATUSES, 0)
     by_user: dict[str, int] = {}
     for username, *numbers, _ in rows:
@@ -104,6 +134,26 @@ def read_figures(actor: Actor, start: date | None = None, end: date | None = Non
             for status, number in zip(STATUSES, numbers, strict=True):
                 by_status[status] += number
     return Figures(by_status, by_user, as_of=rows[0][-1])
+
+
+def _statement(found: _Range) -> str:
+    if found.parts:
+        return _FIGURES_IN_RANGE
+    return _FIGURES_EVER if found.first is None and found.last is None else _FIGURES_OF_DAYS
+
+
+def _range(start: date | None, end: date | None, zone: ZoneInfo) -> _Range:
+    """Return the range of days of a time zone. In UTC it has no parts of days."""
+    first, last, parts = start, end, []
+    if start is not None:
+        begin = beginning_of(start, zone)
+        first = begin.date() if begin == beginning_of(begin.date(), UTC) else begin.date() + _DAY
+        parts.append((begin, beginning_of(first, UTC)))
+    if end is not None:
+        after = beginning_of(end + _DAY, zone)
+        last = after.date() - _DAY
+        parts.append((beginning_of(after.date(), UTC), after))
+    return _Range(first, last, [part for part in parts if part[0] < part[1]])
 
 
 @jobs.ANALYTICS_FOLD.work

@@ -3,7 +3,9 @@
 import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -48,6 +50,45 @@ def test_figures_are_exact_before_and_after_folding(alice: Actor) -> None:
     assert before.by_user == after.by_user == {"alice": 3}
     assert folded == 3
     assert datetime.now(UTC) - after.as_of < timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(
+    ("zone", "day", "expected"),
+    [
+        ("UTC", date(2026, 7, 1), 4),
+        ("America/Los_Angeles", date(2026, 7, 1), 4),
+        ("Asia/Tokyo", date(2026, 7, 1), 2),
+        ("Asia/Kathmandu", date(2026, 7, 2), 3),
+    ],
+)
+@pytest.mark.parametrize("is_folded", [False, True])
+def test_a_day_of_the_figures_is_a_day_of_the_reader(
+    alice: Actor, bob: Actor, ada: Actor, zone: str, day: date, expected: int, is_folded: bool
+) -> None:
+    for hour in (0, 12, 18.5, 23, 30, 47):
+        create_on(alice, datetime(2026, 7, 1, tzinfo=UTC) + timedelta(hours=hour))
+    create_on(bob, datetime(2026, 7, 1, 12, tzinfo=UTC))
+    create_on(alice, datetime(2026, 6, 1, tzinfo=UTC))
+    if is_folded:
+        analytics.fold()
+
+    assert read_figures(replace(alice, timezone=zone), day, day).by_user == {"alice": expected}
+    assert read_figures(replace(alice, timezone=zone), date(2026, 6, 15)).by_user == {"alice": 6}
+    assert read_figures(replace(ada, timezone=zone), None, day - timedelta(days=7)).by_user == {"alice": 1}
+
+
+def test_days_of_any_zone_count_exactly_the_tasks_of_these_days(alice: Actor) -> None:
+    begin = datetime(2026, 3, 27, tzinfo=UTC)
+    instants = [begin + timedelta(minutes=30 * number) for number in range(0, 240, 7)]
+    for instant in instants:
+        create_on(alice, instant)
+    analytics.fold()
+
+    for zone in map(ZoneInfo, ("Europe/Berlin", "America/St_Johns", "Asia/Kathmandu", "Pacific/Kiritimati")):
+        for start, end in ((28, 28), (28, 30), (29, 29)):
+            first, last = date(2026, 3, start), date(2026, 3, end)
+            counted = sum(first <= instant.astimezone(zone).date() <= last for instant in instants)
+            assert read_figures(replace(alice, timezone=zone.key), first, last).by_user == {"alice": counted}
 
 
 def test_without_tasks_all_figures_are_zero(alice: Actor) -> None:
