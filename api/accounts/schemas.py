@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from api.http.fields import FormInput, Input, Instant, Verbatim, WrongField, refuse_null
+from api.tasks.weather_schemas import WeatherRule, WorkingHours, stored
 from core.messages import msg
 from core.names import has_unseen_characters, normalized, normalized_email
 from core.policy import Role
@@ -154,6 +155,8 @@ class ProfileChange(Input):
     full_name: FullName | None = None
     locale: Locale | None = None
     timezone: TimeZone | None = None
+    weather_rule: WeatherRule | None = None
+    working_hours: WorkingHours | None = None
     password: NewPassword | None = None
     current_password: Password | None = None
 
@@ -166,7 +169,9 @@ class ProfileChange(Input):
 
     def columns(self) -> dict[str, Any]:
         """Return the changed fields without the passwords."""
-        return self.model_dump(exclude_unset=True, exclude={"password", "current_password"})
+        columns = self.model_dump(exclude_unset=True, exclude={"password", "current_password"})
+        objects = {"weather_rule": self.weather_rule, "working_hours": self.working_hours}
+        return columns | {name: stored(value) for name, value in objects.items() if name in columns}
 
 
 class EmailProof(Input):
@@ -216,6 +221,8 @@ class Profile(BaseModel):
                     "is_active": True,
                     "locale": "en",
                     "timezone": "Europe/Berlin",
+                    "weather_rule": None,
+                    "working_hours": None,
                     "created_at": "2026-05-01T09:00:00+00:00",
                     "updated_at": "2026-05-01T09:00:00+00:00",
                 }
@@ -235,6 +242,8 @@ class Profile(BaseModel):
     is_active: bool
     locale: str
     timezone: str
+    weather_rule: Annotated[WeatherRule | None, Field(description="The rule of tasks that have none of their own.")]
+    working_hours: Annotated[WorkingHours | None, Field(description="Null means every day from 08:00 to 20:00.")]
     created_at: Instant
     updated_at: Instant
 

@@ -161,12 +161,13 @@ def _schema_mistakes(error: ValidationError, content: Any) -> Iterator[FieldErro
         yield FieldError(_dotted(path), _message(item))
 
 
-def _path_within(content: Any, location: _Path, kind: str) -> Iterator[int | str]:
+def _path_within(content: Any, location: tuple[int | str, ...], kind: str) -> Iterator[int | str]:
     """Return pydantic's location without the parts that name a branch of a union instead of a part of the content."""
-    for part in location:
+    for number, part in enumerate(location, start=1):
+        is_missing = kind == "missing" and number == len(location)
         if isinstance(part, int):
             content = content[part] if isinstance(content, list) else None
-        elif isinstance(content, Mapping) and (part in content or kind == "missing"):
+        elif isinstance(content, Mapping) and (part in content or is_missing):
             content = content.get(part)
         else:
             continue

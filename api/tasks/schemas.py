@@ -14,6 +14,7 @@ from api.http.fields import (
     WrongField,
     refuse_null,
 )
+from api.tasks.weather_schemas import AutoReschedule, DurationMinutes, WeatherRule, stored
 from core.messages import msg
 from core.models.task import LONGEST_CITY_KEY
 from core.weather import city_key
@@ -49,6 +50,14 @@ class TaskFields(Input):
     city: City | None = None
     assignee_id: Identifier | None = None
     group_id: Identifier | None = None
+    duration_minutes: DurationMinutes | None = None
+    weather_rule: WeatherRule | None = None
+    auto_reschedule: AutoReschedule | None = None
+
+    def _objects(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Return those of the values that are objects, in the form in which the database keeps them."""
+        objects = {"weather_rule": self.weather_rule, "auto_reschedule": self.auto_reschedule}
+        return {name: stored(value) for name, value in objects.items() if name in values}
 
 
 class TaskInput(TaskFields):
@@ -72,7 +81,7 @@ class TaskInput(TaskFields):
     def values(self) -> dict[str, Any]:
         """Return all writable fields, with the status that `completed` means."""
         values = self.model_dump(include=TaskInput.model_fields.keys() - {"completed"})
-        return values | ({"status": "done"} if self.completed else {})
+        return values | self._objects(values) | ({"status": "done"} if self.completed else {})
 
 
 class TaskPatch(TaskFields):
@@ -94,7 +103,8 @@ class TaskPatch(TaskFields):
 
     def values(self) -> dict[str, Any]:
         """Return the fields that the patch contains, without a `completed` that a status beside it implies."""
-        return self.model_dump(exclude_unset=True, exclude=None if self.status is None else {"completed"})
+        values = self.model_dump(exclude_unset=True, exclude=None if self.status is None else {"completed"})
+        return values | self._objects(values)
 
 
 class TaskReplacement(TaskPatch):
@@ -156,28 +166,6 @@ class ForecastOut(BaseModel):
     gusts: float | None
     provider: str
     fetched_at: Instant
-
-
-class WeatherRule(Input):
-    """The weather that a task bears. What is left out does not matter."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [{"max_rain_probability": 40, "max_gusts": 50}]})
-
-    max_rain_probability: Annotated[float, Field(ge=0, le=100, description="In %.")] | None = None
-    max_rain_mm: (
-        Annotated[float, Field(ge=0, le=1000, description="In mm, over the whole span of the task.")] | None
-    ) = None
-    max_wind: Annotated[float, Field(ge=0, le=500, description="In km/h.")] | None = None
-    max_gusts: Annotated[float, Field(ge=0, le=500, description="In km/h.")] | None = None
-    min_temperature: Annotated[float, Field(ge=-100, le=100, description="In °C.")] | None = None
-    max_temperature: Annotated[float, Field(ge=-100, le=100, description="In °C.")] | None = None
-
-
-class AutoReschedule(Input):
-    """The bounds within which a worker may move a task to better weather."""
-
-    not_before: Instant | None = None
-    not_after: Instant
 
 
 class TaskOut(BaseModel):

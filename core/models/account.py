@@ -60,6 +60,8 @@ class User(BaseModel):
             "is_active": self.is_active,
             "locale": self.locale,
             "timezone": self.timezone,
+            "weather_rule": self.weather_rule,
+            "working_hours": self.working_hours,
             "created_at": self.created_at,
             "updated_at": self.updated_at,
         }

@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
+import orjson
+
 from core import events
 from core.db import read, unit_of_one_statement, unit_of_work, write
 from core.errors import FieldError, Forbidden, Invalid
@@ -73,7 +75,7 @@ def _insert(actor: Actor, fields: dict[str, Any], quota: int) -> Representation:
         | deadlines.of_new_task(fields, actor.zone)
     )
     values = _DEFAULTS | fields | computed | {"user_id": actor.user_id}
-    parameters = values | {"quota": quota}
+    parameters = _as_parameters(values) | {"quota": quota}
     created = events.record_by(
         _insertion(tuple(values)), events.TASK_CREATED, actor.user_id, changes={}, parameters=parameters
     )
@@ -169,10 +171,15 @@ def save(
 
     `changes` has the values of the changed fields before and after, for the history.
     """
-    parameters = values | {"task_id": task_id, "updated_at": datetime.now(UTC)}
+    parameters = _as_parameters(values) | {"task_id": task_id, "updated_at": datetime.now(UTC)}
     return _recorded(
         events.record_by(_update(tuple(values)), events.TASK_UPDATED, actor_id, changes=changes, parameters=parameters)
     )
+
+
+def _as_parameters(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the values of columns as psycopg2 takes them: an object, which is for a column of JSON, as its text."""
+    return {name: orjson.dumps(value).decode() if isinstance(value, dict) else value for name, value in values.items()}
 
 
 @lru_cache

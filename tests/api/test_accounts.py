@@ -19,7 +19,8 @@ from tests.api.callers import Caller, LiveServer, assert_problem, invalid_fields
 from tests.builders import PASSWORD
 
 PROFILE_FIELDS = (
-    "id username email email_verified pending_email full_name role is_active locale timezone created_at updated_at"
+    "id username email email_verified pending_email full_name role is_active locale timezone "
+    "weather_rule working_hours created_at updated_at"
 ).split()
 ALICE = {"email": "alice@example.com", "password": PASSWORD}
 

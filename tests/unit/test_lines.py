@@ -16,7 +16,8 @@ from core.errors import Invalid
 READERS: dict[str, type[LineReader]] = {"jsonl": JsonLinesReader, "csv": TableReader}
 TASK: dict[str, Any] = {
     "id": 7, "title": "x", "description": None, "status": "todo", "priority": "high", "city": None,
-    "due_at": "2026-05-01T09:00:00+00:00", "due_on": None, "duration_minutes": None,
+    "due_at": "2026-05-01T09:00:00+00:00", "due_on": None, "duration_minutes": 90, "weather_rule": None,
+    "auto_reschedule": None,
     "weather": {"temperature": 1.5}, "weather_status": None, "user_id": 1,
     "assignee_id": 2, "group_id": None, "completed": False, "completed_at": None, "created_at": "2026-05-01T09:00:00Z",
     "updated_at": "2026-05-01T09:00:00Z", "version": 1,
