@@ -24,8 +24,25 @@ class NotificationQuery(PageQuery):
     unread: bool = False
 
 
+class WeatherReason(BaseModel):
+    """What was expected in comparison with one limit of a weather rule: °C, mm, % or km/h. `at` is the worst time."""
+
+    limit: str
+    allowed: float
+    expected: float
+    at: Instant
+
+
+class ExpectedWeather(BaseModel):
+    """The weather that a notification is about. Its text has the times in the time zone."""
+
+    reasons: list[WeatherReason]
+    timezone: str
+
+
 class NotificationDetails(BaseModel):
-    """The data of a notification's text: who did it, the comment, and the task's title and deadline at that time.
+    """The data of a notification's text: who did it, the comment, the task's title and deadline at that time, and the
+    weather that was expected.
 
     All are null if the reader may not read the task any more.
     """
@@ -34,6 +51,7 @@ class NotificationDetails(BaseModel):
     due_at: Instant | None
     said: str | None
     actor: str | None
+    weather: ExpectedWeather | None = None
 
 
 class Notification(BaseModel):

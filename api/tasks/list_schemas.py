@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, BeforeValidator, Field, field_validator, model_validator
 
-from api.http.fields import LONGEST_PAGE, Day, Identifier, Instant, PageLength, PageQuery, WrongField
+from api.http.fields import LONGEST_PAGE, AsciiDigits, Day, Identifier, Instant, PageLength, PageQuery, WrongField
 from api.tasks.schemas import City, Completed, Priority, Status, TaskOut
 from core.days import beginning_of, today_in
 from core.messages import msg
@@ -41,6 +41,15 @@ class TaskListQuery(PageQuery):
                 description="Words of the title or the description, from their beginning; quotes, OR and - work.",
                 examples=["gutters -roof"],
             ),
+        ]
+        | None
+    ) = None
+    weather_state: Annotated[tuple[Literal["ok", "warned", "unknown"], ...], BeforeValidator(_split)] | None = None
+    rain_above: (
+        Annotated[
+            int,
+            Field(ge=0, le=100, description="The probability of rain in the hour of the deadline is above this, in %."),
+            AsciiDigits,
         ]
         | None
     ) = None
@@ -110,6 +119,8 @@ class TaskListQuery(PageQuery):
             "assignee_id": self.assignee_id,
             "group_id": self.group_id,
             "q": self.q,
+            "weather_state": None if self.weather_state is None else list(self.weather_state),
+            "rain_above": self.rain_above,
             "overdue": self.overdue or None,
             "not_overdue": self.overdue is False or None,
             "city_key": None if self.city is None else city_key(self.city),

@@ -28,6 +28,7 @@ class User(BaseModel):
     unwanted_mail = ArrayField(TextField, index=False, constraints=[SQL("DEFAULT '{}'")])
     weather_rule = JSONField(null=True)
     working_hours = JSONField(null=True)
+    weather_judge_after = BigIntegerField(null=True)
     created_at = DateTimeTZField(constraints=NOW)
     updated_at = DateTimeTZField(constraints=NOW)
 

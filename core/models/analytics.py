@@ -1,8 +1,8 @@
-"""The figures about tasks: sums, and the changes that have not been added to the sums yet."""
+"""The figures about tasks: sums, changes that have not been added to the sums yet, and outcomes of the weather."""
 
 from peewee import BigIntegerField, CharField, CompositeKey, DateField, IdentityField, SmallIntegerField
 
-from core.models.base import BaseModel
+from core.models.base import NOW, BaseModel, DateTimeTZField
 
 
 class AnalyticsRollup(BaseModel):
@@ -44,3 +44,17 @@ class AnalyticsDelta(BaseModel):
 
     class Meta:
         table_name = "analytics_deltas"
+
+
+class WeatherOutcome(BaseModel):
+    """What the weather has done to a task: it was warned, it was moved, or it was done in spite of a warning."""
+
+    id = IdentityField()
+    at = DateTimeTZField(constraints=NOW)
+    kind = CharField(10)
+    task_id = BigIntegerField()
+    user_id = BigIntegerField()
+    place_id = BigIntegerField(null=True)
+
+    class Meta:
+        table_name = "weather_outcomes"

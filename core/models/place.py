@@ -83,6 +83,11 @@ _WITHIN: Final = json_object(
 )
 
 
+def _step(task: str) -> str:
+    """Return the SQL of the number, from 1, of the step that contains a task's deadline. Any number may result."""
+    return f"1 + floor(extract(epoch FROM {task}.due_at - f.starts_at) / (60 * f.step_minutes))::integer"
+
+
 def _outside(task: str) -> str:
     """Return the SQL of the forecast of a deadline that no step of the forecast contains."""
     unknown = ("at", "temperature", "feels_like", "condition", "rain_probability", "rain", "wind", "gusts")
@@ -106,9 +111,18 @@ def forecast_of_task(task: str) -> str:
     SELECT CASE WHEN {task}.due_at >= now() AND step.number BETWEEN 1 AND cardinality(f.temperature)
            THEN {_WITHIN} ELSE {_outside(task)} END
     FROM forecasts f CROSS JOIN LATERAL (
-        SELECT 1 + floor(extract(epoch FROM {task}.due_at - f.starts_at) / (60 * f.step_minutes))::integer AS number
+        SELECT {_step(task)} AS number
     ) step
     WHERE f.place_id = {task}.place_id) END AS forecast"""
+
+
+def rain_probability_of_task(task: str) -> str:
+    """Return the SQL of the probability of rain (%) in the hour of a task's deadline.
+
+    It is NULL if it is not known. For a task without a place, nothing is read.
+    """
+    return f"""CASE WHEN {task}.place_id IS NOT NULL AND {task}.due_at >= now() THEN (
+        SELECT f.rain_probability[{_step(task)}] FROM forecasts f WHERE f.place_id = {task}.place_id) END"""
 
 
 def place_of_task(task: str) -> str:

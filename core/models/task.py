@@ -2,7 +2,8 @@
 
 from typing import ClassVar, Final
 
-from peewee import BigIntegerField, BooleanField, CharField, DateField, IdentityField, IntegerField
+from peewee import BigIntegerField, BooleanField, CharField, DateField, IdentityField, IntegerField, TextField
+from playhouse.postgres_ext import ArrayField
 
 from core.models.base import NOW, BaseModel, DateTimeTZField, JSONField
 from core.models.place import forecast_of_task, place_of_task
@@ -22,6 +23,8 @@ class Task(BaseModel):
             "weather_next_attempt_at",
             "overdue_told",
             "forecast_told",
+            "weather_judge_at",
+            "weather_warned_by",
             "rescheduled_at",
         }
     )
@@ -43,6 +46,8 @@ class Task(BaseModel):
     weather_next_attempt_at = DateTimeTZField(null=True)
     weather_rule = JSONField(null=True)
     weather_state = CharField(8, null=True)
+    weather_judge_at = DateTimeTZField(null=True)
+    weather_warned_by = ArrayField(TextField, index=False, null=True)
     auto_reschedule = JSONField(null=True)
     user_id = BigIntegerField()
     assignee_id = BigIntegerField(null=True)

@@ -29,6 +29,7 @@ RETURNING place_id
 """
 
 _READ: Final = f"SELECT {_COLUMNS} FROM forecasts WHERE place_id = ANY(%(place_ids)s)"
+_LOCK: Final = f"{_READ} ORDER BY place_id FOR SHARE"
 
 
 def store_forecasts(forecasts: Mapping[int, Forecast]) -> list[int]:
@@ -44,6 +45,12 @@ def store_forecasts(forecasts: Mapping[int, Forecast]) -> list[int]:
 def read_forecasts(place_ids: Collection[int]) -> dict[int, Forecast]:
     """Read the forecasts of places by their ids; a place without a forecast is left out."""
     rows = read(_READ, {"place_ids": list(place_ids)}).fetch_all()
+    return {place_id: _forecast(*values) for place_id, *values in rows}
+
+
+def lock_forecasts(place_ids: Collection[int]) -> dict[int, Forecast]:
+    """Read what `read_forecasts()` reads; no forecast of these can be replaced until the running unit of work ends."""
+    rows = read(_LOCK, {"place_ids": list(place_ids)}).fetch_all()
     return {place_id: _forecast(*values) for place_id, *values in rows}
 
 

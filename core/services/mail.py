@@ -111,11 +111,12 @@ def _compose(context: JobContext, notification_id: int) -> OutgoingMail | None:
     language = language_of(content.locale)
     issuer = TokenIssuer.from_settings(settings)
     unsubscribe = links.to_unsubscribe(issuer.unsubscribe_token(content.user_id, content.kind))
-    subject = _subject(content)
+    subject = _subject(content, language)
     texts = [
         subject,
         *_details(content, language),
         msg("The task: {address}", address=links.to_task(content.task_id)),
+        *([context.weather.attribution] if content.details.get("weather") else []),
         msg("No more mails of this kind: {address}", address=unsubscribe),
     ]
     mail = new_mail(
@@ -131,10 +132,11 @@ def _compose(context: JobContext, notification_id: int) -> OutgoingMail | None:
     return OutgoingMail(mail, notification_caps(settings, content.sender_id, content.user_id))
 
 
-def _subject(content: MailContent) -> Message:
+def _subject(content: MailContent, language: str) -> Message:
     """Return the sentence of a notification, with the texts of users as they may stand in a mail."""
     texts = {name: content.details[name] for name in ("actor", "title")}
-    return text_of(content.kind, {name: text and one_line_without_links(text) for name, text in texts.items()})
+    safe = {name: text and one_line_without_links(text) for name, text in texts.items()}
+    return text_of(content.kind, content.details | safe, language)
 
 
 _QUEUE: Final = MailQueue(WAITING, "notification_id", _compose)

@@ -5,7 +5,7 @@ WebSockets. If the reader wants a mail, the notification's row also says that a 
 `core.services.mail`).
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 import orjson
@@ -21,6 +21,7 @@ from core.models.notification import Notification
 from core.models.task import Task
 from core.policy import Actor
 from core.representations import Page, fetch_page, page_statement
+from core.services.weather_texts import weather_in_words
 
 _TEXTS: Final[dict[str, Message]] = {}
 
@@ -37,6 +38,8 @@ DELEGATED: Final = _kind("delegated", msg("{actor} passed the task “{title}”
 COMMENTED: Final = _kind("commented", msg("{actor} commented on the task “{title}”."))
 REMINDER: Final = _kind("reminder", msg("A reminder of the task “{title}”."))
 OVERDUE: Final = _kind("overdue", msg("The task “{title}” is overdue."))
+WEATHER_WARNED: Final = _kind("weather_warned", msg("Bad weather is expected for the task “{title}”: {weather}."))
+WEATHER_CLEARED: Final = _kind("weather_cleared", msg("Better weather is expected for the task “{title}”: {weather}."))
 
 KINDS: Final = tuple(_TEXTS)
 
@@ -63,7 +66,9 @@ WITH task AS (SELECT * FROM tasks WHERE id = %(task_id)s),
         INSERT INTO notifications (user_id, kind, task_id, actor_id, details, mail_status)
         SELECT u.id, %(kind)s, task.id, %(actor_id)s,
                json_build_object('title', task.title, 'due_at', task.due_at, 'said', %(said)s::text, 'actor', (
-                   SELECT coalesce(full_name, split_part(username, '@', 1)) FROM users WHERE id = %(actor_id)s)),
+                   SELECT coalesce(full_name, split_part(username, '@', 1)) FROM users WHERE id = %(actor_id)s),
+                   'weather', CASE WHEN %(reasons)s::json IS NOT NULL THEN
+                       json_build_object('reasons', %(reasons)s::json, 'timezone', u.timezone) END),
                CASE WHEN u.email IS NOT NULL AND u.email_verified_at IS NOT NULL
                    AND %(kind)s <> ALL(u.unwanted_mail)
                    AND NOT EXISTS (SELECT FROM mail_counts capped
@@ -83,7 +88,7 @@ _READABLE = f"""(%(is_admin)s OR EXISTS (
 _WITHOUT_CONTENT = {
     "actor_id": f"CASE WHEN {_READABLE} THEN notifications.actor_id END AS actor_id",
     "details": f"""CASE WHEN {_READABLE} THEN notifications.details
-        ELSE '{{"title": null, "due_at": null, "said": null, "actor": null}}' END AS details""",
+        ELSE '{{"title": null, "due_at": null, "said": null, "actor": null, "weather": null}}' END AS details""",
 }
 
 READER_JSON: Final = json_object(
@@ -105,7 +110,13 @@ _UNREAD = "SELECT count(*) FROM notifications WHERE user_id = %(user_id)s AND re
 
 
 def notify(
-    kind: str, task_id: int, actor_id: int | None, *, to: Collection[int] | None = None, said: str | None = None
+    kind: str,
+    task_id: int,
+    actor_id: int | None,
+    *,
+    to: Collection[int] | None = None,
+    said: str | None = None,
+    reasons: Collection[Mapping[str, Any]] | None = None,
 ) -> None:
     """Notify people of something about a task, in the running unit of work.
 
@@ -115,24 +126,30 @@ def notify(
         actor_id: The account that did it, which is not notified; None if no account did it.
         to: The accounts to notify; None for all who are responsible for the task.
         said: The text that the actor wrote, such as a comment.
+        reasons: The weather that is expected, in comparison with each limit that the notification is about.
     """
-    about = {"kind": kind, "task_id": task_id, "actor_id": actor_id, "said": said}
+    weather = None if reasons is None else orjson.dumps(reasons).decode()
+    about = {"kind": kind, "task_id": task_id, "actor_id": actor_id, "said": said, "reasons": weather}
     rows = write(_NOTIFY, about | {"to": None if to is None else list(to)}).fetch_all()
     for user_id, by_mail, locale, notification in rows:
         data = described(notification, language_of(locale)) | {"by_mail": by_mail}
         events.record(events.NOTIFICATION_CREATED, audience=[user_id], data=data, actor_id=actor_id)
 
 
-def text_of(kind: str, details: dict[str, Any]) -> Message:
-    """Return the sentence of a notification, not translated yet."""
+def text_of(kind: str, details: dict[str, Any], language: str) -> Message:
+    """Return the sentence of a notification, not translated yet, with its numbers and times as in a language."""
     if details["title"] is None:
         return _UNREADABLE
-    return Message(_TEXTS[kind].template, actor=details["actor"] or _SOMEBODY, title=details["title"])
+    weather = details.get("weather")
+    words = {} if weather is None else {"weather": weather_in_words(weather["reasons"], weather["timezone"], language)}
+    return Message(_TEXTS[kind].template, actor=details["actor"] or _SOMEBODY, title=details["title"], **words)
 
 
 def described(notification: dict[str, Any], language: str) -> dict[str, Any]:
     """Return a notification with its text in a language."""
-    return notification | {"text": translate(text_of(notification["kind"], notification["details"]), language)}
+    return notification | {
+        "text": translate(text_of(notification["kind"], notification["details"], language), language)
+    }
 
 
 def list_notifications(actor: Actor, unread: bool, skip: int, limit: int) -> Page:

@@ -21,6 +21,7 @@ from core.models.task import PRIORITIES, STATUSES, TASK_JSON, Task
 from core.policy import Actor
 from core.prepared import Prepared
 from core.representations import CursorPage, total_of_page
+from core.services import weather_risk
 from core.services.analytics import ALL_TASKS, OWNED_TASKS
 from core.services.deadlines import midnights_of
 
@@ -59,6 +60,8 @@ _CONDITIONS: Final = {
         ELSE t.due_on >= %(due_from_day)s END""",
     "due_to_day": """CASE WHEN t.due_on IS NULL THEN t.due_at < %(due_to_midnight)s
         ELSE t.due_on <= %(due_to_day)s END""",
+    "weather_state": "t.weather_state = ANY(%(weather_state)s)",
+    "rain_above": f"({weather_risk.RAIN_PROBABILITY}) > %(rain_above)s",
     "overdue": "(t.due_at < now() AND t.status <> 'done')",
     "not_overdue": "(t.due_at IS NULL OR t.due_at >= now() OR t.status = 'done')",
 }
@@ -131,6 +134,8 @@ _COLUMNS: Final = {
     "due_at": _Column("coalesce(t.due_at, 'infinity')", "coalesce(t.due_at, '-infinity')", "timestamptz", _instant),
     "created_at": _column("t.created_at", "timestamptz", _instant),
     "updated_at": _column("t.updated_at", "timestamptz", _instant),
+    # A task without a forecast comes last in both directions.
+    "weather_risk": _Column(weather_risk.RISING, weather_risk.FALLING, "integer", weather_risk.read_risk),
     "relevance": _column(f"ts_rank(t.search, {_SEARCH})", "real", _relevance),
 }
 SORTABLE: Final = tuple(_COLUMNS)

@@ -20,6 +20,7 @@ class WeatherProvider(Protocol):
     """A source of current weather."""
 
     name: ClassVar[str]
+    attribution: ClassVar[str]
 
     def current(self, city: str) -> WeatherReport:
         """Fetch the current weather of a city.
@@ -42,6 +43,7 @@ class OpenMeteo:
     """Open-Meteo: the first call finds the coordinates of a city, the second one its weather."""
 
     name: ClassVar[str] = "open-meteo"
+    attribution: ClassVar[str] = "Weather data by Open-Meteo.com (CC BY 4.0)"
 
     def __init__(self, forecast_url: str, geocoding_url: str, seconds: float) -> None:
         self._forecast = f"{forecast_url.rstrip('/')}/v1/forecast"
@@ -82,6 +84,7 @@ class OpenWeather:
     """OpenWeather: one call by name, with a key."""
 
     name: ClassVar[str] = "openweather"
+    attribution: ClassVar[str] = "Weather data provided by OpenWeather (openweathermap.org)"
     _UNKNOWN_CITY: ClassVar[frozenset[int]] = frozenset({404})
 
     def __init__(self, url: str, api_key: SecretStr, seconds: float) -> None:

@@ -4,7 +4,7 @@ import pytest
 import requests
 
 from core.policy import Actor
-from tests.api.callers import TASKS, Caller, assert_problem, create_task
+from tests.api.callers import TASKS, Caller, assert_problem, create_task, invalid_fields
 
 
 class TestLists:
@@ -24,6 +24,16 @@ class TestLists:
         }
         assert array.json() == envelope.json()["items"]
         assert array.headers["X-Total-Count"] == envelope.headers["X-Total-Count"] == "3"
+
+    def test_the_filters_and_the_order_of_the_weather_take_only_what_they_know(self, as_alice: Caller) -> None:
+        create_task(as_alice, weather_rule={"max_wind": 30})
+
+        for query in ("weather_state=ok,warned", "rain_above=0"):
+            assert as_alice.get(f"{TASKS}?{query}").json()["items"] == []
+        assert len(as_alice.get(f"{TASKS}?sort=-weather_risk,title").json()["items"]) == 1
+        assert invalid_fields(as_alice.get(f"{TASKS}?weather_state=ok,bad")) == ["weather_state.1"]
+        for percent in ("101", "1.5", "-1"):
+            assert invalid_fields(as_alice.get(f"{TASKS}?rain_above={percent}")) == ["rain_above"]
 
     def test_pages_link_to_their_neighbours(self, as_alice: Caller) -> None:
         for number in range(5):

@@ -12,7 +12,7 @@ from core.db import read, unit_of_work
 from core.jobs import JobContext
 from core.policy import Actor, Role
 from core.prepared import Prepared
-from core.services import reminders, task_lists, tasks, weather
+from core.services import reminders, task_lists, tasks, weather, weather_rules
 from core.services.task_lists import NEWEST_FIRST, SORTABLE, SortKey, TaskQuery
 from tests.sql import execute
 from tests.statements import statements_with_values
@@ -34,6 +34,8 @@ FILTERS: dict[str, Any] = {
     "due_from": datetime(2027, 5, 1, tzinfo=UTC),
     "due_before": datetime(2026, 1, 3, tzinfo=UTC),
     "overdue": True,
+    "weather_state": ["warned"],
+    "rain_above": 40,
 }
 
 
@@ -73,7 +75,9 @@ def test_each_filter_of_a_user_uses_an_index(name: str) -> None:
     assert "Seq Scan on tasks" not in plan_of_list(USER, TaskQuery({name: FILTERS[name]}))
 
 
-@pytest.mark.parametrize("name", ["q", "user_id", "assignee_id", "group_id", "city_key", "created_before"])
+@pytest.mark.parametrize(
+    "name", ["q", "user_id", "assignee_id", "group_id", "city_key", "created_before", "weather_state"]
+)
 def test_filters_of_an_admin_that_find_few_tasks_use_an_index(name: str) -> None:
     assert "Seq Scan on tasks" not in plan_of_list(ADMIN, TaskQuery({name: FILTERS[name]}))
 
@@ -123,6 +127,8 @@ USES: dict[str, Callable[[], object]] = {
     "tasks_search": lambda: task_lists.list_tasks(ADMIN, TaskQuery({"q": "gutters"})),
     "tasks_city": lambda: task_lists.list_tasks(ADMIN, TaskQuery({"city_key": "city 7"})),
     "tasks_overdue_untold": lambda: reminders.has_due(Mock(spec=JobContext)),
+    "tasks_weather_judge": lambda: weather_rules.has_waiting(Mock(spec=JobContext)),
+    "tasks_weather_state": lambda: task_lists.list_tasks(ADMIN, TaskQuery({"weather_state": ["warned"]})),
     "tasks_weather_pending": weather.WAITING.has_overdue,
     "tasks_weather_city": lambda: weather.WAITING.is_due("city 7"),
     "tasks_weather_owner": weather.WAITING.next_key,
