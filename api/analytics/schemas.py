@@ -9,12 +9,7 @@ from api.http.fields import Input, Instant, WrongField
 from core.messages import msg
 
 
-class AnalyticsQuery(Input):
-    """The first and the last day on which the counted tasks were created, each optional.
-
-    They are days in the caller's time zone.
-    """
-
+class _DayQuery(Input):
     start_date: date | None = None
     end_date: date | None = None
 
@@ -23,6 +18,14 @@ class AnalyticsQuery(Input):
         if self.start_date is not None and self.end_date is not None and self.end_date < self.start_date:
             raise WrongField("end_date", msg("is before start_date"))
         return self
+
+
+class AnalyticsQuery(_DayQuery):
+    """The first and the last day (in UTC) on which the counted tasks were created. Each of them is optional."""
+
+
+class WeatherAnalyticsQuery(_DayQuery):
+    """The first and the last day (in UTC) of what is counted. Each of them is optional."""
 
 
 class StatusFigures(BaseModel):
@@ -50,4 +53,49 @@ class Analytics(BaseModel):
 
     by_status: StatusFigures
     by_user: dict[str, int]
+    as_of: Instant
+
+
+class WeatherCounts(BaseModel):
+    """How many tasks were warned, moved to another time for the weather, and done in spite of a warning."""
+
+    warned: int
+    moved: int
+    done_in_spite: int
+
+
+class PlaceFigures(WeatherCounts):
+    """The same of one place. The place is null for tasks that had none at that time."""
+
+    place_id: int | None
+    name: str | None
+    country_code: str | None
+
+
+class WeatherAnalytics(BaseModel):
+    """Figures that are exact at `as_of`. The places with the most warned tasks come first."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "total": {"warned": 3, "moved": 1, "done_in_spite": 1},
+                    "by_place": [
+                        {
+                            "place_id": 4,
+                            "name": "London",
+                            "country_code": "GB",
+                            "warned": 3,
+                            "moved": 1,
+                            "done_in_spite": 1,
+                        }
+                    ],
+                    "as_of": "2026-05-24T12:00:00+00:00",
+                }
+            ]
+        }
+    )
+
+    total: WeatherCounts
+    by_place: list[PlaceFigures]
     as_of: Instant
