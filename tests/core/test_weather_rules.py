@@ -2,8 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from itertools import count
+from datetime import timedelta
 from typing import Any
 
 import orjson
@@ -14,46 +13,35 @@ from core.config import Settings
 from core.db import unit_of_work
 from core.events import Event
 from core.jobs import JobContext
-from core.models.place import Place
 from core.policy import Actor
-from core.services import accounts, groups, mail, notifications, tasks, weather_rules
+from core.services import accounts, weather_rules
 from core.services.forecasts import store_forecasts
 from core.services.publication import jobs_for
-from core.services.weather_outcomes import read_weather_figures
 from core.services.weather_rules import judge_place, judge_task, judge_waiting
-from core.weather.forecast import Forecast
 from tests.builders import create_group, create_task, read_task, update_task
-from tests.core.test_mail import configured
-from tests.doubles.smtp import MailServer
 from tests.job_context import job_context
+from tests.outdoors import (
+    BAD,
+    GOOD,
+    HOUR,
+    MIDNIGHT,
+    RULE,
+    STEPS,
+    TOMORROW,
+    arrive,
+    create_outdoor_task,
+    create_place,
+    forecast,
+)
 from tests.sql import execute
 from tests.threads import in_parallel
 
 pytestmark = pytest.mark.usefixtures("database")
 
-HOUR = timedelta(hours=1)
-STEPS = 96
-MIDNIGHT = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-TOMORROW = MIDNIGHT + timedelta(days=1, hours=14)
-RULE = {"max_gusts": 50.0}
-GOOD, BAD = 30.0, 63.0
-FETCHES = count()
-
-
-def forecast(gusts: float | None = GOOD, **series: float | None) -> Forecast:
-    """Return a forecast of four days with these values in every step. Each one is newer than those before."""
-    values = {"temperature": 15.0, "feels_like": 15.0, "rain_probability": 10.0, "rain": 0.0, "weather_code": 3.0,
-              "wind": 12.0, "gusts": gusts} | series  # fmt: skip
-    fetched_at = MIDNIGHT + next(FETCHES) * timedelta(seconds=1)
-    return Forecast(
-        "open-meteo", fetched_at, MIDNIGHT, HOUR, **{name: (value,) * STEPS for name, value in values.items()}
-    )
-
 
 @pytest.fixture
 def place_id() -> int:
-    with unit_of_work():
-        return int(Place.insert(reference="tests:1", name="Oslo", latitude=59.9, longitude=10.7).execute())
+    return create_place()
 
 
 @pytest.fixture
@@ -64,18 +52,7 @@ def context(settings: Settings, redis: Redis) -> JobContext:
 @pytest.fixture
 def outdoor(place_id: int) -> Callable[..., int]:
     """Create a task of tomorrow with a rule, at the place."""
-
-    def create(owner: Actor, **fields: Any) -> int:
-        return create_task(owner, **({"place_id": place_id, "due_at": TOMORROW, "weather_rule": RULE} | fields))
-
-    return create
-
-
-def arrive(place_id: int, expected: Forecast) -> None:
-    """Store a forecast and judge the tasks of its place."""
-    with unit_of_work():
-        store_forecasts({place_id: expected})
-    judge_place(place_id, expected)
+    return lambda owner, **fields: create_outdoor_task(owner, **({"place_id": place_id} | fields))
 
 
 def state(actor: Actor, task_id: int) -> Any:
@@ -432,102 +409,3 @@ def test_only_tasks_that_may_have_a_rule_cause_a_job(fields: dict[str, Any], exp
 
     event = Event(1, "task.created", 1, 1, (1,), "", None, orjson.dumps(data).decode())
     assert [request.name for request in jobs_for([event, event])] == ["weather.judge"] * expected
-
-
-class TestFigures:
-    def test_warned_and_done_tasks_are_counted_once_for_each_place(
-        self, place_id: int, outdoor: Callable[..., int], context: JobContext, alice: Actor, bob: Actor, ada: Actor
-    ) -> None:
-        done, late, good = outdoor(alice), outdoor(alice), outdoor(alice, weather_rule={"max_gusts": 90})
-        outdoor(bob)
-        for gusts in (BAD, GOOD, BAD):
-            arrive(place_id, forecast(gusts))
-        with unit_of_work():
-            execute("SET LOCAL session_replication_role = replica")
-            execute("UPDATE tasks SET due_at = now() - interval '1 second' WHERE id = %s", (late,))
-        judge_waiting(context)
-        for actor, task_id in ((alice, done), (alice, late), (alice, good)):
-            update_task(actor, task_id, status="done")
-        judge_waiting(context)
-        tasks.delete_task(alice, done)
-
-        counts = {"warned": 2, "moved": 0, "done_in_spite": 2}
-        oslo = {"place_id": place_id, "name": "Oslo", "country_code": None}
-        figures = read_weather_figures(alice)
-        assert (figures.total, figures.by_place) == (counts, [oslo | counts])
-        assert read_weather_figures(bob).total == {"warned": 1, "moved": 0, "done_in_spite": 0}
-        assert read_weather_figures(ada).total == {"warned": 3, "moved": 0, "done_in_spite": 2}
-        today = MIDNIGHT.date()
-        assert read_weather_figures(alice, today, today).total == counts
-        nothing = dict.fromkeys(counts, 0)
-        yesterday, tomorrow = today - timedelta(days=1), today + timedelta(days=1)
-        others = [read_weather_figures(alice, *span).total for span in ((None, yesterday), (tomorrow, None))]
-        assert others == [nothing, nothing]
-
-
-WARNINGS = {
-    "en": "Bad weather is expected for the task “Mow”: 2.5 mm of rain ({}3:00 PM), gusts of 63 km/h ({}2:00 PM).",
-    "de": "Für die Aufgabe „Mow“ wird schlechtes Wetter erwartet: 2,5 mm Regen ({}15:00), Böen mit 63 km/h ({}14:00).",
-    "es": "Se espera mal tiempo para la tarea «Mow»: 2,5 mm de lluvia ({}15:00), rachas de 63 km/h ({}14:00).",
-    "fr": "Du mauvais temps est prévu pour la tâche « Mow » : 2,5 mm de pluie ({}15:00), rafales de 63 km/h ({}14:00).",
-    "ru": "Для задачи «Mow» ожидается плохая погода: 2,5 мм осадков ({}15:00), порывы ветра 63 км/ч ({}14:00).",
-}
-DAYS = {
-    "en": "Sat, May 2, ",
-    "de": "Sa., 2. Mai, ",
-    "es": "sáb, 2 may, ",
-    "fr": "sam. 2 mai, ",
-    "ru": "\u0441\u0431, 2 мая, ",
-}
-
-
-class TestTexts:
-    @pytest.mark.parametrize("language", WARNINGS)
-    def test_a_warning_says_what_is_expected_and_when(self, language: str) -> None:
-        reasons = [
-            {"limit": "max_rain_mm", "allowed": 1.0, "expected": 2.5, "at": "2026-05-02T13:00:00+00:00"},
-            {"limit": "max_gusts", "allowed": 50.0, "expected": 63.0, "at": "2026-05-02T12:00:00+00:00"},
-        ]
-        details = {"title": "Mow", "actor": None, "weather": {"reasons": reasons, "timezone": "Europe/Berlin"}}
-
-        day = DAYS[language]
-        text = notifications.described({"kind": "weather_warned", "details": details}, language)["text"]
-
-        assert text.replace("\u202f", " ").replace("\xa0", " ") == WARNINGS[language].format(day, day)
-
-    @pytest.mark.parametrize(("unwanted", "expected"), [((), 1), (("weather_warned",), 0)], ids=["wanted", "unwanted"])
-    def test_a_mail_is_in_the_language_and_zone_of_its_reader_and_names_the_provider(
-        self, unwanted: tuple[str, ...], expected: int, place_id: int, outdoor: Callable[..., int], settings: Settings,
-        redis: Redis, unused_tcp_port: int, alice: Actor, bob: Actor,
-    ) -> None:  # fmt: skip
-        notifications.change_mail_preferences(alice.user_id, dict.fromkeys(unwanted, False))
-        accounts.update_profile(alice, {"locale": "de", "timezone": "Asia/Tokyo"}, is_confirmed=False)
-        outdoor(alice, title="Mow https://evil.example", due_at=TOMORROW)
-        arrive(place_id, forecast(BAD))
-
-        with MailServer(unused_tcp_port) as server:
-            mailing = job_context(configured(settings, server.port), redis)
-            mail.send_next(mailing)
-            mail.send_next(mailing)
-
-        assert len(server.mails) == expected
-        for sent in server.mails:
-            body = sent.get_content()
-            hour = (TOMORROW - HOUR + 9 * HOUR).strftime("%H:%M")
-            assert sent["Subject"].startswith("Für die Aufgabe „Mow https[:]//evil[.]example“ wird schlechtes Wetter")
-            assert "Böen mit 63 km/h" in body
-            assert f"{hour})" in body
-            assert "Weather data by Open-Meteo.com (CC BY 4.0)" in body
-
-    def test_a_reader_who_lost_access_sees_no_weather(
-        self, place_id: int, outdoor: Callable[..., int], alice: Actor, bob: Actor, ada: Actor
-    ) -> None:
-        group_id = create_group(ada, members=(alice, bob))
-        outdoor(alice, group_id=group_id)
-        arrive(place_id, forecast(BAD))
-        groups.remove_member(ada, group_id, bob.user_id)
-
-        page = notifications.list_notifications(bob, unread=True, skip=0, limit=1)
-        (item,) = orjson.loads(notifications.in_language(page, "en").items)
-
-        assert (item["details"]["weather"], item["text"]) == (None, "This is about a task that you can no longer see.")
