@@ -65,6 +65,7 @@ _SECTIONS: Final = (
     _section("reminders", ["id", "task_id", "remind_at", "seconds_before_due", "fires_at", "fired_at", "created_at"]),
     _Section("notifications", "notifications", READER_JSON),
     _section("invitations", ["id", "email", "group_id", "created_at", "expires_at", "accepted_at"], owner="inviter_id"),
+    _section("weather_outcomes", ["id", "at", "kind", "task_id", "place_id"]),
     _Section("feedback", "feedback", Feedback.json()),
     _Section("audit", "audit_log", AuditEntry.json(), newest_first=True),
 )

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("database")
 
 MEMBERS = [
     *("profile", "sessions", "attachments", "tasks", "groups", "comments", "delegations", "reminders"),
-    *("notifications", "invitations", "feedback", "audit"),
+    *("notifications", "invitations", "weather_outcomes", "feedback", "audit"),
 ]
 
 
