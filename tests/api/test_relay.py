@@ -34,7 +34,8 @@ from tests.api.realtime import (
     receive_until,
     remind,
 )
-from tests.builders import create_task
+from tests.builders import create_group, create_task
+from tests.outdoors import BAD, GOOD, arrive, create_outdoor_task, create_place, forecast
 from tests.polling import wait_until
 from tests.sql import execute
 
@@ -164,6 +165,39 @@ def test_an_event_is_sent_to_those_who_may_read_the_task(
         assert receive_until(as_ada, last) == seen_by_all
         assert seen_by_all[-1] - seen_by_all[0] == len(seen_by_all)
         # Her first frame is the event that was recorded for her, so she received no other event.
+        assert next_frame(as_mallory)["type"] == REMINDER
+
+
+def test_a_warning_about_the_weather_is_sent_to_the_people_of_the_task(
+    server: RealtimeServer, redis: Redis, alice: Actor, bob: Actor, mallory: Actor, ada: Actor
+) -> None:
+    place_id = create_place()
+    task_id = create_outdoor_task(alice, place_id, title="Sail", group_id=create_group(ada, members=(alice, bob)))
+    arrive(place_id, forecast(GOOD))
+    publish(redis)
+    caught_up(server)
+    with ExitStack() as stack:
+        as_alice, as_bob, as_mallory = (stack.enter_context(server.listening(actor)) for actor in (alice, bob, mallory))
+        for gusts in (BAD, BAD, GOOD):
+            arrive(place_id, forecast(gusts))
+        remind(alice, bob, mallory)
+        publish(redis)
+
+        for listener in (as_alice, as_bob):
+            frames = [next_frame(listener) for _ in range(5)]
+            assert [frame["type"] for frame in frames] == [
+                events.TASK_WEATHER_WARNED, events.NOTIFICATION_CREATED,
+                events.TASK_WEATHER_CLEARED, events.NOTIFICATION_CREATED, REMINDER,
+            ]  # fmt: skip
+            warned, notification, cleared, *_ = frames
+            assert (warned["task_id"], warned["actor_id"], warned["data"]["weather_state"]) == (task_id, None, "warned")
+            assert [reason["expected"] for event in (warned, cleared) for reason in event["data"]["reasons"]] == [
+                BAD,
+                GOOD,
+            ]
+            assert notification["data"]["text"].startswith(
+                "Bad weather is expected for the task “Sail”: gusts of 63 km/h"
+            )
         assert next_frame(as_mallory)["type"] == REMINDER
 
 
