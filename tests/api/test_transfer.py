@@ -74,11 +74,11 @@ class TestExport:
 
         assert response.headers["Content-Type"] == "text/csv; charset=utf-8"
         assert response.headers["Content-Disposition"] == 'attachment; filename="allweather-tasks.csv"'
-        documented = "id title description status priority due_at city assignee_id group_id completed_at"
-        assert header == [*documented.split(), "created_at", "updated_at"]
+        documented = "id title description status priority due_at due_on duration_minutes city assignee_id group_id"
+        assert header == [*documented.split(), "completed_at", "created_at", "updated_at"]
         assert row == [
-            str(task["id"]), "'=1+1", 'a\n"b",c', "todo", "medium", "", "", "", "", "", task["created_at"],
-            task["updated_at"],
+            str(task["id"]), "'=1+1", 'a\n"b",c', "todo", "medium", "", "", "", "", "", "", "",
+            task["created_at"], task["updated_at"],
         ]  # fmt: skip
 
     @pytest.mark.parametrize("name", MEDIA_TYPES)
