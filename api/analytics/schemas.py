@@ -21,11 +21,14 @@ class _DayQuery(Input):
 
 
 class AnalyticsQuery(_DayQuery):
-    """The first and the last day (in UTC) on which the counted tasks were created. Each of them is optional."""
+    """The first and the last day on which the counted tasks were created, each optional.
+
+    They are days in the caller's time zone.
+    """
 
 
 class WeatherAnalyticsQuery(_DayQuery):
-    """The first and the last day (in UTC) of what is counted. Each of them is optional."""
+    """The first and the last day of what is counted, each optional. They are days in the caller's time zone."""
 
 
 class StatusFigures(BaseModel):

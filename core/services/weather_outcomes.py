@@ -5,9 +5,10 @@ stay when a task is deleted.
 """
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
+from core.days import beginning_of
 from core.db import read, write
 from core.policy import Actor, sees_all_analytics
 
@@ -28,8 +29,7 @@ WITH figures AS (
            count(DISTINCT task_id) FILTER (WHERE kind = 'moved') AS moved,
            count(DISTINCT task_id) FILTER (WHERE kind = 'done') AS done
     FROM weather_outcomes
-    WHERE (%(start)s::date IS NULL OR at >= %(start)s::date::timestamp AT TIME ZONE 'UTC')
-      AND (%(end)s::date IS NULL OR at < (%(end)s::date + 1)::timestamp AT TIME ZONE 'UTC')
+    WHERE (%(begin)s::timestamptz IS NULL OR at >= %(begin)s) AND (%(end)s::timestamptz IS NULL OR at < %(end)s)
       AND (%(user_id)s::bigint IS NULL OR user_id = %(user_id)s)
     GROUP BY GROUPING SETS ((), (place_id))
 )
@@ -54,11 +54,16 @@ def record_outcome(kind: str, task_id: int) -> None:
 
 
 def read_weather_figures(actor: Actor, start: date | None = None, end: date | None = None) -> WeatherFigures:
-    """Count what happened from `start` to `end` (UTC days, both included) to the caller's tasks, for an admin to all.
+    """Count what happened from `start` to `end` to the caller's tasks, for an admin to all.
 
-    A task counts once for each kind, however often it was warned or moved.
+    These are days in the caller's time zone, both included. A task counts once for each kind, however often it was
+    warned or moved.
     """
-    parameters = {"start": start, "end": end, "user_id": None if sees_all_analytics(actor) else actor.user_id}
+    parameters = {
+        "begin": None if start is None else beginning_of(start, actor.zone),
+        "end": None if end is None else beginning_of(end + timedelta(days=1), actor.zone),
+        "user_id": None if sees_all_analytics(actor) else actor.user_id,
+    }
     total, *places = read(_FIGURES, parameters).fetch_all()
     _, as_of, *_, warned, moved, done = total
     return WeatherFigures(

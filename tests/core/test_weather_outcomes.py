@@ -1,6 +1,7 @@
 """What the weather has done to tasks: each kind is counted once for a task, and stays when the task is deleted."""
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import date, timedelta
 
 import pytest
 from redis import Redis
@@ -72,3 +73,18 @@ def test_a_task_that_was_moved_to_another_place_counts_once_in_the_total(alice: 
 
     assert figures.total["moved"] == 1
     assert [(place["name"], place["moved"]) for place in figures.by_place] == [("Oslo", 1), ("Bergen", 1)]
+
+
+@pytest.mark.parametrize(("zone", "day"), [("UTC", 1), ("America/Los_Angeles", 1), ("Asia/Tokyo", 2)])
+def test_the_days_of_the_figures_are_those_of_the_reader(alice: Actor, zone: str, day: int) -> None:
+    task_id = create_outdoor_task(alice, create_place())
+    with unit_of_work():
+        record_outcome(MOVED, task_id)
+        execute("UPDATE weather_outcomes SET at = '2026-07-01T18:00:00Z'")
+
+    reader = replace(alice, timezone=zone)
+    moved = {
+        number: read_weather_figures(reader, date(2026, 7, number), date(2026, 7, number)).total["moved"]
+        for number in (1, 2)
+    }
+    assert moved == {1: int(day == 1), 2: int(day == 2)}
