@@ -3,21 +3,31 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Any, Final, Self
 from zoneinfo import ZoneInfo
 
 from core.weather.spans import Span
 
-_DAY = timedelta(days=1)
+_WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_OF_OTHERS: Final = {"days": _WEEKDAYS, "from": "08:00", "to": "20:00"}
+_DAY: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
 class WorkingHours:
-    """The hours of a working day by the clock of a time zone, and the days of the week (1 is Monday, 7 is Sunday)."""
+    """The hours of a working day by the clock of a time zone, and the working days such as `mon`."""
 
     zone: ZoneInfo
     begin: time
     end: time
-    days: frozenset[int]
+    days: frozenset[str]
+
+    @classmethod
+    def from_json(cls, stored: dict[str, Any] | None, zone: ZoneInfo) -> Self:
+        """Make the working hours of a profile; a profile without any means every day from 08:00 to 20:00."""
+        hours: dict[str, Any] = stored or _OF_OTHERS
+        begin, end = (time.fromisoformat(hours[name]) for name in ("from", "to"))
+        return cls(zone, begin, end, frozenset(hours["days"]))
 
     def within(self, bounds: Span) -> Iterator[Span]:
         """Return the working hours of each day in UTC, as far as they are inside the bounds, in order."""
@@ -40,7 +50,7 @@ class WorkingHours:
         When the clocks change, a time of the day may not exist, or exist twice. Then the shorter span is returned, so
         that the clock never shows a time outside the working hours.
         """
-        if day.isoweekday() not in self.days:
+        if _WEEKDAYS[day.weekday()] not in self.days:
             return None
         starts_at, ends_at = max(self._instants(day, self.begin)), min(self._instants(day, self.end))
         return Span(starts_at, ends_at) if starts_at < ends_at else None

@@ -21,11 +21,12 @@ ZONES = (
     "Pacific/Kiritimati",
     "Pacific/Pago_Pago",
 )
-EVERY_DAY = frozenset(range(1, 8))
+WEEK = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+EVERY_DAY = frozenset(WEEK)
 MINUTES = st.integers(0, 24 * 60 - 1).map(lambda minute: time(minute // 60, minute % 60))
 
 
-def hours(zone: str, begin: time = time(8), end: time = time(17), days: frozenset[int] = EVERY_DAY) -> WorkingHours:
+def hours(zone: str, begin: time = time(8), end: time = time(17), days: frozenset[str] = EVERY_DAY) -> WorkingHours:
     return WorkingHours(ZoneInfo(zone), begin, end, days)
 
 
@@ -37,11 +38,11 @@ def utc(text: str) -> datetime:
     st.sampled_from(ZONES),
     MINUTES,
     MINUTES,
-    st.frozensets(st.integers(1, 7)),
+    st.frozensets(st.sampled_from(WEEK)),
     st.integers(0, 320 * 24).map(lambda passed: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=passed)),
 )
 def test_the_clock_never_shows_a_time_outside_the_working_hours(
-    zone: str, begin: time, end: time, days: frozenset[int], start: datetime
+    zone: str, begin: time, end: time, days: frozenset[str], start: datetime
 ) -> None:
     bounds = Span(start, start + timedelta(days=8))
     found = list(hours(zone, begin, end, days).within(bounds))
@@ -53,7 +54,7 @@ def test_the_clock_never_shows_a_time_outside_the_working_hours(
         while instant < one.ends_at:
             shown = instant.astimezone(ZoneInfo(zone))
             assert begin <= shown.time() < end
-            assert shown.isoweekday() in days
+            assert WEEK[shown.weekday()] in days
             instant += timedelta(minutes=7)
 
 
@@ -104,4 +105,13 @@ def test_a_day_that_has_begun_counts_from_now_on_but_is_not_a_whole_day() -> Non
 def test_days_off_have_no_working_hours() -> None:
     weekend = Span(utc("2026-05-02T00:00"), utc("2026-05-04T00:00"))
 
-    assert list(hours("UTC", days=frozenset({1, 2, 3, 4, 5})).within(weekend)) == []
+    assert list(hours("UTC", days=frozenset(WEEK[:5])).within(weekend)) == []
+
+
+def test_a_profile_without_working_hours_works_every_day_from_8_to_20() -> None:
+    stored = {"days": ["tue"], "from": "22:15", "to": "23:45"}
+
+    assert WorkingHours.from_json(None, ZoneInfo("UTC")) == hours("UTC", end=time(20))
+    assert WorkingHours.from_json(stored, ZoneInfo("UTC")) == hours(
+        "UTC", time(22, 15), time(23, 45), frozenset({"tue"})
+    )
