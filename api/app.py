@@ -35,7 +35,7 @@ from api.ops import documents, health
 from api.realtime import resources as realtime
 from api.realtime.publisher_wakeup import PublisherWakeup, signal_sender
 from api.realtime.relay import Relay
-from api.tasks import attachments, collaboration, transfer
+from api.tasks import attachments, better_times, collaboration, transfer
 from api.tasks import resources as tasks
 from core import db, logs
 from core.config import API_PREFIX, Settings
@@ -60,6 +60,7 @@ def routes(relay: Relay) -> list[Route]:
         *invitation_page.ROUTES,
         *tasks.ROUTES,
         *collaboration.ROUTES,
+        *better_times.ROUTES,
         *attachments.ROUTES,
         *analytics.ROUTES,
         *transfer.ROUTES,

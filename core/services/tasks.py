@@ -140,7 +140,7 @@ def update_task(
         recorded = {name: (getattr(task, name), value) for name, value in changes.items()}
         updated = save(task_id, values, actor.user_id, recorded)
         if "due_at" in changes:
-            write(_MOVE_REMINDERS, {"task_id": task_id, "due_at": changes["due_at"]})
+            move_reminders(task_id, changes["due_at"])
         record_lost_access(task, changes)
         if any(changes[name] is not None for name in assigned):
             _notify_of_assignment(actor, task_id, changes.get("assignee_id"), changes.get("group_id"))
@@ -165,21 +165,32 @@ def delete_task(actor: Actor, task_id: int, expected: Container[int] | None = No
 
 
 def save(
-    task_id: int, values: dict[str, Any], actor_id: int | None, changes: Mapping[str, events.Change]
+    task_id: int,
+    values: dict[str, Any],
+    actor_id: int | None,
+    changes: Mapping[str, events.Change],
+    more: Mapping[str, Any] | None = None,
 ) -> Representation:
     """Write columns of a task whose row is locked, as its next version, and record it; returns the task.
 
-    `changes` has the values of the changed fields before and after, for the history.
+    `changes` has the values of the changed fields before and after, for the history; `more` is what listeners get
+    beside the task.
     """
     parameters = _as_parameters(values) | {"task_id": task_id, "updated_at": datetime.now(UTC)}
+    statement = _update(tuple(values))
     return _recorded(
-        events.record_by(_update(tuple(values)), events.TASK_UPDATED, actor_id, changes=changes, parameters=parameters)
+        events.record_by(statement, events.TASK_UPDATED, actor_id, changes=changes, parameters=parameters, more=more)
     )
 
 
 def _as_parameters(values: dict[str, Any]) -> dict[str, Any]:
     """Return the values of columns as psycopg2 takes them: an object, which is for a column of JSON, as its text."""
     return {name: orjson.dumps(value).decode() if isinstance(value, dict) else value for name, value in values.items()}
+
+
+def move_reminders(task_id: int, due_at: datetime | None) -> None:
+    """Move the reminders that depend on a task's deadline, in the running unit of work."""
+    write(_MOVE_REMINDERS, {"task_id": task_id, "due_at": due_at})
 
 
 @lru_cache

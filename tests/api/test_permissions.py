@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -15,6 +15,7 @@ from core.security import TokenIssuer
 from core.services import account_links, groups, password_resets
 from tests.api.callers import Caller
 from tests.builders import PASSWORD, create_actor, create_group, create_task
+from tests.forecasts import create_place, fine_forecast
 from tests.sql import execute
 from tests.tables import cells_of
 
@@ -108,10 +109,21 @@ def figures(caller: Caller, _scene: Scene, who: str) -> str:
     return "yes" if who == "admin" and by_user == {"alice": 1} else "no"
 
 
+def moved(caller: Caller, scene: Scene) -> requests.Response:
+    """Move the task to a time of tomorrow, on which the weather is fine."""
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    place_id = create_place(fine_forecast(tomorrow, 24))
+    with unit_of_work():
+        execute("UPDATE tasks SET place_id = %s WHERE id = %s", (place_id, scene.task_id))
+    return caller.post(f"{scene.task}/reschedule", json={"starts_at": tomorrow.isoformat()})
+
+
 TASK_ACTIONS: dict[str, Callable[[Caller, Scene], requests.Response]] = {
     "read task": lambda caller, scene: caller.get(scene.task),
     "list task": listed,
     "update task": lambda caller, scene: caller.patch(scene.task, json={"title": "y"}),
+    "find better times of task": lambda caller, scene: caller.get(f"{scene.task}/better-times"),
+    "move task to a better time": moved,
     "comment on task": lambda caller, scene: caller.post(f"{scene.task}/comments", json={"body": "y"}),
     "set and take back reminders of task": lambda caller, scene: caller.delete(
         f"{scene.task}/reminders/{scene.reminder_id}"

@@ -226,6 +226,8 @@ class TestDocuments:
             "list task": lambda actor: policy.may_read_task(actor, task_of(actor)),
             "hear events of task": lambda actor: policy.may_read_task(actor, task_of(actor)),
             "update task": lambda actor: policy.may_update_task(actor, task_of(actor)),
+            "find better times of task": lambda actor: policy.may_read_task(actor, task_of(actor)),
+            "move task to a better time": lambda actor: policy.may_update_task(actor, task_of(actor)),
             "comment on task": lambda actor: policy.may_read_task(actor, task_of(actor)),
             "set and take back reminders of task": lambda actor: policy.may_update_task(actor, task_of(actor)),
             "assign task": lambda actor: policy.may_assign_task(actor, task_of(actor)),

@@ -153,6 +153,8 @@ TASK_RULES: dict[str, Rule] = {
     "list task": may_read_task,
     "hear events of task": may_read_task,
     "update task": may_update_task,
+    "find better times of task": may_read_task,
+    "move task to a better time": may_update_task,
     "comment on task": may_read_task,
     "set and take back reminders of task": may_update_task,
     "assign task": may_assign_task,
