@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo
 
 from core.days import last_second_of
-from core.db import connected, read, unit_of_work
+from core.db import read, unit_of_work
 from core.errors import Conflict
 from core.events import Change
 from core.messages import language_of, msg, translate
@@ -15,7 +15,7 @@ from core.models.task import Task
 from core.policy import Actor
 from core.representations import Representation
 from core.services.forecasts import read_forecasts
-from core.services.task_access import lock_task, require_readable
+from core.services.task_access import lock_task, require_readable, task_not_found
 from core.services.tasks import move_reminders, read_task, save
 from core.weather.expected import Expected
 from core.weather.forecast import Forecast
@@ -90,9 +90,9 @@ class Plan:
 
     @property
     def current_span(self) -> Span | None:
-        """The span as it is planned now; None without a deadline, or if the task is due on a day off."""
+        """The span as it is planned now, which may be on a day off; None without a deadline."""
         if self.due_on is not None:
-            return self.hours.of_day(self.due_on)
+            return self.hours.of_any_day(self.due_on)
         return None if self.due_at is None else Span(self.due_at - self.duration, self.due_at)
 
     def span_at(self, starts_at: datetime | None, due_at: datetime | None) -> Span | None:
@@ -156,14 +156,13 @@ def find(actor: Actor, task_id: int, start: datetime | None, end: datetime | Non
         NotFound, Forbidden: as `require_readable()` raises them.
     """
     require_readable(actor, task_id)
-    with connected():
-        plan = _read_plan(task_id)
-        forecast = plan.forecast()
-        if forecast is None:
-            return BetterTimes(plan, None, [])
-        bounds = Span(max(start or _now(), _now()), min(end or forecast.ends_at, forecast.ends_at))
-        spans = plan.spans(bounds, forecast, actor)
-        return BetterTimes(plan, forecast, best_offers(spans, forecast, plan.rule, plan.state, limit))
+    plan = _read_plan(task_id)
+    forecast = plan.forecast()
+    if forecast is None:
+        return BetterTimes(plan, None, [])
+    bounds = Span(max(start or _now(), _now()), min(end or forecast.ends_at, forecast.ends_at))
+    spans = plan.spans(bounds, forecast, actor)
+    return BetterTimes(plan, forecast, best_offers(spans, forecast, plan.rule, plan.state, limit))
 
 
 def reschedule(
@@ -217,7 +216,10 @@ def move(plan: Plan, span: Span, forecast: Forecast, actor_id: int | None) -> Re
 
 
 def _read_plan(task_id: int) -> Plan:
-    return Plan(*read(_PLAN, {"task_id": task_id}).fetch_exactly_one())
+    row = read(_PLAN, {"task_id": task_id}).fetch_one()
+    if row is None:
+        raise task_not_found()
+    return Plan(*row)
 
 
 def _busy(plan: Plan, bounds: Span, reader: Actor | None) -> list[Span]:

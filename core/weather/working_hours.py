@@ -45,13 +45,15 @@ class WorkingHours:
                 yield hours
 
     def of_day(self, day: date) -> Span | None:
-        """Return the working hours of a day in UTC, or None if it is no working day.
+        """Return the working hours of a day in UTC, or None if it is no working day."""
+        return self.of_any_day(day) if _WEEKDAYS[day.weekday()] in self.days else None
+
+    def of_any_day(self, day: date) -> Span | None:
+        """Return what would be the working hours of a day in UTC, also of a day off.
 
         When the clocks change, a time of the day may not exist, or exist twice. Then the shorter span is returned, so
-        that the clock never shows a time outside the working hours.
+        that the clock never shows a time outside the working hours; it is None if nothing is left.
         """
-        if _WEEKDAYS[day.weekday()] not in self.days:
-            return None
         starts_at, ends_at = max(self._instants(day, self.begin)), min(self._instants(day, self.end))
         return Span(starts_at, ends_at) if starts_at < ends_at else None
 
