@@ -17,6 +17,7 @@ from core.representations import Representation
 from core.services.forecasts import read_forecasts
 from core.services.task_access import lock_task, require_readable, task_not_found
 from core.services.tasks import move_reminders, read_task, save
+from core.services.weather_outcomes import MOVED, record_outcome
 from core.weather.expected import Expected
 from core.weather.forecast import Forecast
 from core.weather.ranking import Offer, best_offers, satisfies
@@ -212,6 +213,7 @@ def move(plan: Plan, span: Span, forecast: Forecast, actor_id: int | None) -> Re
     more = {"rescheduled": {"from": plan.due_at, "to": deadline["due_at"], "reason": reason}}
     moved = save(plan.task_id, values, actor_id, changes, more)
     move_reminders(plan.task_id, deadline["due_at"])
+    record_outcome(MOVED, plan.task_id)
     return moved
 
 

@@ -40,6 +40,7 @@ REMINDER: Final = _kind("reminder", msg("A reminder of the task “{title}”.")
 OVERDUE: Final = _kind("overdue", msg("The task “{title}” is overdue."))
 WEATHER_WARNED: Final = _kind("weather_warned", msg("Bad weather is expected for the task “{title}”: {weather}."))
 WEATHER_CLEARED: Final = _kind("weather_cleared", msg("Better weather is expected for the task “{title}”: {weather}."))
+RESCHEDULED: Final = _kind("rescheduled", msg("The task “{title}” was moved to better weather: {weather}."))
 
 KINDS: Final = tuple(_TEXTS)
 

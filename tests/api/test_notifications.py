@@ -140,6 +140,7 @@ class TestMail:
             "overdue": False,
             "weather_warned": True,
             "weather_cleared": True,
+            "rescheduled": True,
         }
         assert_problem(as_bob.patch(path, json={"letters": False}), 422, "invalid")
 
