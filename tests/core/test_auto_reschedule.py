@@ -19,6 +19,7 @@ from core.services import reminders, tasks
 from core.services.activity import read_activity
 from core.services.auto_reschedule import auto_reschedule_place, auto_reschedule_task, move_warned
 from core.services.forecasts import read_forecasts
+from core.services.weather_rules import judge_task
 from tests.builders import create_task, read_task
 from tests.forecasts import HOUR, create_place, fine_forecast
 from tests.job_context import job_context
@@ -108,6 +109,16 @@ def test_a_task_is_moved_and_its_people_learn_why(alice: Actor, bob: Actor, warn
             {"limit": "max_wind", "allowed": 30, "expected": 5, "at": at(12).isoformat()}
         ]
     assert execute("SELECT kind FROM weather_outcomes WHERE task_id = %s", (task_id,)).fetchall() == [("moved",)]
+
+
+def test_the_move_ends_the_warning(alice: Actor, warned: Callable[..., int]) -> None:
+    task_id = warned()
+    moved(alice, task_id)
+
+    judge_task(task_id)
+
+    assert read_task(alice, task_id)["weather_state"] == "ok"
+    assert recorded_types(task_id) == [events.TASK_CREATED, events.TASK_UPDATED, events.TASK_WEATHER_CLEARED]
 
 
 @pytest.mark.parametrize(
