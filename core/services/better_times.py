@@ -25,7 +25,7 @@ from core.weather.rules import Rule, State, effective_rule, hours_of_span
 from core.weather.spans import Span, candidates, free_spans
 from core.weather.working_hours import WorkingHours
 
-USUAL_MINUTES: Final = 60
+_USUAL_MINUTES: Final = 60
 
 PLAN_COLUMNS: Final = """
 t.id, t.user_id, t.place_id, t.due_at, t.due_on, t.duration_minutes, t.weather_rule, t.weather_state,
@@ -36,7 +36,7 @@ _PLAN = f"SELECT {PLAN_COLUMNS} FROM tasks t JOIN users u ON u.id = t.user_id WH
 
 # A task that is due on a day is done at some time of that day, so it does not make any span of the day busy. What the
 # caller may not read is not in the result, so that nobody can learn from it when the owner has something else to do.
-_STARTS_AT = f"t.due_at - make_interval(mins => coalesce(t.duration_minutes, {USUAL_MINUTES}))"
+_STARTS_AT = f"t.due_at - make_interval(mins => coalesce(t.duration_minutes, {_USUAL_MINUTES}))"
 _BUSY = f"""
 SELECT lower(span), upper(span) FROM unnest((
     SELECT range_agg(tstzrange({_STARTS_AT}, t.due_at)) FROM tasks t
@@ -77,7 +77,7 @@ class Plan:
     @property
     def duration(self) -> timedelta:
         """How long the task takes."""
-        return timedelta(minutes=self.duration_minutes or USUAL_MINUTES)
+        return timedelta(minutes=self.duration_minutes or _USUAL_MINUTES)
 
     @property
     def zone(self) -> ZoneInfo:
