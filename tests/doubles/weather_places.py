@@ -161,8 +161,11 @@ def hours_of(place: DoublePlace, expected: dict[datetime, Values | None]) -> Ite
     usual = place.values
     for number in range(FORECAST_HOURS + 1):
         hour = midnight + number * HOUR
-        other: Values | None = expected.get(hour, usual)
-        yield hour, None if other is None else usual | other
+        if hour in expected:
+            other = expected[hour]
+            yield hour, None if other is None else usual | other
+        else:
+            yield hour, usual
 
 
 def open_meteo_place(place: DoublePlace) -> dict[str, Any]:
