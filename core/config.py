@@ -126,8 +126,9 @@ class Settings(BaseModel):
 
     openweather_api_key: SecretStr | None = None
     openweather_url: str = "https://api.openweathermap.org"
-    open_meteo_url: str = "https://api.open-meteo.com"
-    open_meteo_geocoding_url: str = "https://geocoding-api.open-meteo.com"
+    open_meteo_api_key: SecretStr | None = None
+    open_meteo_url: str | None = None
+    open_meteo_geocoding_url: str | None = None
     weather_cache_seconds: int = Field(default=3600, gt=0)
     weather_timeout: float = Field(default=8.0, gt=0)
     weather_attempts: int = Field(default=6, gt=0)

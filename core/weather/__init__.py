@@ -1,12 +1,18 @@
-"""The weather of a city, from Open-Meteo or OpenWeather, without a database, a cache or retries."""
+"""Places, their weather now and their forecasts, from Open-Meteo or OpenWeather, without a database or retries."""
 
-from core.weather.providers import OpenMeteo, OpenWeather, WeatherProvider, provider_for
+from core.weather.open_meteo import OpenMeteo
+from core.weather.openweather import OpenWeather
+from core.weather.places import FoundPlace, PlaceWeather, Point
+from core.weather.providers import WeatherProvider, provider_for
 from core.weather.report import CityNotFound, ProviderUnavailable, WeatherReport, city_key
 
 __all__ = [
     "CityNotFound",
+    "FoundPlace",
     "OpenMeteo",
     "OpenWeather",
+    "PlaceWeather",
+    "Point",
     "ProviderUnavailable",
     "WeatherProvider",
     "WeatherReport",

@@ -1,13 +1,15 @@
 """Request JSON from another server, with a time limit, a size limit and no redirects."""
 
+import json
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from socket import SHUT_RDWR, socket
 from typing import Any, Final
 
-import orjson
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -20,6 +22,9 @@ _MAX_BYTES: Final = 64 * 1024
 _CHUNK_BYTES: Final = 8 * 1024
 _CONNECT_SECONDS: Final = 3.0
 _USER_AGENT: Final = f"Allweather/{__version__}"
+# Open-Meteo refuses too many requests without a Retry-After, and says in its text that one should wait a minute.
+_SECONDS_AFTER_TOO_MANY: Final = 60.0
+_LONGEST_RETRY_AFTER: Final = 86_400.0
 
 
 class Deadline:
@@ -104,16 +109,19 @@ class JsonClient:
         self._provider = provider
         self._deadline = deadline
         self._session = requests.Session()
-        self._session.headers["User-Agent"] = _USER_AGENT
+        self._session.headers.update({"User-Agent": _USER_AGENT, "Accept-Encoding": "gzip"})
         adapter = _guarding_adapter(deadline)
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
 
-    def get(self, url: str, parameters: Mapping[str, Any], *, absent: frozenset[int] = frozenset()) -> Any:
-        """Return the document, or None if the status is one of `absent`.
+    def get(self, url: str, parameters: Mapping[str, Any], *, max_bytes: int = _MAX_BYTES) -> Any:
+        """Return the document, of at most `max_bytes` after it is decompressed.
+
+        NaN, which is no JSON, is returned as None, so that one value which a model has not computed does not cost all
+        others.
 
         Raises:
-            ProviderUnavailable: if there is no small JSON document with status 200 in time. Its message never contains
+            ProviderUnavailable: if there is no such JSON document with status 200 in time. Its message never contains
                 the messages of `requests`, since they contain the URL with the key.
         """
         timeouts = (min(_CONNECT_SECONDS, self._deadline.remaining), self._deadline.remaining)
@@ -121,15 +129,13 @@ class JsonClient:
             with self._session.get(
                 url, params=dict(parameters), timeout=timeouts, allow_redirects=False, stream=True
             ) as response:
-                if response.status_code in absent:
-                    return None
-                self._check_status(response.status_code)
-                content = self._read(response)
-            return orjson.loads(content)
+                self._check_status(response)
+                content = self._read(response, max_bytes)
+            return json.loads(content, parse_constant=lambda _: None)
         except requests.RequestException as error:
             reason = "took too long" if self._is_late(error) else f"could not be reached ({type(error).__name__})"
             raise self._unavailable(reason) from None
-        except orjson.JSONDecodeError:
+        except (ValueError, RecursionError):
             raise self._unavailable("took too long" if self._deadline.passed else "sent no JSON") from None
 
     def close(self) -> None:
@@ -139,19 +145,45 @@ class JsonClient:
     def _is_late(self, error: Exception) -> bool:
         return self._deadline.passed or isinstance(error, requests.Timeout)
 
-    def _check_status(self, status: int) -> None:
+    def _check_status(self, response: requests.Response) -> None:
+        status = response.status_code
         if status in {401, 403}:
             raise self._unavailable(f"refuses the API key (status {status}); check it")
         if status != requests.codes.ok:
-            raise self._unavailable(f"answered with status {status}")
+            raise self._unavailable(f"answered with status {status}", retry_after=_retry_after(response))
 
-    def _read(self, response: requests.Response) -> bytes:
+    def _read(self, response: requests.Response, max_bytes: int) -> bytes:
         content = bytearray()
         for chunk in response.iter_content(_CHUNK_BYTES):
             content += chunk
-            if len(content) > _MAX_BYTES:
-                raise self._unavailable(f"sent more than {_MAX_BYTES} bytes")
+            if len(content) > max_bytes:
+                raise self._unavailable(f"sent more than {max_bytes} bytes")
         return bytes(content)
 
-    def _unavailable(self, reason: str) -> ProviderUnavailable:
-        return ProviderUnavailable(f"{self._provider} {reason}.")
+    def _unavailable(self, reason: str, *, retry_after: float | None = None) -> ProviderUnavailable:
+        return ProviderUnavailable(f"{self._provider} {reason}.", retry_after=retry_after)
+
+
+def _retry_after(response: requests.Response) -> float | None:
+    """Return the seconds that a `Retry-After` names, as a number or as a date, or None."""
+    value = response.headers.get("Retry-After", "")
+    if value.isascii() and value.isdigit():
+        return min(float(value), _LONGEST_RETRY_AFTER)
+    with suppress(ValueError):
+        seconds = (parsedate_to_datetime(value).astimezone(UTC) - datetime.now(UTC)).total_seconds()
+        return min(max(seconds, 0.0), _LONGEST_RETRY_AFTER)
+    return _SECONDS_AFTER_TOO_MANY if response.status_code == requests.codes.too_many_requests else None
+
+
+@contextmanager
+def client_for(provider: str, seconds: float) -> Iterator[JsonClient]:
+    """Yield a client with a deadline; a document of an unexpected shape raises ProviderUnavailable."""
+    deadline = Deadline(seconds)
+    client = JsonClient(provider, deadline)
+    try:
+        with deadline.running():
+            yield client
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError):
+        raise ProviderUnavailable(f"{provider} sent a document of an unknown shape.") from None
+    finally:
+        client.close()

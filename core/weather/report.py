@@ -11,7 +11,14 @@ class CityNotFound(Exception):  # noqa: N818 - a response of the provider, not a
 
 
 class ProviderUnavailable(Exception):  # noqa: N818 - a state of the provider, not a mistake.
-    """The provider sent no valid response; a retry may help. The message contains no secret."""
+    """The provider sent no valid response; a retry may help. The message contains no secret.
+
+    `retry_after` is how many seconds the provider wants to be left alone, if it has said so.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 @dataclass(frozen=True, slots=True)
