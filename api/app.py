@@ -32,6 +32,7 @@ from api.http.routing import ResourceFactory, Route, Router
 from api.http.threads import Bridge
 from api.notifications import resources as notifications
 from api.ops import documents, health
+from api.places import resources as places
 from api.realtime import resources as realtime
 from api.realtime.publisher_wakeup import PublisherWakeup, signal_sender
 from api.realtime.relay import Relay
@@ -43,6 +44,7 @@ from core.errors import Failure, Rejected
 from core.security import TokenIssuer
 from core.services import accounts
 from core.storage import storage_for
+from core.weather import provider_for
 
 log = structlog.get_logger()
 
@@ -62,6 +64,7 @@ def routes(relay: Relay) -> list[Route]:
         *collaboration.ROUTES,
         *better_times.ROUTES,
         *attachments.ROUTES,
+        *places.ROUTES,
         *analytics.ROUTES,
         *transfer.ROUTES,
         *personal_tokens.ROUTES,
@@ -174,6 +177,7 @@ def _services(settings: Settings) -> Services:
         authenticator=Authenticator(issuer, bridge, settings.session_cache_seconds),
         issuer=issuer,
         storage=storage_for(settings),
+        weather=provider_for(settings),
         redis=Redis.from_url(settings.redis_url.get_secret_value(), socket_timeout=1, socket_connect_timeout=1),
     )
 

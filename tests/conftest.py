@@ -95,6 +95,9 @@ def environ(postgres_url: str, redis_url: str, tmp_path_factory: pytest.TempPath
         "RATE_LIMIT_CREDENTIALS": "100000/minute",
         "LOG_FILE": str(tmp_path_factory.mktemp("log") / "app.log"),
         "WEATHER_RETRY_SECONDS": "0.1",
+        # Nothing listens there, so no test can ask the real provider by mistake.
+        "OPEN_METEO_URL": "http://127.0.0.1:1",
+        "OPEN_METEO_GEOCODING_URL": "http://127.0.0.1:1",
         "ATTACHMENT_DIR": str(tmp_path_factory.mktemp("storage") / "attachments"),
     }
     with pytest.MonkeyPatch.context() as patch:

@@ -9,6 +9,7 @@ from api.http.threads import Bridge
 from core.config import Settings
 from core.security import TokenIssuer
 from core.storage import Storage
+from core.weather import WeatherProvider
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class Services:
     authenticator: Authenticator
     issuer: TokenIssuer
     storage: Storage
+    weather: WeatherProvider
     redis: Redis
 
 

@@ -1,7 +1,7 @@
 """Runs blocking calls in threads, with a time limit. Coroutines use the database only through this module.
 
-Each database thread keeps its own database connection. Password hashing and file access have separate, small thread
-pools, so that many logins or a slow storage do not delay database calls.
+Each database thread keeps its own database connection. Password hashing, file access and requests to other servers have
+separate, small thread pools, so that many logins, a slow storage or a slow server do not delay database calls.
 """
 
 import asyncio
@@ -33,6 +33,9 @@ _PASSWORD_WAIT_SECONDS = 15.0
 _FILE_WAIT_SECONDS = 30.0
 _FILE_THREADS = 8
 
+# Each of them may wait for another server for as long as its caller is patient.
+_OUTBOUND_THREADS = 8
+
 # How much the latest call changes the average duration of a call.
 _WEIGHT_OF_LATEST: Final = 0.1
 
@@ -47,6 +50,7 @@ class Bridge:
         self._database = _Pool("database", database_threads)
         self._passwords = _Pool("passwords", password_threads, on_all_cores=True)
         self._files = _Pool("files", _FILE_THREADS, on_all_cores=True)
+        self._outbound = _Pool("outbound", _OUTBOUND_THREADS)
         self._database_seconds = database_seconds
 
     async def run(
@@ -87,9 +91,27 @@ class Bridge:
         with uncounted():
             return await self._files.run(call, _FILE_WAIT_SECONDS, "storage_unavailable")
 
+    async def run_outbound(
+        self,
+        seconds: float,
+        function: Callable[_Parameters, _Result],
+        /,
+        *args: _Parameters.args,
+        **kwargs: _Parameters.kwargs,
+    ) -> _Result:
+        """Run a function that waits for another server, in a thread for that. It must not use the database.
+
+        Raises:
+            Unavailable: with code `overloaded`, if it takes longer than `seconds`, with the wait for a thread; at once
+                if it would not begin in time.
+        """
+        call = partial(function, *args, **kwargs)
+        with uncounted():
+            return await self._outbound.run(call, seconds, "overloaded")
+
     def close(self) -> None:
         """Cancel the calls that wait for a thread. Running calls finish, but this method does not wait for them."""
-        for pool in (self._database, self._passwords, self._files):
+        for pool in (self._database, self._passwords, self._files, self._outbound):
             pool.close()
 
 

@@ -31,6 +31,7 @@ from core.policy import Actor
 from core.security import TokenIssuer
 from core.services import publication
 from core.storage import storage_for
+from core.weather import provider_for
 from tests.api.callers import DEADLINES
 from tests.polling import wait_until
 
@@ -54,7 +55,13 @@ class RealtimeServer:
         authenticator = Authenticator(self.issuer, self.bridge, settings.session_cache_seconds)
         self.relay = Relay(settings, self.bridge, authenticator)
         services = Services(
-            settings, self.bridge, authenticator, self.issuer, storage_for(settings), AsyncRedis.from_url("redis://")
+            settings,
+            self.bridge,
+            authenticator,
+            self.issuer,
+            storage_for(settings),
+            provider_for(settings),
+            AsyncRedis.from_url("redis://"),
         )
         middleware: Any = [RequestContext(settings), AuthenticationMiddleware(authenticator), self]
         app: Any = falcon.asgi.App(middleware=middleware)

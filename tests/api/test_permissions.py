@@ -251,6 +251,7 @@ OTHER_ACTIONS: dict[str, Callable[[Caller, Scene], list[requests.Response]]] = {
     "confirm an email with the link of a mail": lambda caller, scene: [
         caller.post(f"{V1}/auth/email/verify", json={"token": scene.verification_token()})
     ],
+    "search places": lambda caller, _: [caller.get(f"{V1}/places?q=Oslo")],
     "give feedback": lambda caller, _: [caller.post(f"{V1}/feedback", json={"rating": 5})],
     "read feedback": lambda caller, _: [caller.get(f"{V1}/feedback")],
     "see the name of somebody with whom one shares a task": lambda caller, scene: [

@@ -41,7 +41,7 @@ def test_a_token_is_shown_once_and_not_stored(as_alice: Caller) -> None:
 def test_each_scope_allows_only_its_own_requests(as_alice: Caller, client_with_token: Any) -> None:
     task = as_alice.post("/tasks", json={"title": "x"}).json()
     requests_by_scope = {
-        "tasks:read": [("GET", "/tasks"), ("GET", f"/tasks/{task['id']}")],
+        "tasks:read": [("GET", "/tasks"), ("GET", f"/tasks/{task['id']}"), ("GET", "/api/v1/places?q=Oslo")],
         "tasks:write": [("POST", "/tasks"), ("PATCH", f"/tasks/{task['id']}"), ("PUT", f"/tasks/{task['id']}")],
         "analytics:read": [("GET", "/analytics")],
         "events:read": [("POST", "/api/v1/ws/tickets")],
