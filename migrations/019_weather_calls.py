@@ -1,4 +1,4 @@
-"""The calls of weather providers, with their failures, and indexes for a search of the places that are known."""
+"""The calls of weather providers, weather at places that were chosen, and a search of the places that are known."""
 
 _SCHEMA = """
 CREATE TABLE weather_calls (
@@ -17,22 +17,29 @@ CREATE TABLE weather_calls (
     probe_until      timestamptz
 );
 
+-- A task has weather also if its place was chosen, without a city.
+ALTER TABLE tasks DROP CONSTRAINT tasks_check, ADD CONSTRAINT tasks_check CHECK (CASE
+    WHEN weather_status IS NULL THEN city IS NULL ELSE city IS NOT NULL OR place_id IS NOT NULL END);
+
 -- Places are searched by the beginning of a name while the provider cannot be asked.
 CREATE INDEX place_names_beginning ON place_names (key text_pattern_ops);
 CREATE INDEX places_beginning ON places (lower(name) text_pattern_ops);
 """
 
 _ROLLBACK = """
+UPDATE tasks SET weather = NULL, weather_status = NULL, weather_next_attempt_at = NULL WHERE city IS NULL;
+ALTER TABLE tasks DROP CONSTRAINT tasks_check,
+    ADD CONSTRAINT tasks_check CHECK ((city IS NULL) = (weather_status IS NULL));
 DROP INDEX places_beginning, place_names_beginning;
 DROP TABLE weather_calls;
 """
 
 
 def migrate(migrator, database, *, fake=False):
-    """Create the table and the indexes."""
+    """Create the table and the indexes, and let tasks without a city have weather."""
     migrator.sql(_SCHEMA)
 
 
 def rollback(migrator, database, *, fake=False):
-    """Drop them."""
+    """Undo this; the weather of tasks without a city is lost."""
     migrator.sql(_ROLLBACK)

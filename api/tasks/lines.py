@@ -10,7 +10,7 @@ import csv
 import io
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -43,7 +43,10 @@ _NOT_IN_TABLE: Final = frozenset(
         "version",
     }
 )
-_COLUMNS: Final = tuple(name for name in TaskOut.model_fields if name not in _NOT_IN_TABLE)
+_FIELDS: Final = tuple(name for name in TaskOut.model_fields if name not in _NOT_IN_TABLE)
+# Only a task without a city has these, because its place was chosen in another way.
+_COORDINATES: Final = ("latitude", "longitude")
+_COLUMNS: Final = _FIELDS + _COORDINATES
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _FORMULA_SIGN: Final = r"[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"
 _FORMULA: Final = re.compile(f"'*{_FORMULA_SIGN}")
@@ -72,10 +75,16 @@ def _write_json_lines(tasks: Iterable[str]) -> bytes:
 
 def _write_table(tasks: Iterable[str]) -> bytes:
     contents = map(orjson.loads, tasks)
-    return _rows([_cell(content[column]) for column in _COLUMNS] for content in contents)
+    return _rows(map(_row, contents))
 
 
-def _cell(value: str | int | None) -> str:
+def _row(content: Mapping[str, Any]) -> list[str]:
+    place = content["place"] if content["city"] is None else None
+    coordinates = [None if place is None else place[name] for name in _COORDINATES]
+    return [_cell(value) for value in [*(content[name] for name in _FIELDS), *coordinates]]
+
+
+def _cell(value: str | float | None) -> str:
     text = "" if value is None else str(value)
     return f"'{text}" if _FORMULA.match(text) else text
 

@@ -36,8 +36,15 @@ def _require_short_key(city: str) -> str:
 City = Annotated[str, Field(min_length=1, max_length=120, examples=["London"]), AfterValidator(_require_short_key)]
 
 
+Latitude = Annotated[float, Field(ge=-90, le=90, description="In degrees north.", examples=[51.51])]
+Longitude = Annotated[float, Field(ge=-180, le=180, description="In degrees east.", examples=[-0.13])]
+
+
 class TaskFields(Input):
-    """The fields of a task that users may write and that may be null."""
+    """The fields of a task that users may write and that may be null.
+
+    A `city`, a `place_id`, or `latitude` with `longitude` says where the weather of the task is.
+    """
 
     description: Description | None = None
     due_at: Instant | None = None
@@ -48,6 +55,9 @@ class TaskFields(Input):
         | None
     ) = None
     city: City | None = None
+    place_id: Annotated[Identifier | None, Field(description="A place that `GET /places` has found.")] = None
+    latitude: Latitude | None = None
+    longitude: Longitude | None = None
     assignee_id: Identifier | None = None
     group_id: Identifier | None = None
     duration_minutes: DurationMinutes | None = None
@@ -58,6 +68,17 @@ class TaskFields(Input):
         """Return those of the values that are objects, in the form in which the database keeps them."""
         objects = {"weather_rule": self.weather_rule, "auto_reschedule": self.auto_reschedule}
         return {name: stored(value) for name, value in objects.items() if name in values}
+
+    @model_validator(mode="after")
+    def _names_one_place(self) -> Self:
+        """Refuse half a point, and a second place; the later of two contradicting fields is at fault."""
+        for missing, other in (("latitude", self.longitude), ("longitude", self.latitude)):
+            if getattr(self, missing) is None and other is not None:
+                raise WrongField(missing, msg("is needed with the other coordinate"))
+        named = [name for name in ("city", "place_id", "latitude") if getattr(self, name) is not None]
+        if len(named) > 1:
+            raise WrongField(named[1], msg("contradicts the field {other}", other=named[0]))
+        return self
 
 
 class TaskInput(TaskFields):

@@ -3,7 +3,7 @@
 from collections.abc import Container, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, NoReturn
 
 import orjson
 
@@ -21,7 +21,15 @@ from core.services.accounts import lock_active_account
 from core.services.notifications import ASSIGNED, notify
 from core.services.quotas import TASKS_ARE_FULL, exceeded
 from core.services.task_access import ACCESS_COLUMNS, lock_task, task_access, task_forbidden, task_not_found
-from core.weather import city_key
+from core.services.task_places import (
+    PLACE_ID,
+    PLACE_IS_KNOWN,
+    place_changes,
+    require_place,
+    weather_change,
+    weather_request,
+    without_coordinates,
+)
 
 _READ_TASK = Prepared(f"SELECT {TASK_JSON}::text, t.version, {ACCESS_COLUMNS} FROM tasks t WHERE t.id = %(task_id)s")
 
@@ -51,45 +59,52 @@ def create_task(actor: Actor, fields: dict[str, Any], quota: int) -> Representat
     """Create a task that the caller owns. A worker adds the weather later.
 
     Raises:
-        Invalid: if the assignee is no active account, the caller does not belong to the group, or `due_at` contradicts
-            `due_on`.
+        Invalid: if the assignee is no active account, the caller does not belong to the group, there is no such place,
+            or `due_at` contradicts `due_on`.
         TooLarge: if the caller owns `quota` tasks.
     """
     assignee_id, group_id = fields.get("assignee_id"), fields.get("group_id")
-    if assignee_id is None and group_id is None:
+    if assignee_id is None and group_id is None and fields.get("latitude") is None:
         with unit_of_one_statement():
-            return _insert(actor, fields, quota)
+            created = _insert(actor, without_coordinates(fields), quota)
+        return created or _refuse(fields, quota)
     with unit_of_work():
         require_assignee(assignee_id)
         _require_own_group(actor, group_id)
-        created = _insert(actor, fields, quota)
-        _notify_of_assignment(actor, created.id, assignee_id, group_id)
+        created = _insert(actor, without_coordinates(fields), quota) or _refuse(fields, quota)
+        if assignee_id is not None or group_id is not None:
+            _notify_of_assignment(actor, created.id, assignee_id, group_id)
     return created
 
 
-def _insert(actor: Actor, fields: dict[str, Any], quota: int) -> Representation:
-    """Insert a task with its event and its history, if the quota allows it, in one statement."""
+def _insert(actor: Actor, fields: dict[str, Any], quota: int) -> Representation | None:
+    """Insert a task with its event and its history in one statement, unless its place is unknown or the quota full."""
     computed = (
         _completion(fields.get("status", "todo"))
-        | _weather_request(fields.get("city"))
+        | weather_request(fields.get("city"), fields.get("place_id"))
         | deadlines.of_new_task(fields, actor.zone)
     )
     values = _DEFAULTS | fields | computed | {"user_id": actor.user_id}
     parameters = _as_parameters(values) | {"quota": quota}
-    created = events.record_by(
+    return events.record_by(
         _insertion(tuple(values)), events.TASK_CREATED, actor.user_id, changes={}, parameters=parameters
     )
-    if created is None:
-        raise exceeded(msg("You may have at most {quota} tasks. Delete some.", quota=quota))
-    return created
+
+
+def _refuse(fields: dict[str, Any], quota: int) -> NoReturn:
+    """Raise why a task was not inserted."""
+    require_place(fields.get("place_id"))
+    raise exceeded(msg("You may have at most {quota} tasks. Delete some.", quota=quota))
 
 
 @lru_cache
 def _insertion(columns: tuple[str, ...]) -> Prepared:
     """Return the statement that inserts and records a task with values for these columns."""
-    values = ", ".join(f"%({column})s" for column in columns)
+    values = ", ".join(PLACE_ID if column == "place_id" else f"%({column})s" for column in columns)
     return Prepared(f"""
-        WITH t AS (INSERT INTO tasks ({", ".join(columns)}) SELECT {values} WHERE NOT {TASKS_ARE_FULL} RETURNING *),
+        WITH t AS (
+            INSERT INTO tasks ({", ".join(columns)}) SELECT {values}
+            WHERE NOT {TASKS_ARE_FULL} AND {PLACE_IS_KNOWN} RETURNING *),
         {events.recording("t")}""")
 
 
@@ -119,12 +134,12 @@ def update_task(
     Raises:
         NotFound, Forbidden, PreconditionFailed: as `lock_task()` raises them; Forbidden also if the caller may change
             the task, but not assign it.
-        Invalid: if the assignee is no active account, the caller does not belong to the group, or `due_at` contradicts
-            `due_on`.
+        Invalid: if the assignee is no active account, the caller does not belong to the group, there is no such place,
+            or `due_at` contradicts `due_on`.
     """
     with unit_of_work():
         task, access = lock_task(actor, task_id, expected)
-        changes = _with_status(task, changes)
+        changes = place_changes(task, _with_status(task, changes))
         changes = {name: value for name, value in changes.items() if getattr(task, name) != value}
         changes |= deadlines.implied(task, changes)
         if not changes:
@@ -134,7 +149,7 @@ def update_task(
             raise Forbidden(msg("Only the task's owner may assign it."), code="task_forbidden")
         require_assignee(changes.get("assignee_id"))
         _require_own_group(actor, changes.get("group_id"))
-        values = changes | _completion_change(task, changes) | _weather_change(task, changes)
+        values = changes | _completion_change(task, changes) | weather_change(task, changes)
         if "due_at" in changes or "completed_at" in values:
             values["overdue_told"] = False
         recorded = {name: (getattr(task, name), value) for name, value in changes.items()}
@@ -196,7 +211,10 @@ def move_reminders(task_id: int, due_at: datetime | None) -> None:
 @lru_cache
 def _update(columns: tuple[str, ...]) -> Prepared:
     """Return the statement that changes and records a task with values for these columns."""
-    assignments = ", ".join(f"{column} = %({column})s" for column in (*columns, "updated_at"))
+    values = {column: f"%({column})s" for column in (*columns, "updated_at")}
+    if "city_key" in values:
+        values["place_id"] = PLACE_ID
+    assignments = ", ".join(f"{column} = {value}" for column, value in values.items())
     return Prepared(f"""
         WITH t AS (UPDATE tasks SET {assignments}, version = version + 1 WHERE id = %(task_id)s RETURNING *),
         {events.recording("t")}""")
@@ -264,23 +282,3 @@ def _completion_change(task: Task, changes: dict[str, Any]) -> dict[str, Any]:
     if "status" not in changes or (task.status == "done") == (changes["status"] == "done"):
         return {}
     return _completion(changes["status"])
-
-
-def _weather_request(city: str | None) -> dict[str, Any]:
-    """Return the columns of a task whose city has changed: it has no weather, and waits for a worker."""
-    return {
-        "city_key": None if city is None else city_key(city),
-        "weather": None,
-        "weather_status": None if city is None else "pending",
-        "weather_attempts": 0,
-        "weather_next_attempt_at": None if city is None else datetime.now(UTC),
-    }
-
-
-def _weather_change(task: Task, changes: dict[str, Any]) -> dict[str, Any]:
-    if "city" not in changes:
-        return {}
-    city = changes["city"]
-    if city is not None and city_key(city) == task.city_key:
-        return {}
-    return _weather_request(city)

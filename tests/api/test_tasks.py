@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from core.db import unit_of_work
+from core.models.place import Place, PlaceName
 from core.policy import Actor
 from tests.api.callers import TASKS, Caller, assert_problem, create_task, id_in, invalid_fields
 
@@ -245,12 +247,64 @@ def test_all_field_errors_are_reported_together(as_alice: Caller) -> None:
         ("assignee_id", 10**9),
         ("assignee_id", "1"),
         ("priority", "whatever"),
+        ("place_id", 10**9),
+        ("place_id", "1"),
     ],
 )
 def test_the_field_of_an_invalid_value_is_named(field: str, value: object, as_alice: Caller) -> None:
     response = as_alice.post("/api/v1/tasks", json={"title": "x"} | {field: value})
 
     assert [error["field"] for error in assert_problem(response, 422, "invalid")["errors"]] == [field]
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"city": "Oslo", "place_id": 7}, "place_id"),
+        ({"city": "Oslo", "latitude": 59.9, "longitude": 10.7}, "latitude"),
+        ({"place_id": 7, "latitude": 59.9, "longitude": 10.7}, "latitude"),
+        ({"latitude": 59.9}, "longitude"),
+        ({"latitude": None, "longitude": 10.7}, "latitude"),
+        ({"latitude": 90.1, "longitude": 0}, "latitude"),
+        ({"latitude": 0, "longitude": -180.5}, "longitude"),
+    ],
+    ids=str,
+)
+def test_fields_that_contradict_each_other_about_the_place_are_refused(
+    body: dict[str, Any], field: str, as_alice: Caller, task: str
+) -> None:
+    change = {"op": "update", "id": id_in(task), "task": body}
+
+    assert invalid_fields(as_alice.post("/api/v1/tasks", json={"title": "x"} | body)) == [field]
+    assert invalid_fields(as_alice.patch(task, json=body)) == [field]
+    assert invalid_fields(as_alice.put(task, json={"title": "x"} | body)) == [field]
+    bulk = as_alice.post("/api/v1/tasks/bulk", json={"operations": [change]})
+    assert [name.rsplit(".", 1)[-1] for name in invalid_fields(bulk)] == [field]
+
+
+def test_the_place_of_a_city_can_be_corrected(as_alice: Caller) -> None:
+    with unit_of_work():
+        france, texas = (
+            Place.insert(reference=name, name="Paris", region=name, latitude=1, longitude=1).execute()
+            for name in ("France", "Texas")
+        )
+        PlaceName.insert(key="paris", place_ids=[france, texas]).execute()
+    task = create_task(as_alice, city="Paris")
+    path = f"/api/v1/tasks/{task['id']}"
+
+    corrected = as_alice.patch(path, json={"place_id": texas}).json()
+
+    assert (task["city"], task["place"]["region"]) == ("Paris", "France")
+    assert (corrected["city"], corrected["place"]["region"], corrected["weather_status"]) == (None, "Texas", "pending")
+    assert invalid_fields(as_alice.patch(path, json={"place_id": 10**9})) == ["place_id"]
+    bulk = as_alice.post("/api/v1/tasks/bulk", json={"operations": [
+        {"op": "create", "task": {"title": "x", "place_id": texas}},
+        {"op": "create", "task": {"title": "x", "place_id": 10**9}},
+        {"op": "update", "id": task["id"], "task": {"latitude": 59.913, "longitude": 10.746}},
+    ]}).json()["results"]  # fmt: skip
+    assert [result["status"] for result in bulk] == [201, 422, 200]
+    assert bulk[0]["task"]["place"]["region"] == "Texas"
+    assert (bulk[2]["task"]["place"]["latitude"], bulk[2]["task"]["place"]["longitude"]) == (59.91, 10.75)
 
 
 @pytest.mark.parametrize("identifier", ["0", "-1", "+5", "1_0", "१२", "9223372036854775808", "1.0", "abc", "%00"])

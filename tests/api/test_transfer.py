@@ -74,12 +74,30 @@ class TestExport:
 
         assert response.headers["Content-Type"] == "text/csv; charset=utf-8"
         assert response.headers["Content-Disposition"] == 'attachment; filename="allweather-tasks.csv"'
-        documented = "id title description status priority due_at due_on duration_minutes city assignee_id group_id"
-        assert header == [*documented.split(), "completed_at", "created_at", "updated_at"]
+        documented = (
+            "id title description status priority due_at due_on duration_minutes city assignee_id group_id completed_at"
+        )
+        assert header == [*documented.split(), "created_at", "updated_at", "latitude", "longitude"]
         assert row == [
-            str(task["id"]), "'=1+1", 'a\n"b",c', "todo", "medium", "", "", "", "", "", "", "",
-            task["created_at"], task["updated_at"],
+            str(task["id"]), "'=1+1", 'a\n"b",c', "todo", "medium", "", "", "", "", "", "", "", task["created_at"],
+            task["updated_at"], "", "",
         ]  # fmt: skip
+
+    @pytest.mark.parametrize(("name", "media_type"), MEDIA_TYPES.items())
+    def test_an_imported_task_has_its_weather_where_the_exported_one_has_it(
+        self, name: str, media_type: str, as_alice: Caller, as_bob: Caller
+    ) -> None:
+        for place in ({"city": "Oslo"}, {"latitude": -33.45, "longitude": -70.65}, {}):
+            assert as_alice.post("/api/v1/tasks", json={"title": "x"} | place).status_code == 201
+
+        exported = as_alice.get(f"{EXPORT}?format={name}")
+        assert send(as_bob, exported.content, media_type).json() == {"created": 3, "failed": 0, "errors": []}
+
+        def places(caller: Caller) -> list[Any]:
+            items = caller.get("/api/v1/tasks?sort=created_at").json()["items"]
+            return sorted((str(task["city"]), str(task["place_id"]), str(task["weather_status"])) for task in items)
+
+        assert places(as_bob) == places(as_alice)
 
     @pytest.mark.parametrize("name", MEDIA_TYPES)
     def test_an_export_of_several_pages_contains_each_task_once(

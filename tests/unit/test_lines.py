@@ -1,6 +1,6 @@
 """Tasks as lines of a file: the readers accept what the writers produce, and report invalid lines."""
 
-from typing import Any
+from typing import Any, Final
 
 import falcon
 import orjson
@@ -15,7 +15,7 @@ from core.errors import Invalid
 
 READERS: dict[str, type[LineReader]] = {"jsonl": JsonLinesReader, "csv": TableReader}
 TASK: dict[str, Any] = {
-    "id": 7, "title": "x", "description": None, "status": "todo", "priority": "high", "city": None,
+    "id": 7, "title": "x", "description": None, "status": "todo", "priority": "high", "city": None, "place": None,
     "due_at": "2026-05-01T09:00:00+00:00", "due_on": None, "duration_minutes": 90, "weather_rule": None,
     "auto_reschedule": None,
     "weather": {"temperature": 1.5}, "weather_status": None, "user_id": 1,
@@ -64,7 +64,10 @@ def test_written_tasks_can_be_read(name: str, title: str, description: str | Non
 
     read = fields_of(READERS[name](), file_of(name, task, TASK), chunk)
 
-    expected = [TaskInput.model_validate({key: each[key] for key in TaskInput.model_fields}) for each in (task, TASK)]
+    expected = [
+        TaskInput.model_validate({key: each[key] for key in TaskInput.model_fields.keys() & each})
+        for each in (task, TASK)
+    ]
     assert read == [each.values() for each in expected]
 
 
@@ -83,8 +86,23 @@ def test_no_csv_cell_is_a_formula_and_its_text_is_read_unchanged(text: str) -> N
 def test_a_csv_file_has_its_header_even_without_tasks() -> None:
     assert WRITERS["csv"].head == (
         b"id,title,description,status,priority,due_at,due_on,duration_minutes,city,assignee_id,group_id,completed_at,"
-        b"created_at,updated_at\r\n"
+        b"created_at,updated_at,latitude,longitude\r\n"
     )
+
+
+PLACE: Final = {"id": 3, "name": "Santiago", "latitude": -33.45694, "longitude": -70.64827, "country_code": "CL"}
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_chosen_place_is_read_as_its_coordinates_since_its_id_means_nothing_elsewhere(name: str) -> None:
+    chosen, of_city = (TASK | {"place": PLACE, "place_id": 3, "city": city} for city in (None, "Oslo"))
+
+    read = fields_of(READERS[name](), file_of(name, chosen, of_city))
+
+    assert [(task["city"], task["place_id"], task["latitude"], task["longitude"]) for task in read] == [
+        (None, None, -33.45694, -70.64827),
+        ("Oslo", None, None, None),
+    ]
 
 
 def test_the_line_number_is_that_of_the_first_line_and_blank_lines_are_skipped() -> None:
