@@ -14,6 +14,7 @@ from api.http.operation import Operation, RateLimit, Responder, operation_of
 from api.http.routing import MappedPath
 from core import __version__
 from core.config import API_PREFIX
+from core.weather import OpenMeteo
 
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _PARAMETER: Final = re.compile(r"\{(\w+)(?::(\w+))?\}")
@@ -27,6 +28,8 @@ Failures are problem documents (RFC 9457) with a stable `code`. Times are RFC 33
 `{API_PREFIX}` are for clients of earlier task managers, and are marked as deprecated: they stay, but new clients
 should use `{API_PREFIX}`. Every GET may also be a HEAD, and a trailing slash never matters. Live events come over the
 WebSocket `/ws`.
+
+{OpenMeteo.attribution}, unless the `provider` of the weather says otherwise. Show this beside the weather.
 """
 
 _IF_MATCH: Final[Json] = {

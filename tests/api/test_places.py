@@ -1,6 +1,8 @@
 """The search of places: found once, known for ever, and also found while the provider is away."""
 
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from core.policy import Actor
 from core.security import TokenIssuer
 from tests.api.callers import Caller, LiveServer, assert_problem, invalid_fields
 from tests.doubles.weather import Handler, WeatherServer, fail, refuse_for, send_half
+from tests.polling import wait_until
 from tests.sql import execute
 
 PLACES = "/api/v1/places"
@@ -32,8 +35,13 @@ def _provider_is_well(provider: WeatherServer) -> None:
 
 @pytest.fixture(scope="module")
 def server(settings: Settings, provider: WeatherServer) -> Iterator[LiveServer]:
-    urls = {"open_meteo_url": provider.url, "open_meteo_geocoding_url": provider.url, "weather_calls_per_day": 25}
-    with LiveServer(create_app(settings.model_copy(update=urls))) as running:
+    changed = {
+        "open_meteo_url": provider.url,
+        "open_meteo_geocoding_url": provider.url,
+        "weather_calls_per_day": 25,
+        "database_threads": 1,
+    }
+    with LiveServer(create_app(settings.model_copy(update=changed))) as running:
         yield running
 
 
@@ -116,6 +124,28 @@ def test_nobody_waits_long_for_a_provider_that_is_slow(
         "complete": False,
         "attribution": "Weather data by Open-Meteo.com (CC BY 4.0)",
     }
+
+
+def test_a_search_that_waits_takes_no_thread_from_others(
+    searcher: Caller, server: LiveServer, provider: WeatherServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server has only one thread for the database."""
+    for name in ("_PROVIDER_SECONDS", "_OUTBOUND_SECONDS"):
+        monkeypatch.setattr(resources, name, 20.0)
+    answer = threading.Event()
+
+    def wait(_: Handler) -> None:
+        answer.wait(20)
+
+    provider.misbehave = wait
+
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(found, searcher, "Paris")
+        wait_until(lambda: provider.calls == 1)
+        assert Caller(server.url, searcher.token).get("/api/v1/users/me").status_code == 200
+        assert not waiting.done()
+        answer.set()
+        assert not waiting.result()["complete"]
 
 
 def test_searches_take_a_fifth_of_the_calls_of_a_day(searcher: Caller, provider: WeatherServer) -> None:
