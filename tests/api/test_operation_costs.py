@@ -23,6 +23,7 @@ from tests.api.callers import TASKS, Caller, LiveServer, create_task_at, id_in
 from tests.builders import PASSWORD, create_group
 from tests.costs import Cost, CountingApp, counting
 from tests.polling import wait_until
+from tests.sql import execute
 
 API: Final = "/api/v1"
 GATHER: Final = {"title": "Clean the gutters", "description": "Before the rain comes."}
@@ -105,6 +106,17 @@ def refresh(world: World) -> requests.Response:
     return world.anybody.post(f"{API}/auth/refresh", json={"refresh_token": world.login().json()["refresh_token"]})
 
 
+def new_place() -> int:
+    sql = "INSERT INTO places (reference, latitude, longitude) VALUES (%s, 1, 1) RETURNING id"
+    return int(execute(sql, (f"tests:{next(_numbers)}",)).fetchone()[0])
+
+
+def known_name() -> str:
+    name = f"place{next(_numbers)}"
+    execute("INSERT INTO place_names (key, place_ids) VALUES (%s, ARRAY[%s])", (name, new_place()))
+    return name
+
+
 # The three numbers are round trips to PostgreSQL, round trips to Redis (one counts the request against its limit), and
 # hand-overs to threads.
 OPERATIONS: Final[dict[str, tuple[Callable[[World], requests.Response], Cost]]] = {
@@ -125,6 +137,15 @@ OPERATIONS: Final[dict[str, tuple[Callable[[World], requests.Response], Cost]]] 
     "search tasks": (lambda w: w.alice.get(f"{TASKS}?q=gutters"), Cost(1, 1, 1)),
     "create a task": (lambda w: w.alice.post(TASKS, json=GATHER), Cost(1, 1, 1)),
     "create a task with a city": (lambda w: w.alice.post(TASKS, json=GATHER | {"city": "Bern"}), Cost(1, 1, 1)),
+    "create a task with a chosen place": (
+        lambda w: w.alice.post(TASKS, json=GATHER | {"place_id": new_place()}),
+        Cost(1, 1, 1),
+    ),
+    "create a task at a point that is known": (
+        lambda w: w.alice.post(TASKS, json=GATHER | {"latitude": 59.91, "longitude": 10.75}),
+        Cost(3, 1, 1),
+    ),
+    "find places that are known": (lambda w: w.alice.get(f"{API}/places?q={known_name()}"), Cost(1, 1, 1)),
     "create a task for somebody": (
         lambda w: w.alice.post(TASKS, json=GATHER | {"assignee_id": w.bob_id}),
         Cost(6, 1, 1),

@@ -4,11 +4,21 @@ from dataclasses import replace
 
 import pytest
 
+from core.config import Settings
 from core.db import unit_of_work
 from core.models.place import Place
-from core.services.places import place_exists, place_of_point, resolve_names, store_all_found, store_found
-from core.weather import FoundPlace
+from core.services.places import (
+    PlaceSearch,
+    Search,
+    place_exists,
+    place_of_point,
+    resolve_names,
+    store_all_found,
+    store_found,
+)
+from core.weather import FoundPlace, provider_for
 from tests.sql import execute
+from tests.statements import statements_with_values
 from tests.threads import in_parallel
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -84,3 +94,19 @@ def test_a_point_that_is_added_by_several_at_the_same_time_is_one_place() -> Non
             return place_of_point(12.34, 56.78)
 
     assert len(set(in_parallel(add, 8))) == 1
+
+
+def test_places_are_searched_by_the_beginning_of_their_name_in_two_indexes(settings: Settings) -> None:
+    execute("INSERT INTO places (reference, name, latitude, longitude)"
+            " SELECT 'tests:' || n, 'Place ' || n, 1, 1 FROM generate_series(1, 10000) n")  # fmt: skip
+    execute("INSERT INTO place_names (key, place_ids) SELECT 'name ' || id, ARRAY[id] FROM places")
+    execute("ANALYZE places, place_names")
+    search = PlaceSearch(settings, provider_for(settings))
+
+    with statements_with_values() as sent:
+        search.find_beginning(Search("Place 77", 5))
+
+    (statement,) = sent
+    plan = "\n".join(row[0] for row in execute("EXPLAIN " + statement.replace("%", "%%")).fetchall())
+    assert "places_beginning" in plan
+    assert "place_names_beginning" in plan
