@@ -27,6 +27,7 @@ TASK_CREATED: Final = "task.created"
 TASK_UPDATED: Final = "task.updated"
 TASK_DELETED: Final = "task.deleted"
 TASK_ENRICHED: Final = "task.enriched"
+TASK_FORECAST_CHANGED: Final = "task.forecast_changed"
 TASK_ASSIGNED: Final = "task.assigned"
 TASK_DELEGATED: Final = "task.delegated"
 TASK_COMMENTED: Final = "task.commented"
@@ -52,19 +53,21 @@ _AUDIENCE = """ARRAY(SELECT t.user_id UNION SELECT t.assignee_id WHERE t.assigne
     UNION SELECT user_id FROM group_members WHERE group_id = t.group_id ORDER BY 1)"""
 
 
-def recording(tasks: str, *, keeps_history: bool = True) -> str:
+def recording(tasks: str, *, keeps_history: bool = True, more: str = "%(more)s") -> str:
     """Return the end of a statement that records what happened to the tasks `t` of the FROM list `tasks`.
 
     It follows a `WITH`, or the comma after another part of one, and returns the id, the form for clients and the
     version of each task. Its parameters are those of `record_by()`. Without `keeps_history` nothing is written to the
-    history of the tasks, which is needed if the same statement deletes them.
+    history of the tasks, which is needed if the same statement deletes them. `more` is the SQL of what each event
+    contains in addition to the task, as the parameter `more` of `record_by()`.
     """
     # `more` is a JSON object; its members follow those of the task.
     event = f"""
-    recorded AS (SELECT t.id, t.version, {TASK_JSON}::text AS document, {_AUDIENCE} AS audience FROM {tasks}),
+    recorded AS (SELECT t.id, t.version, {TASK_JSON}::text AS document, {_AUDIENCE} AS audience,
+                        {more}::text AS more FROM {tasks}),
     event AS (INSERT INTO events (type, task_id, actor_id, audience, request_id, data)
               SELECT %(type)s, id, %(actor_id)s, audience, %(request_id)s,
-                     coalesce(left(document, -1) || ',' || substr(%(more)s::text, 2), document)::json
+                     coalesce(left(document, -1) || ',' || substr(more, 2), document)::json
               FROM recorded)"""
     history = """,
     history AS (INSERT INTO task_activity (task_id, type, actor_id, changes)
@@ -73,6 +76,8 @@ def recording(tasks: str, *, keeps_history: bool = True) -> str:
 
 
 _RECORD_TASK = Prepared(f"WITH {recording('tasks t WHERE t.id = %(task_id)s')}")
+
+_RECORD_TASKS: Final = f"WITH {recording('tasks t WHERE t.id = ANY(%(task_ids)s)')}"
 
 _RECORD = """
 INSERT INTO events (type, actor_id, audience, request_id, data)
@@ -237,6 +242,24 @@ def record_by(
     after_commit(_call_callbacks)
     _log_change(kind=kind, task_id=task_id, actor_id=actor_id)
     return Representation(task_id, document, version)
+
+
+def record_tasks(kind: str, task_ids: Iterable[int]) -> None:
+    """Record that the same thing happened to several tasks by themselves, with one statement in the unit of work."""
+    record_set(_RECORD_TASKS, kind, {"task_ids": sorted(task_ids), "more": None})
+
+
+def record_set(statement: str, kind: str, parameters: Mapping[str, Any]) -> list[int]:
+    """Record what happened to several tasks by themselves, by a statement that ends with `recording()`.
+
+    `parameters` has the other parameters of the statement. Returns the ids of the tasks.
+    """
+    values = {"type": kind, "actor_id": None, "request_id": _request_id(), "changes": "{}"}
+    recorded = [task_id for task_id, _, _ in write(statement, {**parameters, **values}).fetch_all()]
+    for task_id in recorded:
+        after_commit(_call_callbacks)
+        _log_change(kind=kind, task_id=task_id, actor_id=None)
+    return recorded
 
 
 def record(kind: str, *, audience: Iterable[int], data: dict[str, object], actor_id: int | None = None) -> None:

@@ -20,7 +20,7 @@ from core.jobs import JobContext
 from core.mail_caps import Admission, Cap
 from core.messages import translate
 from core.names import mail_address
-from core.retries import RetryPolicy, WaitingWork
+from core.retries import Outcome, RetryPolicy, WaitingWork
 from core.smtp import MailRefused, MailUndelivered
 
 log = structlog.get_logger()
@@ -57,13 +57,13 @@ class MailQueue:
         if not context.mail_server.is_configured:
             return
         policy = RetryPolicy(context.settings.mail_attempts, context.settings.mail_retry_seconds, _LONGEST_WAIT_SECONDS)
-        if self.waiting.give_up_lost(row_id, policy):
+        if self.waiting.give_up_lost([row_id], policy):
             self._log_given_up(row_id, "its job has killed its process")
-        if not self.waiting.claim(row_id, policy):
+        if not self.waiting.claim([row_id], policy):
             return
         outgoing = self.compose(context, row_id)
         if outgoing is None:
-            self.waiting.settle(row_id, None)
+            self.waiting.settle({row_id: Outcome(None)})
             return
         admission = Admission.of(outgoing.caps)
         if not admission.exceeded:
@@ -71,7 +71,7 @@ class MailQueue:
         elif all(cap.waits for cap in admission.exceeded):
             self.waiting.postpone_to_next_hour(row_id)
         else:
-            self.waiting.settle(row_id, None)
+            self.waiting.settle({row_id: Outcome(None)})
 
     def discard(self) -> int:
         """Discard all waiting mails; returns how many there were."""
@@ -85,16 +85,16 @@ class MailQueue:
         try:
             context.mail_server.send(mail)
         except MailRefused as refusal:
-            self.waiting.settle(row_id, self.waiting.given_up)
+            self.waiting.settle({row_id: Outcome(self.waiting.given_up)})
             self._log_given_up(row_id, str(refusal))
         except MailUndelivered as delay:
             admission.take_back()
-            if self.waiting.give_up(row_id, policy):
+            if self.waiting.give_up([row_id], policy):
                 self._log_given_up(row_id, str(delay))
             else:
                 log.warning("mail_put_off", **{self.id_name: row_id}, reason=str(delay))
         else:
-            self.waiting.settle(row_id, "sent")
+            self.waiting.settle({row_id: Outcome("sent")})
             log.info("mail_sent", **{self.id_name: row_id})
 
     def _log_given_up(self, row_id: int, reason: str) -> None:

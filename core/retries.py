@@ -7,14 +7,16 @@ begin. A lost message therefore only delays the work: `send_overdue()` finds its
 If one user can cause very much work of a kind, its jobs have no arguments. Such a job takes a turn: when it starts,
 `next_key()` returns what to do, which is the most urgent work of the user whose last turn is the longest ago.
 `send_due()` sends these jobs. So however much work one user has, that of another waits for one turn of each user.
+Work that is done for many keys together takes many turns at once, with `turns()`.
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
-from core.db import read, unit_of_work, write
+from core.db import connected, read, unit_of_work, write
 from core.jobs import Job, JobContext
 
 _BATCH: Final = 500
@@ -28,24 +30,32 @@ _WAITING_TURNS: Final = 20
 Key = TypeVar("Key", int, str)
 
 
+# Rows are locked in the order of their ids, as everywhere, so that no two transactions wait for each other.
 _CLAIM: Final = """
+WITH due AS (
+    SELECT id AS row_id FROM {table}
+    WHERE {key} = ANY(%(keys)s) AND {prefix}_status = 'pending' AND {prefix}_next_attempt_at <= now()
+    ORDER BY id FOR UPDATE)
 UPDATE {table} SET {prefix}_attempts = {prefix}_attempts + 1,
     {prefix}_next_attempt_at = now() + make_interval(secs => least(
         %(first_wait)s * power(2, {prefix}_attempts), %(longest_wait)s) * %(jitter)s)
-WHERE {key} = %(key)s AND {prefix}_status = 'pending' AND {prefix}_next_attempt_at <= now()
+FROM due WHERE id = row_id
+RETURNING {key}
 """
 
 # The batch is selected in a WITH, which runs once. PostgreSQL may run a subquery again for each row, and then the LIMIT
 # would not limit the whole statement.
 _SETTLE: Final = """
 WITH batch AS (
-    SELECT id FROM {table}
-    WHERE {key} = %(key)s AND {prefix}_status = 'pending' AND {prefix}_attempts >= %(attempts)s
+    SELECT id AS row_id, end_status, end_result
+    FROM unnest(%(keys)s, %(statuses)s::text[], %(results)s::json[]) AS outcome (of_key, end_status, end_result)
+    JOIN {table} ON {key} = of_key
+    WHERE {prefix}_status = 'pending' AND {prefix}_attempts >= %(attempts)s
         AND (NOT %(due_only)s OR {prefix}_next_attempt_at <= now())
-    ORDER BY id LIMIT %(limit)s FOR UPDATE)
-UPDATE {table} settled SET {prefix}_status = %(status)s{also_set}
-FROM batch WHERE settled.id = batch.id
-RETURNING settled.id
+    ORDER BY id LIMIT %(limit)s FOR UPDATE OF {table})
+UPDATE {table} settled SET {prefix}_status = end_status{also_set}
+FROM batch WHERE settled.id = row_id
+RETURNING settled.id, end_status
 """
 
 # The jitter spreads the work over the first minutes of the hour. The attempt that was begun does not count.
@@ -53,11 +63,6 @@ _POSTPONE: Final = """
 UPDATE {table} SET {prefix}_attempts = {prefix}_attempts - 1,
     {prefix}_next_attempt_at = date_trunc('hour', now()) + interval '1 hour' + %(jitter)s * interval '5 minutes'
 WHERE {key} = %(key)s AND {prefix}_status = 'pending'
-"""
-
-_IS_DUE: Final = """
-SELECT EXISTS (SELECT FROM {table}
-    WHERE {key} = %(key)s AND {prefix}_status = 'pending' AND {prefix}_next_attempt_at <= now())
 """
 
 _OVERDUE: Final = """
@@ -78,7 +83,7 @@ SELECT count(*) FROM (SELECT FROM {table}
 
 # `waiting` is each user whose work waits, with the time of the next attempt of that user's most urgent work. It takes
 # one look into the index for each user, however many rows they have.
-_NEXT: Final = """
+_USERS: Final = """
 WITH RECURSIVE waiting AS (
     (SELECT {owner} AS user_id, {prefix}_next_attempt_at AS since FROM {table}
      WHERE {prefix}_status = 'pending' ORDER BY 1, 2 LIMIT 1)
@@ -87,21 +92,56 @@ WITH RECURSIVE waiting AS (
         SELECT {owner}, {prefix}_next_attempt_at FROM {table}
         WHERE {prefix}_status = 'pending' AND {owner} > waiting.user_id ORDER BY 1, 2 LIMIT 1) following
 ), chosen AS (
-    SELECT waiting.user_id FROM waiting
+    SELECT waiting.user_id, taken_at, since FROM waiting
     LEFT JOIN turns ON turns.work = %(work)s AND turns.user_id = waiting.user_id
-    WHERE since <= now() ORDER BY taken_at NULLS FIRST, since LIMIT 1
-), taken AS (
-    INSERT INTO turns (work, user_id, taken_at) SELECT %(work)s, user_id, clock_timestamp() FROM chosen
-    ON CONFLICT (work, user_id) DO UPDATE SET taken_at = excluded.taken_at
-)
-SELECT (SELECT {key} FROM {table} WHERE {prefix}_status = 'pending' AND {owner} = chosen.user_id
-        ORDER BY {prefix}_next_attempt_at LIMIT 1) FROM chosen
+    WHERE since <= now() ORDER BY taken_at NULLS FIRST, since LIMIT %(users)s
+)"""
+
+_TAKEN: Final = """
+INSERT INTO turns (work, user_id, taken_at) SELECT %(work)s, user_id, {taken_at} FROM {users}
+ON CONFLICT (work, user_id) DO UPDATE SET taken_at = excluded.taken_at
 """
+
+_NEXT: Final = f"""{_USERS}, taken AS ({_TAKEN.format(taken_at="clock_timestamp()", users="chosen")})
+SELECT (SELECT {{key}} FROM {{table}} WHERE {{prefix}}_status = 'pending' AND {{owner}} = chosen.user_id
+        ORDER BY {{prefix}}_next_attempt_at LIMIT 1) FROM chosen
+"""
+
+# Each user's most urgent keys are numbered, and the first of all users come before the second of any. A key is only
+# taken if no other process works on it. The locks are tried in a WITH of their own, so only for rows that are returned.
+_LOCK_OF_KEY: Final = "hashtextextended(%(work)s || ':' || due_key, 0)"
+_NEXT_KEYS: Final = f"""{_USERS}, numbered AS MATERIALIZED (
+    SELECT user_id, due_key, row_number() OVER (ORDER BY round, taken_at NULLS FIRST, since) AS position
+    FROM chosen CROSS JOIN LATERAL (
+        SELECT due_key, row_number() OVER (ORDER BY min(due_at)) AS round FROM (
+            SELECT {{key}} AS due_key, {{prefix}}_next_attempt_at AS due_at FROM {{table}}
+            WHERE {{prefix}}_status = 'pending' AND {{owner}} = chosen.user_id AND {{prefix}}_next_attempt_at <= now()
+            ORDER BY {{prefix}}_next_attempt_at LIMIT %(rows)s) urgent
+        GROUP BY due_key) own
+), ordered AS MATERIALIZED (
+    SELECT due_key FROM numbered GROUP BY due_key ORDER BY min(position)
+), locked AS MATERIALIZED (
+    SELECT due_key FROM ordered WHERE pg_try_advisory_lock({_LOCK_OF_KEY}) LIMIT %(limit)s
+), served AS (
+    SELECT user_id, statement_timestamp() + max(position) * interval '1 microsecond' AS last_turn
+    FROM numbered JOIN locked USING (due_key) GROUP BY user_id ORDER BY user_id
+), taken AS ({_TAKEN.format(taken_at="last_turn", users="served")})
+SELECT due_key FROM locked
+"""
+# More rows of a user are looked at than keys are wanted, since several may have the same key or be locked.
+_ROWS_FOR_A_KEY: Final = 4
 
 _REVIVE: Final = """
 UPDATE {table} SET {prefix}_status = 'pending', {prefix}_attempts = 0, {prefix}_next_attempt_at = now()
 WHERE {prefix}_status = %(given_up)s
 """
+
+
+class Outcome(NamedTuple):
+    """How work has ended: its new status, and the result as JSON text, if it has one."""
+
+    status: str | None
+    result: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +153,13 @@ class RetryPolicy:
     longest_wait: float
 
 
-def _record_nothing(_row_id: int, _status: str | None) -> None:
+def _record_nothing(_statuses: Mapping[int, str | None]) -> None:
     """The default: record no event when work ends."""
 
 
 @dataclass(frozen=True)
 class WaitingWork(Generic[Key]):
-    """A kind of work: its table, the prefix of its columns, and the column with the key that its jobs have as argument.
+    """A kind of work: its table, the prefix of its columns, and the key of what is to be done, as SQL over the table.
 
     Several rows may have the same key; they are then claimed and settled together.
 
@@ -127,8 +167,8 @@ class WaitingWork(Generic[Key]):
         given_up: The status of work that is not tried again.
         owner: The user whose work a row is, as an SQL expression over the table, for work that is done in turns. It
             needs an index on this expression and `…_next_attempt_at`.
-        also_set: Further assignments of the UPDATE that settles a row, in which `%(result)s` is the work's result.
-        record: Called with the id and the new status of each settled row, in the transaction that settles it.
+        also_set: Further assignments of the UPDATE that settles a row, in which `end_result` is the result as JSON.
+        record: Called with the new status of each settled row by its id, in the transaction that settles these rows.
     """
 
     table: str
@@ -137,40 +177,36 @@ class WaitingWork(Generic[Key]):
     given_up: str
     owner: str = "user_id"
     also_set: str = ""
-    record: Callable[[int, str | None], object] = _record_nothing
+    record: Callable[[Mapping[int, str | None]], object] = _record_nothing
 
-    def claim(self, key: Key, policy: RetryPolicy) -> bool:
-        """Count an attempt and set the time of the next one; returns whether there was anything to claim.
+    def claim(self, keys: Collection[Key], policy: RetryPolicy) -> set[Key]:
+        """Count an attempt and set the time of the next one; returns the keys for which there was anything to claim.
 
         If two workers claim the same work, only the first one gets it. If it dies, the next attempt does the work.
         """
         parameters = {
-            "key": key,
+            "keys": list(keys),
             "first_wait": policy.first_wait,
             "longest_wait": policy.longest_wait,
             "jitter": random.uniform(0.5, 1.0),  # noqa: S311 - this spreads retries and is no secret.
         }
         with unit_of_work():
-            return write(self._sql(_CLAIM), parameters).count > 0
+            return {key for (key,) in write(self._sql(_CLAIM), parameters).fetch_all()}
 
-    def is_due(self, key: Key) -> bool:
-        """Whether an attempt may begin now."""
-        return bool(read(self._sql(_IS_DUE), {"key": key}).fetch_value())
+    def settle(self, outcomes: Mapping[Key, Outcome]) -> int:
+        """Write statuses and results to all waiting rows with these keys; returns how many there were."""
+        return self._settle(outcomes, attempts=0, due_only=False)
 
-    def settle(self, key: Key, status: str | None, result: Any = None) -> int:
-        """Write a status and a result to all waiting rows with this key; returns how many there were."""
-        return self._settle({"key": key, "status": status, "result": result, "attempts": 0, "due_only": False})
-
-    def give_up(self, key: Key, policy: RetryPolicy) -> int:
+    def give_up(self, keys: Collection[Key], policy: RetryPolicy) -> int:
         """After a failed attempt: give up the rows for which it was the last one; returns how many there were."""
-        return self._give_up(key, policy, due_only=False)
+        return self._settle(self._given_up(keys), attempts=policy.attempts, due_only=False)
 
-    def give_up_lost(self, key: Key, policy: RetryPolicy) -> int:
+    def give_up_lost(self, keys: Collection[Key], policy: RetryPolicy) -> int:
         """Before a claim: give up rows that still wait after their last attempt, because it crashed its process.
 
         Rows whose last attempt may still be running are not changed. Returns how many rows were given up.
         """
-        return self._give_up(key, policy, due_only=True)
+        return self._settle(self._given_up(keys), attempts=policy.attempts, due_only=True)
 
     def postpone_to_next_hour(self, key: Key) -> None:
         """After a claim: try again in the next hour of the clock, as if no attempt had been begun."""
@@ -197,31 +233,54 @@ class WaitingWork(Generic[Key]):
         This does not claim the work. Two workers may get the same key, and then only one of them can claim it.
         """
         with unit_of_work():
-            row = write(self._sql(_NEXT), {"work": self.prefix}).fetch_one()
+            row = write(self._sql(_NEXT), {"work": self.prefix, "users": 1}).fetch_one()
         return None if row is None else row[0]
+
+    @contextmanager
+    def turns(self, limit: int) -> Iterator[list[Key]]:
+        """Take turns until there are `limit` keys, and yield these keys, on which no other process works in the block.
+
+        The keys are not claimed yet. All advisory locks of this thread are released at the end.
+        """
+        parameters = {"work": self.prefix, "users": limit, "rows": limit * _ROWS_FOR_A_KEY, "limit": limit}
+        with connected():
+            try:
+                with unit_of_work():
+                    rows = write(self._sql(_NEXT_KEYS), parameters).fetch_all()
+                yield [key for (key,) in rows]
+            finally:
+                read("SELECT pg_advisory_unlock_all()")
 
     def revive(self) -> int:
         """Try all work that was given up again, from the first attempt; returns how many rows there were."""
         with unit_of_work():
             return write(self._sql(_REVIVE), {"given_up": self.given_up}).count
 
-    def _give_up(self, key: Key, policy: RetryPolicy, *, due_only: bool) -> int:
-        about = {"key": key, "status": self.given_up, "attempts": policy.attempts}
-        return self._settle(about | {"result": None, "due_only": due_only})
+    def _given_up(self, keys: Collection[Key]) -> dict[Key, Outcome]:
+        return dict.fromkeys(keys, Outcome(self.given_up))
 
-    def _settle(self, parameters: dict[str, Any]) -> int:
+    def _settle(self, outcomes: Mapping[Key, Outcome], *, attempts: int, due_only: bool) -> int:
+        parameters = {
+            "keys": list(outcomes),
+            "statuses": [outcome.status for outcome in outcomes.values()],
+            "results": [outcome.result for outcome in outcomes.values()],
+            "attempts": attempts,
+            "due_only": due_only,
+            "limit": _BATCH,
+        }
         total = 0
-        while True:
-            settled = self._settle_batch(parameters | {"limit": _BATCH})
+        while outcomes:
+            settled = self._settle_batch(parameters)
             total += settled
             if settled < _BATCH:
-                return total
+                break
+        return total
 
     def _settle_batch(self, parameters: dict[str, Any]) -> int:
         with unit_of_work():
-            settled = write(self._sql(_SETTLE), parameters).fetch_all()
-            for (row_id,) in settled:
-                self.record(row_id, parameters["status"])
+            settled: dict[int, str | None] = dict(write(self._sql(_SETTLE), parameters).fetch_all())
+            if settled:
+                self.record(settled)
         return len(settled)
 
     def _sql(self, template: str) -> str:

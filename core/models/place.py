@@ -44,8 +44,12 @@ class PlaceName(BaseModel):
 class ForecastRow(BaseModel):
     """The forecast of a place, one number for each step from `starts_at`.
 
-    The numbers are tenths of °C, mm and km/h, whole percents, and WMO codes; NULL where the provider sent none.
+    The numbers are tenths of °C, mm and km/h, whole percents, and WMO codes; NULL where the provider sent none. A new
+    forecast does not replace the columns in `KEPT`: when to look at the place again, the next deadline of an open task
+    there, and the `fetched_at` of the forecast because of which tasks were last judged.
     """
+
+    KEPT: ClassVar[tuple[str, ...]] = ("refresh_at", "nearest_due_at", "acted_on_at")
 
     place_id = BigIntegerField(primary_key=True)
     provider = CharField(20)
@@ -59,6 +63,9 @@ class ForecastRow(BaseModel):
     weather_code = ArrayField(SmallIntegerField, index=False)
     wind = ArrayField(SmallIntegerField, index=False)
     gusts = ArrayField(SmallIntegerField, index=False)
+    refresh_at = DateTimeTZField(constraints=NOW)
+    nearest_due_at = DateTimeTZField(null=True)
+    acted_on_at = DateTimeTZField(null=True)
 
     class Meta:
         table_name = "forecasts"

@@ -12,7 +12,7 @@ from core.weather.forecast import Forecast, Series
 
 _SERIES: Final = ("temperature", "feels_like", "rain_probability", "rain", "weather_code", "wind", "gusts")
 _IN_TENTHS: Final = frozenset({"temperature", "feels_like", "rain", "wind", "gusts"})
-_COLUMNS: Final = ", ".join(ForecastRow.columns())
+_COLUMNS: Final = ", ".join(name for name in ForecastRow.columns() if name not in ForecastRow.KEPT)
 _TYPES: Final = (
     "place_id bigint, provider text, fetched_at timestamptz, starts_at timestamptz, step_minutes smallint, "
     + (", ".join(f"{name} smallint[]" for name in _SERIES))
@@ -23,7 +23,7 @@ _STORE: Final = f"""
 INSERT INTO forecasts AS f ({_COLUMNS}) SELECT {_COLUMNS} FROM json_to_recordset(%(rows)s) AS row ({_TYPES})
 ORDER BY place_id
 ON CONFLICT (place_id) DO UPDATE SET ({_COLUMNS}) = ROW (
-    {", ".join(f"excluded.{column}" for column in ForecastRow.columns())})
+    {", ".join(f"excluded.{column}" for column in _COLUMNS.split(", "))})
 WHERE f.fetched_at < excluded.fetched_at
 RETURNING place_id
 """

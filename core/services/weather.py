@@ -1,44 +1,56 @@
-"""Fetch the weather for the tasks that wait for it: it is cached, with one request for each city at a time.
+"""Fetch the weather for the tasks that wait for it: with one search for each city, and one forecast for many places.
 
-Columns of the table `tasks` say which tasks wait; `core.retries` explains these columns.
+Columns of the table `tasks` say which tasks wait; `core.retries` explains these columns. A job does this for the cities
+and places of many tasks together, and only one job at a time does it for a city.
 """
 
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
 
 import orjson
 import structlog
-from redis import Redis
-from redis.exceptions import RedisError
 
 from core import events, jobs
 from core.config import Settings
-from core.db import exclusive, read
+from core.db import read, unit_of_work
 from core.events import TASK_CREATED, TASK_ENRICHED, TASK_UPDATED, Event
 from core.jobs import JobContext, JobRequest
-from core.retries import RetryPolicy, WaitingWork, send_due
-from core.weather import CityNotFound, ProviderUnavailable, WeatherProvider
+from core.retries import Outcome, RetryPolicy, WaitingWork, send_due
+from core.services.forecast_changes import note_forecasts
+from core.services.forecast_refresh import follow_up
+from core.services.forecasts import read_forecasts
+from core.services.place_weather import CALLS_SIDE_BY_SIDE, current_weather, find_places
 
 log = structlog.get_logger()
 
 _LONGEST_WAIT_SECONDS: Final = 300
-_UNKNOWN_CITY: Final = b"null"
 _READY: Final = "ready"
 _UNAVAILABLE: Final = "unavailable"
 
-_SPELLING = "SELECT city FROM tasks WHERE city_key = %(key)s AND weather_status = 'pending' LIMIT 1"
+# A task that names a place waits for this place, whatever its city is called.
+_KEY: Final = "coalesce('place:' || place_id, city_key)"
+
+_WANTED: Final = f"""
+SELECT DISTINCT ON ({_KEY}) {_KEY}, city, place_id FROM tasks
+WHERE {_KEY} = ANY(%(keys)s) AND weather_status = 'pending'
+"""
 
 
-def _record(task_id: int, status: str | None) -> None:
-    events.record_task(TASK_ENRICHED if status == _READY else TASK_UPDATED, task_id, actor_id=None)
+def _record(statuses: Mapping[int, str | None]) -> None:
+    for kind, is_ready in ((TASK_ENRICHED, True), (TASK_UPDATED, False)):
+        if tasks := [task_id for task_id, status in statuses.items() if (status == _READY) == is_ready]:
+            events.record_tasks(kind, tasks)
 
 
 WAITING: Final[WaitingWork[str]] = WaitingWork(
     table="tasks",
     prefix="weather",
-    key="city_key",
+    key=_KEY,
     given_up=_UNAVAILABLE,
-    also_set="weather = %(result)s, weather_next_attempt_at = NULL, version = version + 1, updated_at = now()",
+    also_set="""weather = end_result->'weather',
+        place_id = coalesce((end_result->>'place_id')::bigint, settled.place_id),
+        weather_next_attempt_at = NULL, version = version + 1, updated_at = now()""",
     record=_record,
 )
 
@@ -55,16 +67,16 @@ def request_weather(event: Event) -> Iterator[JobRequest]:
 
 @jobs.WEATHER_ENRICH.work
 def enrich(context: JobContext) -> int:
-    """Fetch the weather of the city whose turn it is; returns how many cities this were, 0 or 1.
+    """Fetch the weather for the cities whose turn it is; returns how many cities and places this were.
 
     A city belongs to the user whose turn it is, and the tasks of all users that wait for it get the result.
     """
-    key = WAITING.next_key()
-    if key is None:
-        return 0
-    WeatherService(context.settings, context.weather, context.redis).enrich(key)
-    send_due(context, jobs.WEATHER_ENRICH, WAITING)
-    return 1
+    with WAITING.turns(CALLS_SIDE_BY_SIDE) as keys:
+        if keys:
+            _Enrichment(context).fetch_and_settle(keys)
+    if keys:
+        send_due(context, jobs.WEATHER_ENRICH, WAITING)
+    return len(keys)
 
 
 @jobs.WEATHER_SWEEP.work
@@ -79,69 +91,61 @@ def is_overdue(_context: JobContext) -> bool:
     return WAITING.has_overdue()
 
 
-class WeatherService:
-    """Adds the weather to tasks, with a provider, a cache, and the retry policy of the settings."""
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What tasks wait for: the weather of a place, or of a city whose place is not known yet."""
 
-    def __init__(self, settings: Settings, provider: WeatherProvider, redis: Redis) -> None:
-        self._provider = provider
-        self._redis = redis
-        self._cache_seconds = settings.weather_cache_seconds
-        self._policy = RetryPolicy(settings.weather_attempts, settings.weather_retry_seconds, _LONGEST_WAIT_SECONDS)
+    city: str
+    place_id: int | None
 
-    def enrich(self, key: str) -> None:
-        """Fetch the weather of one city for all tasks that wait for it.
 
-        If another process is doing this for the city, this one returns at once. The other process checks again after it
-        has released the city's lock, so it finds all tasks that began to wait before this call.
+class _Enrichment:
+    """Adds the weather to tasks, with the connections of a job and the retry policy of the settings."""
+
+    def __init__(self, context: JobContext) -> None:
+        self._context = context
+        self._policy = _policy(context.settings)
+
+    def fetch_and_settle(self, keys: Collection[str]) -> None:
+        """Fetch the weather for all tasks that wait for these keys, on which no other process works now.
+
+        Tasks that begin to wait meanwhile get the result too.
         """
-        while True:
-            with exclusive(f"allweather:weather:{key}") as held:
-                if not held:
-                    return
-                if given_up := WAITING.give_up_lost(key, self._policy):
-                    log.error("weather_job_kills", city=key, given_up=given_up)
-                if WAITING.claim(key, self._policy):
-                    self._fetch_and_settle(key)
-            if not WAITING.is_due(key):
-                return
-
-    def _fetch_and_settle(self, key: str) -> None:
-        spelling = read(_SPELLING, {"key": key}).fetch_one()
-        if spelling is None:
+        claimed = self._claim(keys)
+        if not claimed:
             return
-        (city,) = spelling
-        try:
-            weather = self._weather_of(key, city)
-        except ProviderUnavailable as error:
-            given_up = WAITING.give_up(key, self._policy)
-            log.warning("weather_outage", city=city, reason=str(error), given_up=given_up)
-        else:
-            WAITING.settle(key, _UNAVAILABLE if weather is None else _READY, weather and weather.decode())
+        wanted = {key: _Wanted(*of_key) for key, *of_key in read(_WANTED, {"keys": list(claimed)}).fetch_all()}
+        names = {key: of_key.city for key, of_key in wanted.items() if of_key.place_id is None}
+        found = find_places(self._context, names)
+        places = found.places | {key: of_key.place_id for key, of_key in wanted.items() if of_key.place_id is not None}
+        place_ids = {place_id for place_id in places.values() if place_id is not None}
+        weather = current_weather(self._context, place_ids)
+        outcomes = {
+            key: _outcome(place_id, weather.current)
+            for key, place_id in places.items()
+            if place_id is None or place_id in weather.current
+        }
+        WAITING.settle(outcomes)
+        if failed := wanted.keys() - outcomes.keys():
+            given_up = WAITING.give_up(failed, self._policy)
+            reason = found.failure or weather.failure or "There is no weather for some places."
+            log.warning("weather_outage", cities=len(failed), reason=reason, given_up=given_up)
+        follow_up(weather.forecasts)
+        if others := place_ids - weather.forecasts.keys():
+            note_forecasts(read_forecasts(others))
 
-    def _weather_of(self, key: str, city: str) -> bytes | None:
-        """Return the weather as JSON, or None if the provider does not find the city; both are cached."""
-        cache_key = f"allweather:weather:{self._provider.name}:{key}"
-        cached = self._cached(cache_key)
-        if cached is not None:
-            return None if cached == _UNKNOWN_CITY else cached
-        try:
-            weather = orjson.dumps(self._provider.current(city).as_dict())
-        except CityNotFound:
-            self._store_in_cache(cache_key, _UNKNOWN_CITY)
-            return None
-        self._store_in_cache(cache_key, weather)
-        return weather
+    def _claim(self, keys: Collection[str]) -> set[str]:
+        with unit_of_work():
+            if given_up := WAITING.give_up_lost(keys, self._policy):
+                log.error("weather_job_kills", cities=sorted(keys), given_up=given_up)
+            return WAITING.claim(keys, self._policy)
 
-    def _cached(self, key: str) -> bytes | None:
-        try:
-            cached: Any = self._redis.get(key)
-        except RedisError:
-            log.warning("weather_cache_unreachable")
-            return None
-        return cached if cached is None else bytes(cached)
 
-    def _store_in_cache(self, key: str, value: bytes) -> None:
-        try:
-            self._redis.set(key, value, ex=self._cache_seconds)
-        except RedisError:
-            log.warning("weather_cache_unreachable")
+def _policy(settings: Settings) -> RetryPolicy:
+    return RetryPolicy(settings.weather_attempts, settings.weather_retry_seconds, _LONGEST_WAIT_SECONDS)
+
+
+def _outcome(place_id: int | None, current: Mapping[int, bytes]) -> Outcome:
+    if place_id is None:
+        return Outcome(_UNAVAILABLE)
+    return Outcome(_READY, f'{{"place_id":{place_id},"weather":{current[place_id].decode()}}}')

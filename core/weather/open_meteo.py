@@ -11,6 +11,7 @@ from core.weather.conditions import CONDITIONS
 from core.weather.outbound import client_for
 from core.weather.places import FoundPlace, PlaceWeather, Point
 from core.weather.readings import (
+    Columns,
     SeriesName,
     coordinate,
     country_code,
@@ -111,7 +112,9 @@ class OpenMeteo(ByName):
         times = [int(time) for time in hourly["time"]]
         if not times:
             return None
-        forecast = forecast_of(self.name, _HOUR, _rows(hourly, times, _AT), _rows(hourly, times, _BEFORE), fetched_at)
+        forecast = forecast_of(
+            self.name, _HOUR, _columns(hourly, times, _AT), _columns(hourly, times, _BEFORE), fetched_at
+        )
         return PlaceWeather(self._report(point, document.get("current"), fetched_at), forecast)
 
     def _report(self, point: Point, current: Any, fetched_at: datetime) -> WeatherReport | None:
@@ -130,10 +133,7 @@ class OpenMeteo(ByName):
             return None
 
 
-def _rows(
-    hourly: Mapping[str, Any], times: Sequence[int], names: Mapping[str, SeriesName]
-) -> dict[int, dict[SeriesName, Any]]:
-    """Return the columns of the document as one row for each time."""
-    columns = [hourly.get(name) or [None] * len(times) for name in names]
-    rows = zip(*columns, strict=True)
-    return {time: dict(zip(names.values(), row, strict=True)) for time, row in zip(times, rows, strict=True)}
+def _columns(hourly: Mapping[str, Any], times: Sequence[int], names: Mapping[str, SeriesName]) -> Columns:
+    """Return the columns of the document by the names of their series."""
+    columns = {series: hourly.get(name) or [None] * len(times) for name, series in names.items()}
+    return {series: dict(zip(times, column, strict=True)) for series, column in columns.items()}

@@ -10,6 +10,7 @@ from core.weather.by_name import ByName
 from core.weather.outbound import JsonClient, client_for
 from core.weather.places import FoundPlace, PlaceWeather, Point
 from core.weather.readings import (
+    Columns,
     Readings,
     coordinate,
     country_code,
@@ -110,7 +111,8 @@ class OpenWeather(ByName):
         at: dict[int, Readings] = {int(step["dt"]): _at(step) for step in steps}
         # The first item is for the end of the step that is running now, and so has the rain of this step.
         at[min(at) - _STEP_SECONDS] = _at(now)
-        return PlaceWeather(self._report(point, now), forecast_of(self.name, _STEP, at, before, datetime.now(UTC)))
+        forecast = forecast_of(self.name, _STEP, _columns(at), _columns(before), datetime.now(UTC))
+        return PlaceWeather(self._report(point, now), forecast)
 
     def _report(self, point: Point, document: Mapping[str, Any]) -> WeatherReport | None:
         try:
@@ -151,3 +153,9 @@ def _before(step: Mapping[str, Any]) -> Readings:
 
 def _times(value: Any, factor: float) -> float | None:
     return value * factor if isinstance(value, int | float) else None
+
+
+def _columns(rows: Mapping[int, Readings]) -> Columns:
+    """Return the values of times as columns; all rows have the same series."""
+    names = next(iter(rows.values()))
+    return {name: {time: row[name] for time, row in rows.items()} for name in names}

@@ -1,6 +1,5 @@
 """Values of the documents of providers, which are checked before anything is done with them."""
 
-import math
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -28,8 +27,13 @@ _POSSIBLE: Final[dict[SeriesName, tuple[float, float]]] = {
     "gusts": (0, 1000),
 }
 
+_NUMBERS: Final = (float, int)
+
 Readings = Mapping[SeriesName, Any]
 """The values of one time, as a document has them."""
+
+Columns = Mapping[SeriesName, Mapping[int, Any]]
+"""The values of each series by their time, in seconds since 1970."""
 
 
 def number(value: Any) -> float:
@@ -83,36 +87,30 @@ def coordinate(value: Any, largest: int) -> float:
     return degrees
 
 
-def forecast_of(
-    provider: str, step: timedelta, at: Mapping[int, Readings], before: Mapping[int, Readings], fetched_at: datetime
-) -> Forecast:
+def forecast_of(provider: str, step: timedelta, at: Columns, before: Columns, fetched_at: datetime) -> Forecast:
     """Return a forecast from what holds at times, and from what holds for the step before times.
 
-    The times are seconds since 1970. What is missing, or cannot have been measured, is None.
+    What is missing, or cannot have been measured, is None.
 
     Raises:
         ValueError: if there are no times, or if they are not a whole number of steps apart.
     """
     seconds = step // timedelta(seconds=1)
-    first, last = min(at), max(at)
+    known = {time for column in at.values() for time in column}
+    first, last = min(known), max(known)
     steps = (last - first) // seconds + 1
-    if steps > _MOST_STEPS or any((time - first) % seconds for time in at):
+    if steps > _MOST_STEPS or any((time - first) % seconds for time in known):
         raise ValueError
-    times = range(first, last + 1, seconds)
-    series = {name: _series(name, times, seconds, at, before) for name in _POSSIBLE}
+    times, ends = range(first, last + 1, seconds), range(first + seconds, last + seconds + 1, seconds)
+    series = {
+        name: _series(at[name], times, limits) if name in at else _series(before.get(name, {}), ends, limits)
+        for name, limits in _POSSIBLE.items()
+    }
     return Forecast(provider, fetched_at, datetime.fromtimestamp(first, UTC), step, **series)
 
 
-def _series(
-    name: SeriesName, times: Iterable[int], seconds: int, at: Mapping[int, Readings], before: Mapping[int, Readings]
-) -> Series:
-    return tuple(
-        _possible(name, at.get(time, {}).get(name, before.get(time + seconds, {}).get(name))) for time in times
-    )
-
-
-def _possible(name: SeriesName, value: Any) -> float | None:
-    lowest, highest = _POSSIBLE[name]
-    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
-        return None
-    return float(value) if lowest <= value <= highest else None
+def _series(column: Mapping[int, Any], times: Iterable[int], limits: tuple[float, float]) -> Series:
+    lowest, highest = limits
+    # This runs for some thousand values of each place. NaN is not within any limits, and `type` leaves out booleans.
+    values: Iterable[Any] = map(column.get, times)
+    return tuple(float(value) if type(value) in _NUMBERS and lowest <= value <= highest else None for value in values)

@@ -74,7 +74,8 @@ def test_old_rows_are_removed_in_batches(statement: str, table: str, alice: Acto
 def test_weather_is_settled_in_batches(alice: Actor) -> None:
     for _ in range(5):
         create_task(alice, city="London")
-    about = {"key": "london", "status": "unavailable", "result": None, "attempts": 0, "due_only": False}
+    outcome = {"keys": ["london"], "statuses": ["unavailable"], "results": [None]}
+    about = outcome | {"attempts": 0, "due_only": False}
 
     settled = [weather.WAITING._settle_batch(about | {"limit": 2}) for _ in range(3)]  # noqa: SLF001 - one batch is tested.
 

@@ -1,15 +1,16 @@
 """`WaitingWork` claims, retries, gives up and finds work in any table that has the needed columns."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
 from redis import Redis
 
 from core.config import Settings
 from core.jobs import Job, JobRequest
-from core.retries import RetryPolicy, WaitingWork, send_due, send_overdue
+from core.retries import Outcome, RetryPolicy, WaitingWork, send_due, send_overdue
 from tests.job_context import job_context
 from tests.sql import execute
+from tests.threads import in_parallel
 
 POLICY = RetryPolicy(attempts=2, first_wait=60, longest_wait=90)
 
@@ -44,8 +45,8 @@ def rides(recorded: list[tuple[int, str | None]]) -> WaitingWork[str]:
         prefix="ride",
         key="town",
         given_up="lost",
-        also_set="receipt = %(result)s",
-        record=lambda row_id, status: recorded.append((row_id, status)),
+        also_set="receipt = end_result #>> ARRAY[]::text[]",
+        record=lambda statuses: recorded.extend(sorted(statuses.items())),
     )
 
 
@@ -58,15 +59,14 @@ def statuses() -> list[tuple[str, int]]:
 
 
 def test_a_claim_takes_all_rows_of_its_key_once(rides: WaitingWork[str]) -> None:
-    assert [rides.claim("Graz", POLICY), rides.claim("Graz", POLICY)] == [True, False]
-    assert statuses() == [("pending", 1), ("pending", 1), ("pending", 0)]
-    assert (rides.is_due("Graz"), rides.is_due("Linz")) == (False, True)
+    assert [rides.claim(["Graz"], POLICY), rides.claim(["Graz", "Linz"], POLICY)] == [{"Graz"}, {"Linz"}]
+    assert statuses() == [("pending", 1)] * 3
 
 
 def test_the_waits_double_up_to_the_maximum_with_random_variation(rides: WaitingWork[str]) -> None:
     waits = []
     for _ in range(3):
-        rides.claim("Linz", POLICY)
+        rides.claim(["Linz"], POLICY)
         (wait,) = execute(
             "SELECT extract(epoch FROM ride_next_attempt_at - now())::float FROM parcels WHERE town = 'Linz'"
         ).fetchone()
@@ -77,32 +77,34 @@ def test_the_waits_double_up_to_the_maximum_with_random_variation(rides: Waiting
     assert [low < wait <= high for wait, (low, high) in zip(waits, bounds, strict=True)] == [True] * 3
 
 
-def test_settled_work_has_its_result_and_is_recorded(
+def test_settled_work_has_the_result_of_its_key_and_is_recorded(
     rides: WaitingWork[str], recorded: list[tuple[int, str | None]]
 ) -> None:
-    assert rides.settle("Graz", "there", "signed") == 2
+    signed, refused = Outcome("there", '"signed"'), Outcome("lost")
+
+    assert rides.settle({"Graz": signed, "Linz": refused}) == 3
 
     rows = execute("SELECT id, ride_status, receipt FROM parcels ORDER BY id").fetchall()
-    assert [(status, receipt) for _, status, receipt in rows] == [("there", "signed")] * 2 + [("pending", None)]
-    assert recorded == [(rows[0][0], "there"), (rows[1][0], "there")]
-    assert rides.settle("Graz", "there") == 0
+    assert [row[1:] for row in rows] == [("there", "signed")] * 2 + [("lost", None)]
+    assert recorded == [(row[0], row[1]) for row in rows]
+    assert rides.settle({"Graz": refused}) == 0
 
 
 def test_work_stays_pending_if_its_end_cannot_be_recorded(rides: WaitingWork[str]) -> None:
-    def fail(_row_id: int, _status: str | None) -> None:
+    def fail(_statuses: Mapping[int, str | None]) -> None:
         raise LookupError
 
     broken = WaitingWork[str](table="parcels", prefix="ride", key="town", given_up="lost", record=fail)
 
-    pytest.raises(LookupError, broken.settle, "Graz", "there")
+    pytest.raises(LookupError, broken.settle, {"Graz": Outcome("there")})
     assert [status for status, _ in statuses()] == ["pending"] * 3
 
 
 def test_work_is_given_up_after_its_last_attempt_and_not_before(rides: WaitingWork[str]) -> None:
     given_up = []
     for _ in range(POLICY.attempts):
-        rides.claim("Linz", POLICY)
-        given_up.append(rides.give_up("Linz", POLICY))
+        rides.claim(["Linz"], POLICY)
+        given_up.append(rides.give_up(["Linz"], POLICY))
         make_due()
 
     assert given_up == [0, 1]
@@ -112,16 +114,16 @@ def test_work_is_given_up_after_its_last_attempt_and_not_before(rides: WaitingWo
 def test_work_is_not_given_up_while_its_last_attempt_may_still_run(rides: WaitingWork[str]) -> None:
     for _ in range(POLICY.attempts):
         make_due()
-        rides.claim("Linz", POLICY)
+        rides.claim(["Linz"], POLICY)
 
-    running = rides.give_up_lost("Linz", POLICY)
+    running = rides.give_up_lost(["Linz"], POLICY)
     make_due()
 
-    assert (running, rides.give_up_lost("Linz", POLICY)) == (0, 1)
+    assert (running, rides.give_up_lost(["Linz"], POLICY)) == (0, 1)
 
 
 def test_given_up_work_can_be_revived(rides: WaitingWork[str]) -> None:
-    rides.settle("Graz", rides.given_up)
+    rides.settle({"Graz": Outcome(rides.given_up)})
 
     assert rides.revive() == 2
     assert statuses() == [("pending", 0)] * 3
@@ -169,7 +171,7 @@ class TestTurns:
         for _ in range(times):
             key = rides.next_key()
             if key is not None:
-                rides.claim(key, POLICY)
+                rides.claim([key], POLICY)
             keys.append(key)
         return keys
 
@@ -190,6 +192,36 @@ class TestTurns:
     def test_work_that_is_not_claimed_is_offered_again(self, rides: WaitingWork[str]) -> None:
         """A worker may die between its turn and its claim."""
         assert [rides.next_key() for _ in range(3)] == ["Graz 1", "Linz", "Graz 1"]
+
+    def test_several_turns_at_once_are_those_that_would_follow_each_other(self, rides: WaitingWork[str]) -> None:
+        batches = []
+        for _ in range(3):
+            with rides.turns(3) as keys:
+                batches.append(keys)
+                rides.claim(keys, POLICY)
+
+        assert batches == [["Graz 1", "Linz", "Graz 2"], ["Wels", "Graz 3", "Graz 4"], []]
+
+    def test_a_key_on_which_a_process_works_is_not_offered_to_another(self, rides: WaitingWork[str]) -> None:
+        def take_meanwhile(_: int) -> list[str]:
+            with rides.turns(2) as keys:
+                return keys
+
+        with rides.turns(3) as first:
+            (second,) = in_parallel(take_meanwhile, 1)
+        (third,) = in_parallel(take_meanwhile, 1)
+
+        assert (first, second) == (["Graz 1", "Linz", "Graz 2"], ["Wels", "Graz 3"])
+        assert set(third) == {"Graz 1", "Linz"}
+
+    def test_a_key_that_two_users_wait_for_is_a_turn_of_both(self, rides: WaitingWork[str]) -> None:
+        execute("UPDATE parcels SET town = 'Linz'")
+
+        with rides.turns(2) as keys:
+            pass
+
+        assert keys == ["Linz"]
+        assert execute("SELECT user_id FROM turns ORDER BY user_id").fetchall() == [(1,), (2,)]
 
     @pytest.mark.parametrize(("queued", "sent"), [(0, 6), (4, 2), (6, 0), (20, 0)])
     def test_one_job_is_sent_for_each_due_row_that_has_none_in_the_queue(

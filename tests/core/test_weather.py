@@ -1,6 +1,7 @@
-"""Weather for tasks: one request per city, an hour in the cache, retries after outages, and no lost task."""
+"""Weather for tasks: one search for a city, one forecast for many, retries after outages, and no lost task."""
 
 import threading
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,8 +14,7 @@ from core.db import unit_of_work
 from core.jobs import JobContext, JobRequest
 from core.policy import Actor
 from core.services import publication, tasks
-from core.services.weather import WAITING, WeatherService, enrich
-from core.weather import provider_for
+from core.services.weather import WAITING, enrich
 from tests.builders import create_task, read_task
 from tests.doubles.weather import Handler, WeatherServer
 from tests.job_context import job_context
@@ -38,12 +38,16 @@ def weather_settings(settings: Settings, weather: WeatherServer) -> Settings:
 
 
 @pytest.fixture
-def service(weather_settings: Settings, redis: Redis) -> WeatherService:
-    return WeatherService(weather_settings, provider_for(weather_settings), redis)
+def context(weather_settings: Settings, redis: Redis) -> JobContext:
+    return job_context(weather_settings, redis)
 
 
 def searches(weather: WeatherServer) -> int:
     return sum(count for (path, _), count in weather.requests.items() if path == "/v1/search")
+
+
+def fetches(weather: WeatherServer) -> int:
+    return sum(count for (path, _), count in weather.requests.items() if path == "/v1/forecast")
 
 
 def make_due() -> None:
@@ -51,10 +55,10 @@ def make_due() -> None:
         execute("UPDATE tasks SET weather_next_attempt_at = now() - interval '10 s' WHERE weather_status = 'pending'")
 
 
-def test_the_weather_is_stored_and_recorded_as_an_event(alice: Actor, service: WeatherService) -> None:
+def test_the_weather_is_stored_and_recorded_as_an_event(alice: Actor, context: JobContext) -> None:
     task_id = create_task(alice, city="London")
 
-    service.enrich("london")
+    enrich(context)
 
     task = read_task(alice, task_id)
     assert (task["weather_status"], task["weather"]["temperature"], task["version"]) == ("ready", 11.4, 2)
@@ -63,80 +67,118 @@ def test_the_weather_is_stored_and_recorded_as_an_event(alice: Actor, service: W
 
 
 def test_parallel_jobs_send_one_request_for_all_tasks_of_a_city(
-    alice: Actor, service: WeatherService, weather: WeatherServer
+    alice: Actor, context: JobContext, weather: WeatherServer
 ) -> None:
     ids = [create_task(alice, city=city) for city in ("London", "london", "LONDON") for _ in range(10)]
     weather.delay = 0.1
 
-    in_parallel(lambda _: service.enrich("london"), 16)
+    in_parallel(lambda _: enrich(context), 8)
 
     assert {read_task(alice, task_id)["weather_status"] for task_id in ids} == {"ready"}
     assert searches(weather) == 1
     assert execute("SELECT count(*) FROM events WHERE type = 'task.enriched'").fetchone() == (30,)
 
 
-def test_the_weather_of_a_city_is_cached_for_an_hour(
-    alice: Actor, service: WeatherService, weather: WeatherServer, redis: Redis
+def test_the_weather_of_a_place_is_cached_for_an_hour_and_its_name_is_searched_once(
+    alice: Actor, context: JobContext, weather: WeatherServer, redis: Redis
 ) -> None:
     for _ in range(2):
         create_task(alice, city="Paris")
-        service.enrich("paris")
+        enrich(context)
     (key,) = redis.keys("allweather:weather:*")
     remaining = redis.ttl(key)
     redis.delete(key)
     create_task(alice, city="Paris")
-    service.enrich("paris")
+    enrich(context)
 
     assert 3500 < remaining <= 3600
-    assert searches(weather) == 2
+    assert (searches(weather), fetches(weather)) == (1, 2)
+
+
+def test_the_forecasts_of_many_cities_come_with_one_call(
+    alice: Actor, context: JobContext, weather: WeatherServer
+) -> None:
+    cities = ["London", "Paris", "Berlin", "Oslo", "Madrid"]
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    ids = [create_task(alice, city=city, due_at=tomorrow) for city in cities for _ in range(3)]
+
+    enrich(context)
+
+    found = [read_task(alice, task_id) for task_id in ids]
+    assert [task["place"]["name"] for task in found[::3]] == cities
+    assert {(task["weather_status"], task["forecast"]["horizon"]) for task in found} == {("ready", "within")}
+    assert (searches(weather), fetches(weather), weather.points) == (5, 1, 5)
+
+
+def test_a_task_that_names_a_place_is_not_searched(alice: Actor, context: JobContext, weather: WeatherServer) -> None:
+    create_task(alice, city="Oslo")
+    enrich(context)
+    (place_id,) = execute("SELECT place_id FROM tasks").fetchone()
+    task_id = create_task(alice, city="My garden")
+    execute("UPDATE tasks SET place_id = %s WHERE id = %s", (place_id, task_id))
+
+    enrich(context)
+
+    assert read_task(alice, task_id)["weather"]["location"] == "Oslo, Norway"
+    assert (searches(weather), fetches(weather)) == (1, 1)
+
+
+def test_a_call_that_is_not_granted_is_not_made(alice: Actor, context: JobContext, weather: WeatherServer) -> None:
+    scarce = context.settings.model_copy(update={"weather_calls_per_day": 1})
+    task_id = create_task(alice, city="Oslo")
+
+    enrich(job_context(scarce, context.redis))
+
+    assert (searches(weather), fetches(weather)) == (1, 0)
+    assert read_task(alice, task_id)["weather_status"] == "pending"
 
 
 def test_an_unknown_city_is_unavailable_immediately_and_cached(
-    alice: Actor, service: WeatherService, weather: WeatherServer
+    alice: Actor, context: JobContext, weather: WeatherServer
 ) -> None:
     ids = []
     for _ in range(2):
         ids.append(create_task(alice, city="Atlantis"))
-        service.enrich("atlantis")
+        enrich(context)
 
     assert [read_task(alice, task_id)["weather_status"] for task_id in ids] == ["unavailable", "unavailable"]
     assert recorded_types(ids[0]) == ["task.created", "task.updated"]
     assert searches(weather) == 1
 
 
-def test_the_weather_is_fetched_after_an_outage(alice: Actor, service: WeatherService, weather: WeatherServer) -> None:
+def test_the_weather_is_fetched_after_an_outage(alice: Actor, context: JobContext, weather: WeatherServer) -> None:
     task_id = create_task(alice, city="Oslo")
     weather.down = True
-    service.enrich("oslo")
+    enrich(context)
     waiting = read_task(alice, task_id)["weather_status"]
     weather.down = False
     make_due()
 
-    service.enrich("oslo")
+    enrich(context)
 
     assert (waiting, read_task(alice, task_id)["weather_status"]) == ("pending", "ready")
 
 
 def test_a_task_is_not_retried_before_its_next_attempt_is_due(
-    alice: Actor, service: WeatherService, weather: WeatherServer
+    alice: Actor, context: JobContext, weather: WeatherServer
 ) -> None:
     create_task(alice, city="Oslo")
     weather.down = True
 
     for _ in range(5):
-        service.enrich("oslo")
+        enrich(context)
 
     assert searches(weather) == 1
 
 
 def test_the_waits_grow_and_after_the_last_attempt_the_weather_is_unavailable(
-    alice: Actor, service: WeatherService, weather: WeatherServer
+    alice: Actor, context: JobContext, weather: WeatherServer
 ) -> None:
     task_id = create_task(alice, city="Oslo")
     weather.down = True
     waits = []
     for _ in range(ATTEMPTS):
-        service.enrich("oslo")
+        enrich(context)
         (wait,) = execute(
             "SELECT extract(epoch FROM weather_next_attempt_at - now())::float FROM tasks WHERE id = %s", (task_id,)
         ).fetchone()
@@ -149,18 +191,26 @@ def test_the_waits_grow_and_after_the_last_attempt_the_weather_is_unavailable(
     assert searches(weather) == ATTEMPTS
 
 
+class KillingProvider:
+    """A provider whose search ends the process."""
+
+    name = "killing"
+    points_per_call = 1
+
+    def __init__(self) -> None:
+        self.starts: list[str] = []
+
+    def search(self, name: str, _limit: int) -> Any:
+        self.starts.append(name)
+        raise SystemExit(name)
+
+
 def test_an_attempt_is_counted_even_if_it_kills_its_process(
     alice: Actor, weather_settings: Settings, redis: Redis
 ) -> None:
-    class KillingProvider:
-        name = "killing"
-
-        def current(self, city: str) -> Any:
-            raise SystemExit(city)
-
     task_id = create_task(alice, city="Berlin")
     with pytest.raises(SystemExit):
-        WeatherService(weather_settings, KillingProvider(), redis).enrich("berlin")
+        enrich(job_context(weather_settings, redis, weather=KillingProvider()))
 
     assert execute("SELECT weather_attempts FROM tasks WHERE id = %s", (task_id,)).fetchone() == (1,)
     assert not WAITING.has_overdue()
@@ -169,41 +219,33 @@ def test_an_attempt_is_counted_even_if_it_kills_its_process(
 def test_a_city_is_given_up_if_every_attempt_kills_its_process(
     alice: Actor, weather_settings: Settings, redis: Redis
 ) -> None:
-    starts: list[str] = []
-
-    class KillingProvider:
-        name = "killing"
-
-        def current(self, city: str) -> Any:
-            starts.append(city)
-            raise SystemExit(city)
-
+    killing = KillingProvider()
+    context = job_context(weather_settings, redis, weather=killing)
     task_id = create_task(alice, city="Berlin")
-    service = WeatherService(weather_settings, KillingProvider(), redis)
     for _ in range(ATTEMPTS):
-        pytest.raises(SystemExit, service.enrich, "berlin")
+        pytest.raises(SystemExit, enrich, context)
         make_due()
 
-    service.enrich("berlin")
+    enrich(context)
 
-    assert len(starts) == ATTEMPTS
+    assert len(killing.starts) == ATTEMPTS
     assert read_task(alice, task_id)["weather_status"] == "unavailable"
     assert recorded_types(task_id) == ["task.created", "task.updated"]
 
 
-def test_a_new_task_of_a_given_up_city_gets_all_attempts(alice: Actor, service: WeatherService) -> None:
+def test_a_new_task_of_a_given_up_city_gets_all_attempts(alice: Actor, context: JobContext) -> None:
     exhausted = create_task(alice, city="London")
     with unit_of_work():
         execute("UPDATE tasks SET weather_attempts = %s WHERE id = %s", (ATTEMPTS, exhausted))
     fresh = create_task(alice, city="London")
 
-    service.enrich("london")
+    enrich(context)
 
     assert [read_task(alice, task_id)["weather_status"] for task_id in (exhausted, fresh)] == ["unavailable", "ready"]
 
 
 def test_a_city_changed_during_the_request_gets_its_own_weather(
-    alice: Actor, service: WeatherService, weather: WeatherServer
+    alice: Actor, context: JobContext, weather: WeatherServer
 ) -> None:
     task_id = create_task(alice, city="London")
 
@@ -215,16 +257,16 @@ def test_a_city_changed_during_the_request_gets_its_own_weather(
         weather.respond(handler)
 
     weather.misbehave = change_city
-    service.enrich("london")
+    enrich(context)
     still_waiting = read_task(alice, task_id)
-    service.enrich("oslo")
+    enrich(context)
 
     assert (still_waiting["city"], still_waiting["weather_status"]) == ("Oslo", "pending")
     assert read_task(alice, task_id)["weather"]["temperature"] == -3.2
 
 
 def test_a_task_created_during_the_request_gets_its_result(
-    alice: Actor, service: WeatherService, weather: WeatherServer
+    alice: Actor, context: JobContext, weather: WeatherServer
 ) -> None:
     create_task(alice, city="London")
     late: list[int] = []
@@ -234,7 +276,7 @@ def test_a_task_created_during_the_request_gets_its_result(
 
         def in_another_thread() -> None:
             late.append(create_task(alice, city="London"))
-            service.enrich("london")
+            assert enrich(context) == 0
             db.disconnect()
 
         thread = threading.Thread(target=in_another_thread)
@@ -243,7 +285,7 @@ def test_a_task_created_during_the_request_gets_its_result(
         weather.respond(handler)
 
     weather.misbehave = add_another
-    service.enrich("london")
+    enrich(context)
 
     assert read_task(alice, late[0])["weather_status"] == "ready"
     assert searches(weather) == 1 + 1  # One request, which the test server counted twice.
@@ -253,7 +295,7 @@ def test_the_weather_is_fetched_without_redis(alice: Actor, weather_settings: Se
     nowhere = Redis.from_url("redis://127.0.0.1:1/0")
     task_id = create_task(alice, city="Madrid")
 
-    WeatherService(weather_settings, provider_for(weather_settings), nowhere).enrich("madrid")
+    enrich(job_context(weather_settings, nowhere))
 
     assert read_task(alice, task_id)["weather"]["condition"] == "clear sky"
 
@@ -280,21 +322,20 @@ class TestTurns:
     def test_users_take_turns_whoever_came_first_and_the_queue_stays_short(
         self, alice: Actor, bob: Actor, context: JobContext, queue: list[JobRequest], weather: WeatherServer
     ) -> None:
-        for number in range(30):
+        for number in range(60):
             create_task(alice, city=f"Nowhere {number}")
         for city in ("Paris", "Oslo"):
             create_task(bob, city=city)
         publication.publish(context.redis, 1000, context.dispatch)
-        lengths = [len(queue)]
+        sent, batches = len(queue), []
         while queue:
             queue.pop(0)
-            enrich(context)
-            lengths.append(len(queue))
+            batches.append(enrich(context))
 
         names = [query["name"] for query in weather.queries if "name" in query]
-        assert names[:5] == ["Nowhere 0", "Paris", "Nowhere 1", "Oslo", "Nowhere 2"]
-        assert len(names) == 32
-        assert (lengths[0], max(lengths), lengths[-1]) == (1, 20, 0)
+        assert set(names[:25]) == {f"Nowhere {number}" for number in range(23)} | {"Paris", "Oslo"}
+        assert len(names) == 62
+        assert (sent, [batch for batch in batches if batch]) == (1, [25, 25, 12])
 
     def test_a_city_that_two_users_wait_for_is_fetched_in_the_first_turn_of_either(
         self, alice: Actor, bob: Actor, context: JobContext, weather: WeatherServer
@@ -315,35 +356,35 @@ class TestTurns:
         def refuse(_job: JobRequest) -> None:
             raise RedisConnectionError
 
-        first, _ = create_task(alice, city="London"), create_task(alice, city="Oslo")
+        ids = [create_task(alice, city=f"Nowhere {number}") for number in range(26)]
 
         with pytest.raises(RedisConnectionError):
             enrich(job_context(weather_settings, redis, refuse))
 
-        assert read_task(alice, first)["weather_status"] == "ready"
+        assert [read_task(alice, task_id)["weather_status"] for task_id in ids[-2:]] == ["unavailable", "pending"]
 
 
 def test_more_tasks_than_one_batch_are_all_updated(
-    alice: Actor, service: WeatherService, monkeypatch: pytest.MonkeyPatch
+    alice: Actor, context: JobContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("core.retries._BATCH", 4)
     ids = [create_task(alice, city="London") for _ in range(10)]
 
-    service.enrich("london")
+    enrich(context)
 
     assert {read_task(alice, task_id)["weather_status"] for task_id in ids} == {"ready"}
 
 
 def test_a_task_stays_pending_if_its_event_cannot_be_recorded(
-    alice: Actor, service: WeatherService, monkeypatch: pytest.MonkeyPatch
+    alice: Actor, context: JobContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task_id = create_task(alice, city="London")
 
     def fail(*_: object, **__: object) -> str:
         raise LookupError
 
-    monkeypatch.setattr("core.events.record_task", fail)
+    monkeypatch.setattr("core.events.record_tasks", fail)
     with pytest.raises(LookupError):
-        service.enrich("london")
+        enrich(context)
 
     assert read_task(alice, task_id)["weather_status"] == "pending"

@@ -19,6 +19,7 @@ from core.services import account_mails, attachments, reminders, tasks
 from core.services.event_partitions import make_partitions
 from tests.builders import QUOTA
 from tests.sql import execute
+from tests.stored_hours import create_place, store_hours
 from tests.worker.broker import FAIL_FAST, job_names
 
 
@@ -148,6 +149,11 @@ def make_weather_overdue(alice: Actor, _bob: Actor) -> None:
     execute("UPDATE tasks SET weather_next_attempt_at = now() - interval '1 minute'")
 
 
+def store_a_forecast_to_look_at(alice: Actor, bob: Actor) -> None:
+    create_plain_task(alice, bob)
+    store_hours(create_place("Oslo"))
+
+
 def create_overdue_task(alice: Actor, _bob: Actor) -> None:
     tasks.create_task(alice, {"title": "x", "due_at": "2026-01-01T00:00:00+00:00"}, QUOTA)
 
@@ -182,6 +188,7 @@ FOR_EVERY_TASK = [jobs.EVENTS_PUBLISH.name, jobs.ANALYTICS_FOLD.name]
     [
         (create_plain_task, []),
         (make_weather_overdue, [jobs.WEATHER_SWEEP.name]),
+        (store_a_forecast_to_look_at, [jobs.FORECASTS_REFRESH.name]),
         (create_overdue_task, [jobs.REMINDERS_FIRE.name]),
         (create_due_reminder, [jobs.REMINDERS_FIRE.name]),
         (make_mail_overdue, [jobs.MAIL_SWEEP.name]),

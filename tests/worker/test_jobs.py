@@ -57,7 +57,7 @@ def test_publishing_sends_a_job_for_a_waiting_city_with_the_request_id(alice: Ac
 
 def test_a_job_that_records_events_sends_the_publishing_job(alice: Actor, worker: Any, redis: Redis) -> None:
     create_task(alice, city="London")
-    redis.set("allweather:weather:open-meteo:london", b"null")
+    execute("INSERT INTO place_names (key, place_ids) VALUES ('london', '{}')")
 
     run(worker, jobs.WEATHER_ENRICH)
 
@@ -165,7 +165,7 @@ def test_an_unavailable_broker_is_logged_as_one_warning(alice: Actor, worker: An
 @pytest.mark.usefixtures("no_broker")
 def test_a_job_is_done_even_if_the_publishing_job_cannot_be_sent(alice: Actor, worker: Any, redis: Redis) -> None:
     create_task(alice, city="London")
-    redis.set("allweather:weather:open-meteo:london", b"null")
+    execute("INSERT INTO place_names (key, place_ids) VALUES ('london', '{}')")
 
     with capture_logs() as lines:
         run(worker, jobs.WEATHER_ENRICH)
