@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import psutil
 
-from benchmarks import compare, event_retention, events, generators, growth, overload, processes
+from benchmarks import compare, enrichment, event_retention, events, generators, growth, overload, processes
 from benchmarks.stack import new_stack
 from benchmarks.suite import Options, Result, progress
 from benchmarks.tables import as_text
@@ -24,6 +24,7 @@ PARTS: Final[dict[str, ModuleType]] = {
     "overload": overload,
     "events": events,
     "growth": growth,
+    "enrichment": enrichment,
 }
 PARTS_WHEN_NAMED: Final[dict[str, ModuleType]] = {"event_retention": event_retention}
 """These take so long that they are only run when they are named."""

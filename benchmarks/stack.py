@@ -104,15 +104,15 @@ class Stack:
             yield running
 
     @contextmanager
-    def worker(self) -> Iterator[None]:
-        """Run a worker for all queues."""
+    def worker(self, **environ: str) -> Iterator[int]:
+        """Run a worker for all queues, with these further settings; yields the id of its process."""
         command = [sys.executable, "-m", "celery", *_WORKER.split()]
 
         def has_processes(process_id: int) -> bool:
             return len(psutil.Process(process_id).children()) >= _WORKER_PROCESSES
 
-        with _running(command, self._settings("worker.log"), has_processes):
-            yield
+        with _running(command, self._settings("worker.log") | environ, has_processes) as process_id:
+            yield process_id
 
     def _settings(self, log: str) -> dict[str, str]:
         return {
