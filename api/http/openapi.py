@@ -35,7 +35,7 @@ WebSocket `/ws`.
 _IF_MATCH: Final[Json] = {
     "name": "If-Match",
     "in": "header",
-    "description": "Carry the request out only if this is still the version; otherwise the response is 412.",
+    "description": "Carry the request out only if the version in this tag is the current one; otherwise 412.",
     "schema": _TEXT_SCHEMA,
     "example": '"3"',
 }
@@ -58,7 +58,7 @@ HEADERS: Final[dict[str, Json]] = {
         "schema": _TEXT_SCHEMA,
         "example": "attachment; filename=\"gutters.jpg\"; filename*=UTF-8''gutters.jpg",
     },
-    "ETag": {"description": "The version of the resource.", "schema": _TEXT_SCHEMA, "example": '"2c26b46b"'},
+    "ETag": {"description": "The state of the resource.", "schema": _TEXT_SCHEMA, "example": '"2c26b46b"'},
     "Link": {
         "description": "The neighbouring pages (RFC 8288).",
         "schema": _TEXT_SCHEMA,

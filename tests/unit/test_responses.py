@@ -1,5 +1,6 @@
 """How the result of an operation becomes its response."""
 
+import re
 from typing import Any
 
 import orjson
@@ -58,6 +59,21 @@ class TestRepresentation:
 
         assert (bare.get_header("Location"), bare.get_header("ETag")) == (None, None)
         assert (declared.get_header("Location"), declared.get_header("ETag")) == ("/v1/tasks/7", '"3"')
+
+    def test_the_tag_of_a_task_changes_with_its_forecast(self) -> None:
+        tags = [
+            write(Representation(7, f'{{"id":7,"forecast":{forecast}}}', version=3), "ETag").get_header("ETag")
+            for forecast in ("null", '{"rain":0}', '{"rain":1}')
+        ]
+
+        assert tags[0] == '"3"'
+        assert all(re.fullmatch('"3-[0-9a-f]{16}"', str(tag)) for tag in tags[1:])
+        assert tags[1] != tags[2]
+
+    def test_a_text_that_looks_like_a_forecast_is_none(self) -> None:
+        task = orjson.dumps({"title": ',"forecast":{"rain":0}', "forecast": None}).decode()
+
+        assert write(Representation(7, task, version=3), "ETag").get_header("ETag") == '"3"'
 
     @pytest.mark.parametrize("method", ["GET", "HEAD"])
     def test_a_version_that_the_client_has_is_not_sent_again(self, method: str) -> None:
