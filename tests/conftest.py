@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
+import hypothesis
 import psycopg2
 import pytest
 from redis import Redis
@@ -21,6 +22,10 @@ from tests.sql import execute
 
 # As in a worker: services declare which jobs follow from an event, and a test need not import them all itself.
 services.import_all()
+
+# No test asserts how long something takes: an example may take long when the machine does something else.
+hypothesis.settings.register_profile("without deadlines", deadline=None)
+hypothesis.settings.load_profile("without deadlines")
 
 _STATEMENT_SECONDS = 10.0
 # The application's role has neither right: only the tests skip triggers and make further databases.
