@@ -6,10 +6,10 @@ from redis import Redis
 
 from core.config import Settings
 from core.policy import Actor
-from core.services.weather import WeatherService
-from core.weather import provider_for
+from core.services.weather import enrich
 from tests.api.callers import Caller, create_task_at
 from tests.doubles.weather import WeatherServer
+from tests.job_context import job_context
 from tests.sql import execute
 
 DUE = "2030-05-01T09:00:00+00:00"
@@ -82,7 +82,7 @@ def test_a_weather_update_has_no_actor(as_alice: Caller, settings: Settings, red
     with WeatherServer() as weather:
         urls = {"open_meteo_url": weather.url, "open_meteo_geocoding_url": weather.url}
         weather_settings = settings.model_copy(update=urls)
-        WeatherService(weather_settings, provider_for(weather_settings), redis).enrich("london")
+        enrich(job_context(weather_settings, redis))
 
     newest = history(as_alice, task)[0]
     assert (newest["type"], newest["actor_id"]) == ("task.enriched", None)
