@@ -47,7 +47,8 @@ report: $(BENCH_STAMP) ## Write the results of docs/performance/results.json int
 	@$(BENCH_VENV)/bin/python -m benchmarks.report docs/performance/results.json
 
 messages: $(STAMP) ## Collect the texts that are translated into the catalogues under core/locales
-	$(BIN)/pybabel extract --keywords msg --no-location --sort-output --omit-header --output-file core/locales/messages.pot api core worker
+	$(BIN)/python -m babel.messages.frontend extract --mapping core/locales/babel.cfg --keywords msg --no-location \
+		--sort-output --omit-header --output-file core/locales/messages.pot api core worker
 	$(BIN)/pybabel update --input-file core/locales/messages.pot --output-dir core/locales --no-fuzzy-matching \
 		--ignore-obsolete --ignore-pot-creation-date
 

@@ -20,6 +20,7 @@ from api.accounts import (
 from api.accounts import resources as accounts_resources
 from api.analytics import resources as analytics
 from api.compat import resources as compat
+from api.console import resources as console
 from api.feedback import resources as feedback
 from api.groups import resources as groups
 from api.http import bodies, errors, openapi
@@ -158,6 +159,7 @@ def create_app(settings: Settings) -> App:
     errors.install(app)
     _add_routes(app, services, routes(relay))
     _add_routes(app, services, documents.routes(openapi.build_description(settings.app_name, router.paths)))
+    _add_routes(app, services, console.routes(settings))
     return app
 
 

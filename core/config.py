@@ -49,6 +49,8 @@ class Settings(BaseModel):
     web_concurrency: int = Field(default=1, gt=0)
     web_stays_on_core: bool = False
 
+    console: bool = True
+
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_file: str = "app.log"
     log_file_bytes: int = 10 * 1024 * 1024
@@ -77,6 +79,7 @@ class Settings(BaseModel):
     rate_limit: str = "100/minute"
     rate_limit_credentials: str = "10/minute"
     rate_limit_health: str = "600/minute"
+    rate_limit_files: str = "3000/minute"
 
     database_threads: int = Field(default=16, gt=0)
     database_timeout: float = Field(default=5.0, gt=0)

@@ -14,6 +14,7 @@ from core.config import Settings
 from core.local.embedded.servers import ROLE, EmbeddedPostgres, EmbeddedRedis
 from core.migrations import migrate
 from core.policy import Actor, Role
+from tests.browser.chromium import find_chromium
 from tests.builders import BCRYPT_ROUNDS, create_actor
 from tests.doubles.weather import WeatherServer
 from tests.processes import free_port
@@ -42,8 +43,20 @@ WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT re
 """
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--screenshots", type=Path, help="make the pictures of the documents, in this directory")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say it clearly if the console was not tested."""
+    if find_chromium() is None:
+        terminalreporter.write_sep(
+            "!", "NO CHROMIUM FOUND: THE CONSOLE WAS NOT TESTED IN A BROWSER", red=True, bold=True
+        )
+
+
 # Files with long tests come first, so that no worker of the test run still has one when all others have finished.
-_DIRECTORIES_IN_ORDER = ("e2e", "local", "worker", "api", "core", "unit")
+_DIRECTORIES_IN_ORDER = ("browser", "e2e", "local", "worker", "api", "core", "unit")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,12 +1,15 @@
-"""The query and the response of the analytics."""
+"""The queries and the responses of the analytics."""
 
 from datetime import date
-from typing import Self
+from typing import Final, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from api.accounts.schemas import TimeZone
 from api.http.fields import Input, Instant, WrongField
 from core.messages import msg
+
+LONGEST_SPAN_DAYS: Final = 366
 
 
 class _DayQuery(Input):
@@ -56,6 +59,39 @@ class Analytics(BaseModel):
 
     by_status: StatusFigures
     by_user: dict[str, int]
+    as_of: Instant
+
+
+class DaysQuery(Input):
+    """The first and the last day, and the time zone whose days are meant: by default that of the caller's profile."""
+
+    start_date: date
+    end_date: date
+    timezone: TimeZone | None = None
+
+    @model_validator(mode="after")
+    def _is_a_short_span(self) -> Self:
+        days = (self.end_date - self.start_date).days
+        if days < 0:
+            raise WrongField("end_date", msg("is before start_date"))
+        if days >= LONGEST_SPAN_DAYS:
+            raise WrongField("end_date", msg("is more than {days} days after start_date", days=LONGEST_SPAN_DAYS - 1))
+        return self
+
+
+class DayFigures(BaseModel):
+    """How many tasks were created and done on a day, and how many missed a deadline of that day and are still open."""
+
+    day: date
+    created: int
+    done: int
+    overdue: int
+
+
+class AnalyticsByDay(BaseModel):
+    """The figures of each day of the span, exact at `as_of`."""
+
+    days: list[DayFigures]
     as_of: Instant
 
 

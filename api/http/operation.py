@@ -43,6 +43,7 @@ Responder = Callable[..., Any]
 
 _ATTRIBUTE: Final = "operation"
 _UNLISTED: Final = "unlisted"
+_UNLISTED_LIMIT: Final = "unlisted limit"
 _OK: Final = 200
 _EMPTY: Final = JsonText(b"{}", {})
 
@@ -58,6 +59,7 @@ class RateLimit(Enum):
     CREDENTIALS = "credentials"
     ENDING_SESSIONS = "ending sessions"
     HEALTH = "health"
+    FILES = "files"
 
 
 class NoQuery(BaseModel):
@@ -105,6 +107,22 @@ def unlisted(responder: Responder) -> Responder:
     """Mark a responder that is not part of the API description, such as an HTML page. Anybody may call it."""
     setattr(responder, _UNLISTED, True)
     return responder
+
+
+def unlisted_within(limit: RateLimit) -> Callable[[Responder], Responder]:
+    """Mark a responder as `unlisted()` does, whose requests count against this limit instead of the general one."""
+
+    def decorate(responder: Responder) -> Responder:
+        setattr(responder, _UNLISTED_LIMIT, limit)
+        return unlisted(responder)
+
+    return decorate
+
+
+def unlisted_limit_of(responder: Responder) -> RateLimit:
+    """Return which limit the requests of an unlisted responder count against."""
+    limit: RateLimit = getattr(responder, _UNLISTED_LIMIT, RateLimit.GENERAL)
+    return limit
 
 
 def is_unlisted(responder: Responder) -> bool:

@@ -40,8 +40,11 @@ class RateLimits:
         self._counter = SharedCounter(settings.redis_url.get_secret_value())
         self._general = parse(settings.rate_limit)
         self._personal_token = _half(self._general)
-        self._credentials = parse(settings.rate_limit_credentials)
-        self._health = parse(settings.rate_limit_health)
+        self._of_addresses = {
+            RateLimit.CREDENTIALS: parse(settings.rate_limit_credentials),
+            RateLimit.HEALTH: parse(settings.rate_limit_health),
+            RateLimit.FILES: parse(settings.rate_limit_files),
+        }
 
     async def process_request(self, req: Request, resp: Response) -> None:
         """Count a request, and set the headers with the remaining requests for every response, also for errors."""
@@ -62,16 +65,14 @@ class RateLimits:
     async def _count(self, req: Request) -> Count:
         req.context.operation = operation = self._router.operation(req)
         if operation is None:
-            return await self._counter.count(await self._buckets(req, RateLimit.GENERAL), weight=1)
+            return await self._counter.count(await self._buckets(req, self._router.unlisted_limit(req)), weight=1)
         return await self._counter.count(await self._buckets(req, operation.rate_limit), operation.weight)
 
     async def _buckets(self, req: Request, limit: RateLimit) -> tuple[Bucket, ...]:
         """Return the buckets that a request counts in."""
         address = counted_address(req.context.client_address)
-        if limit is RateLimit.HEALTH:
-            return (_bucket(self._health, "health", address),)
-        if limit is RateLimit.CREDENTIALS:
-            return (_bucket(self._credentials, "credentials", address),)
+        if limit in self._of_addresses:
+            return (_bucket(self._of_addresses[limit], limit.value, address),)
         actor = await find_actor(req)
         if actor is None:
             return (_bucket(self._general, "address", address),)

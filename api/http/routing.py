@@ -9,7 +9,7 @@ from falcon.asgi import Request
 from falcon.routing import BaseConverter, CompiledRouter
 
 from api.http.fields import LARGEST_ID
-from api.http.operation import Operation, Responder, is_unlisted, operation_of
+from api.http.operation import Operation, RateLimit, Responder, is_unlisted, operation_of, unlisted_limit_of
 from api.http.resource import Services
 from core.config import API_PREFIX
 
@@ -96,9 +96,17 @@ class Router(CompiledRouter):
 
     def operation(self, req: Request) -> Operation | None:
         """Return the operation that a request is for, or None. Falcon responds with 404 or 405 later in that case."""
-        found = self.find(req.path, req)
-        responder = None if found is None else found[1].get(req.method)
+        responder = self._responder(req)
         return None if responder is None else operation_of(responder)
+
+    def unlisted_limit(self, req: Request) -> RateLimit:
+        """Return which limit a request counts against that is for no operation."""
+        responder = self._responder(req)
+        return RateLimit.GENERAL if responder is None else unlisted_limit_of(responder)
+
+    def _responder(self, req: Request) -> Responder | None:
+        found = self.find(req.path, req)
+        return None if found is None else found[1].get(req.method)
 
 
 def _require_declaration(method: str, path: str, responder: Responder) -> None:

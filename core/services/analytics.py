@@ -71,6 +71,31 @@ _COUNTED_IN_PARTS = f"""
 """
 _FIGURES_IN_RANGE = _figures(f"{_by_status('tasks', 'analytics_rollups')} UNION ALL {_COUNTED_IN_PARTS}")
 
+# The days are those of the reader's time zone, which the rollups do not know, so this counts the tasks themselves.
+_FIGURES_BY_DAY = """
+WITH span AS (
+    SELECT %(start)s::timestamp AT TIME ZONE %(zone)s AS begins,
+           (%(end)s::date + 1)::timestamp AT TIME ZONE %(zone)s AS ends
+), happened AS (
+    SELECT (created_at AT TIME ZONE %(zone)s)::date AS day, 1 AS created, 0 AS done, 0 AS overdue
+    FROM tasks, span WHERE (%(user_id)s::bigint IS NULL OR user_id = %(user_id)s)
+      AND created_at >= begins AND created_at < ends
+    UNION ALL
+    SELECT (completed_at AT TIME ZONE %(zone)s)::date, 0, 1, 0
+    FROM tasks, span WHERE (%(user_id)s::bigint IS NULL OR user_id = %(user_id)s)
+      AND completed_at >= begins AND completed_at < ends
+    UNION ALL
+    SELECT (due_at AT TIME ZONE %(zone)s)::date, 0, 0, 1
+    FROM tasks, span WHERE (%(user_id)s::bigint IS NULL OR user_id = %(user_id)s)
+      AND due_at >= begins AND due_at < ends AND due_at < now() AND status <> 'done'
+)
+SELECT d.day::date, coalesce(sum(h.created), 0)::bigint, coalesce(sum(h.done), 0)::bigint,
+       coalesce(sum(h.overdue), 0)::bigint, now()
+FROM generate_series(%(start)s::timestamp, %(end)s::timestamp, interval '1 day') AS d(day)
+LEFT JOIN happened h ON h.day = d.day::date
+GROUP BY d.day ORDER BY d.day
+"""
+
 _FOLD = """
 WITH batch AS (
     SELECT id FROM analytics_deltas ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
@@ -154,6 +179,34 @@ def _range(start: date | None, end: date | None, zone: ZoneInfo) -> _Range:
         last = after.date() - _DAY
         parts.append((beginning_of(after.date(), UTC), after))
     return _Range(first, last, [part for part in parts if part[0] < part[1]])
+
+
+@dataclass(frozen=True, slots=True)
+class DayFigures:
+    """How many tasks were created and done on a day, and how many missed a deadline of that day and are still open."""
+
+    day: date
+    created: int
+    done: int
+    overdue: int
+
+
+@dataclass(frozen=True, slots=True)
+class FiguresByDay:
+    """The figures of each day of a span, exact at `as_of`."""
+
+    days: list[DayFigures]
+    as_of: datetime
+
+
+def read_figures_by_day(actor: Actor, start: date, end: date, zone: str) -> FiguresByDay:
+    """Count what happened on each day from `start` to `end` (both included) in a time zone of the IANA database.
+
+    The caller's own tasks count, or all tasks for an admin.
+    """
+    user_id = None if sees_all_analytics(actor) else actor.user_id
+    rows = read(_FIGURES_BY_DAY, {"start": start, "end": end, "zone": zone, "user_id": user_id}).fetch_all()
+    return FiguresByDay([DayFigures(*row[:4]) for row in rows], as_of=rows[0][4])
 
 
 @jobs.ANALYTICS_FOLD.work

@@ -186,6 +186,10 @@ OPERATIONS: Final[dict[str, tuple[Callable[[World], requests.Response], Cost]]] 
     "mark a notification as read": (lambda w: w.bob.post(f"{w.notification()}/read"), Cost(2, 1, 1)),
     "analytics": (lambda w: w.alice.get(f"{API}/analytics"), Cost(1, 1, 1)),
     "analytics of all": (lambda w: w.ada.get(f"{API}/analytics"), Cost(1, 1, 1)),
+    "analytics by day": (
+        lambda w: w.alice.get(f"{API}/analytics/days?start_date=2026-01-01&end_date=2026-01-31"),
+        Cost(1, 1, 1),
+    ),
     "list groups": (lambda w: w.alice.get(f"{API}/groups"), Cost(1, 1, 1)),
     "list users": (lambda w: w.ada.get(f"{API}/users"), Cost(2, 1, 1)),
     "ticket for a socket": (lambda w: w.alice.post(f"{API}/ws/tickets"), Cost(2, 1, 1)),

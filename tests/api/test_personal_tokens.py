@@ -43,7 +43,10 @@ def test_each_scope_allows_only_its_own_requests(as_alice: Caller, client_with_t
     requests_by_scope = {
         "tasks:read": [("GET", "/tasks"), ("GET", f"/tasks/{task['id']}"), ("GET", "/api/v1/places?q=Oslo")],
         "tasks:write": [("POST", "/tasks"), ("PATCH", f"/tasks/{task['id']}"), ("PUT", f"/tasks/{task['id']}")],
-        "analytics:read": [("GET", "/analytics")],
+        "analytics:read": [
+            ("GET", "/analytics"),
+            ("GET", "/api/v1/analytics/days?start_date=2026-01-01&end_date=2026-01-02"),
+        ],
         "events:read": [("POST", "/api/v1/ws/tickets")],
     }
     for held in requests_by_scope:

@@ -7,6 +7,7 @@ import pytest
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
+from api.console.texts import marked_texts
 from core import messages
 from core.messages import LANGUAGES, SOURCE_LANGUAGE, Message, language_of, msg, preferred_language, translate
 
@@ -20,7 +21,7 @@ def marked() -> set[str]:
         extract_from_dir(ROOT / package, [("**.py", "python")], keywords={"msg": None})
         for package in ("api", "core", "worker")
     )
-    return {str(text) for package in found for _, _, text, *_ in package}
+    return {str(text) for package in found for _, _, text, *_ in package} | set(marked_texts())
 
 
 def catalogue(language: str) -> dict[str, str]:

@@ -1,0 +1,1 @@
+"""The console: the pages for people who work with tasks, served as files that a browser caches."""

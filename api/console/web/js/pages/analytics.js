@@ -1,0 +1,108 @@
+/** Analytics: what was created, done and missed on each day, by status and by person. */
+
+import { html } from "../ui.js";
+import { get, query, save } from "../api.js";
+import { Icon } from "../icons.js";
+import { statusName } from "../labels.js";
+import { route, setParams } from "../router.js";
+import { STATUSES } from "../tasks.js";
+import { language, msg } from "../texts.js";
+import { dayAfterToday, dayName, zone } from "../times.js";
+import { Empty } from "../parts/bits.js";
+import { DayChart } from "../parts/day_chart.js";
+import { csvOf } from "../csv.js";
+import { Reading, useReading } from "./reading.js";
+
+const SPANS = ["7", "30", "90", "365"];
+const SERIES = ["created", "done", "overdue"];
+
+const SERIES_NAMES = { created: () => msg("Created"), done: () => msg("Done"), overdue: () => msg("Overdue") };
+
+export function Analytics() {
+  const days = SPANS.includes(route.value.params.days) ? route.value.params.days : "30";
+  const span = { start_date: dayAfterToday(1 - Number(days)), end_date: dayAfterToday(0) };
+  const key = JSON.stringify([span, zone.value]);
+  const byDay = useReading(() => get(`/analytics/days${query({ ...span, timezone: zone.value })}`), key);
+  const sums = useReading(() => get(`/analytics${query(span)}`), key);
+  return html`
+    <div class="page-head">
+      <h1>${msg("Analytics")}</h1>
+      <div class="filters">
+        <label class="filter">
+          <span class="hidden">${msg("Span")}</span>
+          <select onChange=${(event) => setParams({ days: event.currentTarget.value })}>
+            ${SPANS.map((value) => html`<option value=${value} selected=${value === days}>${msg("Last {days} days", { days: value })}</option>`)}
+          </select>
+        </label>
+      </div>
+    </div>
+    <${Reading} reading=${byDay} lines=${6}>${(data) => html`<${Days} days=${data.days} />`}<//>
+    <${Reading} reading=${sums} lines=${3}>
+      ${({ by_status: byStatus, by_user: byUser }) => html`
+        <div class="figures">
+          <${Bars} id="by-status" title=${msg("By status")} hint=${msg("Tasks that were created in this span, as they are now.")}
+            rows=${STATUSES.map((status) => ({ name: statusName(status), value: byStatus[status], className: `status-${status}` }))} />
+          <${Bars} id="by-person" title=${msg("By person")} hint=${msg("Tasks count for their owner.")}
+            rows=${Object.entries(byUser).sort((one, other) => other[1] - one[1]).map(([name, value]) => ({ name, value, className: "" }))} />
+        </div>
+      `}
+    <//>
+  `;
+}
+
+function Days({ days }) {
+  const sum = (name) => days.reduce((total, day) => total + day[name], 0);
+  const download = () => {
+    const rows = days.map((day) => [day.day, ...SERIES.map((name) => day[name])]);
+    save(new Blob([csvOf(["day", ...SERIES], rows)], { type: "text/csv" }), `allweather-${days[0].day}-${days.at(-1).day}.csv`);
+  };
+  const number = new Intl.NumberFormat(language.value);
+  const isEmpty = SERIES.every((name) => sum(name) === 0);
+  return html`
+    <section class="panel" aria-labelledby="by-day">
+      <header class="panel-head">
+        <h2 id="by-day">${msg("By day")}</h2>
+        <button type="button" class="button" onClick=${download}><${Icon} name="download" size=${18} />CSV</button>
+      </header>
+      <ul class="totals">
+        ${SERIES.map((name) => html`<li class=${`total series-${name}`} key=${name}><strong>${number.format(sum(name))}</strong><span>${SERIES_NAMES[name]()}</span></li>`)}
+      </ul>
+      ${isEmpty
+        ? html`<${Empty} icon="chart" title=${msg("Nothing happened in this span")}><p>${msg("Choose a longer span, or create a task.")}</p><//>`
+        : html`<${DayChart} days=${days} series=${SERIES} names=${SERIES.map((name) => SERIES_NAMES[name]())} dayLabel=${msg("Day")} label=${msg("Tasks by day; the table below has the same figures.")} />`}
+      <details class="table-details">
+        <summary>${msg("The same as a table")}</summary>
+        <div class="table-place">
+          <table class="figures-table">
+            <thead><tr><th scope="col">${msg("Day")}</th>${SERIES.map((name) => html`<th scope="col" key=${name}>${SERIES_NAMES[name]()}</th>`)}</tr></thead>
+            <tbody>
+              ${[...days].reverse().map((day) => html`<tr key=${day.day}><th scope="row">${dayName(day.day)}</th>${SERIES.map((name) => html`<td key=${name}>${number.format(day[name])}</td>`)}</tr>`)}
+            </tbody>
+          </table>
+        </div>
+      </details>
+    </section>
+  `;
+}
+
+/** Horizontal bars; each has its number beside it, so the bars themselves are only for the eye. */
+function Bars({ id, title, hint, rows }) {
+  const most = Math.max(1, ...rows.map(({ value }) => value));
+  return html`
+    <section class="panel" aria-labelledby=${id}>
+      <h2 id=${id}>${title}</h2>
+      <p class="hint">${hint}</p>
+      <table class="bars">
+        <tbody>
+          ${rows.map(
+            ({ name, value, className }) => html`<tr key=${name}>
+              <th scope="row">${name}</th>
+              <td class="bar-cell" aria-hidden="true"><span class=${`bar ${className}`} style=${{ width: `${(100 * value) / most}%` }}></span></td>
+              <td class="bar-value">${new Intl.NumberFormat(language.value).format(value)}</td>
+            </tr>`,
+          )}
+        </tbody>
+      </table>
+    </section>
+  `;
+}

@@ -1,0 +1,146 @@
+/** A task with everything that belongs to it. Each field is changed in its place. */
+
+import { html, useEffect, useState } from "../ui.js";
+import { Icon } from "../icons.js";
+import { onEvent } from "../live.js";
+import { fieldName, priorityName, statusName } from "../labels.js";
+import { explain } from "../notices.js";
+import { acquaintances, groups, nameOf } from "../people.js";
+import { go, linkTo, route } from "../router.js";
+import { profile } from "../session.js";
+import { PRIORITIES, STATUSES, changeTask, deleteTask, readTask, renumbered, taskOf, touched } from "../tasks.js";
+import { msg } from "../texts.js";
+import { Ago, Failed, Person, Skeleton } from "../parts/bits.js";
+import { FieldSelect, FieldTime, TextInPlace } from "../parts/in_place.js";
+import { Comments } from "./task_comments.js";
+import { Delegation } from "./task_delegation.js";
+import { Files } from "./task_files.js";
+import { History } from "./task_history.js";
+import { Reminders } from "./task_reminders.js";
+
+export function TaskPage() {
+  const asked = Number(route.value.path[1]);
+  const id = renumbered.get(asked) ?? asked;
+  const [problem, setProblem] = useState("");
+  const read = () => {
+    setProblem("");
+    if (id > 0) readTask(id).catch((error) => setProblem(explain(error)));
+  };
+  useEffect(read, [id]);
+  const task = taskOf(id);
+  return html`
+    <p class="way-back"><a href=${linkTo("board")} onClick=${goBack}><${Icon} name="back" size=${18} />${msg("Back")}</a></p>
+    ${task ? html`<${Task} task=${task} key=${task.id} />` : problem ? html`<${Failed} text=${problem} onRetry=${read} />` : html`<${Skeleton} lines=${6} />`}
+  `;
+}
+
+/** Goes to where the reader came from, if that was in the console. */
+function goBack(event) {
+  if (history.length < 2) return;
+  event.preventDefault();
+  history.back();
+}
+
+/** Counts the events of a task, so that what belongs to it can be read again. */
+function useEventCount(taskId) {
+  const [count, setCount] = useState(0);
+  useEffect(() => onEvent((event) => event.task_id === taskId && setCount((before) => before + 1)), [taskId]);
+  return count;
+}
+
+function Task({ task }) {
+  const events = useEventCount(task.id);
+  const touch = touched.value.get(task.id);
+  // A change is based on the task that the person saw when the editing began.
+  const save = (fields, told, basis = task) => changeTask(basis, fields, told).catch(() => {}); // The person has been told.
+  const remove = () => {
+    deleteTask(task);
+    go("board");
+  };
+  const isStored = task.id > 0;
+  return html`
+    <article class="task">
+      <header class="task-head">
+        <${TextInPlace} className="task-title" as="h1" label=${fieldName("title")} value=${task.title} basis=${task} required maxlength="255" onSave=${(title, basis) => save({ title }, null, basis)} />
+        <p class="hint">
+          ${msg("Created by {name}", { name: nameOf(task.user_id) })} · <${Ago} at=${task.created_at} />
+          ${touch ? html` · <strong class="touched-by">${msg("Changed by {name}", { name: nameOf(touch.by) })}</strong>` : null}
+          ${task.isWaiting ? html` · <strong>${msg("Waits to be sent")}</strong>` : null}
+        </p>
+      </header>
+      <section aria-label=${fieldName("description")}>
+        <${TextInPlace} className="task-description" as="div" label=${fieldName("description")} value=${task.description ?? ""} multiline maxlength="5000" basis=${task}
+          placeholder=${msg("Add a description")} onSave=${(description, basis) => save({ description: description || null }, null, basis)} />
+      </section>
+      <aside class="task-facts" aria-label=${msg("Details")}>
+        <${FieldSelect} label=${fieldName("status")} value=${task.status} options=${STATUSES.map((status) => [status, statusName(status)])}
+          onSave=${(status) => save({ status }, msg("“{title}” is now in “{status}”.", { title: task.title, status: statusName(status) }))} />
+        <${FieldSelect} label=${fieldName("priority")} value=${task.priority} options=${PRIORITIES.map((priority) => [priority, priorityName(priority)])}
+          onSave=${(priority) => save({ priority }, msg("The priority is now “{priority}”.", { priority: priorityName(priority) }))} />
+        <${FieldTime} label=${fieldName("due_at")} value=${task.due_at} basis=${task} onSave=${(due, basis) => save({ due_at: due }, msg("The deadline was changed."), basis)} />
+        <${Assignment} task=${task} save=${save} />
+        <${CityField} task=${task} save=${save} />
+        ${isStored ? html`<${Reminders} task=${task} events=${events} /><${Delegation} task=${task} events=${events} />` : null}
+        ${task.user_id === profile.value?.id || profile.value?.role === "admin"
+          ? html`<button type="button" class="link-button danger delete-task" onClick=${remove}><${Icon} name="trash" size=${18} />${msg("Delete this task")}</button>`
+          : null}
+      </aside>
+      ${isStored
+        ? html`
+            <${Comments} taskId=${task.id} ownerId=${task.user_id} events=${events} />
+            <${Files} taskId=${task.id} ownerId=${task.user_id} events=${events} />
+            <${History} taskId=${task.id} events=${events} />
+          `
+        : html`<p class="note">${msg("Comments and files can be added when the task has been sent.")}</p>`}
+    </article>
+  `;
+}
+
+/** Returns whether the reader may give the task to a person or a group. */
+function mayAssign(task) {
+  const me = profile.value;
+  const group = groups.value.find(({ id }) => id === task.group_id);
+  return task.user_id === me?.id || me?.role === "admin" || Boolean(group?.members.some((member) => member.user_id === me?.id && member.is_manager));
+}
+
+function Assignment({ task, save }) {
+  if (!mayAssign(task)) {
+    return html`<div class="fact-field"><span class="fact-label">${fieldName("assignee_id")}</span>${task.assignee_id ? html`<${Person} id=${task.assignee_id} />` : msg("Nobody")}</div>`;
+  }
+  const people = acquaintances.value.map(({ id, name }) => [String(id), name]);
+  if (task.assignee_id && !people.some(([id]) => id === String(task.assignee_id))) people.push([String(task.assignee_id), nameOf(task.assignee_id)]);
+  const number = (value) => (value ? Number(value) : null);
+  return html`
+    <${FieldSelect} label=${fieldName("assignee_id")} value=${String(task.assignee_id ?? "")} options=${[["", msg("Nobody")], ...people]}
+      onSave=${(value) => save({ assignee_id: number(value) }, msg("The task was assigned."))} />
+    ${groups.value.length || task.group_id
+      ? html`<${FieldSelect} label=${fieldName("group_id")} value=${String(task.group_id ?? "")} options=${[["", msg("No group")], ...groups.value.map(({ id, name }) => [String(id), name])]}
+          onSave=${(value) => save({ group_id: number(value) }, msg("The task was given to another group."))} />`
+      : null}
+  `;
+}
+
+const WEATHER_STATES = {
+  pending: () => msg("The weather is being fetched."),
+  unavailable: () => msg("There is no weather for this place."),
+};
+
+function CityField({ task, save }) {
+  const { weather } = task;
+  return html`
+    <div class="fact-field">
+      <span class="fact-label">${fieldName("city")}</span>
+      <${TextInPlace} className="city" as="span" label=${fieldName("city")} value=${task.city ?? ""} maxlength="120" basis=${task} placeholder=${msg("Add a city for the weather")}
+        onSave=${(city, basis) => save({ city: city || null }, null, basis)} />
+      ${weather
+        ? html`<div class="weather-card">
+            <p class="weather-now"><${Icon} name="cloud" size=${28} /><strong>${Math.round(weather.temperature)} °C</strong><span>${weather.condition}</span></p>
+            <p class="hint">${msg("Feels like {degrees} °C, wind {wind} m/s, humidity {humidity} %", { degrees: Math.round(weather.feels_like), wind: weather.wind_speed, humidity: weather.humidity })}</p>
+            <p class="hint">${weather.location}, <${Ago} at=${weather.fetched_at} /></p>
+          </div>`
+        : task.weather_status
+          ? html`<p class="hint">${WEATHER_STATES[task.weather_status]?.()}</p>`
+          : null}
+    </div>
+  `;
+}

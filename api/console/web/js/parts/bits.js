@@ -1,0 +1,77 @@
+/** Small things that many pages show. */
+
+import { html, classes } from "../ui.js";
+import { Icon } from "../icons.js";
+import { priorityName, statusName } from "../labels.js";
+import { nameOf } from "../people.js";
+import { isOverdue } from "../queries.js";
+import { msg } from "../texts.js";
+import { fullTime, shortTime, timeAgo } from "../times.js";
+
+const HUES = 8;
+
+/** The initials of a person on a colour that is always the same for this person. */
+export function Avatar({ id, size = "small" }) {
+  const name = nameOf(id);
+  const initials = name.split(/[\s._-]+/).slice(0, 2).map((word) => [...word][0] ?? "").join("").toUpperCase();
+  return html`<span class=${`avatar avatar-${size} hue-${id % HUES}`} title=${name} aria-hidden="true">${initials}</span>`;
+}
+
+/** The initials and the name of a person. */
+export const Person = ({ id }) => html`<span class="person"><${Avatar} id=${id} /><span>${nameOf(id)}</span></span>`;
+
+/** A time as people say it; the exact time is shown when the pointer rests on it. */
+export const Ago = ({ at }) => html`<time datetime=${at} title=${fullTime(at)}>${timeAgo(at)}</time>`;
+
+/** A deadline, in another colour and with a word when it has passed. */
+export function Due({ task }) {
+  if (!task.due_at) return null;
+  const late = isOverdue(task);
+  return html`
+    <span class=${classes("fact", { late })} title=${fullTime(task.due_at)}>
+      <${Icon} name="calendar" size=${16} />
+      <span>${late ? html`<span class="hidden">${msg("Overdue:")} </span>` : null}${shortTime(task.due_at)}</span>
+    </span>
+  `;
+}
+
+/** A priority as an icon and a word. */
+export const Priority = ({ value }) => html`
+  <span class=${`fact priority priority-${value}`}><${Icon} name=${value} size=${16} /><span>${priorityName(value)}</span></span>
+`;
+
+/** A status as a dot and a word. */
+export const Status = ({ value }) => html`<span class=${`status status-${value}`}>${statusName(value)}</span>`;
+
+/** The weather of a task in one line, if it has any. */
+export function Weather({ task }) {
+  if (!task.city) return null;
+  const { weather } = task;
+  const text = weather ? `${Math.round(weather.temperature)} °C` : task.city;
+  const title = weather ? `${weather.location}: ${weather.condition}` : task.city;
+  return html`<span class="fact" title=${title}><${Icon} name="cloud" size=${16} /><span>${text}</span></span>`;
+}
+
+/** Grey lines in place of something that is being read, of about the same size. */
+export const Skeleton = ({ lines = 3, label = msg("Loading") }) => html`
+  <div class="skeleton" role="status" aria-label=${label}>
+    ${Array.from({ length: lines }, (_, index) => html`<span class=${`skeleton-line width-${index % 3}`}></span>`)}
+  </div>
+`;
+
+/** What to do where there is nothing yet. */
+export const Empty = ({ icon, title, children }) => html`
+  <div class="empty">
+    <span class="empty-icon"><${Icon} name=${icon} size=${28} /></span>
+    <p class="empty-title">${title}</p>
+    <div class="empty-text">${children}</div>
+  </div>
+`;
+
+/** Something could not be read. */
+export const Failed = ({ text, onRetry }) => html`
+  <div class="failed" role="alert">
+    <p>${text}</p>
+    <button type="button" class="button" onClick=${onRetry}>${msg("Try again")}</button>
+  </div>
+`;

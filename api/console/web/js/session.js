@@ -1,0 +1,144 @@
+/**
+ * Who is signed in. The access token is only in the memory of the tab. The refresh token is a cookie that scripts cannot
+ * read, and it can be used once: so one tab renews the access token for all.
+ */
+
+import { signal, batch } from "./ui.js";
+import { Problem, send } from "./http.js";
+import { exclusively, onTold, tell } from "./tabs.js";
+import { recall, remember } from "./storage.js";
+import { bestLanguage, language, msg, speak } from "./texts.js";
+import { zone } from "./times.js";
+
+/** Seconds before its end at which an access token is renewed. */
+const MARGIN_SECONDS = 60;
+
+/** @type {{value: "starting"|"unreachable"|"out"|"in"}} */
+export const phase = signal("starting");
+/** The profile of the person who is signed in, or null. */
+export const profile = signal(null);
+/** Why nobody is signed in any more, or an empty text. */
+export const farewell = signal("");
+
+let token = null;
+let renewing = null;
+
+/** Finds out whether somebody is signed in. A browser in which nobody has signed in is not asked for a cookie. */
+export async function start() {
+  if (!recall("signed-in")) {
+    phase.value = "out";
+    return;
+  }
+  try {
+    await renew(null);
+  } catch (error) {
+    if (error instanceof Problem && error.status === 401) return;
+    phase.value = "unreachable";
+    setTimeout(start, 3000);
+  }
+}
+
+/** Signs in. Throws the problem if the API refuses. */
+export async function signIn(identifier, password) {
+  const { data } = await send("POST", "/api/v1/auth/login", {
+    body: { [identifier.includes("@") ? "email" : "username"]: identifier, password },
+    headers: { "Accept-Language": language.value },
+  });
+  adopt(data);
+  tell("signed-in", data.user.id);
+}
+
+/**
+ * Registers an account, signs in, and keeps the language and the time zone of this browser in the new profile.
+ * @param {{email: string, password: string, full_name?: string}} account
+ * @param {{locale: string, timezone: string}} habits
+ */
+export async function register(account, habits) {
+  await send("POST", "/api/v1/auth/register", { body: account, headers: { "Accept-Language": language.value } });
+  await signIn(account.email, account.password);
+  const headers = { Authorization: `Bearer ${token.value}` };
+  await send("PATCH", "/api/v1/auth/me", { body: habits, headers }).then(({ data }) => setProfile(data), () => {});
+}
+
+/** Ends the session on the server and in all tabs. */
+export async function signOut() {
+  const current = token?.value;
+  try {
+    await send("POST", "/api/v1/auth/logout", { headers: { Authorization: `Bearer ${current}` } });
+  } catch (error) {
+    if (!(error instanceof Problem && error.status === 401)) throw error;
+  }
+  end(msg("You have signed out."));
+  tell("signed-out", msg("You have signed out."));
+}
+
+/** Forgets the session, because it has ended. */
+export function end(reason) {
+  token = null;
+  remember("signed-in", undefined);
+  batch(() => {
+    profile.value = null;
+    farewell.value = reason;
+    phase.value = "out";
+  });
+}
+
+/** Forgets the session in all tabs, because the server has ended it. */
+export function endEverywhere(reason) {
+  end(reason);
+  tell("signed-out", reason);
+}
+
+/** Returns an access token that is still valid for a while. */
+export async function accessToken() {
+  if (!token || token.expires - Date.now() < MARGIN_SECONDS * 1000) await renew(token?.value ?? null);
+  return token.value;
+}
+
+/**
+ * Replaces an access token that is not accepted any more, or returns at once if another tab has done so meanwhile.
+ * @param {string|null} stale the token that was refused
+ */
+export function renew(stale) {
+  renewing ??= exclusively("refresh", async () => {
+    if (token && token.value !== stale) return;
+    try {
+      const { data } = await send("POST", "/api/v1/auth/refresh");
+      adopt(data);
+      tell("token", token);
+    } catch (error) {
+      if (error instanceof Problem && error.status === 401) endEverywhere(msg("Your session has ended. Please sign in again."));
+      throw error;
+    }
+  }).finally(() => (renewing = null));
+  return renewing;
+}
+
+/** Takes over a changed profile, with its language and time zone. */
+export function setProfile(changed) {
+  profile.value = changed;
+  if (changed.timezone) zone.value = changed.timezone;
+  if (changed.locale && bestLanguage([changed.locale]) !== language.value) void speak(bestLanguage([changed.locale]));
+}
+
+function adopt(grant) {
+  token = { value: grant.access_token, expires: Date.now() + grant.expires_in * 1000, userId: grant.user.id };
+  remember("signed-in", true);
+  batch(() => {
+    setProfile(grant.user);
+    farewell.value = "";
+    phase.value = "in";
+  });
+}
+
+onTold("token", (renewed) => {
+  if (profile.value?.id === renewed.userId) token = renewed;
+});
+onTold("signed-out", (reason) => {
+  if (phase.value === "in") end(reason);
+});
+onTold("signed-in", (userId) => {
+  if (profile.value && profile.value.id !== userId) location.reload();
+  else if (!profile.value) void start();
+});
+

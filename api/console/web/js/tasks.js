@@ -1,0 +1,168 @@
+/** The tasks that are known, and what the reader does with them. */
+
+import { batch, computed, signal } from "./ui.js";
+import { get } from "./api.js";
+import { onEvent, onResync } from "./live.js";
+import { notify, notifyUndoable, explain } from "./notices.js";
+import { handleOutcomes, submit, waiting, withdraw } from "./outbox.js";
+import { nameOf, noteActor } from "./people.js";
+import { profile } from "./session.js";
+import { msg } from "./texts.js";
+
+export const STATUSES = ["todo", "in_progress", "done"];
+export const PRIORITIES = ["low", "medium", "high", "urgent"];
+
+/** Seconds in which a deletion can be taken back, because it has not been sent yet. */
+const DELETION_SECONDS = 7;
+const HIGHLIGHT_SECONDS = 6;
+
+/** The tasks as the server has told them, by id. */
+const known = signal(new Map());
+
+/** The tasks as the reader sees them: with the changes that are still on their way. */
+export const tasks = computed(() => {
+  const shown = new Map(known.value);
+  for (const change of waiting.value) {
+    if (change.refusal) continue;
+    const task = shown.get(change.taskId);
+    if (change.kind === "create") shown.set(change.taskId, newTask(change));
+    if (change.kind === "update" && task) shown.set(change.taskId, { ...task, ...change.fields, isWaiting: true });
+    if (change.kind === "delete") shown.delete(change.taskId);
+  }
+  return shown;
+});
+
+/** Who has just changed which task: `{by, at}` for each id. It is shown for some seconds. */
+export const touched = signal(new Map());
+
+/** Tasks that got another id when they were stored: the real id for each temporary one. */
+export const renumbered = new Map();
+
+function newTask({ taskId, fields, at }) {
+  return {
+    description: null, status: "todo", priority: "medium", due_at: null, city: null, weather: null,
+    assignee_id: null, group_id: null, completed_at: null, version: 0, weather_status: fields.city ? "pending" : null,
+    ...fields, id: taskId, user_id: profile.value?.id, created_at: at, updated_at: at, isWaiting: true,
+  };
+}
+
+/** The tasks that were known when events were missed, and that the server has not told again since. */
+let unconfirmed = new Set();
+
+/** Takes tasks over that the server has sent. An older version never replaces a newer one. */
+export function learn(found) {
+  const changed = new Map(known.value);
+  for (const task of found) {
+    unconfirmed.delete(task.id);
+    if ((changed.get(task.id)?.version ?? 0) <= task.version) changed.set(task.id, task);
+  }
+  known.value = changed;
+}
+
+function forget(id) {
+  const changed = new Map(known.value);
+  changed.delete(id);
+  known.value = changed;
+}
+
+/** Forgets those tasks that should have been among what the server has told, but were not: they are gone. */
+export function forgetMissing(shouldBeThere) {
+  const gone = [...known.value.values()].filter((task) => unconfirmed.has(task.id) && shouldBeThere(task));
+  for (const { id } of gone) forget(id);
+}
+
+/** Forgets all tasks. */
+export function forgetTasks() {
+  known.value = new Map();
+}
+
+/** Reads a task. */
+export async function readTask(id) {
+  learn([await get(`/tasks/${id}`)]);
+}
+
+/** Returns a task as the reader sees it, or undefined. */
+export const taskOf = (id) => tasks.value.get(renumbered.get(id) ?? id);
+
+let lastTemporaryId = -Date.now();
+
+/** Creates a task. Throws the problem if the server refuses it at once. Returns its id, which may be temporary. */
+export async function createTask(fields) {
+  const id = (lastTemporaryId -= 1);
+  const outcome = await submit("create", id, { fields });
+  if (outcome === "waiting") notify(msg("Kept on this device. It is sent when the connection is back."));
+  return renumbered.get(id) ?? id;
+}
+
+/**
+ * Changes fields of a task.
+ * @param {object} task as the reader sees it
+ * @param {Record<string, unknown>} fields the new values
+ * @param {string} [told] what to say about it; without it the change cannot be undone by a button
+ */
+export async function changeTask(task, fields, told) {
+  const base = Object.fromEntries(Object.keys(fields).map((field) => [field, task[field] ?? null]));
+  const outcome = submit("update", task.id, { fields, base, version: task.version });
+  if (told) notifyUndoable(told, () => void undoChange(task.id, base));
+  try {
+    return await outcome;
+  } catch (error) {
+    notify(msg("“{title}” was not changed: {reason}", { title: task.title, reason: explain(error) }), { kind: "error" });
+    throw error;
+  }
+}
+
+async function undoChange(id, fields) {
+  const task = taskOf(id);
+  if (!task) return;
+  await changeTask(task, fields).catch(() => {}); // The person has been told.
+}
+
+/** Deletes a task, some seconds later, so that it can be taken back. */
+export function deleteTask(task) {
+  const notBefore = Date.now() + DELETION_SECONDS * 1000;
+  submit("delete", task.id, { notBefore }).catch((error) => {
+    notify(msg("“{title}” was not deleted: {reason}", { title: task.title, reason: explain(error) }), { kind: "error" });
+  });
+  notifyUndoable(msg("“{title}” deleted.", { title: task.title }), () => {
+    const isMine = (change) => change.kind === "delete" && change.taskId === task.id;
+    if (!withdraw(isMine)) notify(msg("It is too late: the task is deleted already."), { kind: "error" });
+  });
+}
+
+function highlight(id, by) {
+  touched.value = new Map(touched.value).set(id, { by, at: Date.now() });
+  setTimeout(() => {
+    if (Date.now() - (touched.value.get(id)?.at ?? 0) < HIGHLIGHT_SECONDS * 1000 - 100) return;
+    const left = new Map(touched.value);
+    left.delete(id);
+    touched.value = left;
+  }, HIGHLIGHT_SECONDS * 1000);
+}
+
+handleOutcomes({
+  confirmed(change, result) {
+    if (change?.kind === "delete") forget(change.taskId);
+    else if (change?.kind !== "comment" && result) learn([result]);
+  },
+  renumbered(from, to) {
+    renumbered.set(from, to);
+  },
+});
+
+onEvent((event) => {
+  if (!event.type.startsWith("task.")) return;
+  noteActor(event.actor_id);
+  batch(() => {
+    if (event.type === "task.deleted") {
+      if (event.actor_id !== profile.value?.id && known.value.has(event.task_id)) {
+        notify(msg("{name} deleted “{title}”.", { name: nameOf(event.actor_id), title: event.data.title }));
+      }
+      forget(event.task_id);
+      return;
+    }
+    learn([event.data]);
+    if (event.actor_id !== null && event.actor_id !== profile.value?.id) highlight(event.task_id, event.actor_id);
+  });
+});
+onResync(() => (unconfirmed = new Set(known.peek().keys())));
