@@ -49,9 +49,15 @@ def ada(browser: Browser, system: System) -> Person:
 def named(system: System, name: str, group_id: int | None, ada: Person) -> Person:
     """Register a person with readable names, and put them into a group. Others of the group see the username."""
     person = Person(system)
-    username = f"{name} {person.id}".replace(" ", "-")
-    profile = {"username": username, "full_name": name, "locale": "en", "timezone": "Europe/Berlin"}
-    requests.patch(f"{system.url}/api/v1/auth/me", json=profile, headers=person.headers, timeout=10).raise_for_status()
+    profile = {"full_name": name, "locale": "en", "timezone": "Europe/Berlin"}
+    username = name.replace(" ", "-")
+    # Usernames are unique, so only the first person of a name has it as it is.
+    for free in (username, f"{username}-{person.id}"):
+        response = requests.patch(
+            f"{system.url}/api/v1/auth/me", json=profile | {"username": free}, headers=person.headers, timeout=10
+        )
+        if response.status_code == 200:
+            break
     path = f"{system.url}/api/v1/groups/{group_id}/members/{person.id}"
     requests.put(
         path, json={"is_manager": name.startswith("Alice")}, headers=ada.headers, timeout=10

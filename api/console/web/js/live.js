@@ -6,7 +6,7 @@
 import { effect, signal } from "./ui.js";
 import { post } from "./api.js";
 import { Problem } from "./http.js";
-import { endEverywhere, profile, renew } from "./session.js";
+import { endEverywhere, profile } from "./session.js";
 import { exclusively, onTold, tell } from "./tabs.js";
 import { msg } from "./texts.js";
 
@@ -138,7 +138,7 @@ function close(code) {
   if (code === 4403) {
     endEverywhere(msg("Your session was ended elsewhere. Please sign in again."));
   } else if (code === 4401) {
-    void renew(null).catch(() => {}).then(() => lose(1));
+    void connect(); // The token has expired; a new one is used for the next ticket.
   } else if (code === 4429) {
     lose(LONGEST_WAIT_SECONDS);
   } else {

@@ -13,7 +13,7 @@ import { namesWith, recall, remember } from "./storage.js";
 import { exclusively, newId, onTold, tell } from "./tabs.js";
 
 /** Seconds between two attempts without a connection. */
-const RETRY_SECONDS = 5;
+const RETRY_SECONDS = 3;
 /** How many changes the API takes in one request. */
 const LARGEST_BATCH = 100;
 
@@ -286,9 +286,10 @@ function reload() {
   waiting.value = profile.peek() ? namesWith(prefix()).map(recall).filter(Boolean) : [];
 }
 
-/** Forgets everything that waits, because the person signs out and wants it so. */
-export function forgetAll() {
-  for (const { id } of waiting.value) drop(id);
+/** Forgets everything of a person that waits, because they have signed out and want it so. */
+export function forgetAll(userId) {
+  for (const name of namesWith(`outbox.${userId}.`)) remember(name, undefined);
+  reload();
 }
 
 onTold("outbox", reload);

@@ -10,8 +10,8 @@ import { recall, remember } from "./storage.js";
 import { bestLanguage, language, msg, speak } from "./texts.js";
 import { zone } from "./times.js";
 
-/** Seconds before its end at which an access token is renewed. */
-const MARGIN_SECONDS = 60;
+/** The part of its time after which an access token is renewed. */
+const USED_SHARE = 0.9;
 
 /** @type {{value: "starting"|"unreachable"|"out"|"in"}} */
 export const phase = signal("starting");
@@ -91,7 +91,7 @@ export function endEverywhere(reason) {
 
 /** Returns an access token that is still valid for a while. */
 export async function accessToken() {
-  if (!token || token.expires - Date.now() < MARGIN_SECONDS * 1000) await renew(token?.value ?? null);
+  if (!token || Date.now() > token.renewAt) await renew(token?.value ?? null);
   return token.value;
 }
 
@@ -122,7 +122,7 @@ export function setProfile(changed) {
 }
 
 function adopt(grant) {
-  token = { value: grant.access_token, expires: Date.now() + grant.expires_in * 1000, userId: grant.user.id };
+  token = { value: grant.access_token, renewAt: Date.now() + grant.expires_in * 1000 * USED_SHARE, userId: grant.user.id };
   remember("signed-in", true);
   batch(() => {
     setProfile(grant.user);

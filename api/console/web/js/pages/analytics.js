@@ -31,7 +31,8 @@ export function Analytics() {
         <label class="filter">
           <span class="hidden">${msg("Span")}</span>
           <select onChange=${(event) => setParams({ days: event.currentTarget.value })}>
-            ${SPANS.map((value) => html`<option value=${value} selected=${value === days}>${msg("Last {days} days", { days: value })}</option>`)}
+            ${SPANS.map((value) => html`<option value=${value}
+              selected=${value === days}>${msg("Last {days} days", { days: value })}</option>`)}
           </select>
         </label>
       </div>
@@ -40,7 +41,8 @@ export function Analytics() {
     <${Reading} reading=${sums} lines=${3}>
       ${({ by_status: byStatus, by_user: byUser }) => html`
         <div class="figures">
-          <${Bars} id="by-status" title=${msg("By status")} hint=${msg("Tasks that were created in this span, as they are now.")}
+          <${Bars} id="by-status" title=${msg("By status")}
+            hint=${msg("Tasks that were created in this span, as they are now.")}
             rows=${STATUSES.map((status) => ({ name: statusName(status), value: byStatus[status], className: `status-${status}` }))} />
           <${Bars} id="by-person" title=${msg("By person")} hint=${msg("Tasks count for their owner.")}
             rows=${Object.entries(byUser).sort((one, other) => other[1] - one[1]).map(([name, value]) => ({ name, value, className: "" }))} />
@@ -65,16 +67,20 @@ function Days({ days }) {
         <button type="button" class="button" onClick=${download}><${Icon} name="download" size=${18} />CSV</button>
       </header>
       <ul class="totals">
-        ${SERIES.map((name) => html`<li class=${`total series-${name}`} key=${name}><strong>${number.format(sum(name))}</strong><span>${SERIES_NAMES[name]()}</span></li>`)}
+        ${SERIES.map((name) => html`<li class=${`total series-${name}`}
+          key=${name}><strong>${number.format(sum(name))}</strong><span>${SERIES_NAMES[name]()}</span></li>`)}
       </ul>
       ${isEmpty
-        ? html`<${Empty} icon="chart" title=${msg("Nothing happened in this span")}><p>${msg("Choose a longer span, or create a task.")}</p><//>`
-        : html`<${DayChart} days=${days} series=${SERIES} names=${SERIES.map((name) => SERIES_NAMES[name]())} dayLabel=${msg("Day")} label=${msg("Tasks by day; the table below has the same figures.")} />`}
+        ? html`<${Empty} icon="chart"
+          title=${msg("Nothing happened in this span")}><p>${msg("Choose a longer span, or create a task.")}</p><//>`
+        : html`<${DayChart} days=${days} series=${SERIES} names=${SERIES.map((name) => SERIES_NAMES[name]())}
+          dayLabel=${msg("Day")} label=${msg("Tasks by day; the table below has the same figures.")} />`}
       <details class="table-details">
         <summary>${msg("The same as a table")}</summary>
         <div class="table-place">
           <table class="figures-table">
-            <thead><tr><th scope="col">${msg("Day")}</th>${SERIES.map((name) => html`<th scope="col" key=${name}>${SERIES_NAMES[name]()}</th>`)}</tr></thead>
+            <thead><tr><th scope="col">${msg("Day")}</th>${SERIES.map((name) => html`<th scope="col"
+              key=${name}>${SERIES_NAMES[name]()}</th>`)}</tr></thead>
             <tbody>
               ${[...days].reverse().map((day) => html`<tr key=${day.day}><th scope="row">${dayName(day.day)}</th>${SERIES.map((name) => html`<td key=${name}>${number.format(day[name])}</td>`)}</tr>`)}
             </tbody>
@@ -97,7 +103,8 @@ function Bars({ id, title, hint, rows }) {
           ${rows.map(
             ({ name, value, className }) => html`<tr key=${name}>
               <th scope="row">${name}</th>
-              <td class="bar-cell" aria-hidden="true"><span class=${`bar ${className}`} style=${{ width: `${(100 * value) / most}%` }}></span></td>
+              <td class="bar-cell" aria-hidden="true"><span class=${`bar ${className}`}
+                style=${{ width: `${(100 * value) / most}%` }}></span></td>
               <td class="bar-value">${new Intl.NumberFormat(language.value).format(value)}</td>
             </tr>`,
           )}

@@ -28,7 +28,8 @@ export function Board() {
   const isEmpty = lists.every((list) => list.read.value.total !== null && list.items.value.length === 0);
   return html`
     <div class="page-head"><h1>${msg("Board")}</h1><${Filters} /></div>
-    <p class="hidden" id="card-help">${msg("Press Space to pick the card up, arrow keys to carry it, Space again to put it down.")}</p>
+    <p class="hidden"
+      id="card-help">${msg("Press Space to pick the card up, arrow keys to carry it, Space again to put it down.")}</p>
     ${isEmpty && Object.keys(filters).length === 0 ? html`<${FirstTask} />` : null}
     <div class="board">
       ${STATUSES.map((status, index) => html`<${Column} key=${status} status=${status} list=${lists[index]} />`)}
@@ -39,7 +40,8 @@ export function Board() {
 const FirstTask = () => html`
   <${Empty} icon="board" title=${msg("No tasks yet")}>
     <p>${msg("Create the first one. With a city it gets its weather, and people you assign it to see it at once.")}</p>
-    <button type="button" class="button primary" onClick=${() => openNewTask()}><${Icon} name="plus" size=${18} />${msg("New task")}</button>
+    <button type="button" class="button primary" onClick=${() => openNewTask()}><${Icon} name="plus"
+      size=${18} />${msg("New task")}</button>
   <//>
 `;
 
@@ -49,23 +51,28 @@ function Column({ status, list }) {
   const isFirstRead = list.isLoading.value && list.read.value.total === null;
   const headingId = `column-${status}`;
   return html`
-    <section class=${classes(`column column-${status}`, { target: overColumn.value === status })} data-status=${status} aria-labelledby=${headingId}>
+    <section class=${classes(`column column-${status}`, { target: overColumn.value === status })} data-status=${status}
+      aria-labelledby=${headingId}>
       <header class="column-head">
         <h2 id=${headingId}>${statusName(status)}</h2>
         <span class="count" aria-label=${msg("{count} tasks", { count: total ?? "…" })}>${total ?? "…"}</span>
-        <button type="button" class="icon-button small" aria-label=${msg("New task: {status}", { status: statusName(status) })} onClick=${() => openNewTask({ status })}>
+        <button type="button" class="icon-button small"
+          aria-label=${msg("New task: {status}", { status: statusName(status) })}
+          onClick=${() => openNewTask({ status })}>
           <${Icon} name="plus" size=${18} />
         </button>
       </header>
       ${list.problem.value ? html`<${Failed} text=${list.problem.value} onRetry=${() => list.reload()} />` : null}
       ${isFirstRead
-        ? html`<div class="cards" aria-busy="true">${[0, 1, 2].map((index) => html`<div class="card" key=${index}><${Skeleton} lines=${2} /></div>`)}</div>`
+        ? html`<div class="cards" aria-busy="true">${[0, 1, 2].map((index) => html`<div class="card"
+          key=${index}><${Skeleton} lines=${2} /></div>`)}</div>`
         : html`<ul class="cards" aria-labelledby=${headingId}>
             ${items.map((task) => html`<${Card} key=${task.id} task=${task} />`)}
           </ul>`}
       ${!isFirstRead && items.length === 0 ? html`<p class="column-empty">${EMPTY[status]()}</p>` : null}
       ${list.read.value.cursor
-        ? html`<button type="button" class="link-button more" disabled=${list.isLoading.value} onClick=${() => list.more()}>${msg("Show more")}</button>`
+        ? html`<button type="button" class="link-button more" disabled=${list.isLoading.value}
+          onClick=${() => list.more()}>${msg("Show more")}</button>`
         : null}
     </section>
   `;
@@ -102,14 +109,17 @@ function Card({ task }) {
       onPointerDown=${(event) => startDrag(event, task.id, moveCard)}
       onKeyDown=${(event) => onCardKey(event, task, moveCard)}
     >
-      <a class="card-title" href=${linkTo(`tasks/${task.id}`)} draggable=${false} aria-describedby="card-help">${task.title}</a>
+      <a class="card-title" href=${linkTo(`tasks/${task.id}`)} draggable=${false}
+        aria-describedby="card-help">${task.title}</a>
       <div class="card-facts">
         ${task.priority === "medium" ? null : html`<${Priority} value=${task.priority} />`}
         <${Due} task=${task} />
         <${Weather} task=${task} />
         <span class="card-end">
-          ${task.isWaiting ? html`<span class="fact" title=${msg("Waits to be sent")}><${Icon} name="clock" size=${16} /><span class="hidden">${msg("Waits to be sent")}</span></span>` : null}
-          ${task.assignee_id ? html`<span class="hidden">${nameOf(task.assignee_id)}</span><${Avatar} id=${task.assignee_id} />` : null}
+          ${task.isWaiting ? html`<span class="fact" title=${msg("Waits to be sent")}><${Icon} name="clock"
+            size=${16} /><span class="hidden">${msg("Waits to be sent")}</span></span>` : null}
+          ${task.assignee_id ? html`<span class="hidden">${nameOf(task.assignee_id)}</span><${Avatar}
+            id=${task.assignee_id} />` : null}
         </span>
       </div>
       ${touch ? html`<p class="touched-by">${msg("Changed by {name}", { name: nameOf(touch.by) })}</p>` : null}

@@ -11,6 +11,8 @@ import { msg } from "../texts.js";
 
 const PULL_PIXELS = 6;
 const HOLD_MS = 280;
+/** How long after the end of a drag a click still belongs to it; by touch it comes a little later. */
+const CLICK_MS = 50;
 const EDGE_PIXELS = 60;
 const SCROLL_PIXELS = 12;
 
@@ -66,6 +68,7 @@ export function startDrag(event, id, move) {
     window.removeEventListener("pointercancel", stop);
     window.removeEventListener("keydown", onEscape, true);
     window.removeEventListener("touchmove", keepPage);
+    window.removeEventListener("contextmenu", keepMenu);
     ghost?.remove();
     ghost = null;
     document.body.classList.remove("dragging");
@@ -79,12 +82,14 @@ export function startDrag(event, id, move) {
     stop();
     if (!wasDragged) return;
     // The click that follows would open the task.
-    window.addEventListener("click", swallow, { capture: true, once: true });
-    setTimeout(() => window.removeEventListener("click", swallow, { capture: true }));
+    window.addEventListener("click", swallow, { capture: true });
+    setTimeout(() => window.removeEventListener("click", swallow, { capture: true }), CLICK_MS);
     if (status) move(id, status);
   }
 
   const onEscape = (pressed) => pressed.key === "Escape" && stop();
+  // Holding a link would open its menu, and moving would scroll the page.
+  const keepMenu = (menu) => isTouch && menu.preventDefault();
   const keepPage = (moved) => ghost && moved.preventDefault();
 
   window.addEventListener("pointermove", onMove);
@@ -92,6 +97,7 @@ export function startDrag(event, id, move) {
   window.addEventListener("pointercancel", stop);
   window.addEventListener("keydown", onEscape, true);
   window.addEventListener("touchmove", keepPage, { passive: false });
+  window.addEventListener("contextmenu", keepMenu);
 }
 
 function swallow(event) {

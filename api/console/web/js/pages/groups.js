@@ -21,7 +21,8 @@ export function Groups() {
   return html`
     <div class="page-head">
       <h1>${msg("Groups")}</h1>
-      ${mayCreate ? html`<button type="button" class="button" onClick=${() => setCreating(true)}><${Icon} name="plus" size=${18} />${msg("New group")}</button>` : null}
+      ${mayCreate ? html`<button type="button" class="button" onClick=${() => setCreating(true)}><${Icon} name="plus"
+        size=${18} />${msg("New group")}</button>` : null}
     </div>
     ${areGroupsRead.value ? null : html`<${Skeleton} lines=${4} />`}
     ${areGroupsRead.value && groups.value.length === 0
@@ -66,23 +67,35 @@ function Group({ group }) {
     <section class="panel group" aria-label=${name}>
       <header class="panel-head">
         ${manages
-          ? html`<${TextInPlace} className="group-name" as="h2" label=${msg("Name")} value=${name} required maxlength="100" onSave=${(text) => act(() => patch(`/groups/${id}`, { name: text }))} />`
+          ? html`<${TextInPlace} className="group-name" as="h2" label=${msg("Name")}
+            value=${name} required maxlength="100"
+            onSave=${(text) => act(() => patch(`/groups/${id}`, { name: text }))} />`
           : html`<h2 class="group-name">${name}</h2>`}
-        <a class="button" href=${linkTo("board", { group_id: id })}><${Icon} name="board" size=${18} />${msg("Tasks")}</a>
+        <a class="button" href=${linkTo("board", { group_id: id })}><${Icon} name="board"
+          size=${18} />${msg("Tasks")}</a>
       </header>
       <ul class="members">
-        ${members.map((member) => html`<${Member} key=${member.user_id} member=${member} groupId=${id} manages=${manages} act=${act} />`)}
+        ${members.map((member) => html`<${Member} key=${member.user_id} member=${member} groupId=${id}
+          manages=${manages} act=${act} />`)}
       </ul>
       <footer class="row">
-        ${manages ? html`<button type="button" class="link-button" onClick=${() => setDialog("add")}>${msg("Add a person")}</button>` : null}
-        ${manages ? html`<button type="button" class="link-button" onClick=${() => setDialog("invite")}>${msg("Invite by email")}</button>` : null}
-        ${isMember ? html`<button type="button" class="link-button" onClick=${() => setDialog("leave")}>${msg("Leave")}</button>` : null}
-        ${manages ? html`<button type="button" class="link-button danger" onClick=${() => setDialog("delete")}>${msg("Delete")}</button>` : null}
+        ${manages ? html`<button type="button" class="link-button"
+          onClick=${() => setDialog("add")}>${msg("Add a person")}</button>` : null}
+        ${manages ? html`<button type="button" class="link-button"
+          onClick=${() => setDialog("invite")}>${msg("Invite by email")}</button>` : null}
+        ${isMember ? html`<button type="button" class="link-button"
+          onClick=${() => setDialog("leave")}>${msg("Leave")}</button>` : null}
+        ${manages ? html`<button type="button" class="link-button danger"
+          onClick=${() => setDialog("delete")}>${msg("Delete")}</button>` : null}
       </footer>
       ${dialog === "add" ? html`<${AddMember} group=${group} onClose=${close} />` : null}
       ${dialog === "invite" ? html`<${Invite} group=${group} onClose=${close} />` : null}
-      ${dialog === "leave" ? html`<${Confirm} title=${msg("Leave “{name}”?", { name })} text=${msg("You no longer see its tasks, except those that are yours.")} button=${msg("Leave")} onClose=${close} onConfirm=${() => act(() => remove(`/groups/${id}/members/${me.id}`))} />` : null}
-      ${dialog === "delete" ? html`<${Confirm} title=${msg("Delete “{name}”?", { name })} text=${msg("Its tasks stay with their owners.")} button=${msg("Delete")} onClose=${close} onConfirm=${() => act(() => remove(`/groups/${id}`))} />` : null}
+      ${dialog === "leave" ? html`<${Confirm} title=${msg("Leave “{name}”?", { name })}
+        text=${msg("You no longer see its tasks, except those that are yours.")} button=${msg("Leave")} onClose=${close}
+        onConfirm=${() => act(() => remove(`/groups/${id}/members/${me.id}`))} />` : null}
+      ${dialog === "delete" ? html`<${Confirm} title=${msg("Delete “{name}”?", { name })}
+        text=${msg("Its tasks stay with their owners.")} button=${msg("Delete")} onClose=${close}
+        onConfirm=${() => act(() => remove(`/groups/${id}`))} />` : null}
     </section>
   `;
 }
@@ -112,8 +125,10 @@ function Member({ member, groupId, manages, act }) {
       <span class="member-name">${nameOf(id)}</span>
       ${isManager ? html`<span class="tag">${msg("Manager")}</span>` : null}
       ${manages && id !== profile.value?.id
-        ? html`<${Menu} label=${msg("Actions for {name}", { name: nameOf(id) })} button=${html`<${Icon} name="more" />`}>
-            <button type="button" onClick=${() => act(() => put(path, { is_manager: !isManager }))}>${isManager ? msg("Make an ordinary member") : msg("Make a manager")}</button>
+        ? html`<${Menu} label=${msg("Actions for {name}", { name: nameOf(id) })} button=${html`<${Icon}
+          name="more" />`}>
+            <button type="button"
+              onClick=${() => act(() => put(path, { is_manager: !isManager }))}>${isManager ? msg("Make an ordinary member") : msg("Make a manager")}</button>
             <button type="button" onClick=${() => act(() => remove(path))}>${msg("Remove from the group")}</button>
           <//>`
         : null}
@@ -134,7 +149,8 @@ function AddMember({ group, onClose }) {
     <${Dialog} title=${msg("Add a person to “{name}”", { name: group.name })} onClose=${onClose}>
       <form onSubmit=${form.onSubmit}>
         <${FormProblem} text=${form.problem} />
-        <${TextField} label=${msg("Number of the account")} name="user_id" required inputmode="numeric" pattern="[0-9]+" list=${listId} data-focus
+        <${TextField} label=${msg("Number of the account")} name="user_id" required inputmode="numeric" pattern="[0-9]+"
+          list=${listId} data-focus
           hint=${msg("People find the number of their account in their settings.")} error=${form.fields.user_id} />
         <datalist id=${listId}>${people.map(({ id, name }) => html`<option value=${id}>${name}</option>`)}</datalist>
         <div class="dialog-actions">
@@ -163,7 +179,8 @@ function Invite({ group, onClose }) {
         ? html`<p>${msg("This server sends no mails. Hand this link over yourself; it is shown only now.")}</p><p class="secret">${token}</p>`
         : html`<form onSubmit=${form.onSubmit}>
             <${FormProblem} text=${form.problem} />
-            <${TextField} label=${msg("Email")} name="email" type="email" required data-focus error=${form.fields.email} />
+            <${TextField} label=${msg("Email")} name="email"
+              type="email" required data-focus error=${form.fields.email} />
             <div class="dialog-actions">
               <button type="button" class="button" onClick=${onClose}>${msg("Cancel")}</button>
               <button type="submit" class="button primary" disabled=${form.isBusy}>${msg("Invite")}</button>

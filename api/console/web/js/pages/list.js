@@ -49,11 +49,13 @@ export function List() {
   const total = list.total.value;
   return html`
     <div class="page-head">
-      <h1>${msg("List")} <span class="count" aria-label=${msg("{count} tasks", { count: total ?? "…" })}>${total ?? "…"}</span></h1>
+      <h1>${msg("List")} <span class="count"
+        aria-label=${msg("{count} tasks", { count: total ?? "…" })}>${total ?? "…"}</span></h1>
       <${Filters} withStatus><${SortChoice} sort=${sort} withRelevance=${Boolean(filters.q)} /><//>
     </div>
     ${list.problem.value ? html`<${Failed} text=${list.problem.value} onRetry=${() => list.reload()} />` : null}
-    ${!isFirstRead && items.length === 0 && !list.problem.value ? html`<${Nothing} isFiltered=${Object.keys(filters).length > 0} />` : null}
+    ${!isFirstRead && items.length === 0 && !list.problem.value ? html`<${Nothing}
+      isFiltered=${Object.keys(filters).length > 0} />` : null}
     ${isFirstRead || items.length
       ? html`
           <div class="table-place" ref=${table} aria-busy=${String(isFirstRead)}>
@@ -61,7 +63,8 @@ export function List() {
               <thead>
                 <tr>
                   <th class="cell-select">
-                    <input type="checkbox" aria-label=${msg("Select all")} checked=${items.length > 0 && chosen.length === items.length}
+                    <input type="checkbox" aria-label=${msg("Select all")}
+                      checked=${items.length > 0 && chosen.length === items.length}
                       onChange=${(event) => select(items.map(({ id }) => id), event.currentTarget.checked)} />
                   </th>
                   ${COLUMNS.map((field) => html`<${SortHead} field=${field} sort=${sort} key=${field} />`)}
@@ -70,15 +73,18 @@ export function List() {
               </thead>
               <tbody>
                 ${isFirstRead
-                  ? [0, 1, 2, 3, 4, 5].map((index) => html`<tr key=${`empty-${index}`}><td colspan="7"><${Skeleton} lines=${1} /></td></tr>`)
-                  : items.map((task) => html`<${Row} key=${task.id} task=${task} isSelected=${selected.has(task.id)} onSelect=${(is) => select([task.id], is)} />`)}
+                  ? [0, 1, 2, 3, 4, 5].map((index) => html`<tr key=${`empty-${index}`}><td colspan="7"><${Skeleton}
+                    lines=${1} /></td></tr>`)
+                  : items.map((task) => html`<${Row} key=${task.id} task=${task} isSelected=${selected.has(task.id)}
+                    onSelect=${(is) => select([task.id], is)} />`)}
               </tbody>
             </table>
           </div>
         `
       : null}
     ${list.read.value.cursor
-      ? html`<button type="button" class="button more" disabled=${list.isLoading.value} onClick=${() => list.more()}>${msg("Show more")}</button>`
+      ? html`<button type="button" class="button more" disabled=${list.isLoading.value}
+        onClick=${() => list.more()}>${msg("Show more")}</button>`
       : null}
     ${chosen.length ? html`<${BulkBar} chosen=${chosen} onDone=${() => setSelected(new Set())} />` : null}
   `;
@@ -86,10 +92,12 @@ export function List() {
 
 const Nothing = ({ isFiltered }) =>
   isFiltered
-    ? html`<${Empty} icon="search" title=${msg("No task matches")}><p>${msg("Take a filter away, or search for the beginning of another word.")}</p><//>`
+    ? html`<${Empty} icon="search"
+      title=${msg("No task matches")}><p>${msg("Take a filter away, or search for the beginning of another word.")}</p><//>`
     : html`<${Empty} icon="list" title=${msg("No tasks yet")}>
         <p>${msg("Create the first one. With a city it gets its weather, and people you assign it to see it at once.")}</p>
-        <button type="button" class="button primary" onClick=${() => openNewTask()}><${Icon} name="plus" size=${18} />${msg("New task")}</button>
+        <button type="button" class="button primary" onClick=${() => openNewTask()}><${Icon} name="plus"
+          size=${18} />${msg("New task")}</button>
       <//>`;
 
 const columnName = (field) => (field === "updated_at" ? msg("Changed") : fieldName(field));
@@ -99,8 +107,10 @@ function SortHead({ field, sort }) {
   const direction = sort === field ? "ascending" : sort === `-${field}` ? "descending" : undefined;
   return html`
     <th scope="col" aria-sort=${direction} class=${`cell-${field}`}>
-      <button type="button" class="sort-button" onClick=${() => setParams({ sort: direction === "ascending" ? `-${field}` : field })}>
-        ${columnName(field)}${direction ? html`<${Icon} name=${direction === "ascending" ? "up" : "down"} size=${16} />` : null}
+      <button type="button" class="sort-button"
+        onClick=${() => setParams({ sort: direction === "ascending" ? `-${field}` : field })}>
+        ${columnName(field)}${direction ? html`<${Icon} name=${direction === "ascending" ? "up" : "down"}
+          size=${16} />` : null}
       </button>
     </th>
   `;
@@ -133,7 +143,8 @@ function Row({ task, isSelected, onSelect }) {
   return html`
     <tr class=${classes("", { touched: touch, selected: isSelected, waiting: task.isWaiting })} data-id=${task.id}>
       <td class="cell-select">
-        <input type="checkbox" checked=${isSelected} aria-label=${msg("Select “{title}”", { title: task.title })} onChange=${(event) => onSelect(event.currentTarget.checked)} />
+        <input type="checkbox" checked=${isSelected} aria-label=${msg("Select “{title}”", { title: task.title })}
+          onChange=${(event) => onSelect(event.currentTarget.checked)} />
       </td>
       <td class="cell-title">
         <a class="row-title" href=${linkTo(`tasks/${task.id}`)}>${task.title}</a>
@@ -144,7 +155,8 @@ function Row({ task, isSelected, onSelect }) {
       <td class="cell-priority"><${Priority} value=${task.priority} /></td>
       <td class="cell-due_at"><${Due} task=${task} /></td>
       <td class="cell-updated_at"><${Ago} at=${task.updated_at} /></td>
-      <td class="cell-person">${task.assignee_id ? html`<span class="person"><${Avatar} id=${task.assignee_id} /><span class="person-name">${nameOf(task.assignee_id)}</span></span>` : null}</td>
+      <td class="cell-person">${task.assignee_id ? html`<span class="person"><${Avatar}
+        id=${task.assignee_id} /><span class="person-name">${nameOf(task.assignee_id)}</span></span>` : null}</td>
     </tr>
   `;
 }
@@ -187,8 +199,10 @@ function BulkBar({ chosen, onDone }) {
       ${choice(msg("Status"), STATUSES.map((status) => [status, statusName(status)]), apply("status"))}
       ${choice(msg("Priority"), PRIORITIES.map((priority) => [priority, priorityName(priority)]), apply("priority"))}
       ${choice(msg("Assign"), [["none", msg("Nobody")], ...acquaintances.value.map(({ id, name }) => [id, name])], apply("assignee_id", (value) => (value === "none" ? null : Number(value))))}
-      <button type="button" class="button danger" onClick=${removeAll}><${Icon} name="trash" size=${18} />${msg("Delete")}</button>
-      <button type="button" class="icon-button" aria-label=${msg("Select nothing")} onClick=${onDone}><${Icon} name="close" /></button>
+      <button type="button" class="button danger" onClick=${removeAll}><${Icon} name="trash"
+        size=${18} />${msg("Delete")}</button>
+      <button type="button" class="icon-button" aria-label=${msg("Select nothing")} onClick=${onDone}><${Icon}
+        name="close" /></button>
     </div>
   `;
 }

@@ -34,12 +34,14 @@ export function Notifications() {
   return html`
     <div class="page-head">
       <h1>${msg("Notifications")}</h1>
-      <button type="button" class="button" onClick=${readAll} disabled=${unread.value === 0}><${Icon} name="check" size=${18} />${msg("Mark all as read")}</button>
+      <button type="button" class="button" onClick=${readAll} disabled=${unread.value === 0}><${Icon} name="check"
+        size=${18} />${msg("Mark all as read")}</button>
     </div>
     <${Reading} reading=${reading} lines=${6}>
       ${({ items }) =>
         items.length
-          ? html`<ul class="panel notifications">${items.map((item) => html`<${Notification} key=${item.id} item=${item} onRead=${readOne} />`)}</ul>`
+          ? html`<ul class="panel notifications">${items.map((item) => html`<${Notification} key=${item.id} item=${item}
+            onRead=${readOne} />`)}</ul>`
           : html`<${Empty} icon="bell" title=${msg("No notifications")}>
               <p>${msg("When somebody gives you a task or comments on one of yours, and when a deadline comes near, you read it here.")}</p>
             <//>`}

@@ -39,11 +39,14 @@ function Profile() {
     <${Panel} id="profile" title=${msg("Profile")}>
       <form onSubmit=${form.onSubmit}>
         <${FormProblem} text=${form.problem} />
-        <${TextField} label=${msg("Your name")} name="full_name" defaultValue=${name ?? ""} maxlength="255" autocomplete="name" error=${form.fields.full_name}
+        <${TextField} label=${msg("Your name")} name="full_name" defaultValue=${name ?? ""} maxlength="255"
+          autocomplete="name" error=${form.fields.full_name}
           hint=${msg("The number of your account is {id}.", { id })} />
         <div class="field-pair">
-          <${SelectField} label=${msg("Language")} name="locale" value=${bestLanguage([locale])} options=${facts.languages.map((code) => [code, LANGUAGE_NAMES[code]])} />
-          <${SelectField} label=${msg("Time zone")} name="timezone" value=${timezone ?? "UTC"} options=${zones(timezone).map((zone) => [zone, zone.replaceAll("_", " ")])} error=${form.fields.timezone} />
+          <${SelectField} label=${msg("Language")} name="locale" value=${bestLanguage([locale])}
+            options=${facts.languages.map((code) => [code, LANGUAGE_NAMES[code]])} />
+          <${SelectField} label=${msg("Time zone")} name="timezone" value=${timezone ?? "UTC"}
+            options=${zones(timezone).map((zone) => [zone, zone.replaceAll("_", " ")])} error=${form.fields.timezone} />
         </div>
         <button type="submit" class="button primary" disabled=${form.isBusy}>${msg("Save")}</button>
       </form>
@@ -67,7 +70,8 @@ function Look() {
       <fieldset class="choices">
         <legend class="hidden">${msg("Colours")}</legend>
         ${themes.map(
-          ([value, name]) => html`<label class="choice"><input type="radio" name="theme" checked=${theme.value === value} onChange=${() => chooseTheme(value)} /><span>${name}</span></label>`,
+          ([value, name]) => html`<label class="choice"><input type="radio" name="theme"
+            checked=${theme.value === value} onChange=${() => chooseTheme(value)} /><span>${name}</span></label>`,
         )}
       </fieldset>
       <p class="hint">${msg("The colours are kept on this device.")}</p>
@@ -87,8 +91,10 @@ function Email() {
       ${pending ? html`<p class="note">${msg("{email} waits to be confirmed: open the link in the mail.", { email: pending })}</p>` : null}
       <form onSubmit=${form.onSubmit}>
         <${FormProblem} text=${form.problem} />
-        <${TextField} label=${msg("New email")} name="email" type="email" required autocomplete="email" error=${form.fields.email} />
-        <${TextField} label=${msg("Present password")} name="current_password" type="password" required autocomplete="current-password" error=${form.fields.current_password} />
+        <${TextField} label=${msg("New email")} name="email" type="email" required autocomplete="email"
+          error=${form.fields.email} />
+        <${TextField} label=${msg("Present password")} name="current_password"
+          type="password" required autocomplete="current-password" error=${form.fields.current_password} />
         <button type="submit" class="button" disabled=${form.isBusy}>${msg("Change the email")}</button>
       </form>
     <//>
@@ -104,8 +110,10 @@ function Password() {
     <${Panel} id="password" title=${msg("Password")}>
       <form onSubmit=${form.onSubmit}>
         <${FormProblem} text=${form.problem} />
-        <${TextField} label=${msg("Present password")} name="current_password" type="password" required autocomplete="current-password" error=${form.fields.current_password} />
-        <${TextField} label=${msg("New password")} name="password" type="password" required minlength="8" autocomplete="new-password" error=${form.fields.password} />
+        <${TextField} label=${msg("Present password")} name="current_password"
+          type="password" required autocomplete="current-password" error=${form.fields.current_password} />
+        <${TextField} label=${msg("New password")} name="password" type="password" required minlength="8"
+          autocomplete="new-password" error=${form.fields.password} />
         <button type="submit" class="button" disabled=${form.isBusy}>${msg("Change the password")}</button>
       </form>
     <//>
@@ -131,7 +139,8 @@ function Mails() {
       <p>${msg("I also want a mail when")}</p>
       <${Reading} reading=${reading}>
         ${(wanted) => html`<div class="choices column">
-          ${Object.keys(MAILS).map((kind) => html`<label class="choice" key=${kind}><input type="checkbox" checked=${wanted[kind]} onChange=${change(kind)} /><span>${MAILS[kind]()}</span></label>`)}
+          ${Object.keys(MAILS).map((kind) => html`<label class="choice" key=${kind}><input type="checkbox"
+            checked=${wanted[kind]} onChange=${change(kind)} /><span>${MAILS[kind]()}</span></label>`)}
         </div>`}
       <//>
     <//>
@@ -158,12 +167,14 @@ function Sessions() {
                   <p>${browserName(agent)} ${current ? html`<span class="tag">${msg("this one")}</span>` : null}</p>
                   <p class="hint">${address} · <${Ago} at=${used} /></p>
                 </div>
-                ${current ? null : html`<button type="button" class="button" disabled=${isBusy} onClick=${() => end([id])}>${msg("End")}</button>`}
+                ${current ? null : html`<button type="button" class="button" disabled=${isBusy}
+                  onClick=${() => end([id])}>${msg("End")}</button>`}
               </li>`,
             )}
           </ul>
           ${sessions.length > 1
-            ? html`<button type="button" class="link-button danger" disabled=${isBusy} onClick=${() => end(sessions.filter(({ current }) => !current).map(({ id }) => id))}>${msg("End all others")}</button>`
+            ? html`<button type="button" class="link-button danger" disabled=${isBusy}
+              onClick=${() => end(sessions.filter(({ current }) => !current).map(({ id }) => id))}>${msg("End all others")}</button>`
             : null}
         `}
       <//>

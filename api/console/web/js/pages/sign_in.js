@@ -30,7 +30,8 @@ export function SignIn() {
       </div>
       <nav class="languages" aria-label=${msg("Language")}>
         ${facts.languages.map(
-          (code) => html`<button type="button" class="link-button" lang=${code} aria-pressed=${String(code === language.value)} onClick=${() => speak(code)}>
+          (code) => html`<button type="button" class="link-button" lang=${code}
+            aria-pressed=${String(code === language.value)} onClick=${() => speak(code)}>
             ${LANGUAGE_NAMES[code]}
           </button>`,
         )}
@@ -45,15 +46,18 @@ function SignInForm({ onView }) {
     <h1>${msg("Sign in")}</h1>
     <form onSubmit=${form.onSubmit}>
       <${FormProblem} text=${form.problem || Object.values(form.fields)[0]} />
-      <${TextField} label=${msg("Email or username")} name="identifier" required autocomplete="username" autocapitalize="none" spellcheck=${false} autofocus />
+      <${TextField} label=${msg("Email or username")} name="identifier" required autocomplete="username"
+        autocapitalize="none" spellcheck=${false} autofocus />
       <${TextField} label=${msg("Password")} name="password" type="password" required autocomplete="current-password" />
       <button type="submit" class="button primary wide" disabled=${form.isBusy}>${msg("Sign in")}</button>
     </form>
     <div class="sign-in-links">
       ${facts.registration === "open"
-        ? html`<button type="button" class="link-button" onClick=${() => onView("register")}>${msg("Create an account")}</button>`
+        ? html`<button type="button" class="link-button"
+          onClick=${() => onView("register")}>${msg("Create an account")}</button>`
         : html`<p class="hint">${facts.registration === "invite" ? msg("New here? You need an invitation.") : msg("Accounts are made by the administrator.")}</p>`}
-      ${facts.mail ? html`<button type="button" class="link-button" onClick=${() => onView("forgotten")}>${msg("Forgotten your password?")}</button>` : null}
+      ${facts.mail ? html`<button type="button" class="link-button"
+        onClick=${() => onView("forgotten")}>${msg("Forgotten your password?")}</button>` : null}
     </div>
   `;
 }
@@ -67,14 +71,18 @@ function RegisterForm({ onView }) {
     <h1>${msg("Create an account")}</h1>
     <form onSubmit=${form.onSubmit}>
       <${FormProblem} text=${form.problem} />
-      <${TextField} label=${msg("Your name")} name="full_name" autocomplete="name" maxlength="255" autofocus error=${form.fields.full_name} />
-      <${TextField} label=${msg("Email")} name="email" type="email" required autocomplete="email" error=${form.fields.email} />
-      <${TextField} label=${msg("Password")} name="password" type="password" required minlength="8" autocomplete="new-password"
+      <${TextField} label=${msg("Your name")} name="full_name" autocomplete="name"
+        maxlength="255" autofocus error=${form.fields.full_name} />
+      <${TextField} label=${msg("Email")} name="email" type="email" required autocomplete="email"
+        error=${form.fields.email} />
+      <${TextField} label=${msg("Password")} name="password" type="password" required minlength="8"
+        autocomplete="new-password"
         hint=${msg("At least 8 characters. A sentence is easy to remember and hard to guess.")} error=${form.fields.password} />
       <button type="submit" class="button primary wide" disabled=${form.isBusy}>${msg("Create account")}</button>
     </form>
     <div class="sign-in-links">
-      <button type="button" class="link-button" onClick=${() => onView("in")}>${msg("I have an account already")}</button>
+      <button type="button" class="link-button"
+        onClick=${() => onView("in")}>${msg("I have an account already")}</button>
     </div>
   `;
 }
@@ -95,7 +103,8 @@ function ForgottenForm({ onView }) {
       : html`<form onSubmit=${form.onSubmit}>
           <p>${msg("We send you a link with which you can choose a new one.")}</p>
           <${FormProblem} text=${form.problem} />
-          <${TextField} label=${msg("Email")} name="email" type="email" required autocomplete="email" autofocus error=${form.fields.email} />
+          <${TextField} label=${msg("Email")} name="email"
+            type="email" required autocomplete="email" autofocus error=${form.fields.email} />
           <button type="submit" class="button primary wide" disabled=${form.isBusy}>${msg("Send the link")}</button>
         </form>`}
     <div class="sign-in-links">

@@ -1,6 +1,7 @@
 /** A task with everything that belongs to it. Each field is changed in its place. */
 
 import { html, useEffect, useState } from "../ui.js";
+import { facts } from "../facts.js";
 import { Icon } from "../icons.js";
 import { onEvent } from "../live.js";
 import { fieldName, priorityName, statusName } from "../labels.js";
@@ -29,8 +30,10 @@ export function TaskPage() {
   useEffect(read, [id]);
   const task = taskOf(id);
   return html`
-    <p class="way-back"><a href=${linkTo("board")} onClick=${goBack}><${Icon} name="back" size=${18} />${msg("Back")}</a></p>
-    ${task ? html`<${Task} task=${task} key=${task.id} />` : problem ? html`<${Failed} text=${problem} onRetry=${read} />` : html`<${Skeleton} lines=${6} />`}
+    <p class="way-back"><a href=${linkTo("board")} onClick=${goBack}><${Icon} name="back"
+      size=${18} />${msg("Back")}</a></p>
+    ${task ? html`<${Task} task=${task} key=${task.id} />` : problem ? html`<${Failed} text=${problem}
+      onRetry=${read} />` : html`<${Skeleton} lines=${6} />`}
   `;
 }
 
@@ -41,15 +44,25 @@ function goBack(event) {
   history.back();
 }
 
-/** Counts the events of a task, so that what belongs to it can be read again. */
-function useEventCount(taskId) {
-  const [count, setCount] = useState(0);
-  useEffect(() => onEvent((event) => event.task_id === taskId && setCount((before) => before + 1)), [taskId]);
-  return count;
+/**
+ * Counts the events of a task by their types, so that what belongs to it can be read again.
+ * @returns {(...types: string[]) => number} how many events of these types there were, or of all types if none is given
+ */
+function useEventCounts(taskId) {
+  const [counts, setCounts] = useState({});
+  useEffect(
+    () =>
+      onEvent(({ task_id: id, type }) => {
+        if (id === taskId) setCounts((before) => ({ ...before, [type]: (before[type] ?? 0) + 1 }));
+      }),
+    [taskId],
+  );
+  return (...types) => (types.length ? types : Object.keys(counts)).reduce((sum, type) => sum + (counts[type] ?? 0), 0);
 }
 
 function Task({ task }) {
-  const events = useEventCount(task.id);
+  const events = useEventCounts(task.id);
+  useEffect(() => void (document.title = `${task.title} · ${facts.name}`), [task.title]);
   const touch = touched.value.get(task.id);
   // A change is based on the task that the person saw when the editing began.
   const save = (fields, told, basis = task) => changeTask(basis, fields, told).catch(() => {}); // The person has been told.
@@ -61,7 +74,8 @@ function Task({ task }) {
   return html`
     <article class="task">
       <header class="task-head">
-        <${TextInPlace} className="task-title" as="h1" label=${fieldName("title")} value=${task.title} basis=${task} required maxlength="255" onSave=${(title, basis) => save({ title }, null, basis)} />
+        <${TextInPlace} className="task-title" as="h1" label=${fieldName("title")} value=${task.title}
+          basis=${task} required maxlength="255" onSave=${(title, basis) => save({ title }, null, basis)} />
         <p class="hint">
           ${msg("Created by {name}", { name: nameOf(task.user_id) })} · <${Ago} at=${task.created_at} />
           ${touch ? html` · <strong class="touched-by">${msg("Changed by {name}", { name: nameOf(touch.by) })}</strong>` : null}
@@ -69,27 +83,33 @@ function Task({ task }) {
         </p>
       </header>
       <section aria-label=${fieldName("description")}>
-        <${TextInPlace} className="task-description" as="div" label=${fieldName("description")} value=${task.description ?? ""} multiline maxlength="5000" basis=${task}
+        <${TextInPlace} className="task-description" as="div" label=${fieldName("description")}
+          value=${task.description ?? ""} multiline maxlength="5000" basis=${task}
           placeholder=${msg("Add a description")} onSave=${(description, basis) => save({ description: description || null }, null, basis)} />
       </section>
       <aside class="task-facts" aria-label=${msg("Details")}>
-        <${FieldSelect} label=${fieldName("status")} value=${task.status} options=${STATUSES.map((status) => [status, statusName(status)])}
+        <${FieldSelect} label=${fieldName("status")} value=${task.status}
+          options=${STATUSES.map((status) => [status, statusName(status)])}
           onSave=${(status) => save({ status }, msg("“{title}” is now in “{status}”.", { title: task.title, status: statusName(status) }))} />
-        <${FieldSelect} label=${fieldName("priority")} value=${task.priority} options=${PRIORITIES.map((priority) => [priority, priorityName(priority)])}
+        <${FieldSelect} label=${fieldName("priority")} value=${task.priority}
+          options=${PRIORITIES.map((priority) => [priority, priorityName(priority)])}
           onSave=${(priority) => save({ priority }, msg("The priority is now “{priority}”.", { priority: priorityName(priority) }))} />
-        <${FieldTime} label=${fieldName("due_at")} value=${task.due_at} basis=${task} onSave=${(due, basis) => save({ due_at: due }, msg("The deadline was changed."), basis)} />
+        <${FieldTime} label=${fieldName("due_at")} value=${task.due_at} basis=${task}
+          onSave=${(due, basis) => save({ due_at: due }, msg("The deadline was changed."), basis)} />
         <${Assignment} task=${task} save=${save} />
         <${CityField} task=${task} save=${save} />
-        ${isStored ? html`<${Reminders} task=${task} events=${events} /><${Delegation} task=${task} events=${events} />` : null}
+        ${isStored ? html`<${Reminders} task=${task} events=${events("task.reminder")} /><${Delegation} task=${task}
+          events=${events("task.delegated")} />` : null}
         ${task.user_id === profile.value?.id || profile.value?.role === "admin"
-          ? html`<button type="button" class="link-button danger delete-task" onClick=${remove}><${Icon} name="trash" size=${18} />${msg("Delete this task")}</button>`
+          ? html`<button type="button" class="link-button danger delete-task" onClick=${remove}><${Icon} name="trash"
+            size=${18} />${msg("Delete this task")}</button>`
           : null}
       </aside>
       ${isStored
         ? html`
-            <${Comments} taskId=${task.id} ownerId=${task.user_id} events=${events} />
-            <${Files} taskId=${task.id} ownerId=${task.user_id} events=${events} />
-            <${History} taskId=${task.id} events=${events} />
+            <${Comments} taskId=${task.id} ownerId=${task.user_id} events=${events("task.commented")} />
+            <${Files} taskId=${task.id} ownerId=${task.user_id} events=${events("task.attached", "task.detached")} />
+            <${History} taskId=${task.id} events=${events()} />
           `
         : html`<p class="note">${msg("Comments and files can be added when the task has been sent.")}</p>`}
     </article>
@@ -105,16 +125,19 @@ function mayAssign(task) {
 
 function Assignment({ task, save }) {
   if (!mayAssign(task)) {
-    return html`<div class="fact-field"><span class="fact-label">${fieldName("assignee_id")}</span>${task.assignee_id ? html`<${Person} id=${task.assignee_id} />` : msg("Nobody")}</div>`;
+    return html`<div class="fact-field"><span class="fact-label">${fieldName("assignee_id")}</span>${task.assignee_id ? html`<${Person}
+      id=${task.assignee_id} />` : msg("Nobody")}</div>`;
   }
   const people = acquaintances.value.map(({ id, name }) => [String(id), name]);
   if (task.assignee_id && !people.some(([id]) => id === String(task.assignee_id))) people.push([String(task.assignee_id), nameOf(task.assignee_id)]);
   const number = (value) => (value ? Number(value) : null);
   return html`
-    <${FieldSelect} label=${fieldName("assignee_id")} value=${String(task.assignee_id ?? "")} options=${[["", msg("Nobody")], ...people]}
+    <${FieldSelect} label=${fieldName("assignee_id")} value=${String(task.assignee_id ?? "")}
+      options=${[["", msg("Nobody")], ...people]}
       onSave=${(value) => save({ assignee_id: number(value) }, msg("The task was assigned."))} />
     ${groups.value.length || task.group_id
-      ? html`<${FieldSelect} label=${fieldName("group_id")} value=${String(task.group_id ?? "")} options=${[["", msg("No group")], ...groups.value.map(({ id, name }) => [String(id), name])]}
+      ? html`<${FieldSelect} label=${fieldName("group_id")} value=${String(task.group_id ?? "")}
+        options=${[["", msg("No group")], ...groups.value.map(({ id, name }) => [String(id), name])]}
           onSave=${(value) => save({ group_id: number(value) }, msg("The task was given to another group."))} />`
       : null}
   `;
@@ -130,11 +153,13 @@ function CityField({ task, save }) {
   return html`
     <div class="fact-field">
       <span class="fact-label">${fieldName("city")}</span>
-      <${TextInPlace} className="city" as="span" label=${fieldName("city")} value=${task.city ?? ""} maxlength="120" basis=${task} placeholder=${msg("Add a city for the weather")}
+      <${TextInPlace} className="city" as="span" label=${fieldName("city")} value=${task.city ?? ""} maxlength="120"
+        basis=${task} placeholder=${msg("Add a city for the weather")}
         onSave=${(city, basis) => save({ city: city || null }, null, basis)} />
       ${weather
         ? html`<div class="weather-card">
-            <p class="weather-now"><${Icon} name="cloud" size=${28} /><strong>${Math.round(weather.temperature)} °C</strong><span>${weather.condition}</span></p>
+            <p class="weather-now"><${Icon} name="cloud"
+              size=${28} /><strong>${Math.round(weather.temperature)} °C</strong><span>${weather.condition}</span></p>
             <p class="hint">${msg("Feels like {degrees} °C, wind {wind} m/s, humidity {humidity} %", { degrees: Math.round(weather.feels_like), wind: weather.wind_speed, humidity: weather.humidity })}</p>
             <p class="hint">${weather.location}, <${Ago} at=${weather.fetched_at} /></p>
           </div>`

@@ -31,7 +31,8 @@ export function Comments({ taskId, ownerId, events }) {
       <${Reading} reading=${reading}>
         ${({ items }) => html`
           <ol class="comments">
-            ${items.map((comment) => html`<${Comment} key=${comment.id} comment=${comment} ownerId=${ownerId} onChange=${reading.reload} />`)}
+            ${items.map((comment) => html`<${Comment} key=${comment.id} comment=${comment} ownerId=${ownerId}
+              onChange=${reading.reload} />`)}
             ${unsent.map((change) => html`<${Unsent} key=${change.id} change=${change} />`)}
           </ol>
           ${items.length + unsent.length === 0 ? html`<p class="hint">${msg("Nobody has said anything yet.")}</p>` : null}
@@ -39,7 +40,8 @@ export function Comments({ taskId, ownerId, events }) {
       <//>
       <form class="comment-form" onSubmit=${form.onSubmit}>
         <${FormProblem} text=${form.problem || form.fields.body} />
-        <textarea name="body" rows="2" required maxlength="5000" aria-label=${msg("Write a comment")} placeholder=${msg("Write a comment")} onKeyDown=${onKeyDown}></textarea>
+        <textarea name="body" rows="2" required maxlength="5000" aria-label=${msg("Write a comment")}
+          placeholder=${msg("Write a comment")} onKeyDown=${onKeyDown}></textarea>
         <button type="submit" class="button" disabled=${form.isBusy}>${msg("Comment")}</button>
       </form>
     </section>
@@ -58,10 +60,13 @@ function Comment({ comment, ownerId, onChange }) {
       <div class="comment-content">
         <p class="comment-head">
           <strong>${nameOf(authorId)}</strong> <${Ago} at=${comment.created_at} />
-          ${mayDelete ? html`<button type="button" class="link-button" onClick=${() => act(() => remove(path))}>${msg("Delete")}</button>` : null}
+          ${mayDelete ? html`<button type="button" class="link-button"
+            onClick=${() => act(() => remove(path))}>${msg("Delete")}</button>` : null}
         </p>
         ${isMine
-          ? html`<${TextInPlace} className="comment-body" as="div" label=${msg("Comment")} value=${body} multiline required maxlength="5000" onSave=${(text) => act(() => patch(path, { body: text }))} />`
+          ? html`<${TextInPlace} className="comment-body" as="div" label=${msg("Comment")}
+            value=${body} multiline required maxlength="5000"
+            onSave=${(text) => act(() => patch(path, { body: text }))} />`
           : html`<p class="comment-body">${body}</p>`}
       </div>
     </li>

@@ -25,12 +25,14 @@ export function Delegation({ task, events }) {
       <ol class="delegations">
         ${before.map(
           ({ id, from_id: from, to_id: to, note, created_at: at }) => html`<li key=${id}>
-            <p>${from ? nameOf(from) : msg("Nobody")} → <strong>${nameOf(to)}</strong> <span class="hint"><${Ago} at=${at} /></span></p>
+            <p>${from ? nameOf(from) : msg("Nobody")} → <strong>${nameOf(to)}</strong> <span class="hint"><${Ago}
+              at=${at} /></span></p>
             ${note ? html`<p class="hint">“${note}”</p>` : null}
           </li>`,
         )}
       </ol>
-      ${mayDelegate ? html`<button type="button" class="button" onClick=${() => setOpen(true)}><${Icon} name="share" size=${18} />${msg("Pass on")}</button>` : null}
+      ${mayDelegate ? html`<button type="button" class="button" onClick=${() => setOpen(true)}><${Icon} name="share"
+        size=${18} />${msg("Pass on")}</button>` : null}
       ${isOpen ? html`<${DelegateDialog} task=${task} onClose=${() => setOpen(false)} />` : null}
     </section>
   `;

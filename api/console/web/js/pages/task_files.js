@@ -55,11 +55,13 @@ export function Files({ taskId, ownerId, events }) {
     event.currentTarget.value = "";
   };
   return html`
-    <section class=${classes("part files", { over: isOver })} aria-labelledby="files" onDragOver=${onDragOver} onDragLeave=${() => setOver(false)} onDrop=${onDrop}>
+    <section class=${classes("part files", { over: isOver })} aria-labelledby="files" onDragOver=${onDragOver}
+      onDragLeave=${() => setOver(false)} onDrop=${onDrop}>
       <h2 id="files">${msg("Files")}</h2>
       <${Reading} reading=${reading} lines=${2}>
         ${({ items }) => html`<ul class="file-list">
-          ${items.map((file) => html`<${Attachment} key=${file.id} file=${file} ownerId=${ownerId} onChange=${reading.reload} />`)}
+          ${items.map((file) => html`<${Attachment} key=${file.id} file=${file} ownerId=${ownerId}
+            onChange=${reading.reload} />`)}
         </ul>`}
       <//>
       <ul class="file-list" aria-live="polite">
@@ -81,10 +83,13 @@ function Attachment({ file, ownerId, onChange }) {
     <li class="file">
       <${Icon} name="file" />
       <div class="file-content">
-        <button type="button" class="link-button file-name" onClick=${() => attempt(() => download(`${path}/content`, file.filename))}>${file.filename}</button>
+        <button type="button" class="link-button file-name"
+          onClick=${() => attempt(() => download(`${path}/content`, file.filename))}>${file.filename}</button>
         <p class="hint">${sizeText(file.size)} · ${nameOf(file.user_id)} · <${Ago} at=${file.created_at} /></p>
       </div>
-      ${mayDelete ? html`<button type="button" class="icon-button small" aria-label=${msg("Delete “{title}”", { title: file.filename })} onClick=${onDelete}><${Icon} name="trash" size=${18} /></button>` : null}
+      ${mayDelete ? html`<button type="button" class="icon-button small"
+        aria-label=${msg("Delete “{title}”", { title: file.filename })} onClick=${onDelete}><${Icon} name="trash"
+        size=${18} /></button>` : null}
     </li>
   `;
 }
@@ -98,6 +103,7 @@ const Upload = ({ upload: { name, share, problem }, onDismiss }) => html`
         ? html`<p class="field-error">${problem}</p>`
         : html`<progress max="1" value=${share} aria-label=${msg("Upload of “{title}”", { title: name })}></progress>`}
     </div>
-    ${problem ? html`<button type="button" class="icon-button small" aria-label=${msg("Dismiss")} onClick=${onDismiss}><${Icon} name="close" size=${16} /></button>` : null}
+    ${problem ? html`<button type="button" class="icon-button small" aria-label=${msg("Dismiss")}
+      onClick=${onDismiss}><${Icon} name="close" size=${16} /></button>` : null}
   </li>
 `;

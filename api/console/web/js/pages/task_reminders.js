@@ -45,7 +45,8 @@ export function Reminders({ task, events }) {
             ({ id, fires_at: at, fired_at: fired }) => html`<li key=${id}>
               <${Icon} name="clock" size=${16} />
               <span title=${at ? fullTime(at) : ""}>${at ? shortTime(at) : msg("when there is a deadline")}${fired ? ` · ${msg("sent")}` : ""}</span>
-              <button type="button" class="icon-button small" aria-label=${msg("Remove the reminder")} onClick=${() => takeBack(id)}><${Icon} name="close" size=${16} /></button>
+              <button type="button" class="icon-button small" aria-label=${msg("Remove the reminder")}
+                onClick=${() => takeBack(id)}><${Icon} name="close" size=${16} /></button>
             </li>`,
           )}
         </ul>`}

@@ -39,7 +39,8 @@ export function Tokens() {
               ({ id, name, scopes, expires_at: until, last_used_at: used }) => html`<li key=${id}>
                 <div>
                   <p>${name} ${scopes.map((scope) => html`<span class="tag" key=${scope}>${scope}</span> `)}</p>
-                  <p class="hint">${msg("until {time}", { time: fullTime(until) })} · ${used ? html`${msg("last used")} <${Ago} at=${used} />` : msg("never used")}</p>
+                  <p class="hint">${msg("until {time}", { time: fullTime(until) })} · ${used ? html`${msg("last used")} <${Ago}
+                    at=${used} />` : msg("never used")}</p>
                 </div>
                 <button type="button" class="button" onClick=${() => revoke(id)}>${msg("Revoke")}</button>
               </li>`,
@@ -68,20 +69,25 @@ function NewToken({ onClose }) {
             <p>${msg("Copy the token now. It is not shown again.")}</p>
             <p class="secret">${token}</p>
             <div class="dialog-actions">
-              <button type="button" class="button" onClick=${() => navigator.clipboard?.writeText(token)}>${msg("Copy")}</button>
+              <button type="button" class="button"
+                onClick=${() => navigator.clipboard?.writeText(token)}>${msg("Copy")}</button>
               <button type="button" class="button primary" onClick=${onClose}>${msg("Done")}</button>
             </div>
           `
         : html`
             <form onSubmit=${form.onSubmit}>
               <${FormProblem} text=${form.problem} />
-              <${TextField} label=${msg("Name")} name="name" required maxlength="100" data-focus error=${form.fields.name} hint=${msg("What it is for, such as the name of a program.")} />
+              <${TextField} label=${msg("Name")}
+                name="name" required maxlength="100" data-focus error=${form.fields.name}
+                hint=${msg("What it is for, such as the name of a program.")} />
               <fieldset class="choices column">
                 <legend>${msg("Scopes")}</legend>
-                ${offered.map((scope) => html`<label class="choice" key=${scope}><input type="checkbox" name=${scope} /><span>${SCOPES[scope]()}</span></label>`)}
+                ${offered.map((scope) => html`<label class="choice" key=${scope}><input type="checkbox"
+                  name=${scope} /><span>${SCOPES[scope]()}</span></label>`)}
               </fieldset>
               ${form.fields.scopes ? html`<p class="field-error">${form.fields.scopes}</p>` : null}
-              <${SelectField} label=${msg("Valid for")} name="expires_in_days" value="90" options=${[7, 30, 90, 365].map((days) => [String(days), msg("{days} days", { days })])} />
+              <${SelectField} label=${msg("Valid for")} name="expires_in_days" value="90"
+                options=${[7, 30, 90, 365].map((days) => [String(days), msg("{days} days", { days })])} />
               <div class="dialog-actions">
                 <button type="button" class="button" onClick=${onClose}>${msg("Cancel")}</button>
                 <button type="submit" class="button primary" disabled=${form.isBusy}>${msg("Create token")}</button>

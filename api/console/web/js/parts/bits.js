@@ -14,7 +14,8 @@ const HUES = 8;
 export function Avatar({ id, size = "small" }) {
   const name = nameOf(id);
   const initials = name.split(/[\s._-]+/).slice(0, 2).map((word) => [...word][0] ?? "").join("").toUpperCase();
-  return html`<span class=${`avatar avatar-${size} hue-${id % HUES}`} title=${name} aria-hidden="true">${initials}</span>`;
+  return html`<span class=${`avatar avatar-${size} hue-${id % HUES}`} title=${name}
+    aria-hidden="true">${initials}</span>`;
 }
 
 /** The initials and the name of a person. */
@@ -37,7 +38,8 @@ export function Due({ task }) {
 
 /** A priority as an icon and a word. */
 export const Priority = ({ value }) => html`
-  <span class=${`fact priority priority-${value}`}><${Icon} name=${value} size=${16} /><span>${priorityName(value)}</span></span>
+  <span class=${`fact priority priority-${value}`}><${Icon} name=${value}
+    size=${16} /><span>${priorityName(value)}</span></span>
 `;
 
 /** A status as a dot and a word. */

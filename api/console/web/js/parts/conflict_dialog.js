@@ -49,7 +49,8 @@ function Conflict({ conflict }) {
       })
     : msg("Somebody changed this task while you were changing it too. Nothing is overwritten until you choose.");
   return html`
-    <${Dialog} title=${msg("Two changes of “{title}”", { title: theirs.title })} onClose=${() => finish(() => "theirs")} wide>
+    <${Dialog} title=${msg("Two changes of “{title}”", { title: theirs.title })}
+      onClose=${() => finish(() => "theirs")} wide>
       <p>${explanation}</p>
       ${fields.map(
         (field) => html`
@@ -76,7 +77,8 @@ function Conflict({ conflict }) {
         `,
       )}
       <div class="dialog-actions">
-        <button type="button" class="button" onClick=${() => finish(() => "theirs")}>${msg("Discard my change")}</button>
+        <button type="button" class="button"
+          onClick=${() => finish(() => "theirs")}>${msg("Discard my change")}</button>
         <button type="button" class="button primary" data-focus onClick=${() => finish((field) => choices[field])}>
           ${msg("Save the choice")}
         </button>

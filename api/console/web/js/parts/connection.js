@@ -28,11 +28,13 @@ export function Connection() {
     ${refused.value.length ? html`<span class="badge bad">${refused.value.length}</span>` : null}
   `;
   return html`
-    <${Menu} label=${msg("Connection: {state}", { state: text })} button=${button} className=${classes("connection", { notable: state !== "live" })}>
+    <${Menu} label=${msg("Connection: {state}", { state: text })} button=${button}
+      className=${classes("connection", { notable: state !== "live" })}>
       <div class="connection-panel">
         <p>${EXPLANATIONS[state]()}</p>
         ${waiting.value.map((change) => html`<${WaitingChange} change=${change} key=${change.id} />`)}
-        ${state === "offline" ? html`<button type="button" class="button" onClick=${retry}>${msg("Connect now")}</button>` : null}
+        ${state === "offline" ? html`<button type="button" class="button"
+          onClick=${retry}>${msg("Connect now")}</button>` : null}
       </div>
     <//>
   `;
@@ -53,7 +55,8 @@ const WaitingChange = ({ change }) => html`
   <div class="waiting-change">
     <p>${KINDS[change.kind](change)}</p>
     <p class="hint">
-      ${change.refusal ? msg("Refused: {reason}", { reason: change.refusal }) : msg("Waits to be sent")}, <${Ago} at=${change.at} />
+      ${change.refusal ? msg("Refused: {reason}", { reason: change.refusal }) : msg("Waits to be sent")}, <${Ago}
+        at=${change.at} />
     </p>
     ${change.refusal
       ? html`<div class="row">

@@ -25,12 +25,14 @@ export function Dialog({ title, onClose, wide = false, children }) {
     if (event.target === dialog.current) onClose();
   };
   return html`
-    <dialog ref=${dialog} class=${wide ? "wide" : ""} aria-labelledby=${id} onCancel=${onCancel} onPointerDown=${onPointerDown}>
+    <dialog ref=${dialog} class=${wide ? "wide" : ""} aria-labelledby=${id} onCancel=${onCancel}
+      onPointerDown=${onPointerDown}>
       <div class="dialog-body">
-        <header class="dialog-header">
+        <div class="dialog-header">
           <h2 id=${id}>${title}</h2>
-          <button type="button" class="icon-button" aria-label=${msg("Close")} onClick=${onClose}><${Icon} name="close" /></button>
-        </header>
+          <button type="button" class="icon-button" aria-label=${msg("Close")} onClick=${onClose}><${Icon}
+            name="close" /></button>
+        </div>
         ${children}
       </div>
     </dialog>

@@ -40,14 +40,19 @@ export function Filters({ withStatus = false, children }) {
   const present = Object.keys(filtersInAddress());
   return html`
     <div class="filters" role="group" aria-label=${msg("Filters")}>
-      ${withStatus ? html`<${Filter} name="status" label=${msg("Any status")} options=${STATUSES.map((status) => [status, statusName(status)])} />` : null}
-      <${Filter} name="priority" label=${msg("Any priority")} options=${PRIORITIES.map((priority) => [priority, priorityName(priority)])} />
-      <${Filter} name="due" label=${msg("Any deadline")} options=${[["overdue", msg("Overdue")], ["today", msg("Due today")], ["week", msg("Due within 7 days")]]} />
+      ${withStatus ? html`<${Filter} name="status" label=${msg("Any status")}
+        options=${STATUSES.map((status) => [status, statusName(status)])} />` : null}
+      <${Filter} name="priority" label=${msg("Any priority")}
+        options=${PRIORITIES.map((priority) => [priority, priorityName(priority)])} />
+      <${Filter} name="due" label=${msg("Any deadline")}
+        options=${[["overdue", msg("Overdue")], ["today", msg("Due today")], ["week", msg("Due within 7 days")]]} />
       <${Filter} name="assignee_id" label=${msg("Assigned to anybody")} options=${peopleOptions()} />
-      ${groups.value.length ? html`<${Filter} name="group_id" label=${msg("Any group")} options=${groups.value.map(({ id, name }) => [String(id), name])} />` : null}
+      ${groups.value.length ? html`<${Filter} name="group_id" label=${msg("Any group")}
+        options=${groups.value.map(({ id, name }) => [String(id), name])} />` : null}
       ${children}
       ${present.length
-        ? html`<button type="button" class="link-button clear-filters" onClick=${() => setParams(Object.fromEntries(NAMES.map((name) => [name, ""])))}>
+        ? html`<button type="button" class="link-button clear-filters"
+          onClick=${() => setParams(Object.fromEntries(NAMES.map((name) => [name, ""])))}>
             <${Icon} name="close" size=${16} />${msg("Clear filters")}
           </button>`
         : null}

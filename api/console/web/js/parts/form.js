@@ -72,7 +72,8 @@ export const SelectField = ({ label, hint, error, options, value, ...select }) =
   <${Labelled} label=${label} hint=${hint} error=${error}>
     ${(common) => html`
       <select ...${select} ...${common}>
-        ${options.map(([option, name]) => html`<option value=${option} selected=${option === String(value ?? "")}>${name}</option>`)}
+        ${options.map(([option, name]) => html`<option value=${option}
+          selected=${option === String(value ?? "")}>${name}</option>`)}
       </select>
     `}
   <//>

@@ -50,14 +50,16 @@ export function TextInPlace({ value, basis, onSave, as, className, label, placeh
   const common = { ref: field, class: `${className} in-place-field`, "aria-label": label, maxlength, onKeyDown, onBlur: () => finish(true) };
   if (isEditing && multiline) {
     return html`
-      <textarea ...${common} rows=${Math.max(4, before.current.value.split("\n").length + 1)} defaultValue=${before.current.value}></textarea>
+      <textarea ...${common} rows=${Math.max(4, before.current.value.split("\n").length + 1)}
+        defaultValue=${before.current.value}></textarea>
       <p class="hint">${msg("Ctrl+Enter saves, Escape discards.")}</p>
     `;
   }
   if (isEditing) return html`<input ...${common} defaultValue=${before.current.value} />`;
   return html`
     <${as} class=${`${className} in-place`}>
-      <button ref=${button} type="button" class=${value ? "" : "placeholder"} aria-label=${msg("{label}: {value}. Change", { label, value: value || msg("empty") })} onClick=${begin}>
+      <button ref=${button} type="button" class=${value ? "" : "placeholder"}
+        aria-label=${msg("{label}: {value}. Change", { label, value: value || msg("empty") })} onClick=${begin}>
         ${value || placeholder}
       </button>
     <//>
@@ -96,7 +98,8 @@ export function FieldTime({ label, value, basis, onSave }) {
       <label class="fact-label" for=${id}>${label}</label>
       <span class="time-field">
         <input ref=${field} id=${id} type="datetime-local" onFocus=${onFocus} onBlur=${onBlur} />
-        ${value ? html`<button type="button" class="icon-button small" aria-label=${msg("Remove the deadline")} onClick=${() => onSave(null, basis)}><${Icon} name="close" size=${16} /></button>` : null}
+        ${value ? html`<button type="button" class="icon-button small" aria-label=${msg("Remove the deadline")}
+          onClick=${() => onSave(null, basis)}><${Icon} name="close" size=${16} /></button>` : null}
       </span>
     </div>
   `;

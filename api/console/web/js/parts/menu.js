@@ -33,7 +33,8 @@ export function Menu({ label, button, children, className = "icon-button" }) {
   };
   return html`
     <div class="menu" ref=${root} onKeyDown=${onKeyDown}>
-      <button type="button" class=${className} aria-label=${label} aria-expanded=${String(isOpen)} onClick=${() => setOpen(!isOpen)}>
+      <button type="button" class=${className} aria-label=${label} aria-expanded=${String(isOpen)}
+        onClick=${() => setOpen(!isOpen)}>
         ${button}
       </button>
       ${isOpen ? html`<div class="menu-list" onClick=${onListClick}>${children}</div>` : null}

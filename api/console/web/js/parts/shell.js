@@ -53,7 +53,8 @@ function Search() {
   return html`
     <search class="search">
       <${Icon} name="search" size=${18} />
-      <input ref=${field} id="search" type="search" placeholder=${msg("Search")} aria-label=${msg("Search tasks")} maxlength="200" onInput=${onInput} />
+      <input ref=${field} id="search" type="search" placeholder=${msg("Search")} aria-label=${msg("Search tasks")}
+        maxlength="200" onInput=${onInput} />
       <kbd aria-hidden="true">/</kbd>
     </search>
   `;
@@ -62,19 +63,21 @@ function Search() {
 async function leave() {
   const question = msg("Some changes have not been sent yet ({count}). Sign out and lose them?", { count: unsent.peek() });
   if (unsent.peek() && !confirm(question)) return;
-  forgetAll();
-  await attempt(signOut);
+  const { id } = profile.peek();
+  if (await attempt(signOut)) forgetAll(id);
 }
 
 function Account({ onKeys }) {
   const { id, username } = profile.value;
   const other = isDark() ? "light" : "dark";
   return html`
-    <${Menu} label=${msg("Account of {name}", { name: nameOf(id) })} button=${html`<${Avatar} id=${id} size="medium" />`} className="icon-button round">
+    <${Menu} label=${msg("Account of {name}", { name: nameOf(id) })} button=${html`<${Avatar} id=${id}
+      size="medium" />`} className="icon-button round">
       <p class="menu-title"><strong>${nameOf(id)}</strong><span>${username}</span></p>
       <a href=${linkTo("settings")}><${Icon} name="settings" />${msg("Settings")}</a>
       <button type="button" onClick=${() => chooseTheme(other)} data-theme-now=${theme.value}>
-        <${Icon} name=${other === "dark" ? "moon" : "sun"} />${other === "dark" ? msg("Dark colours") : msg("Light colours")}
+        <${Icon}
+          name=${other === "dark" ? "moon" : "sun"} />${other === "dark" ? msg("Dark colours") : msg("Light colours")}
       </button>
       <button type="button" onClick=${onKeys}><${Icon} name="keyboard" />${msg("Keys")}<kbd>?</kbd></button>
       <button type="button" onClick=${leave}><${Icon} name="out" />${msg("Sign out")}</button>
@@ -98,18 +101,23 @@ export function Shell({ children }) {
   const count = unread.value;
   const bell = count ? msg("Notifications, {count} unread", { count }) : msg("Notifications");
   return html`
-    <button type="button" class="skip" onClick=${() => document.getElementById("main").focus()}>${msg("Skip to the content")}</button>
+    <button type="button" class="skip"
+      onClick=${() => document.getElementById("main").focus()}>${msg("Skip to the content")}</button>
     <header class="head">
       <a class="brand" href=${linkTo("board")} aria-label=${facts.name}>
-        <img src=${new URL("../../icon.svg", import.meta.url)} alt="" width="28" height="28" /><span>${facts.name}</span>
+        <img src=${new URL("../../icon.svg", import.meta.url)} alt="" width="28"
+          height="28" /><span>${facts.name}</span>
       </a>
-      <nav class="nav" aria-label=${msg("Pages")}>${PAGES.map((page) => html`<${NavLink} page=${page} key=${page.path} />`)}</nav>
+      <nav class="nav" aria-label=${msg("Pages")}>${PAGES.map((page) => html`<${NavLink} page=${page}
+        key=${page.path} />`)}</nav>
       <${Search} />
-      <button type="button" class="button primary new-task" onClick=${() => openNewTask()} aria-keyshortcuts="n" aria-label=${msg("New task")}>
+      <button type="button" class="button primary new-task" onClick=${() => openNewTask()} aria-keyshortcuts="n"
+        aria-label=${msg("New task")}>
         <${Icon} name="plus" size=${18} /><span>${msg("New task")}</span>
       </button>
       <${Connection} />
-      <a class="icon-button bell" href=${linkTo("notifications")} aria-label=${bell} aria-current=${isAt("notifications") ? "page" : undefined}>
+      <a class="icon-button bell" href=${linkTo("notifications")} aria-label=${bell}
+        aria-current=${isAt("notifications") ? "page" : undefined}>
         <${Icon} name="bell" />${count ? html`<span class="badge">${count > 99 ? "99+" : count}</span>` : null}
       </a>
       <${Account} onKeys=${() => setShowsKeys(true)} />

@@ -45,15 +45,20 @@ function TaskForm({ values }) {
     <${Dialog} title=${msg("New task")} onClose=${close}>
       <form onSubmit=${form.onSubmit} novalidate>
         <${FormProblem} text=${form.problem} />
-        <${TextField} label=${msg("Title")} name="title" required maxlength="255" data-focus autocomplete="off" error=${form.fields.title} />
-        <${AreaField} label=${msg("Description")} name="description" maxlength="5000" rows="3" error=${form.fields.description} />
+        <${TextField} label=${msg("Title")} name="title" required maxlength="255" data-focus autocomplete="off"
+          error=${form.fields.title} />
+        <${AreaField} label=${msg("Description")} name="description" maxlength="5000" rows="3"
+          error=${form.fields.description} />
         <div class="field-pair">
-          <${SelectField} label=${msg("Status")} name="status" value=${values.status ?? "todo"} options=${STATUSES.map((status) => [status, statusName(status)])} />
-          <${SelectField} label=${msg("Priority")} name="priority" value=${values.priority ?? "medium"} options=${PRIORITIES.map((priority) => [priority, priorityName(priority)])} />
+          <${SelectField} label=${msg("Status")} name="status" value=${values.status ?? "todo"}
+            options=${STATUSES.map((status) => [status, statusName(status)])} />
+          <${SelectField} label=${msg("Priority")} name="priority" value=${values.priority ?? "medium"}
+            options=${PRIORITIES.map((priority) => [priority, priorityName(priority)])} />
         </div>
         <div class="field-pair">
           <${TextField} label=${msg("Deadline")} name="due_at" type="datetime-local" error=${form.fields.due_at} />
-          <${TextField} label=${msg("City")} name="city" maxlength="120" autocomplete="off" hint=${msg("For the weather.")} error=${form.fields.city} />
+          <${TextField} label=${msg("City")} name="city" maxlength="120" autocomplete="off"
+            hint=${msg("For the weather.")} error=${form.fields.city} />
         </div>
         <div class="field-pair">
           <${SelectField} label=${msg("Assigned to")} name="assignee_id" value="" error=${form.fields.assignee_id}
