@@ -343,6 +343,28 @@ class TestWithoutAConnection:
 
         wait_until(lambda: titles(alice) == ["Order slates"])
 
+    def test_what_is_refused_later_is_kept_until_it_is_decided(
+        self, console: Console, alice: Person, bob: Person
+    ) -> None:
+        console.expect_error("ERR_FAILED")
+        console.expect_error("403")
+        task = bob.create_task(title="Survey the house", assignee_id=alice.id)
+        page = console.page
+        page.route(
+            "**/api/v1/tasks/*", lambda route: route.abort() if route.request.method == "PATCH" else route.continue_()
+        )
+        drag(page, card(page, "Survey the house"), column(page, "done"))
+        expect(page.get_by_role("button", name="Connection: Live, 1 unsent")).to_be_visible()
+        page.close()
+        patch(bob, f"/tasks/{task['id']}", assignee_id=None)
+
+        page = console.open(page=console.new_tab())
+        page.get_by_role("button", name="Connection: Live").click()
+        expect(page.locator(".waiting-change")).to_contain_text("Refused:")
+        page.get_by_role("button", name="Discard").click()
+
+        expect(page.locator(".waiting-change")).to_have_count(0)
+
 
 class TestList:
     def test_filters_search_and_order_stand_in_the_address(self, console: Console, alice: Person) -> None:
