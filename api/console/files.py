@@ -22,6 +22,8 @@ from core.messages import LANGUAGES
 
 ROOT: Final = Path(__file__).parent
 PREFIX: Final = "/console"
+STYLES: Final = "web/styles.css"
+"""The path of all styles of the console in one file."""
 
 _PAGE: Final = "web/index.html"
 _CONTENT_TYPES: Final = {
@@ -76,6 +78,9 @@ def console() -> Console:
             if content_type := _CONTENT_TYPES.get(path.suffix):
                 files[path.relative_to(ROOT).as_posix()] = File.of(path.read_bytes(), content_type)
     del files["vendor/packages.json"]
+    # The first paint waits for the styles, so they are one file.
+    styles = [path for path in files if path.startswith("web/styles/")]
+    files[STYLES] = File.of(b"".join(files.pop(path).content for path in styles), _CONTENT_TYPES[".css"])
     page = (ROOT / _PAGE).read_text(encoding="utf-8")
     everything = "".join(f"{path} {file.digest}\n" for path, file in sorted(files.items()))
     version = hashlib.sha256((page + everything).encode()).hexdigest()[:16]

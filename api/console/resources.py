@@ -8,7 +8,7 @@ import falcon
 import orjson
 from falcon.asgi import Request, Response
 
-from api.console.files import PREFIX, Console, File, console
+from api.console.files import PREFIX, STYLES, Console, File, console
 from api.http.operation import RateLimit, unlisted_within
 from api.http.resource import Services
 from api.http.routing import Route, unversioned
@@ -61,9 +61,6 @@ class Files:
 
 def _page(files: Console, settings: Settings) -> str:
     modules = "\n".join(f'<link rel="modulepreload" href="{files.base}/{path}">' for path in files.modules)
-    styles = "\n".join(
-        f'<link rel="stylesheet" href="{files.base}/{path}">' for path in files.files if path.startswith("web/styles/")
-    )
     # What the scripts have to know before anybody has signed in.
     facts = {
         "name": settings.app_name,
@@ -77,7 +74,7 @@ def _page(files: Console, settings: Settings) -> str:
         name=html.escape(settings.app_name),
         facts=html.escape(orjson.dumps(facts).decode()),
         modules=modules,
-        styles=styles,
+        styles=f"{files.base}/{STYLES}",
     )
 
 
