@@ -38,8 +38,12 @@ def _visible(value: str) -> str:
     return value
 
 
+# The copy of the database on some machines has this name for their own zone; PostgreSQL does not know it.
+_ZONE_OF_THE_MACHINE: Final = "localtime"
+
+
 def _time_zone(value: str) -> str:
-    if value not in zoneinfo.available_timezones():
+    if value == _ZONE_OF_THE_MACHINE or value not in zoneinfo.available_timezones():
         raise ValueError(msg("is not a time zone of the IANA database, such as Europe/Berlin"))
     return value
 

@@ -394,6 +394,7 @@ class TestProfile:
         ("body", "field"),
         [
             ({"timezone": "Mars/Olympus"}, "timezone"),
+            ({"timezone": "localtime"}, "timezone"),
             ({"locale": "deutsch"}, "locale"),
             ({"role": "admin"}, "role"),
             ({"is_active": False}, "is_active"),

@@ -5,7 +5,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 
@@ -221,3 +221,9 @@ def _change_at_random(rng: random.Random, actors: tuple[Actor, Actor], changes: 
             check_figures(actor)
         if number % 1000 == 999:
             analytics.rebuild()
+
+
+def test_postgresql_knows_every_time_zone_that_a_profile_may_have(database: None) -> None:
+    names = sorted(available_timezones() - {"localtime"})
+
+    assert execute("SELECT count(now() AT TIME ZONE name) FROM unnest(%s) name", (names,)).fetchone() == (len(names),)
