@@ -33,6 +33,7 @@ _MOST_WEB_PROCESSES = 4
 _BANNER = """
   Allweather is ready.
 
+    Console     http://127.0.0.1:{PORT}/
     API         http://127.0.0.1:{PORT}{API_PREFIX}
     Documents   http://127.0.0.1:{PORT}/docs and http://127.0.0.1:{PORT}/redoc
     WebSocket   ws://127.0.0.1:{PORT}/ws
