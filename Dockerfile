@@ -15,10 +15,13 @@ ENV PATH=/opt/venv/bin:$PATH \
 WORKDIR /app
 COPY --from=packages /opt/venv /opt/venv
 COPY celeryconfig.py ./
+COPY pyproject.toml ./
 COPY migrations ./migrations
 COPY core ./core
 COPY worker ./worker
 COPY api ./api
+# This installs only the command `allweather`, which runs the code of this directory.
+RUN pip install --no-cache-dir --disable-pip-version-check --no-deps --editable .
 # A new volume that is mounted here gets the owner and the mode of this directory.
 RUN install --directory --owner allweather --group allweather --mode 700 /var/lib/allweather/attachments
 ENV ATTACHMENT_DIR=/var/lib/allweather/attachments

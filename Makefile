@@ -67,6 +67,7 @@ $(STAMP): requirements.txt requirements-dev.txt
 	@echo "Installing what Allweather needs into $(VENV), once; this takes about a minute."
 	@$(PYTHON) -m venv --clear $(VENV) || { echo "Python's venv module is needed; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
 	@$(BIN)/python -m pip install --no-input --disable-pip-version-check $(foreach file,$^,--requirement $(file))
+	@$(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
 $(BENCH_STAMP): requirements.txt benchmarks/requirements.txt

@@ -141,6 +141,22 @@ class Background:
 def create_app(settings: Settings) -> App:
     """Build the ASGI application."""
     services = _services(settings)
+    app, router = _app_without_documents(services)
+    _add_routes(app, services, documents.routes(openapi.build_description(settings.app_name, router.paths)))
+    _add_routes(app, services, console.routes(settings))
+    return app
+
+
+def describe(settings: Settings) -> dict[str, Any]:
+    """Return the OpenAPI description of the API; no server is needed for this."""
+    services = _services(settings)
+    _, router = _app_without_documents(services)
+    services.bridge.close()
+    return openapi.build_description(settings.app_name, router.paths)
+
+
+def _app_without_documents(services: Services) -> tuple[App, Router]:
+    settings = services.settings
     relay = Relay(settings, services.bridge, services.authenticator)
     router = Router()
     limits = RateLimits(settings, router)
@@ -158,9 +174,7 @@ def create_app(settings: Settings) -> App:
     bodies.install(app, settings.max_body_bytes, settings.attachment_max_bytes)
     errors.install(app)
     _add_routes(app, services, routes(relay))
-    _add_routes(app, services, documents.routes(openapi.build_description(settings.app_name, router.paths)))
-    _add_routes(app, services, console.routes(settings))
-    return app
+    return app, router
 
 
 def _services(settings: Settings) -> Services:

@@ -49,6 +49,18 @@ class SmtpServer:
         except (smtplib.SMTPException, OSError) as error:
             raise MailUndelivered(type(error).__name__) from None
 
+    def check(self) -> None:
+        """Connect and log in as for a mail, without sending one.
+
+        Raises:
+            MailUndelivered: if this fails; the message is the kind of the failure and contains no secret.
+        """
+        try:
+            with self._connection() as server:
+                server.noop()
+        except (smtplib.SMTPException, OSError) as error:
+            raise MailUndelivered(type(error).__name__) from None
+
     @contextmanager
     def _connection(self) -> Iterator[smtplib.SMTP]:
         settings = self._settings

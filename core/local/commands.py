@@ -2,7 +2,7 @@
 
 import getpass
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 
 from core import db
@@ -17,6 +17,13 @@ from core.services import account_mails, accounts, analytics, mail, password_res
 
 _STATEMENT_SECONDS = 600.0
 
+Say = Callable[[str], object]
+"""Tells the operator a sentence."""
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+
 
 def migrate(environ: Mapping[str, str]) -> None:
     """Bring the schema up to date."""
@@ -26,8 +33,10 @@ def migrate(environ: Mapping[str, str]) -> None:
     _print(f"migrated: {', '.join(done)}" if done else "nothing to migrate")
 
 
-def make_admin(environ: Mapping[str, str], email: str | None, *, promote: bool) -> None:
+def make_admin(environ: Mapping[str, str], email: str | None, *, promote: bool, say: Say = _print) -> None:
     """Make an admin account, or, with `promote`, give an existing account the role of an admin.
+
+    `say` is called with each sentence about what was done.
 
     Raises:
         ConfigurationError: if there is no email or no valid password, or if the account exists and `promote` is not
@@ -40,29 +49,36 @@ def make_admin(environ: Mapping[str, str], email: str | None, *, promote: bool) 
         if not email:
             raise ConfigurationError("Whose account? Give --email, or set ADMIN_EMAIL.")
         if promote:
-            _promote(email)
+            _promote(email, say)
             return
         password = _ask_password(settings)
         try:
             accounts.register_admin(email, password, settings.bcrypt_rounds)
         except Rejected:
             raise ConfigurationError(f"{email} has an account; --promote makes it an admin's.") from None
-        _print(f"{email} has an admin account now")
+        say(f"{email} has an admin account now")
 
 
-def _promote(email: str) -> None:
+def _promote(email: str, say: Say) -> None:
     profile = accounts.promote(email, Role.ADMIN)
     if profile is None:
         raise ConfigurationError(f"There is no account of {email}.")
-    _print(f"{email} is an admin now")
+    say(f"{email} is an admin now")
     if not profile["email_verified"]:
-        _print("Nobody has confirmed this email. Make sure that the account belongs to whom you mean.")
+        say("Nobody has confirmed this email. Make sure that the account belongs to whom you mean.")
 
 
 def reset_password(environ: Mapping[str, str], name: str) -> None:
-    """Print a link with which the owner of the account with this email or username chooses a new password.
+    """Print the link of `make_reset_link()`."""
+    link, minutes = make_reset_link(environ, name)
+    _print(f"Valid once, for {minutes} minutes; only the owner of the account should get it:")
+    _print(link)
 
-    The operator passes the link on and never knows the password.
+
+def make_reset_link(environ: Mapping[str, str], name: str) -> tuple[str, int]:
+    """Return a link with which the owner of the account with this email or username chooses a new password.
+
+    The second value is for how many minutes it is valid. The operator passes the link on and never knows the password.
 
     Raises:
         ConfigurationError: if there is no such account, or it is disabled.
@@ -73,9 +89,7 @@ def reset_password(environ: Mapping[str, str], name: str) -> None:
         token = password_resets.make_token(name, TokenIssuer.from_settings(settings))
         if token is None:
             raise ConfigurationError(f"There is no active account of {name}.")
-    minutes = password_resets.LIFETIME // timedelta(minutes=1)
-    _print(f"Valid once, for {minutes} minutes; only the owner of the account should get it:")
-    _print(password_reset_link(settings, token))
+    return password_reset_link(settings, token), password_resets.LIFETIME // timedelta(minutes=1)
 
 
 def rebuild_analytics(environ: Mapping[str, str]) -> None:
@@ -106,7 +120,3 @@ def _ask_password(settings: Settings) -> str:
     if not PASSWORD_MIN_LENGTH <= len(password) <= PASSWORD_MAX_LENGTH:
         raise ConfigurationError(f"A password has {PASSWORD_MIN_LENGTH} to {PASSWORD_MAX_LENGTH} characters.")
     return password
-
-
-def _print(text: str) -> None:
-    sys.stdout.write(f"{text}\n")

@@ -18,7 +18,7 @@ FORBIDDEN = {
     "api": {"worker"},
     "worker": {"api", "falcon", "uvicorn"},
 }
-PROCESS_ENTRIES = {"api/__main__.py", "core/__main__.py", "worker/app.py", "celeryconfig.py"}
+PROCESS_ENTRIES = {"api/__main__.py", "core/__main__.py", "core/cli/__main__.py", "worker/app.py", "celeryconfig.py"}
 # These modules only pass the environment to the processes that they start.
 STARTERS_OF_PROCESSES = {"core/local/embedded/servers.py", "core/local/run.py"}
 LONGEST_MODULE = 320

@@ -6,9 +6,11 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
+import click
 import pytest
 
 from core.__main__ import parser
+from core.cli.__main__ import allweather
 from core.config import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -104,6 +106,30 @@ def test_every_named_command_exists(document: Path) -> None:
     assert set(re.findall(r"^(?:\w+=\S+ )*make ([a-z]+)\b", code, re.MULTILINE)) <= targets
     assert set(re.findall(r"python -m core ([a-z-]+)", code)) <= commands
     assert [name for name in re.findall(r"python -m ([\w.]+)", code) if find_spec(name) is None] == []
+
+
+@every_document
+def test_every_named_command_of_allweather_exists_with_its_options(document: Path) -> None:
+    code = re.sub(r"\\\n\s*", "", code_of(document))
+    lines = re.findall(r"(?:^|[/(]| --rm \w+ )allweather((?: [\w@./:+-]+| \"[^\"]*\")+)", code, re.MULTILINE)
+
+    assert [line for line in lines if (unknown := unknown_words(line.split()))] == [], unknown
+
+
+def unknown_words(words: list[str]) -> list[str]:
+    """Return what does not exist of the words after `allweather`: its command, the subcommand, or an option."""
+    command: click.Command = allweather
+    while isinstance(command, click.Group) and words and not words[0].startswith("-"):
+        name, *words = words
+        if name not in command.commands:
+            return [name]
+        command = command.commands[name]
+    options = {
+        "--help",
+        "--version",
+        *(option for each in command.params for option in (*each.opts, *each.secondary_opts)),
+    }
+    return [word for word in words if word.startswith("-") and word not in options]
 
 
 @every_document

@@ -77,5 +77,6 @@ def _directory_of(server: type[EmbeddedServer], environ: Mapping[str, str]) -> P
 
 
 def _print(text: str) -> None:
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    # The result of a command goes to stdout, which a program may read.
+    sys.stderr.write(text)
+    sys.stderr.flush()

@@ -1,0 +1,1 @@
+"""The command line `allweather`, for operators and for people."""

@@ -1,0 +1,109 @@
+"""The operator's commands of `allweather`, with real servers given by the environment."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from core import db
+from core.cli.__main__ import main
+from core.cli.output import plain
+from core.models.account import User
+from core.policy import Actor
+from tests.doubles.weather import WeatherServer
+
+pytestmark = pytest.mark.usefixtures("database")
+ROOT = Path(__file__).resolve().parents[2]
+Command = Callable[..., int]
+
+
+@pytest.fixture
+def allweather(environ: dict[str, str]) -> Command:
+    """Return a function that runs `allweather …` in this process and returns its exit code."""
+
+    def run(*arguments: str, **variables: str) -> int:
+        db.disconnect()
+        return main(arguments, environ | variables)
+
+    return run
+
+
+def test_the_examination_returns_its_worst_level(
+    allweather: Command, weather: WeatherServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    urls = {"OPEN_METEO_URL": weather.url, "OPEN_METEO_GEOCODING_URL": weather.url}
+
+    assert allweather("doctor", "--json", **urls) == 1
+    assert allweather("doctor", SECRET_KEY="short", **urls) == 2
+
+    lines = capsys.readouterr().out.splitlines()
+    document = json.loads(lines[0])
+    assert document["level"] == "warn"
+    assert {finding["subject"] for finding in document["findings"]} >= {"postgresql", "redis", "migrations", "storage"}
+    assert any("SECRET_KEY" in line for line in lines[1:])
+
+
+def test_an_admin_is_made(
+    allweather: Command, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    password = {"ADMIN_PASSWORD": "long enough to be one"}
+
+    assert allweather("admin", "--email", "ada@example.com", "--json", **password) == 0
+    assert allweather("admin", "--email", "ada@example.com", **password) == 1
+
+    out, err = capsys.readouterr()
+    assert json.loads(out) == {"done": ["ada@example.com has an admin account now"]}
+    assert "--promote" in err
+    assert [user.role for user in User.select()] == ["admin"]
+
+
+def test_a_link_for_a_new_password_is_one_line(
+    allweather: Command, alice: Actor, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert allweather("reset-password", "alice@example.com") == 0
+    assert allweather("reset-password", "nobody@example.com") == 1
+
+    out, err = capsys.readouterr()
+    assert out.splitlines()[-1].startswith("http://127.0.0.1:8000/api/v1/auth/password/reset?token=")
+    assert "no active account" in err
+
+
+def test_wrong_usage_returns_2(allweather: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    assert allweather("nothing-like-this") == 2
+    assert allweather("reset-password") == 2
+
+    assert "No such command" in capsys.readouterr().err
+
+
+def test_a_server_that_is_down_is_one_line(
+    allweather: Command, unused_tcp_port: int, use_database: Callable[[], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert allweather("reset-password", "ada", DATABASE_URL=f"postgresql://x@127.0.0.1:{unused_tcp_port}/x") == 1
+    use_database()
+
+    assert capsys.readouterr().err.startswith("PostgreSQL cannot be reached")
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_shells_can_complete(shell: str, allweather: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    assert allweather("completion", shell) == 0
+
+    assert "_ALLWEATHER_COMPLETE" in capsys.readouterr().out
+
+
+def test_the_api_is_described_by_a_process_without_any_setting(tmp_path: Path) -> None:
+    file = tmp_path / "openapi.json"
+
+    command = [sys.executable, "-m", "core.cli", "openapi", "--output", str(file)]
+    subprocess.run(command, cwd=ROOT, env={}, check=True)  # noqa: S603 - the command is our own.
+
+    description = json.loads(file.read_bytes())
+    assert description["openapi"].startswith("3.1")
+    assert "/api/v1/tasks" in description["paths"]
+
+
+def test_texts_of_other_people_cannot_steer_the_terminal() -> None:
+    assert plain("a\x1b[2Jb\r\n[red]c").plain == "a�[2Jb��[red]c"
