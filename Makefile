@@ -19,6 +19,9 @@ help: ## Show this list
 run: $(STAMP) ## Start everything; PORT (8000), FLOWER_PORT (5555) and DATA_DIR (.data) can be set
 	@$(BIN)/python -m core run
 
+demo: $(STAMP) ## Start everything with made-up data and weather, without internet; DATA_DIR is .demo
+	@$(BIN)/python -m core.cli demo
+
 test: $(STAMP) ## Run the tests against servers of their own
 	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
@@ -58,7 +61,7 @@ lock: $(STAMP) ## Pin the newest versions of all requirements
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-emit-index-url \
 		--custom-compile-command "make lock" requirements-dev.in --output-file requirements-dev.txt
 
-clean: ## Remove what can be made again; the data in .data stay
+clean: ## Remove what can be made again; the data in .data and .demo stay
 	rm -rf $(VENV) $(BENCH_VENV) .bench .coverage .coverage.* coverage.xml htmlcov .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
 
@@ -75,4 +78,4 @@ $(BENCH_STAMP): requirements.txt benchmarks/requirements.txt
 	@$(BENCH_VENV)/bin/python -m pip install --quiet $(foreach file,$^,--requirement $(file))
 	@touch $@
 
-.PHONY: help run test lint format migrate admin chaos bench report messages lock clean
+.PHONY: help run demo test lint format migrate admin chaos bench report messages lock clean

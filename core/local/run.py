@@ -30,7 +30,7 @@ _PROBE_SECONDS = 2.0
 # Four web processes with 16 threads each leave enough of PostgreSQL's 100 connections for the other processes.
 _MOST_WEB_PROCESSES = 4
 
-_BANNER = """
+_ADDRESSES = """
   Allweather is ready.
 
     Console     http://127.0.0.1:{PORT}/
@@ -39,6 +39,9 @@ _BANNER = """
     WebSocket   ws://127.0.0.1:{PORT}/ws
     Flower      http://127.0.0.1:{FLOWER_PORT}
 
+"""
+
+_TRY = """\
   To try it, paste this into another terminal:
 
     API=http://127.0.0.1:{PORT}{API_PREFIX}
@@ -49,12 +52,19 @@ _BANNER = """
     curl -s $API/tasks -H "Authorization: Bearer $TOKEN" -H "$JSON" -d '{{"title": "Sail", "city": "Lisbon"}}'
     sleep 2; curl -s $API/tasks -H "Authorization: Bearer $TOKEN"
 
+"""
+
+_END = """\
   Ctrl-C stops everything.
 
 """
 
 
-def run(environ: Mapping[str, str]) -> None:
+Prepare = Callable[[Settings], str]
+"""Is called when the database is migrated, before the processes start. Returns what the banner says about trying it."""
+
+
+def run(environ: Mapping[str, str], prepare: Prepare | None = None) -> None:
     """Run everything until SIGINT, SIGTERM or SIGHUP; all processes have ended when this returns.
 
     Raises ConfigurationError if the environment is not usable, EmbeddedError if an embedded server cannot run, and
@@ -66,7 +76,10 @@ def run(environ: Mapping[str, str]) -> None:
     commands = read_procfile(_PROJECT / "Procfile")
     with complete_environment(environ) as (environment, servers):
         environment["WEB_CONCURRENCY"] = environ.get("WEB_CONCURRENCY") or str(_web_processes())
-        _migrate(Settings.from_environ(environment))
+        settings = Settings.from_environ(environment)
+        _migrate(settings)
+        hint = prepare(settings) if prepare else _TRY.format(**ports, API_PREFIX=API_PREFIX)
+        banner = _ADDRESSES.format(**ports, API_PREFIX=API_PREFIX) + hint + _END
         scripts = Path(sys.executable).parent
         environment |= {
             **ports,
@@ -77,7 +90,10 @@ def run(environ: Mapping[str, str]) -> None:
         console = Console(commands)
         supervisor = Supervisor(commands, environment, _PROJECT, console)
         _on_stop_signals(supervisor.on_signal)
-        with _in_thread(_restart_stopped, servers, console), _in_thread(_print_addresses, ports, console):
+        with (
+            _in_thread(_restart_stopped, servers, console),
+            _in_thread(_print_when_ready, banner, int(ports["PORT"]), console),
+        ):
             supervisor.run()
 
 
@@ -156,11 +172,11 @@ def _restart_stopped(servers: Sequence[EmbeddedServer], console: Console, ending
                 console.line(NAME, str(error))
 
 
-def _print_addresses(ports: Mapping[str, str], console: Console, ending: threading.Event) -> None:
-    """Print the addresses as soon as the API is ready."""
+def _print_when_ready(banner: str, port: int, console: Console, ending: threading.Event) -> None:
+    """Print the banner as soon as the API is ready."""
     while not ending.wait(_READINESS_SECONDS):
-        if _is_ready(int(ports["PORT"])):
-            console.write(_BANNER.format(**ports, API_PREFIX=API_PREFIX))
+        if _is_ready(port):
+            console.write(banner)
             return
 
 

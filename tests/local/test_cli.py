@@ -13,6 +13,7 @@ from core.cli.__main__ import main
 from core.cli.output import plain
 from core.models.account import User
 from core.policy import Actor
+from core.security import verify_password
 from tests.doubles.weather import WeatherServer
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -107,3 +108,16 @@ def test_the_api_is_described_by_a_process_without_any_setting(tmp_path: Path) -
 
 def test_texts_of_other_people_cannot_steer_the_terminal() -> None:
     assert plain("a\x1b[2Jb\r\n[red]c").plain == "a�[2Jb��[red]c"
+
+
+def test_data_are_written_into_an_empty_database_only(allweather: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    assert allweather("seed", "--json") == 0
+    assert allweather("seed") == 1
+    assert allweather("seed", "--force") == 1
+
+    out, err = capsys.readouterr()
+    document = json.loads(out)
+    assert document["written"]["tasks"] == 500
+    assert "--force" in err
+    assert "One of the people is there already" in err
+    assert verify_password(document["password"], User.get(User.username == "ada").password_hash)
