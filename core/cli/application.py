@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 from core import __version__
 from core.cli.failure import CommandFailed
 from core.cli.output import Session
+from core.client.http import ApiError
 from core.config import ConfigurationError
 from core.local.embedded.process import EmbeddedError
 from core.local.supervisor import ProcfileError
@@ -22,7 +23,7 @@ FAILED: Final = 1
 INTERRUPTED: Final = 130
 _NAME: Final = "allweather"
 _COMPLETION_VARIABLE: Final = "_ALLWEATHER_COMPLETE"
-_EXPECTED: Final = (CommandFailed, ConfigurationError, EmbeddedError, ProcfileError)
+_EXPECTED: Final = (ApiError, CommandFailed, ConfigurationError, EmbeddedError, ProcfileError)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -13,9 +13,8 @@ from core.demo.seed import has_accounts, seed
 from core.demo.texts import PEOPLE
 from core.demo.weather_server import DemoWeather
 from core.local.embedded.environment import data_directory
-from core.local.embedded.process import write_private
 from core.local.run import run
-from core.private_files import make_private_directory
+from core.private_files import make_private_directory, write_private
 from core.security import hash_password
 
 DIRECTORY: Final = ".demo"

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, ClassVar, Self
 
 from core.local.embedded.lifeline import Lifeline
-from core.private_files import FILE_MODE, make_private_directory, open_privately
+from core.private_files import FILE_MODE, make_private_directory, open_privately, write_private
 
 _START_SECONDS = 60.0  # A server that was killed may have much to recover.
 _STOP_SECONDS = 20.0
@@ -172,17 +172,6 @@ def running_url(directory: Path) -> str | None:
             return None if _try_lock(owner.fileno()) else (directory / "url").read_text(encoding="utf-8")
     except FileNotFoundError:
         return None
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner may read; after a crash the file is either complete or not changed."""
-    draft = path.with_name(path.name + ".new")
-    draft.unlink(missing_ok=True)
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
 
 
 def _try_lock(descriptor: int) -> bool:

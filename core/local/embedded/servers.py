@@ -21,9 +21,9 @@ from urllib.parse import parse_qs, quote, urlsplit
 import psycopg2
 import redis
 
-from core.local.embedded.process import EmbeddedError, EmbeddedServer, write_private
+from core.local.embedded.process import EmbeddedError, EmbeddedServer
 from core.local.embedded.system_user import SystemUserError, copy_for_all, may_enter, may_read, system_user
-from core.private_files import make_private_directory
+from core.private_files import make_private_directory, write_private
 
 DATABASE: Final = "allweather"
 ROLE: Final = "allweather"
