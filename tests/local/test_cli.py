@@ -121,3 +121,19 @@ def test_data_are_written_into_an_empty_database_only(allweather: Command, capsy
     assert "--force" in err
     assert "One of the people is there already" in err
     assert verify_password(document["password"], User.get(User.username == "ada").password_hash)
+
+
+def test_a_backup_is_made_and_restored(
+    allweather: Command, alice: Actor, tmp_path: Path, capsys: pytest.CaptureFixture[str], environ: dict[str, str]
+) -> None:
+    archive, secret = tmp_path / "allweather.backup", tmp_path / "secret"
+
+    assert allweather("backup", str(archive), "--with-secret", str(secret)) == 0
+    assert allweather("backup", str(archive)) == 1
+    assert allweather("restore", str(archive)) == 1
+    assert allweather("restore", str(tmp_path / "nothing")) == 1
+
+    out, err = capsys.readouterr()
+    assert str(archive) in out
+    assert (secret.read_text(), secret.stat().st_mode & 0o777) == (environ["SECRET_KEY"], 0o600)
+    assert [word for word in ("exists", "has data", "cannot be read") if word not in err] == []
