@@ -3,7 +3,7 @@
 import os
 import sys
 
-from core.cli import backups, demonstration, operations, people  # noqa: F401 - importing a module declares its commands.
+from core.cli import backups, demonstration, operations, people, running  # noqa: F401 - importing a module declares its commands.
 from core.cli.application import allweather, main
 
 __all__ = ["allweather", "main", "start"]

@@ -73,6 +73,7 @@ def _openapi(session: Session, output: Path | None) -> None:
     done = subprocess.run(  # noqa: S603 - the program is this Python, and the argument is one word of a setting.
         [sys.executable, "-m", "api.describe", name],
         cwd=_PROJECT,
+        env=dict(session.environ),
         capture_output=True,
         check=False,
         timeout=_DESCRIPTION_SECONDS,

@@ -1,7 +1,6 @@
 """Examine the running processes, and the work that waits for them."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Final
 
 from redis import Redis
@@ -10,6 +9,7 @@ from core import jobs
 from core.db import read
 from core.doctor.findings import Finding, Level, graded, well
 from core.events import STREAM_KEY
+from core.waiting_jobs import late_work
 
 _LATE_SECONDS: Final = 30.0
 _VERY_LATE_SECONDS: Final = 300.0
@@ -34,37 +34,12 @@ SELECT (SELECT count(*) FROM notifications WHERE mail_status = 'dead')
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Backlog:
-    """Work that stands in PostgreSQL: its job, and the SQL of how much is due and since how many seconds."""
-
-    job: jobs.Job[*tuple[Any, ...]]
-    title: str
-    sql: str
-
-
-def _due(table: str, column: str, condition: str) -> str:
-    return f"""
-        SELECT count(*), coalesce(extract(epoch FROM now() - min({column})), 0)::float8
-        FROM {table} WHERE {condition} AND {column} <= now()
-    """
-
-
-BACKLOGS: Final = (
-    Backlog(jobs.EVENTS_PUBLISH, "events to publish", _due("events", "at", "seq IS NULL")),
-    Backlog(
-        jobs.WEATHER_ENRICH,
-        "tasks without weather",
-        _due("tasks", "weather_next_attempt_at", "weather_status = 'pending'"),
-    ),
-    Backlog(jobs.REMINDERS_FIRE, "reminders", _due("reminders", "fires_at", "fired_at IS NULL")),
-    Backlog(jobs.MAIL_SEND, "mails", _due("notifications", "mail_next_attempt_at", "mail_status = 'pending'")),
-    Backlog(
-        jobs.ACCOUNT_MAIL_SEND,
-        "mails about accounts",
-        _due("account_mails", "mail_next_attempt_at", "mail_status = 'pending'"),
-    ),
-)
+_TITLES: Final = {
+    jobs.WEATHER_ENRICH.name: "tasks without weather",
+    jobs.REMINDERS_FIRE.name: "reminders",
+    jobs.MAIL_SEND.name: "mails",
+    jobs.ACCOUNT_MAIL_SEND.name: "mails about accounts",
+}
 
 
 def processes(redis: Redis) -> Iterator[Finding]:
@@ -112,12 +87,12 @@ def queues(redis: Redis) -> Iterator[Finding]:
 
 def backlogs() -> Iterator[Finding]:
     """Examine the work that is due and not done."""
-    for backlog in BACKLOGS[1:]:  # `events()` looks at the first one.
-        count, seconds = read(backlog.sql).fetch_exactly_one()
+    for job, title in _TITLES.items():
+        count, seconds = late_work(job)
         level = graded(seconds, warn_from=_LATE_SECONDS, bad_from=_VERY_LATE_SECONDS)
         if level:
-            advice = f"Look for {backlog.job.name} in the log of the worker. Do worker and beat run?"
-            yield Finding("late work", level, f"{count} {backlog.title}, the oldest for {seconds:.0f} s", advice)
+            advice = f"Look for {job} in the log of the worker. Do worker and beat run?"
+            yield Finding("late work", level, f"{count} {title}, the oldest for {seconds:.0f} s", advice)
     deltas = read("SELECT count(*) FROM analytics_deltas").fetch_value()
     if deltas > _MANY_DELTAS:
         advice = "Start worker and beat: the figures are exact, but slow to read."

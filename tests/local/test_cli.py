@@ -1,19 +1,24 @@
 """The operator's commands of `allweather`, with real servers given by the environment."""
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
 from core import db
 from core.cli.__main__ import main
 from core.cli.output import plain
+from core.events import bounds, without_log_lines
 from core.models.account import User
 from core.policy import Actor
 from core.security import verify_password
+from core.services.publication import publish
+from tests.builders import create_task
 from tests.doubles.weather import WeatherServer
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -95,11 +100,10 @@ def test_shells_can_complete(shell: str, allweather: Command, capsys: pytest.Cap
     assert "_ALLWEATHER_COMPLETE" in capsys.readouterr().out
 
 
-def test_the_api_is_described_by_a_process_without_any_setting(tmp_path: Path) -> None:
+def test_the_api_is_described_without_any_setting(tmp_path: Path) -> None:
     file = tmp_path / "openapi.json"
 
-    command = [sys.executable, "-m", "core.cli", "openapi", "--output", str(file)]
-    subprocess.run(command, cwd=ROOT, env={}, check=True)  # noqa: S603 - the command is our own.
+    assert main(["openapi", "--output", str(file)], environ={}) == 0
 
     description = json.loads(file.read_bytes())
     assert description["openapi"].startswith("3.1")
@@ -137,3 +141,50 @@ def test_a_backup_is_made_and_restored(
     assert str(archive) in out
     assert (secret.read_text(), secret.stat().st_mode & 0o777) == (environ["SECRET_KEY"], 0o600)
     assert [word for word in ("exists", "has data", "cannot be read") if word not in err] == []
+
+
+def test_events_are_shown_with_their_content_only_as_json(
+    allweather: Command, alice: Actor, redis: "Redis[bytes]", capsys: pytest.CaptureFixture[str]
+) -> None:
+    with without_log_lines():
+        create_task(alice, title="Clean the gutters")
+        create_task(alice, title="Sail")
+    publish(redis, 100, lambda _: None)
+    last = bounds().last
+
+    assert allweather("events", "tail", "--no-follow") == 0
+    assert allweather("events", "tail", "--no-follow", "--json", "--since", str(last - 1)) == 0
+    assert allweather("events", "tail", "--no-follow", "--type", "task.deleted") == 0
+
+    *lines, as_json = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == [str(last - 1), str(last)]
+    assert not any("gutters" in line for line in lines)
+    assert json.loads(as_json)["data"]["title"] == "Sail"
+
+
+def test_further_events_are_shown_until_it_is_interrupted(
+    environ: dict[str, str], alice: Actor, redis: "Redis[bytes]"
+) -> None:
+    command = [sys.executable, "-m", "core.cli", "events", "tail", "--json", "--since", str(bounds().last)]
+    with subprocess.Popen(command, cwd=ROOT, env=environ, stdout=subprocess.PIPE) as process:  # noqa: S603 - our own.
+        create_task(alice)
+        publish(redis, 100, lambda _: None)
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["type"] == "task.created"
+        process.send_signal(signal.SIGINT)
+
+    assert process.returncode == 130
+
+
+def test_a_job_is_sent_to_its_queue_and_listed(
+    allweather: Command, redis: "Redis[bytes]", capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert allweather("jobs", "run", "mail.sweep") == 0
+    assert allweather("jobs", "list", "--json") == 0
+    assert allweather("jobs", "list") == 0
+    assert allweather("jobs", "run", "weather.enrich") == 2
+
+    out = capsys.readouterr().out
+    listed = json.loads(next(line for line in out.splitlines() if line.startswith("[")))
+    assert [kind["name"] for kind in listed if kind["messages"]] == ["mail.sweep"]
+    assert redis.llen("maintenance") == 1
