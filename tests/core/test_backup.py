@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg2
 import pytest
+from redis import Redis
 
 from core import db
 from core.backup import restore as restoring
@@ -25,6 +26,7 @@ from core.migrations import migrate
 from core.policy import Actor
 from core.services import attachments
 from core.storage import LocalStorage
+from tests.api.realtime import RealtimeServer, next_frame, publish
 from tests.builders import QUOTA, create_actor, create_task
 from tests.sql import execute
 
@@ -243,3 +245,31 @@ def test_a_change_during_the_backup_is_not_in_a_part_of_it(
 
     assert [value_in(there, f"SELECT count(*) FROM {table}") for table in ("users", "sessions")] == [1, 1]
     assert execute("SELECT count(*) FROM users").fetchone() == (2,)
+
+
+def test_listeners_are_told_after_a_restoration_and_get_what_follows(
+    here: Settings,
+    there: Settings,
+    key: str,
+    alice: Actor,
+    archive: Path,
+    redis: "Redis[bytes]",
+    use_database: Callable[[], None],
+) -> None:
+    last = publish(redis)
+    write(here, archive)
+    create_task(alice, title="after the backup")
+    lost = publish(redis)
+    read(there, archive)
+
+    with (
+        RealtimeServer(there) as server,
+        server.listening(alice, f"/ws?since={last}") as one,
+        server.listening(alice, f"/ws?since={lost}") as other,
+    ):
+        create_task(alice, title="after the restoration")
+        publish(redis)
+        for listener in (one, other):
+            assert next_frame(listener)["type"] == "resync_required"
+            assert next_frame(listener)["data"]["title"] == "after the restoration"
+    use_database()

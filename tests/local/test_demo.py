@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,18 +15,14 @@ import pytest
 from core.local.embedded.servers import EmbeddedPostgres
 from core.migrations import migrate
 from core.security import verify_password
-from tests.local.test_run import ROOT, WEB
+from tests.local.project import copy_project
 from tests.processes import DEADLINE_SECONDS, eventually, free_port
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A copy of the project with only a simple web process, which writes its environment into a file."""
-    for directory in ("core", "migrations"):
-        shutil.copytree(ROOT / directory, tmp_path / directory)
-    (tmp_path / "web.py").write_text(WEB)
-    (tmp_path / "Procfile").write_text("web: python web.py\n")
-    return tmp_path
+    return copy_project(tmp_path)
 
 
 class Demo:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -16,30 +15,14 @@ import pytest
 
 from core.local.embedded.environment import complete_environment
 from core.local.embedded.servers import EmbeddedPostgres, EmbeddedRedis
+from tests.local.project import copy_project
 from tests.processes import DEADLINE_SECONDS, eventually, free_port, is_alive
-
-ROOT = Path(__file__).resolve().parent.parent.parent
-
-WEB = """
-import http.server, json, os
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200 if self.path == "/health/ready" else 404)
-        self.end_headers()
-json.dump(dict(os.environ), open("environment.new", "w"))
-os.rename("environment.new", "environment")
-http.server.HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
-"""
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A copy of the project with only a simple web process."""
-    for directory in ("core", "migrations"):
-        shutil.copytree(ROOT / directory, tmp_path / directory)
-    (tmp_path / "web.py").write_text(WEB)
-    (tmp_path / "Procfile").write_text("web: python web.py\n")
-    return tmp_path
+    return copy_project(tmp_path)
 
 
 @pytest.fixture
