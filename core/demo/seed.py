@@ -23,7 +23,7 @@ from core.policy import Actor
 from core.services import accounts, analytics, groups
 from core.services.notifications import ASSIGNED, COMMENTED, KINDS
 from core.weather import WeatherReport, city_key
-from core.weather.providers import WMO_CONDITIONS
+from core.weather.conditions import CONDITIONS
 
 TASKS: Final = 500
 DAYS: Final = 60
@@ -260,7 +260,7 @@ def _report(place: Place, at: datetime) -> Row:
     report = WeatherReport(
         temperature=weather.temperature,
         feels_like=weather.feels_like,
-        condition=WMO_CONDITIONS[weather.code],
+        condition=CONDITIONS[weather.code],
         humidity=weather.humidity,
         wind_speed=weather.wind,
         location=f"{place.name}, {place.country}",
