@@ -6,12 +6,12 @@ message. So messages are not retried for long, no data is stored only in a messa
 
 import os
 
-from core import jobs
+from core import jobs, redis_clients
 from core.config import Settings
 
 _settings = Settings.from_environ(os.environ)
 
-broker_url = _settings.redis_url.get_secret_value()
+broker_url, _options_of_url = redis_clients.broker_settings(_settings.redis_url.get_secret_value())
 broker_connection_timeout = 2
 broker_connection_max_retries = None
 broker_connection_retry_on_startup = True
@@ -22,6 +22,7 @@ broker_transport_options = {
     "unacked_restore_throttle": 1,
     "socket_timeout": 5,
     "socket_connect_timeout": 2,
+    **_options_of_url,
 }
 
 accept_content = ["json"]

@@ -7,7 +7,6 @@ import falcon.asgi
 import structlog
 from falcon.asgi import Request, Response
 from peewee import PeeweeException
-from redis.asyncio import Redis
 
 from api.accounts import (
     administration,
@@ -39,7 +38,7 @@ from api.realtime.publisher_wakeup import PublisherWakeup, signal_sender
 from api.realtime.relay import Relay
 from api.tasks import attachments, better_times, collaboration, transfer
 from api.tasks import resources as tasks
-from core import db, logs
+from core import db, logs, redis_clients
 from core.config import API_PREFIX, Settings
 from core.errors import Failure, Rejected
 from core.security import TokenIssuer
@@ -194,7 +193,9 @@ def _services(settings: Settings) -> Services:
         issuer=issuer,
         storage=storage_for(settings),
         weather=provider_for(settings),
-        redis=Redis.from_url(settings.redis_url.get_secret_value(), socket_timeout=1, socket_connect_timeout=1),
+        redis=redis_clients.connect_async(
+            settings.redis_url.get_secret_value(), socket_timeout=1, socket_connect_timeout=1
+        ),
     )
 
 

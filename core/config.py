@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 
+from core import redis_clients
+
 API_PREFIX: Final = "/api/v1"
 """The path of the API below `PUBLIC_URL`: the routes of the server begin with it, and so do the links in mails."""
 
@@ -145,6 +147,12 @@ class Settings(BaseModel):
     def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and len(value.get_secret_value().encode()) < MINIMUM_KEY_BYTES:
             raise ValueError(f"must be at least {MINIMUM_KEY_BYTES} bytes long; `openssl rand -hex 32` makes one")
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _complete_if_it_names_sentinels(cls, value: SecretStr) -> SecretStr:
+        redis_clients.parse(value.get_secret_value())
         return value
 
     @field_validator("s3_bucket")

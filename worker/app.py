@@ -13,7 +13,7 @@ from peewee import InterfaceError, OperationalError
 from redis import Redis
 from redis.exceptions import RedisError
 
-from core import db, events, jobs, logs, services
+from core import db, events, jobs, logs, redis_clients, services
 from core.config import Settings
 from core.jobs import Job, JobContext, JobRequest
 from core.log_context import bound_to_log
@@ -34,7 +34,7 @@ DEPENDENCY_UNAVAILABLE = (OperationalError, InterfaceError, RedisError, BrokerUn
 kombu_patch.apply()
 settings = Settings.from_environ(os.environ)
 refuse_without_login(settings, os.environ)
-redis: Redis = Redis.from_url(
+redis: Redis = redis_clients.connect(
     settings.redis_url.get_secret_value(), socket_timeout=_REDIS_SECONDS, socket_connect_timeout=2
 )
 db.configure(settings.database_url.get_secret_value(), application="worker", statement_seconds=_STATEMENT_SECONDS)

@@ -16,13 +16,15 @@ from collections import Counter
 from collections.abc import Sequence
 from hashlib import sha1
 from itertools import chain
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import structlog
 from falcon_limiter import AsyncLimiter
 from limits import RateLimitItem
 from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
+
+from core import redis_clients
 
 log = structlog.get_logger()
 
@@ -156,8 +158,18 @@ class _Script:
 
     async def _send(self, *command: str | int) -> list[int]:
         """Return the response to a command. If this fails or is cancelled, the connection is closed."""
+        # Only `connect` asks the sentinels, if there are any, for the primary.
+        if not self._connection.is_connected:
+            await self._connection.connect()  # type: ignore[no-untyped-call]  # redis-py leaves it untyped.
         await self._connection.send_command(*command, check_health=False)
-        result: list[int] = await self._connection.read_response()
+        try:
+            result: list[int] = await self._connection.read_response()
+        except NoScriptError:
+            raise
+        except ResponseError:
+            # A primary that has become a replica refuses to write. The next call finds the new primary.
+            await self._connection.disconnect()
+            raise
         return result
 
 
@@ -165,10 +177,13 @@ class SharedCounter:
     """Counts in Redis for all processes together, and in this process only while Redis is unavailable."""
 
     def __init__(self, redis_url: str) -> None:
-        options = {"implementation": "redispy", "socket_timeout": None, "key_prefix": _KEY_PREFIX}
-        config = {"RATELIMIT_STORAGE_URL": f"async+{redis_url}", "RATELIMIT_STORAGE_OPTIONS": options}
+        # The client closes its pool when it is deleted, so it is kept here.
+        self._client = redis_clients.connect_async(redis_url, socket_timeout=None)
+        pool: Any = self._client.connection_pool
+        options = {"implementation": "redispy", "connection_pool": pool, "key_prefix": _KEY_PREFIX}
+        config = {"RATELIMIT_STORAGE_URL": "async+redis://", "RATELIMIT_STORAGE_OPTIONS": options}
         self._redis = AsyncLimiter(config=config).storage.bridge
-        self._script = _Script(self._redis.get_connection().connection_pool.make_connection(), _COUNT)
+        self._script = _Script(pool.make_connection(), _COUNT)
         self._local = LocalCounter()
         self._is_shared = True
         self._pause_until = 0.0
@@ -197,6 +212,7 @@ class SharedCounter:
     async def close(self) -> None:
         """Close the connections to Redis."""
         await self._script.close()
+        await self._client.aclose()
 
     async def _count_waiting(self) -> None:
         """Count all requests that wait, and those that arrive in the meantime."""

@@ -14,10 +14,9 @@ from typing import Final
 import structlog
 from celery import Celery
 from kombu.exceptions import OperationalError
-from redis import Redis
 from redis.exceptions import RedisError
 
-from core import events
+from core import events, redis_clients
 from core.config import Settings
 from core.jobs import EVENTS_PUBLISH
 from core.publisher_signal import request_publication
@@ -38,7 +37,7 @@ def signal_sender(settings: Settings) -> Callable[[], None]:
     """
     app = Celery("allweather", set_as_current=False)
     app.config_from_object("celeryconfig")
-    redis = Redis.from_url(
+    redis = redis_clients.connect(
         settings.redis_url.get_secret_value(), socket_timeout=_REDIS_SECONDS, socket_connect_timeout=_REDIS_SECONDS
     )
     send_job = partial(app.send_task, EVENTS_PUBLISH.name, retry=False, ignore_result=True)

@@ -15,7 +15,6 @@ from typing import Any, Final
 import orjson
 import structlog
 from peewee import PeeweeException
-from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -23,6 +22,7 @@ from redis.exceptions import RedisError
 from api.http.auth import Authenticator
 from api.http.threads import Bridge
 from api.realtime.hub import Hub, Listener, ready_frame, resync_frame
+from core import redis_clients
 from core.config import Settings
 from core.errors import Unavailable
 from core.events import ACCESS_LOST, SESSIONS_REVOKED, STREAM_KEY, Event, bounds, read_missed, read_since
@@ -66,7 +66,7 @@ class Relay:
         self._bridge = bridge
         self._authenticator = authenticator
         self._check_seconds = max(settings.session_cache_seconds, _LEAST_CHECK_SECONDS)
-        self._redis = Redis.from_url(
+        self._redis = redis_clients.connect_async(
             settings.redis_url.get_secret_value(),
             socket_timeout=_SOCKET_SECONDS,
             socket_connect_timeout=_CONNECT_SECONDS,

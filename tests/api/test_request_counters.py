@@ -3,12 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from redis import Redis
 from structlog.testing import capture_logs
 
 from api.http.request_counters import Bucket, Count, SharedCounter
+from core.local.embedded.servers import EmbeddedRedis
+from tests.polling import wait_until
 
 HOUR = 3600
 
@@ -169,3 +172,18 @@ def test_redis_counts_on_after_it_has_lost_the_script_or_the_connection(
         assert asyncio.run(count()) == [8, 7]
 
     assert "rate_limit_counts_alone" not in [line["event"] for line in lines]
+
+
+def test_a_server_that_has_become_a_replica_is_left(tmp_path: Path) -> None:
+    """Sentinel makes a replica of a primary that was only slow. It refuses to count, but its connections stay open."""
+
+    async def count(redis: Redis) -> None:
+        alice = (Bucket("alice", 9, HOUR),)
+        async with shared_counter(server.url) as counter:
+            await counter.count(alice, 1)
+            redis.replicaof("127.0.0.1", "1")
+            await counter.count(alice, 1)
+            await asyncio.to_thread(wait_until, lambda: len(redis.client_list(_type="normal")) == 1)
+
+    with EmbeddedRedis(tmp_path, durable=False) as server, Redis.from_url(server.url) as redis:
+        asyncio.run(count(redis))

@@ -21,7 +21,9 @@ _STOP_SECONDS = 40
 class System:
     """A running system and its addresses."""
 
-    def __init__(self, data_directory: Path, weather: WeatherServer, mail: MailServer | None = None) -> None:
+    def __init__(
+        self, data_directory: Path, weather: WeatherServer, mail: MailServer | None = None, redis_url: str = ""
+    ) -> None:
         self.weather = weather
         self.port, self.flower_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -52,6 +54,7 @@ class System:
                     "RATE_LIMIT_CREDENTIALS": "1000/minute",
                     "RATE_LIMIT": "100000/minute",
                     "SECRET_KEY": "",
+                    "REDIS_URL": redis_url,
                     "SMTP_HOST": "" if mail is None else "127.0.0.1",
                     "SMTP_PORT": "" if mail is None else str(mail.port),
                     "SMTP_SECURITY": "none",

@@ -102,7 +102,7 @@ async def running_relay(
         redis.options = options
         return redis
 
-    monkeypatch.setattr("api.realtime.relay.Redis.from_url", connect)
+    monkeypatch.setattr("api.realtime.relay.redis_clients.connect_async", connect)
     settings = Settings(secret_key="x" * 32, database_url="-", redis_url="-", session_cache_seconds=0)
     relay = Relay(settings, bridge, authenticator=None)  # type: ignore[arg-type]  # It is not used without events.
     for listener in listeners:

@@ -195,7 +195,7 @@ class EmbeddedRedis(EmbeddedServer):
     title = "Redis"
 
     def _prepare(self) -> None:
-        self._program = _redis_program()
+        self._program = redis_program()
         kept = self._directory / "url"
         former = urlsplit(kept.read_text(encoding="utf-8") if kept.exists() else "")
         password = former.password or secrets.token_urlsafe(32)
@@ -239,7 +239,7 @@ def _wheel(module: str, distribution: str) -> Path:
     return Path(spec.origin).resolve().parent
 
 
-def _redis_program() -> str:
+def redis_program() -> str:
     """Find the program; the scripts of this Python are skipped, since they only contain a copy of the wheel's."""
     own_scripts = Path(sysconfig.get_path("scripts"))
     places = [place for place in os.get_exec_path() if Path(place) != own_scripts]
