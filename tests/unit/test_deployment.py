@@ -1,5 +1,6 @@
 """The deployment files and the documents agree with the code. These tests do not need Docker."""
 
+import json
 import re
 import shlex
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import yaml
+from jsonschema import Draft7Validator
 
 from core import jobs, policy
 from core.config import Settings
@@ -50,9 +52,61 @@ def compose(environ: Mapping[str, str] = SECRETS) -> dict[str, Any]:
 
 SERVICES = compose()["services"]
 PROCESSES = read_procfile(ROOT / "Procfile")
+OPTIONAL = ("prometheus", "grafana")
+
+
+def errors_of_compose(document: dict[str, Any]) -> list[str]:
+    """Return where a Compose file does not match the schema of the Compose Specification, and why."""
+    validator = Draft7Validator(json.loads(read("tests/schemas/compose.json")))
+    return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(document)]
 
 
 class TestCompose:
+    def test_the_file_matches_the_compose_specification(self) -> None:
+        assert errors_of_compose(compose()) == []
+
+    @pytest.mark.parametrize("mistake", [{"profile": ["metrics"]}, {"healthcheck": {"test": 1}}, {"pids_limit": []}])
+    def test_the_schema_finds_mistakes(self, mistake: dict[str, object]) -> None:
+        document = compose()
+        document["services"]["grafana"] |= mistake
+
+        assert errors_of_compose(document)
+
+    def test_prometheus_and_grafana_are_started_only_on_request(self) -> None:
+        profiles = {name: service["profiles"] for name, service in SERVICES.items() if "profiles" in service}
+
+        assert profiles == {key: ["metrics"] for key in OPTIONAL}
+
+    def test_prometheus_finds_each_process_by_its_name(self) -> None:
+        config = yaml.safe_load(read("deploy/prometheus/compose.yml"))
+
+        targets = {job["job_name"]: job["static_configs"][0]["targets"] for job in config["scrape_configs"]}
+
+        assert targets == {
+            "allweather-web": ["web:9464"],
+            "allweather-worker": ["worker:9465"],
+            "allweather-beat": ["beat:9466"],
+        }
+
+    def test_grafana_finds_prometheus_and_its_dashboard(self) -> None:
+        folder = "deploy/grafana/provisioning"
+        (source,) = yaml.safe_load(read(f"{folder}/datasources/prometheus.yaml"))["datasources"]
+        (provider,) = yaml.safe_load(read(f"{folder}/dashboards/allweather.yaml"))["providers"]
+        mounted = [volume.split(":")[1] for volume in SERVICES["grafana"]["volumes"]]
+
+        assert source["url"] == "http://prometheus:9090"
+        assert "/etc/grafana/provisioning" in mounted
+        assert f"{provider['options']['path']}/allweather.json" in mounted
+
+    def test_nobody_can_change_grafana_and_it_calls_no_other_server(self) -> None:
+        settings = SERVICES["grafana"]["environment"]
+
+        assert settings["GF_AUTH_ANONYMOUS_ORG_ROLE"] == "Viewer"
+        assert settings["GF_AUTH_BASIC_ENABLED"] == "false"
+        assert settings["GF_SECURITY_DISABLE_INITIAL_ADMIN_CREATION"] == "true"
+        assert settings["GF_ANALYTICS_REPORTING_ENABLED"] == "false"
+        assert settings["GF_PLUGINS_PREINSTALL_DISABLED"] == "true"
+
     @pytest.mark.parametrize("secret", SECRETS)
     def test_no_secret_has_a_default(self, secret: str) -> None:
         with pytest.raises(KeyError, match=secret):
@@ -121,7 +175,7 @@ class TestCompose:
     def test_ports_are_published_on_loopback_only(self) -> None:
         ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
 
-        assert ports == ["127.0.0.1:8000:8000", "127.0.0.1:5555:5555"]
+        assert ports == [f"127.0.0.1:{port}:{port}" for port in (8000, 5555, 9090, 3000)]
 
     def test_images_are_pinned(self) -> None:
         tags = {name: service["image"].partition(":")[2] for name, service in SERVICES.items()}
@@ -136,9 +190,11 @@ class TestCompose:
         assert not settings.is_development
 
     def test_containers_are_read_only_and_without_privileges(self) -> None:
-        for name in ("migrate", *PROCESSES):
+        for name in ("migrate", *PROCESSES, *OPTIONAL):
             service = SERVICES[name]
             assert service["read_only"] is True, name
+            assert service["mem_limit"], name
+            assert service["pids_limit"], name
             assert service["cap_drop"] == ["ALL"], name
             assert service["security_opt"] == ["no-new-privileges:true"], name
 
