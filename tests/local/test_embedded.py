@@ -188,6 +188,18 @@ def test_redis_keeps_its_port_unless_it_is_in_use(tmp_path: Path) -> None:
         store_value(server)
 
 
+def test_a_variable_chooses_the_program_of_redis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen, started = tmp_path / "chosen", tmp_path / "started"
+    chosen.write_text(f'#!/bin/sh\ntouch "{started}"\nexec "{servers.redis_program()}" "$@"\n')
+    chosen.chmod(0o755)
+    monkeypatch.setenv("REDIS_SERVER", str(chosen))
+
+    with EmbeddedRedis(tmp_path / "redis", durable=False) as server:
+        store_value(server)
+
+    assert started.exists()
+
+
 def test_redis_requires_a_password_and_never_evicts_keys(tmp_path: Path) -> None:
     with EmbeddedRedis(tmp_path) as server, Redis.from_url(server.url, decode_responses=True) as client:
         options = client.config_get("*")

@@ -219,6 +219,14 @@ class TestImage:
         assert yaml.safe_load(command) == shlex.split(PROCESSES["web"])
 
 
+class TestContinuousIntegration:
+    def test_the_tests_that_run_with_a_second_redis_exist(self) -> None:
+        named = re.findall(r"tests/\S+\.py", read(".ci/run"))
+
+        assert named
+        assert [path for path in named if not (ROOT / path).is_file()] == []
+
+
 class TestRequirements:
     @pytest.mark.parametrize("package", REQUIRED_PACKAGES)
     def test_every_required_package_is_pinned(self, package: str) -> None:

@@ -190,7 +190,7 @@ class EmbeddedPostgres(EmbeddedServer):
 
 
 class EmbeddedRedis(EmbeddedServer):
-    """A redis-server on a loopback port, with a password. A program on the PATH is preferred to that of the wheel."""
+    """A redis-server on a loopback port, with a password. `redis_program` chooses the program."""
 
     title = "Redis"
 
@@ -240,7 +240,12 @@ def _wheel(module: str, distribution: str) -> Path:
 
 
 def redis_program() -> str:
-    """Find the program; the scripts of this Python are skipped, since they only contain a copy of the wheel's."""
+    """Return the program that `REDIS_SERVER` names, else one on the PATH, else that of the wheel.
+
+    The scripts of this Python are skipped, since they only contain a copy of the wheel's.
+    """
+    if chosen := os.environ.get("REDIS_SERVER"):
+        return chosen
     own_scripts = Path(sysconfig.get_path("scripts"))
     places = [place for place in os.get_exec_path() if Path(place) != own_scripts]
     found = shutil.which("redis-server", path=os.pathsep.join(places))
