@@ -5,7 +5,7 @@ name under which they know the primary, and the number of the database. After a 
 connection asks the sentinels for the new primary.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
@@ -27,9 +27,9 @@ class SentinelUrl:
     service: str
     database: int = 0
     username: str | None = None
-    password: str | None = None
+    password: str | None = field(default=None, repr=False)
     sentinel_username: str | None = None
-    sentinel_password: str | None = None
+    sentinel_password: str | None = field(default=None, repr=False)
 
     @property
     def login(self) -> dict[str, Any]:

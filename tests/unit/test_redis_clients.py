@@ -28,6 +28,12 @@ def test_a_url_names_sentinels(url: str, parts: SentinelUrl) -> None:
     assert parse(url) == parts
 
 
+def test_the_passwords_are_not_shown() -> None:
+    shown = repr(parse("redis+sentinel://:secret@host/tasks?sentinel_password=secret"))
+
+    assert "secret" not in shown
+
+
 def test_the_broker_gets_all_sentinels_and_both_logins() -> None:
     url, options = broker_settings("redis+sentinel://:a%40b@one:1,[::2]:2/tasks/3?sentinel_password=s")
 
