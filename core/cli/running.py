@@ -13,7 +13,7 @@ import click
 import orjson
 from redis import Redis
 
-from core import db, events, jobs
+from core import db, events, jobs, redis_clients
 from core.cli.application import allweather, command
 from core.cli.failure import CommandFailed
 from core.cli.output import Session, plain, table
@@ -117,6 +117,6 @@ def _installation(session: Session) -> Iterator[Settings]:
 
 
 def _redis(settings: Settings) -> Redis:
-    return Redis.from_url(
+    return redis_clients.connect(
         settings.redis_url.get_secret_value(), socket_timeout=_REDIS_SECONDS, socket_connect_timeout=_REDIS_SECONDS
     )

@@ -10,7 +10,7 @@ from peewee import PeeweeException
 from redis import Redis
 from redis.exceptions import RedisError
 
-from core import db
+from core import db, redis_clients
 from core.config import ConfigurationError, Settings
 from core.doctor import servers, surroundings, work
 from core.doctor.findings import Finding, Level, worst
@@ -40,7 +40,7 @@ def examine_settings(settings: Settings) -> list[Finding]:
     """Examine the installation with these settings."""
     db.configure(settings.database_url.get_secret_value(), application="doctor", statement_seconds=_STATEMENT_SECONDS)
     try:
-        with Redis.from_url(
+        with redis_clients.connect(
             settings.redis_url.get_secret_value(),
             socket_timeout=_REDIS_SECONDS,
             socket_connect_timeout=_REDIS_SECONDS,
