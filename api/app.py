@@ -36,6 +36,7 @@ from api.places import resources as places
 from api.realtime import resources as realtime
 from api.realtime.publisher_wakeup import PublisherWakeup, signal_sender
 from api.realtime.relay import Relay
+from api.sampling import sample_regularly
 from api.tasks import attachments, better_times, collaboration, transfer
 from api.tasks import resources as tasks
 from core import db, logs, redis_clients
@@ -89,17 +90,21 @@ class Background:
         self._limits = limits
         self._publisher_wakeup = PublisherWakeup(signal_sender(services.settings))
         self._first_admin: asyncio.Task[None] | None = None
+        self._sampling: asyncio.Task[None] | None = None
 
     async def process_startup(self, _scope: dict[str, Any], _event: dict[str, Any]) -> None:
         """Start the background tasks. This does not wait for PostgreSQL, Redis or the broker, which may be down."""
         self._publisher_wakeup.start()
         self._relay.start()
         self._first_admin = asyncio.create_task(self._ensure_admin(), name="first-admin")
+        if self._services.settings.metrics_port is not None:
+            self._sampling = asyncio.create_task(sample_regularly(), name="sampling")
 
     async def process_shutdown(self, _scope: dict[str, Any], _event: dict[str, Any]) -> None:
         """Stop the tasks and close connections. The relay and the wake-up stop first, because they use the rest."""
-        if self._first_admin is not None:
-            self._first_admin.cancel()
+        for task in (self._first_admin, self._sampling):
+            if task is not None:
+                task.cancel()
         try:
             await self._relay.stop()
             await self._publisher_wakeup.stop()

@@ -26,14 +26,17 @@ from typing import Final
 import structlog
 from uvicorn.config import STARTUP_FAILURE
 
-from core import logs
+from core import logs, metrics
 from core.config import Settings
+from core.metrics.export import Counted, export_until_stopped
 
 log = structlog.get_logger()
 
 Serve = Callable[[Settings, str, socket.socket], None]
 
 _STOPPING: Final = frozenset({signal.SIGTERM, signal.SIGINT})
+# One more process exports what the others have counted. A thread here could hold a lock in the moment of a fork.
+_METRICS: Final = "web-metrics"
 _SIGNALS: Final = _STOPPING | {signal.SIGCHLD}
 # A process that ends at once is replaced only after this time, so that a fault does not use up a core.
 _RESTART_SECONDS: Final = 1.0
@@ -67,6 +70,9 @@ class _Processes:
         self._serve = serve
         self._address = address
         self._running: dict[str, ForkProcess | None] = {f"web-{number}": None for number in range(1, count + 1)}
+        if settings.metrics_port is not None:
+            self._running[_METRICS] = None
+        self._memories = {name: metrics.Memory() for name in self._running}
         self._started_at = dict.fromkeys(self._running, -_RESTART_SECONDS)
         # Only this process keeps the write end open, so reading from the other end ends when this process ends.
         self._lifeline = os.pipe()
@@ -115,10 +121,18 @@ class _Processes:
         os.close(write_end)
         threading.Thread(target=_stop_at_end_of, args=(read_end,), name="lifeline", daemon=True).start()
         try:
-            self._serve(self._settings, name, _bound(self._address, is_shared=True))
+            self._work_as(name)
         finally:
             # A forked process runs no exit handlers, which would write the last lines.
             logs.finish()
+
+    def _work_as(self, name: str) -> None:
+        if name == _METRICS:
+            export_until_stopped(self._settings, "web", Counted(self._memories.values()))
+        else:
+            # A process that replaces another one continues its numbers.
+            metrics.count_in(self._memories[name])
+            self._serve(self._settings, name, _bound(self._address, is_shared=True))
 
     def _stop_all(self) -> None:
         running = [process for process in self._running.values() if process is not None]

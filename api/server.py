@@ -17,8 +17,9 @@ from api.http.overload import RequestsUnderWay
 from api.http.response_writer import header_lines
 from api.http.security_headers import SECURITY_HEADERS, TRANSPORT_SECURITY
 from api.realtime.ws_protocol import WebSocketProtocol
-from core import logs
+from core import logs, metrics
 from core.config import Settings
+from core.metrics.export import Counted, start_export
 
 _MESSAGE_BYTES: Final = 64 * 1024
 _PING_SECONDS: Final = 20.0
@@ -36,6 +37,9 @@ def serve(settings: Settings, process: str, listener: socket.socket | None = Non
     if settings.web_stays_on_core:
         stay_on_core(process)
     logs.configure(settings, process, in_background=True)
+    if listener is None:
+        # This process is the only one. Several have one more, which exports what all of them have counted.
+        start_export(settings, "web", Counted([metrics.memory()]))
     deadlines = Deadlines(
         head=settings.request_head_seconds, body=settings.request_body_seconds, stall=settings.request_stall_seconds
     )

@@ -52,6 +52,9 @@ class Settings(BaseModel):
     web_stays_on_core: bool = False
 
     console: bool = True
+    metrics_host: str = "127.0.0.1"
+    # Two ports above it are used too.
+    metrics_port: int | None = Field(default=None, ge=1, le=65533)
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_file: str = "app.log"

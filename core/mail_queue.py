@@ -14,6 +14,7 @@ from typing import Final
 
 import structlog
 
+from core import metrics
 from core.config import Settings
 from core.db import unit_of_work, write
 from core.jobs import JobContext
@@ -69,8 +70,10 @@ class MailQueue:
         if not admission.exceeded:
             self._deliver(context, row_id, outgoing.mail, policy, admission)
         elif all(cap.waits for cap in admission.exceeded):
+            metrics.MAILS.add(1, "capped")
             self.waiting.postpone_to_next_hour(row_id)
         else:
+            metrics.MAILS.add(1, "capped")
             self.waiting.settle({row_id: Outcome(None)})
 
     def discard(self) -> int:
@@ -92,12 +95,15 @@ class MailQueue:
             if self.waiting.give_up([row_id], policy):
                 self._log_given_up(row_id, str(delay))
             else:
+                metrics.MAILS.add(1, "put_off")
                 log.warning("mail_put_off", **{self.id_name: row_id}, reason=str(delay))
         else:
             self.waiting.settle({row_id: Outcome("sent")})
+            metrics.MAILS.add(1, "sent")
             log.info("mail_sent", **{self.id_name: row_id})
 
     def _log_given_up(self, row_id: int, reason: str) -> None:
+        metrics.MAILS.add(1, "given_up")
         log.error("mail_given_up", **{self.id_name: row_id}, reason=reason)
 
 

@@ -3,7 +3,7 @@
 import socket
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing, suppress
 
 import psutil  # type: ignore[import-untyped]  # - the package ships no types
 
@@ -24,6 +24,16 @@ def is_alive(process: int) -> bool:
         return bool(psutil.Process(process).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
+
+
+def free_ports(count: int) -> int:
+    """Return the first of several ports in a row on which no process listens."""
+    while True:
+        first = free_port()
+        with ExitStack() as stack, suppress(OSError):
+            for port in range(first, first + count):
+                stack.enter_context(closing(socket.create_server(("127.0.0.1", port))))
+            return first
 
 
 def free_port() -> int:

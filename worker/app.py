@@ -13,7 +13,7 @@ from peewee import InterfaceError, OperationalError
 from redis import Redis
 from redis.exceptions import RedisError
 
-from core import db, events, jobs, logs, redis_clients, services
+from core import db, events, jobs, logs, metrics, redis_clients, services
 from core.config import Settings
 from core.jobs import Job, JobContext, JobRequest
 from core.log_context import bound_to_log
@@ -21,7 +21,7 @@ from core.publisher_signal import request_publication
 from core.smtp import SmtpServer
 from core.storage import storage_for
 from core.weather import provider_for
-from worker import kombu_patch
+from worker import kombu_patch, worker_metrics
 from worker.flower import refuse_without_login
 from worker.links import links_into
 
@@ -69,6 +69,7 @@ class JobTask(Task):  # type: ignore[misc]  # Celery ships no types.
     def _run_and_log(self, *args: Any, **kwargs: Any) -> Any:
         started = time.perf_counter()
         outcome, write = "failed", log.info
+        metrics.JOBS_RUNNING.add(1, self.name)
         try:
             result = self.run(*args, **kwargs)
             outcome = "done"
@@ -80,7 +81,10 @@ class JobTask(Task):  # type: ignore[misc]  # Celery ships no types.
         else:
             return result
         finally:
-            write("job", outcome=outcome, duration_ms=round((time.perf_counter() - started) * 1000, 1))
+            seconds = time.perf_counter() - started
+            metrics.JOBS_RUNNING.add(-1, self.name)
+            metrics.JOB_SECONDS.observe(seconds, self.name, outcome)
+            write("job", outcome=outcome, duration_ms=round(seconds * 1000, 1))
         return None
 
     def _request_publication(self) -> None:
@@ -147,4 +151,5 @@ def _drop_inherited_connections(**_: Any) -> None:
 
 
 setup_logging.connect(_configure_logs)
+worker_metrics.connect(settings)
 worker_process_init.connect(_drop_inherited_connections)

@@ -12,7 +12,9 @@ from celery.beat import Scheduler, SchedulingError
 from celery.signals import beat_init
 from kombu.exceptions import OperationalError as BrokerUnavailable
 
-from core import db, jobs
+from core import db, jobs, metrics
+from core.backlog import BacklogMetrics
+from core.metrics.export import Counted, start_export
 from worker.app import DEPENDENCY_UNAVAILABLE, context, settings
 
 log = structlog.get_logger()
@@ -117,6 +119,7 @@ class SingleBeatScheduler(Scheduler):  # type: ignore[misc]  # Celery ships no t
         if holds and not self._is_leader:
             log.info("beat_leads")
         self._is_leader = holds
+        metrics.BEAT_LEADS.set(bool(holds))
         return bool(holds)
 
     def _drop_connection(self, reason: str) -> None:
@@ -125,6 +128,7 @@ class SingleBeatScheduler(Scheduler):  # type: ignore[misc]  # Celery ships no t
             self._connection.close()
         self._connection = None
         self._is_leader = False
+        metrics.BEAT_LEADS.set(0)
 
 
 def _limit_condition_time(**_: Any) -> None:
@@ -132,4 +136,11 @@ def _limit_condition_time(**_: Any) -> None:
     db.configure(settings.database_url.get_secret_value(), application="beat", statement_seconds=_CONDITION_SECONDS)
 
 
+def _export_metrics(**_: Any) -> None:
+    """Export metrics. The backlog is the same for all processes, so only the beat that leads looks it up."""
+    backlog = BacklogMetrics(context.queue_length, lambda: metrics.BEAT_LEADS.value() == 1)
+    start_export(settings, "beat", Counted([metrics.memory()]), backlog)
+
+
 beat_init.connect(_limit_condition_time)
+beat_init.connect(_export_metrics)

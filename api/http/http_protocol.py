@@ -17,6 +17,7 @@ from api.http.overload import RequestsUnderWay, overload_refusal, pause_seconds
 from api.http.refusals import refusal
 from api.http.response_writer import ResponseWriter
 from api.http.unread_responses import ReadingWatch
+from core import metrics
 
 log = structlog.get_logger()
 
@@ -274,6 +275,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._is_refused = True
         self._stop_timer()
         self._unset_keepalive_if_required()
+        metrics.CONNECTION_REFUSALS.add(1, status)
         request_id = uuid.uuid4().hex
         log.info("connection_refused", status=status, code=code, request_id=request_id, address=self._address())
         is_free = not self._is_responding() or (self._in_body and not self.cycle.response_started and not self.pipeline)

@@ -12,6 +12,7 @@ from falcon.asgi import Request, Response, WebSocket
 
 from api.http.operation import Operation, RateLimit
 from api.http.security_headers import POLICY_FOR_DATA
+from core import metrics
 from core.config import Settings
 from core.log_context import begin_log_context
 
@@ -40,6 +41,7 @@ _ALLOWED_HEADERS: Final = (
     "Authorization, Content-Type, X-Request-ID, If-Match, If-None-Match, If-Range, Range, Idempotency-Key"
 )
 _ALLOWED_METHODS: Final = "GET, POST, PUT, PATCH, DELETE, OPTIONS"
+_METHODS: Final = frozenset({*_ALLOWED_METHODS.split(", "), "HEAD"})
 _PREFLIGHT_SECONDS: Final = "600"
 # A peer on a Unix socket has no address, so the server leaves it out.
 _NO_PEER: Final = ("127.0.0.1", 0)
@@ -69,19 +71,22 @@ class RequestContext:
         self._begin(req)
 
     async def process_response(self, req: Request, resp: Response, _resource: Any, _succeeded: bool) -> None:
-        """Log the request."""
+        """Count and log the request."""
+        seconds = time.perf_counter() - req.context.started
+        # The path of an unknown route is arbitrary text from the client and may hold secrets.
+        route = req.uri_template or "unknown"
+        method = req.method if req.method in _METHODS else "other"
+        metrics.REQUEST_SECONDS.observe(seconds, method, route, resp.status_code)
         is_probe = _is_probe(req)
         if is_probe and not self._logs_probes:
             return
-        route = req.uri_template
         write = log.debug if is_probe else log.info
         write(
             "request",
             method=req.method,
-            # The path of an unknown route is arbitrary text from the client and may hold secrets, so it is not logged.
-            route=route or "unknown",
+            route=route,
             status=resp.status_code,
-            duration_ms=round((time.perf_counter() - req.context.started) * 1000, 1),
+            duration_ms=round(seconds * 1000, 1),
             # A login has no caller yet, so it leaves the account that it is about in the context of its response.
             user_id=getattr(req.context, "user_id", None) or getattr(resp.context, "user_id", None),
             address=req.context.client_address,

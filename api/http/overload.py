@@ -18,6 +18,7 @@ from typing import Any, Final
 import structlog
 
 from api.http.refusals import refusal
+from core import metrics
 from core.messages import msg
 
 log = structlog.get_logger()
@@ -77,11 +78,13 @@ class OverloadLog:
         self._part = part
         self._refused = 0
         self._latest = 0.0
+        metrics.OVERLOAD_REFUSALS.begin(part)
 
     def note_refusal(self) -> None:
         """Count a refusal; this must be called in the event loop."""
         self._latest = time.monotonic()
         self._refused += 1
+        metrics.OVERLOAD_REFUSALS.add(1, self._part)
         if self._refused == 1:
             log.warning("overloaded", part=self._part)
             asyncio.get_running_loop().call_later(CALM_SECONDS, self._check)
@@ -106,6 +109,7 @@ class RequestsUnderWay:
     def __init__(self) -> None:
         self.count = 0
         self._log = OverloadLog("requests")
+        metrics.REQUESTS_UNDER_WAY.read_from(lambda: self.count)
 
     def refuse(self, target: bytes) -> bool:
         """Return whether a request for this target must be refused, and note the refusal."""

@@ -19,6 +19,7 @@ from api.http.auth import find_actor
 from api.http.operation import RateLimit
 from api.http.request_counters import Bucket, Count, SharedCounter
 from api.http.routing import Router
+from core import metrics
 from core.addresses import counted_address
 from core.config import Settings
 from core.errors import TooManyRequests
@@ -45,6 +46,8 @@ class RateLimits:
             RateLimit.HEALTH: parse(settings.rate_limit_health),
             RateLimit.FILES: parse(settings.rate_limit_files),
         }
+        for limit in RateLimit:
+            metrics.RATE_LIMIT_REFUSALS.begin(limit.value)
 
     async def process_request(self, req: Request, resp: Response) -> None:
         """Count a request, and set the headers with the remaining requests for every response, also for errors."""
@@ -52,11 +55,11 @@ class RateLimits:
         resp.set_header("RateLimit-Limit", str(count.limit))
         resp.set_header("RateLimit-Remaining", str(count.remaining))
         resp.set_header("RateLimit-Reset", str(count.reset))
-        _refuse_if_exceeded(count)
+        _refuse_if_exceeded(count, req)
 
     async def process_request_ws(self, req: Request, _ws: WebSocket) -> None:
         """Count a WebSocket handshake."""
-        _refuse_if_exceeded(await self._count(req))
+        _refuse_if_exceeded(await self._count(req), req)
 
     async def close(self) -> None:
         """Close the connections to Redis."""
@@ -89,8 +92,10 @@ def _half(item: RateLimitItem) -> RateLimitItem:
     return type(item)(max(item.amount // 2, 1), item.multiples)
 
 
-def _refuse_if_exceeded(count: Count) -> None:
+def _refuse_if_exceeded(count: Count, req: Request) -> None:
     if count.exceeded:
+        limit = RateLimit.GENERAL if req.context.operation is None else req.context.operation.rate_limit
+        metrics.RATE_LIMIT_REFUSALS.add(1, limit.value)
         raise TooManyRequests(
             msg(
                 "You may make {limit} requests in this span; come back in {seconds} s.",

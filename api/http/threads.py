@@ -19,6 +19,7 @@ import structlog
 
 from api.cores import use_all_cores
 from api.http.overload import TOO_BUSY, OverloadLog, uncounted
+from core import metrics
 from core.errors import Unavailable
 
 log = structlog.get_logger()
@@ -175,6 +176,9 @@ class _Pool:
         self._latest_begin = 0.0
         self._waiting_since = 0.0
         self._overload_log = OverloadLog(name)
+        metrics.THREADS.read_from(lambda: threads, name)
+        metrics.THREADS_BUSY.read_from(self.busy, name)
+        metrics.CALLS_WAITING.read_from(self.waiting, name)
 
     async def run(self, function: Callable[[], _Result], seconds: float, code: str) -> _Result:
         """Run a call in a thread.
@@ -198,6 +202,14 @@ class _Pool:
             return await call.future
         finally:
             deadline.cancel()
+
+    def busy(self) -> int:
+        """Return how many calls run."""
+        return max(len(self._unfinished) - self._calls.qsize(), 0)
+
+    def waiting(self) -> int:
+        """Return how many calls wait for a thread."""
+        return self._calls.qsize()
 
     def close(self) -> None:
         """Cancel the calls that wait, and let each thread end after its running call."""

@@ -4,12 +4,14 @@ import asyncio
 import math
 from collections.abc import Callable, Collection, Mapping
 from enum import IntEnum
+from time import perf_counter
 from typing import Final, NamedTuple
 
 import orjson
 
 from api.http.places import Places
 from api.realtime.ws_protocol import encoded_frame
+from core import metrics
 from core.events import INTERNAL_TYPES, PRIVATE_TYPES, Event
 from core.policy import Actor
 
@@ -142,6 +144,9 @@ class Hub:
         self._of_user: dict[int, set[Listener]] = {}
         self._admins: set[Listener] = set()
         self._revoked: dict[int, None] = {}
+        metrics.SOCKETS_OPEN.read_from(self.__len__)
+        for code in CloseCode:
+            metrics.SOCKETS_CLOSED.begin(code)
 
     def __len__(self) -> int:
         return sum(map(len, self._of_user.values()))
@@ -176,10 +181,13 @@ class Hub:
         recipients = [listener for listener in candidates if listener.after < event.seq and listener.may_receive(event)]
         if not recipients:
             return False
+        started = perf_counter()
         text = event.frame()
         encoded = encoded_frame(text)
         for listener in recipients:
             listener.offer_event(text, encoded)
+        metrics.FAN_OUT_SECONDS.observe(perf_counter() - started)
+        metrics.FRAMES_SENT.add(len(recipients))
         return True
 
     def lose_access(self, user_ids: Collection[int], seq: int) -> None:

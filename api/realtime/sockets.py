@@ -15,6 +15,7 @@ from peewee import PeeweeException
 from api.http.auth import Authenticator, require_scope
 from api.realtime.hub import CloseCode, Listener, NotAdmitted, WriteFrame
 from api.realtime.relay import Relay
+from core import metrics
 from core.errors import Forbidden, Unauthenticated, Unavailable
 from core.policy import Actor, Scope
 
@@ -22,6 +23,8 @@ log = structlog.get_logger()
 
 # The code that is logged for a connection that ended without a close frame. It is never sent.
 _GONE: Final = 1006
+# The metrics have these codes one by one. Clients may close with other codes, which are as many as they want.
+_KNOWN_CODES: Final = frozenset({*CloseCode, 1000, 1001, 1005, _GONE, 1011, 1012})
 _PONG: Final = '{"type":"pong"}'
 _NOT_UNDERSTOOD: Final = '{"type":"error","detail":"Only {\\"action\\": \\"ping\\"} is understood here."}'
 
@@ -103,6 +106,7 @@ class Socket:
             code = await self._serve()
         finally:
             self._relay.hub.dismiss(self._listener)
+            metrics.SOCKETS_CLOSED.add(1, code if code in _KNOWN_CODES else "other")
             seconds = round(time.monotonic() - started, 3)
             log.info("socket_closed", user_id=user_id, code=code, frames=self._listener.frames_sent, seconds=seconds)
 

@@ -19,7 +19,7 @@ from api.http.routing import both
 from api.http.threads import Bridge
 from api.http.uploads import Received, SizeLimit, UploadPlaces, received
 from api.tasks.attachment_schemas import AttachmentForm, AttachmentOut, Binary
-from core import files
+from core import files, metrics
 from core.errors import Unavailable
 from core.policy import Actor, Scope
 from core.representations import Page, Representation
@@ -73,6 +73,7 @@ class AttachmentCollection(Resource):
         key = await self.bridge.run(attachments.announce, actor, facts.size, self.settings.attachment_quota_bytes)
         # If this fails, the file is left to the sweep: after a time-out, it may still be stored later.
         await self.bridge.run_file_io(self.storage.put, key, upload.file)
+        metrics.UPLOADED_BYTES.add(facts.size)
         try:
             return await step.run_once(self.bridge, attachments.attach, actor, task_id, key, facts)
         finally:

@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -15,7 +15,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from core import __version__
+from core import __version__, metrics
 from core.weather.report import ProviderUnavailable
 
 _MAX_BYTES: Final = 64 * 1024
@@ -98,6 +98,17 @@ def _guarding_adapter(deadline: Deadline) -> HTTPAdapter:
     return adapter
 
 
+def _counted(provider: str, request: Callable[[], Any]) -> Any:
+    """Return what a request to a provider returns, and count it with its duration and outcome."""
+    started, outcome = time.monotonic(), "unavailable"
+    try:
+        document = request()
+        outcome = "absent" if document is None else "ok"
+        return document
+    finally:
+        metrics.PROVIDER_SECONDS.observe(time.monotonic() - started, provider, outcome)
+
+
 class JsonClient:
     """Requests JSON documents from one provider within one deadline.
 
@@ -124,6 +135,13 @@ class JsonClient:
             ProviderUnavailable: if there is no such JSON document with status 200 in time. Its message never contains
                 the messages of `requests`, since they contain the URL with the key.
         """
+        return _counted(self._provider, lambda: self._document(url, parameters, absent))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    def _document(self, url: str, parameters: Mapping[str, Any], absent: frozenset[int]) -> Any:
         timeouts = (min(_CONNECT_SECONDS, self._deadline.remaining), self._deadline.remaining)
         try:
             with self._session.get(
@@ -137,10 +155,6 @@ class JsonClient:
             raise self._unavailable(reason) from None
         except (ValueError, RecursionError):
             raise self._unavailable("took too long" if self._deadline.passed else "sent no JSON") from None
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._session.close()
 
     def _is_late(self, error: Exception) -> bool:
         return self._deadline.passed or isinstance(error, requests.Timeout)

@@ -11,7 +11,7 @@ import requests
 from tests.doubles.smtp import MailServer
 from tests.doubles.weather import WeatherServer
 from tests.polling import wait_until
-from tests.processes import free_port
+from tests.processes import free_port, free_ports
 
 PROJECT = Path(__file__).resolve().parents[2]
 ADMIN = {"email": "ada@example.com", "password": "an admin of the tests"}
@@ -26,6 +26,7 @@ class System:
     ) -> None:
         self.weather = weather
         self.port, self.flower_port = free_port(), free_port()
+        self.metrics_port = free_ports(3)
         self.url = f"http://127.0.0.1:{self.port}"
         self.flower_url = f"http://127.0.0.1:{self.flower_port}"
         self.log = data_directory / "output"
@@ -59,6 +60,7 @@ class System:
                     "SMTP_PORT": "" if mail is None else str(mail.port),
                     "SMTP_SECURITY": "none",
                     "WEB_CONCURRENCY": "1",
+                    "METRICS_PORT": str(self.metrics_port),
                 },
             )
 

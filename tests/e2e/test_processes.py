@@ -24,6 +24,7 @@ from core.security import TokenIssuer
 from tests.api.realtime import publish
 from tests.builders import create_task
 from tests.e2e.system import PROJECT
+from tests.metrics import sample
 from tests.polling import wait_until
 from tests.processes import free_port, is_alive
 
@@ -36,7 +37,9 @@ _STOP_SECONDS = 40
 class Api:
     """An API of two processes, and a client of it. Every request has a connection of its own."""
 
-    def __init__(self, environ: dict[str, str], log: Path, port: int | None = None) -> None:
+    def __init__(
+        self, environ: dict[str, str], log: Path, port: int | None = None, metrics_port: int | None = None
+    ) -> None:
         self.port = port or free_port()
         self.headers: dict[str, str] = {}
         self._log = log
@@ -47,6 +50,7 @@ class Api:
             "LOG_FILE": str(log),
             "RATE_LIMIT": "100000/day",
             "SOCKETS_PER_USER": str(ENOUGH_CONNECTIONS),
+            "METRICS_PORT": "" if metrics_port is None else str(metrics_port),
         }
         self.process = subprocess.Popen(
             [sys.executable, "-m", "api"], cwd=PROJECT, stdout=subprocess.DEVNULL, env=os.environ | environ | own
@@ -118,8 +122,8 @@ def start(environ: dict[str, str], headers: dict[str, str], tmp_path: Path) -> I
     """A function that starts an API of two processes on a port, which is a free one by default."""
     started: list[Api] = []
 
-    def run(port: int | None = None) -> Api:
-        api = Api(environ, tmp_path / f"{len(started)}.log", port)
+    def run(port: int | None = None, metrics_port: int | None = None) -> Api:
+        api = Api(environ, tmp_path / f"{len(started)}.log", port, metrics_port)
         started.append(api)
         api.headers = headers
         return api
@@ -161,6 +165,27 @@ def test_requests_of_both_processes_count_against_one_limit(shared_api: Api) -> 
 
     remaining = [int(response.headers["RateLimit-Remaining"]) for response in [first, *responses]]
     assert remaining == list(range(remaining[0], remaining[0] - len(remaining), -1))
+
+
+def test_the_metrics_are_summed_over_the_processes_also_if_one_is_killed(start: Callable[..., Api]) -> None:
+    metrics_port = free_port()
+    api = start(metrics_port=metrics_port)
+    wait_until(api.responds, 60)
+
+    def served() -> float:
+        labels = {"method": "GET", "route": "/api/v1/tasks", "status": "200"}
+        return sample(metrics_port, "allweather_http_request_duration_seconds_count", labels)
+
+    first = len(api.get_until_each_has_served())
+    assert served() == first
+
+    (victim,) = [line["process_id"] for line in api.lines("web_process_started") if line["name"] == "web-1"]
+    os.kill(victim, signal.SIGKILL)
+    wait_until(lambda: api.lines("web_process_ended"))
+    second = len(api.get_until_each_has_served())
+
+    assert served() == first + second
+    assert sample(metrics_port, "allweather_threads", {"pool": "passwords"}) == len(NAMES) * 2
 
 
 def test_an_event_is_sent_to_the_sockets_of_both_processes(api: Api, alice: Actor, redis: "Redis[bytes]") -> None:

@@ -9,10 +9,12 @@ from typing import Any
 import requests
 from websockets.sync.client import ClientConnection
 
+from core.metrics.export import OFFSETS
 from tests.chaos.storm import kill_parts_under_load, parts_of
 from tests.doubles.smtp import MailServer
 from tests.e2e.people import Person
 from tests.e2e.system import ADMIN, System
+from tests.metrics import samples
 from tests.polling import wait_until
 
 
@@ -81,6 +83,25 @@ def test_an_unknown_city_becomes_unavailable(system: System) -> None:
     task = alice.create_task(title="Dive", city="Atlantis")
 
     wait_until(lambda: alice.get(f"/tasks/{task['id']}")["weather_status"] == "unavailable")
+
+
+def test_each_kind_of_process_exports_its_metrics(system: System) -> None:
+    def exported(kind: str) -> set[str]:
+        return {name for name, _, _ in samples(system.metrics_port + OFFSETS[kind])}
+
+    Person(system).create_task(title="Paint the fence", city="London")
+    wait_until(lambda: "allweather_provider_request_duration_seconds_count" in exported("worker"), 60)
+
+    assert "allweather_job_duration_seconds_count" in exported("worker")
+    assert exported("beat") >= {"allweather_events_unpublished", "allweather_queue_messages", "allweather_beat_leads"}
+    assert exported("web") >= {
+        "allweather_build_info",
+        "allweather_http_request_duration_seconds_count",
+        "allweather_http_requests_under_way",
+        "allweather_threads_busy",
+        "allweather_sockets_open",
+    }
+    assert "allweather_events_unpublished" not in exported("web") | exported("worker")
 
 
 def test_analytics_are_exact_immediately(system: System) -> None:
