@@ -56,6 +56,8 @@ class Settings(BaseModel):
     # Two ports above it are used too.
     metrics_port: int | None = Field(default=None, ge=1, le=65533)
 
+    sentry_dsn: SecretStr | None = None
+
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_file: str = "app.log"
     log_file_bytes: int = 10 * 1024 * 1024
@@ -156,6 +158,15 @@ class Settings(BaseModel):
     @classmethod
     def _complete_if_it_names_sentinels(cls, value: SecretStr) -> SecretStr:
         redis_clients.parse(value.get_secret_value())
+        return value
+
+    @field_validator("sentry_dsn")
+    @classmethod
+    def _complete_dsn(cls, value: SecretStr | None) -> SecretStr | None:
+        parts = urlsplit("" if value is None else value.get_secret_value())
+        is_complete = parts.scheme in {"http", "https"} and parts.username and parts.hostname and parts.path.strip("/")
+        if value is not None and not is_complete:
+            raise ValueError("must have the form https://key@host/project")
         return value
 
     @field_validator("s3_bucket")

@@ -26,6 +26,7 @@ from typing import Any, Final, TextIO, TypeVar
 import orjson
 import structlog
 
+from core import error_reports
 from core.config import Settings
 from core.log_context import log_context
 from core.logfile import SharedLogFile
@@ -45,7 +46,6 @@ _QUIET_LOGGERS: Final = (
     "peewee",
     "kombu",
     "amqp",
-    "celery.app.trace",
     "celery.worker.strategy",
 )
 _COLLECT_SECONDS: Final = 0.01
@@ -59,10 +59,11 @@ def configure(settings: Settings, process: str, *, in_background: bool = False) 
     With `in_background` a thread writes the logs, so that writing does not block an event loop. A process that forks
     must not use this, since the thread does not exist in the forked process.
     """
+    error_reports.configure(settings, process)
     writer = _Writer(_outputs(settings), process)
     handler = _LibraryLines(_BackgroundWriter(writer) if in_background else writer)
     structlog.configure(
-        processors=[_complete, structlog.processors.format_exc_info],
+        processors=[_complete, error_reports.report_line, structlog.processors.format_exc_info],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(settings.log_level)),
         logger_factory=lambda *_: _Logger(handler),
         cache_logger_on_first_use=True,
@@ -72,10 +73,12 @@ def configure(settings: Settings, process: str, *, in_background: bool = False) 
     root.setLevel(settings.log_level)
     for name in _QUIET_LOGGERS:
         logging.getLogger(name).setLevel(logging.WARNING)
+    # The line `job` has the error of a job, with the ids of the job and of the request.
+    logging.getLogger("celery.app.trace").setLevel(logging.CRITICAL)
 
 
 def finish() -> None:
-    """Write all lines that still wait for the background thread, and write later lines directly.
+    """Write all lines and send all reports that still wait for background threads, and write later lines directly.
 
     Uvicorn ends its process with the signal that it received. Then no exit handlers run, so the caller must call this.
     """
@@ -85,6 +88,7 @@ def finish() -> None:
             # This comes first, so that no line of another thread is put where nobody writes it any more.
             handler.writer = background.writer
             background.stop()
+    error_reports.flush()
 
 
 atexit.register(finish)
@@ -222,6 +226,7 @@ class _LibraryLines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Make a line of a record. A mistake in the record is told on stderr, as by all handlers."""
         try:
+            error_reports.report_record(record, log_context())
             line = _complete(None, record.levelname.lower(), {"event": record.getMessage()})
             if record.exc_info:
                 line["exception"] = logging.Formatter().formatException(record.exc_info)

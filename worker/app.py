@@ -78,6 +78,10 @@ class JobTask(Task):  # type: ignore[misc]  # Celery ships no types.
         except DEPENDENCY_UNAVAILABLE as error:
             outcome = "put_off"
             log.warning("dependency_unavailable", reason=type(error).__name__)
+        except Exception:
+            # Celery's own line with the traceback is not written, because it would not have the id of the request.
+            write = log.exception
+            raise
         else:
             return result
         finally:
