@@ -39,7 +39,7 @@ from api.realtime.relay import Relay
 from api.sampling import sample_regularly
 from api.tasks import attachments, better_times, collaboration, transfer
 from api.tasks import resources as tasks
-from core import db, logs, redis_clients
+from core import db, logs, redis_clients, tracing
 from core.config import API_PREFIX, Settings
 from core.errors import Failure, Rejected
 from core.security import TokenIssuer
@@ -113,6 +113,7 @@ class Background:
             self._services.bridge.close()
         finally:
             # uvicorn ends by sending itself the signal again, so no exit handler would run and write the last lines.
+            tracing.finish()
             logs.finish()
 
     async def _ensure_admin(self) -> None:

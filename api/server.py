@@ -17,7 +17,7 @@ from api.http.overload import RequestsUnderWay
 from api.http.response_writer import header_lines
 from api.http.security_headers import SECURITY_HEADERS, TRANSPORT_SECURITY
 from api.realtime.ws_protocol import WebSocketProtocol
-from core import logs, metrics
+from core import logs, metrics, tracing
 from core.config import Settings
 from core.metrics.export import Counted, start_export
 
@@ -37,6 +37,7 @@ def serve(settings: Settings, process: str, listener: socket.socket | None = Non
     if settings.web_stays_on_core:
         stay_on_core(process)
     logs.configure(settings, process, in_background=True)
+    tracing.configure(settings, "web")
     if listener is None:
         # This process is the only one. Several have one more, which exports what all of them have counted.
         start_export(settings, "web", Counted([metrics.memory()]))

@@ -57,6 +57,8 @@ class Settings(BaseModel):
     metrics_port: int | None = Field(default=None, ge=1, le=65533)
 
     sentry_dsn: SecretStr | None = None
+    otel_exporter_otlp_endpoint: str | None = None
+    traces_ratio: float = Field(default=1.0, ge=0, le=1)
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_file: str = "app.log"

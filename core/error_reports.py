@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
 # What a report has of the line: identifiers that the application itself has made.
-_TAGS: Final = ("request_id", "job", "job_id", "route")
+_TAGS: Final = ("request_id", "trace_id", "job", "job_id", "route")
 # How long a process that ends waits until its reports have been sent.
 _FLUSH_SECONDS: Final = 2.0
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import structlog
 from celery import Celery, Task
-from celery.signals import setup_logging, worker_process_init
+from celery.signals import setup_logging, worker_process_init, worker_process_shutdown
 from kombu.exceptions import OperationalError as BrokerUnavailable
 from peewee import InterfaceError, OperationalError
 from redis import Redis
 from redis.exceptions import RedisError
 
-from core import db, events, jobs, logs, metrics, redis_clients, services
+from core import db, events, jobs, logs, metrics, redis_clients, services, tracing
 from core.config import Settings
 from core.jobs import Job, JobContext, JobRequest
 from core.log_context import bound_to_log
@@ -55,8 +55,8 @@ class JobTask(Task):  # type: ignore[misc]  # Celery ships no types.
         """Run the job."""
         context = {"job": self.name, "job_id": self.request.id}
         if request_id := (self.request.headers or {}).get("request_id"):
-            context["request_id"] = request_id
-        with bound_to_log(**context):
+            context |= {"request_id": request_id, **tracing.log_fields(request_id)}
+        with bound_to_log(**context), tracing.job(self.name, request_id):
             recorded: list[bool] = []
             stop_listening = events.on_recorded(lambda: recorded.append(True))
             try:
@@ -149,11 +149,17 @@ def _configure_logs(**_: Any) -> None:
 
 
 def _drop_inherited_connections(**_: Any) -> None:
-    """A forked process must not use the sockets of its parent."""
+    """A forked process must not use the sockets of its parent, and has none of its threads."""
     db.disconnect()
     redis.connection_pool.reset()
+    tracing.configure(settings, "worker")
+
+
+def _send_last_spans(**_: Any) -> None:
+    tracing.finish()
 
 
 setup_logging.connect(_configure_logs)
 worker_metrics.connect(settings)
 worker_process_init.connect(_drop_inherited_connections)
+worker_process_shutdown.connect(_send_last_spans)

@@ -12,7 +12,7 @@ from falcon.asgi import Request, Response, WebSocket
 
 from api.http.operation import Operation, RateLimit
 from api.http.security_headers import POLICY_FOR_DATA
-from core import metrics
+from core import metrics, tracing
 from core.config import Settings
 from core.log_context import begin_log_context
 
@@ -38,7 +38,7 @@ _EXPOSED_HEADERS: Final = ", ".join(
     ]
 )
 _ALLOWED_HEADERS: Final = (
-    "Authorization, Content-Type, X-Request-ID, If-Match, If-None-Match, If-Range, Range, Idempotency-Key"
+    "Authorization, Content-Type, X-Request-ID, traceparent, If-Match, If-None-Match, If-Range, Range, Idempotency-Key"
 )
 _ALLOWED_METHODS: Final = "GET, POST, PUT, PATCH, DELETE, OPTIONS"
 _METHODS: Final = frozenset({*_ALLOWED_METHODS.split(", "), "HEAD"})
@@ -64,6 +64,7 @@ class RequestContext:
     async def process_request(self, req: Request, resp: Response) -> None:
         """Set the context of a request, and the headers that each response has unless its operation sets them."""
         self._begin(req)
+        req.context.span = tracing.begin_request(req.context.request_id, req.get_header("traceparent"))
         resp.set_headers([("X-Request-ID", req.context.request_id), *_DEFAULT_HEADERS])
 
     async def process_request_ws(self, req: Request, _ws: WebSocket) -> None:
@@ -77,6 +78,7 @@ class RequestContext:
         route = req.uri_template or "unknown"
         method = req.method if req.method in _METHODS else "other"
         metrics.REQUEST_SECONDS.observe(seconds, method, route, resp.status_code)
+        tracing.end_request(req.context.span, method, route, resp.status_code)
         is_probe = _is_probe(req)
         if is_probe and not self._logs_probes:
             return
@@ -95,9 +97,11 @@ class RequestContext:
     def _begin(self, req: Request) -> None:
         context: Any = req.context
         context.started = time.perf_counter()
-        context.request_id = self._request_id(req.get_header("X-Request-ID"))
+        context.request_id = self._request_id(req)
         context.client_address = self._client_address(req)
-        begin_log_context(request_id=context.request_id, address=context.client_address)
+        begin_log_context(
+            request_id=context.request_id, address=context.client_address, **tracing.log_fields(context.request_id)
+        )
 
     def _client_address(self, req: Request) -> str:
         # Falcon's `remote_addr` would first read the headers of proxies.
@@ -106,10 +110,11 @@ class RequestContext:
             return peer
         return client_address(peer, req.get_header("X-Forwarded-For") or "", self._trusted)
 
-    def _request_id(self, offered: str | None) -> str:
+    def _request_id(self, req: Request) -> str:
+        offered = req.get_header("X-Request-ID")
         if offered is not None and _REQUEST_ID.fullmatch(offered):
             return offered
-        return f"{next(self._numbers):032x}"
+        return tracing.offered_trace(req.get_header("traceparent")) or f"{next(self._numbers):032x}"
 
 
 def _is_probe(req: Request) -> bool:

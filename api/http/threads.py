@@ -19,7 +19,7 @@ import structlog
 
 from api.cores import use_all_cores
 from api.http.overload import TOO_BUSY, OverloadLog, uncounted
-from core import metrics
+from core import metrics, tracing
 from core.errors import Unavailable
 
 log = structlog.get_logger()
@@ -192,7 +192,7 @@ class _Pool:
             raise Unavailable(TOO_BUSY, code="overloaded")
         if self._calls.empty():
             self._waiting_since = monotonic()
-        call = _Call(function)
+        call = _Call(tracing.traced(function, self._name))
         deadline = call.loop.call_later(seconds, call.fail, code)
         self._unfinished.append(None)
         self._calls.put(call)

@@ -15,7 +15,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from core import __version__, metrics
+from core import __version__, metrics, tracing
 from core.weather.report import ProviderUnavailable
 
 _MAX_BYTES: Final = 64 * 1024
@@ -102,7 +102,8 @@ def _counted(provider: str, request: Callable[[], Any]) -> Any:
     """Return what a request to a provider returns, and count it with its duration and outcome."""
     started, outcome = time.monotonic(), "unavailable"
     try:
-        document = request()
+        with tracing.call_to(provider):
+            document = request()
         outcome = "absent" if document is None else "ok"
         return document
     finally:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.doubles.otlp import Collector
 from tests.doubles.smtp import MailServer
 from tests.doubles.weather import WeatherServer
 from tests.e2e.system import System
@@ -23,8 +24,16 @@ def mail() -> Iterator[MailServer]:
 
 
 @pytest.fixture(scope="session")
-def system(tmp_path_factory: pytest.TempPathFactory, weather: WeatherServer, mail: MailServer) -> Iterator[System]:
-    running = System(tmp_path_factory.mktemp("data"), weather, mail)
+def collector() -> Iterator[Collector]:
+    with Collector() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def system(
+    tmp_path_factory: pytest.TempPathFactory, weather: WeatherServer, mail: MailServer, collector: Collector
+) -> Iterator[System]:
+    running = System(tmp_path_factory.mktemp("data"), weather, mail, collector.endpoint)
     try:
         running.wait_until_ready()
         yield running

@@ -22,7 +22,12 @@ class System:
     """A running system and its addresses."""
 
     def __init__(
-        self, data_directory: Path, weather: WeatherServer, mail: MailServer | None = None, redis_url: str = ""
+        self,
+        data_directory: Path,
+        weather: WeatherServer,
+        mail: MailServer | None = None,
+        redis_url: str = "",
+        collector: str = "",
     ) -> None:
         self.weather = weather
         self.port, self.flower_port = free_port(), free_port()
@@ -61,6 +66,7 @@ class System:
                     "SMTP_SECURITY": "none",
                     "WEB_CONCURRENCY": "1",
                     "METRICS_PORT": str(self.metrics_port),
+                    "OTEL_EXPORTER_OTLP_ENDPOINT": collector,
                 },
             )
 

@@ -11,6 +11,7 @@ from websockets.sync.client import ClientConnection
 
 from core.metrics.export import OFFSETS
 from tests.chaos.storm import kill_parts_under_load, parts_of
+from tests.doubles.otlp import Collector
 from tests.doubles.smtp import MailServer
 from tests.e2e.people import Person
 from tests.e2e.system import ADMIN, System
@@ -83,6 +84,36 @@ def test_an_unknown_city_becomes_unavailable(system: System) -> None:
     task = alice.create_task(title="Dive", city="Atlantis")
 
     wait_until(lambda: alice.get(f"/tasks/{task['id']}")["weather_status"] == "unavailable")
+
+
+def test_one_trace_covers_a_request_its_use_case_its_job_and_the_provider(system: System, collector: Collector) -> None:
+    alice = Person(system)
+    trace, span = "5af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    response = requests.post(
+        f"{system.url}/api/v1/tasks",
+        json={"title": "Mow the lawn", "city": "Rome"},
+        headers=alice.headers | {"traceparent": f"00-{trace}-{span}-01"},
+        timeout=10,
+    )
+    assert response.status_code == 201
+    assert response.headers["X-Request-ID"] == trace
+
+    # Each process sends its spans by itself.
+    expected = {"POST /api/v1/tasks", "tasks.create_task", "weather.enrich", "call open-meteo"}
+    wait_until(lambda: collector.of_trace(trace).keys() >= expected, 30)
+    spans = collector.of_trace(trace)
+    request, job, call = spans["POST /api/v1/tasks"], spans["weather.enrich"], spans["call open-meteo"]
+    assert [each.service for each in (request, job, call)] == [
+        "allweather-web",
+        "allweather-worker",
+        "allweather-worker",
+    ]
+    assert (request.parent, job.parent, call.parent) == (span, request.id, job.id)
+    assert spans["tasks.create_task"].parent == request.id
+    assert not any(b"Mow the lawn" in body or alice.email.encode() in body for body in collector.bodies)
+    lines = [json.loads(line) for line in (system.data_directory / "app.log").read_text().splitlines()]
+    processes = {line["process"] for line in lines if line.get("trace_id") == trace}
+    assert processes == {"web", "worker"}
 
 
 def test_each_kind_of_process_exports_its_metrics(system: System) -> None:

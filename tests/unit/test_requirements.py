@@ -3,8 +3,9 @@
 import ast
 import re
 import sys
-from collections.abc import Iterable
-from importlib.metadata import packages_distributions
+from collections.abc import Iterable, Mapping
+from importlib.metadata import distribution, packages_distributions
+from importlib.util import find_spec
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -14,13 +15,13 @@ OF_DEVELOPMENT = (*OF_PRODUCTION, "requirements-dev.in", "benchmarks/requirement
 
 
 def imported_modules(source: str) -> set[str]:
-    """Return the first part of the name of each module that this source imports."""
+    """Return the name of each module that this source imports."""
     modules: set[str] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            modules |= {alias.name.partition(".")[0] for alias in node.names}
+            modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            modules.add(node.module.partition(".")[0])
+            modules.add(node.module)
     return modules
 
 
@@ -35,11 +36,21 @@ def imported_distributions(paths: Iterable[str]) -> set[str]:
     files = [file for root in roots for file in (root, *root.rglob("*.py")) if file.is_file()]
     modules = {module for file in files for module in imported_modules(file.read_text(encoding="utf-8"))}
     providers = packages_distributions()
-    return {
-        normalized(distribution)
-        for module in modules - sys.stdlib_module_names - OWN
-        for distribution in providers.get(module, [module])
-    }
+    foreign = {name for name in modules if name.partition(".")[0] not in sys.stdlib_module_names | OWN}
+    return {normalized(each) for name in foreign for each in providers_of(name, providers)}
+
+
+def providers_of(module: str, providers: Mapping[str, list[str]]) -> Iterable[str]:
+    """Return the distributions that have a module. If several share a namespace, only one of them has the module."""
+    first = module.partition(".")[0]
+    sharing = set(providers.get(first, [first]))
+    if len(sharing) == 1:
+        return sharing
+    spec = find_spec(module)
+    file = Path(spec.origin) if spec is not None and spec.origin is not None else None
+    if file is None:
+        return sharing
+    return {each for each in sharing if file in {Path(str(part.locate())) for part in distribution(each).files or ()}}
 
 
 def declared_distributions(paths: Iterable[str]) -> set[str]:
