@@ -104,7 +104,7 @@ def _counted(provider: str, request: Callable[[], Any]) -> Any:
     try:
         with tracing.call_to(provider):
             document = request()
-        outcome = "absent" if document is None else "ok"
+        outcome = "ok"
         return document
     finally:
         metrics.PROVIDER_SECONDS.observe(time.monotonic() - started, provider, outcome)
@@ -136,13 +136,13 @@ class JsonClient:
             ProviderUnavailable: if there is no such JSON document with status 200 in time. Its message never contains
                 the messages of `requests`, since they contain the URL with the key.
         """
-        return _counted(self._provider, lambda: self._document(url, parameters, absent))
+        return _counted(self._provider, lambda: self._document(url, parameters, max_bytes))
 
     def close(self) -> None:
         """Close the connections."""
         self._session.close()
 
-    def _document(self, url: str, parameters: Mapping[str, Any], absent: frozenset[int]) -> Any:
+    def _document(self, url: str, parameters: Mapping[str, Any], max_bytes: int) -> Any:
         timeouts = (min(_CONNECT_SECONDS, self._deadline.remaining), self._deadline.remaining)
         try:
             with self._session.get(
