@@ -7,6 +7,7 @@ only if a worker dies after the mail server has accepted it and before this is s
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import parseaddr
@@ -27,6 +28,8 @@ from core.smtp import MailRefused, MailUndelivered
 log = structlog.get_logger()
 
 _LONGEST_WAIT_SECONDS: Final = 3600
+# Over how much of the next hour the mails are spread for which there was no room in this one.
+_SPREAD_SECONDS: Final = 300
 # If lines were folded, a long address in a header would be encoded, and mail programs would not find the link in it.
 _WHOLE_LINES: Final = SMTP.clone(max_line_length=998)
 
@@ -71,7 +74,7 @@ class MailQueue:
             self._deliver(context, row_id, outgoing.mail, policy, admission)
         elif all(cap.waits for cap in admission.exceeded):
             metrics.MAILS.add(1, "capped")
-            self.waiting.postpone_to_next_hour(row_id)
+            self.waiting.postpone([row_id], _next_hour(), _SPREAD_SECONDS)
         else:
             metrics.MAILS.add(1, "capped")
             self.waiting.settle({row_id: Outcome(None)})
@@ -105,6 +108,10 @@ class MailQueue:
     def _log_given_up(self, row_id: int, reason: str) -> None:
         metrics.MAILS.add(1, "given_up")
         log.error("mail_given_up", **{self.id_name: row_id}, reason=reason)
+
+
+def _next_hour() -> datetime:
+    return datetime.now(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
 
 
 def new_mail(

@@ -14,6 +14,7 @@ import random
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from core.db import connected, read, unit_of_work, write
@@ -40,7 +41,7 @@ UPDATE {table} SET {prefix}_attempts = {prefix}_attempts + 1,
     {prefix}_next_attempt_at = now() + make_interval(secs => least(
         %(first_wait)s * power(2, {prefix}_attempts), %(longest_wait)s) * %(jitter)s)
 FROM due WHERE id = row_id
-RETURNING {key}
+RETURNING {key}, id
 """
 
 # The batch is selected in a WITH, which runs once. PostgreSQL may run a subquery again for each row, and then the LIMIT
@@ -58,11 +59,14 @@ FROM batch WHERE settled.id = row_id
 RETURNING settled.id, end_status
 """
 
-# The jitter spreads the work over the first minutes of the hour. The attempt that was begun does not count.
+# The attempt that was begun does not count. Work that was changed meanwhile has begun anew, and has no attempts.
 _POSTPONE: Final = """
+WITH claimed AS (
+    SELECT id AS row_id FROM {table}
+    WHERE id = ANY(%(row_ids)s) AND {prefix}_status = 'pending' AND {prefix}_attempts > 0 ORDER BY id FOR UPDATE)
 UPDATE {table} SET {prefix}_attempts = {prefix}_attempts - 1,
-    {prefix}_next_attempt_at = date_trunc('hour', now()) + interval '1 hour' + %(jitter)s * interval '5 minutes'
-WHERE {key} = %(key)s AND {prefix}_status = 'pending'
+    {prefix}_next_attempt_at = %(until)s::timestamptz + %(jitter)s * make_interval(secs => %(spread)s)
+FROM claimed WHERE id = row_id
 """
 
 _OVERDUE: Final = """
@@ -179,8 +183,8 @@ class WaitingWork(Generic[Key]):
     also_set: str = ""
     record: Callable[[Mapping[int, str | None]], object] = _record_nothing
 
-    def claim(self, keys: Collection[Key], policy: RetryPolicy) -> set[Key]:
-        """Count an attempt and set the time of the next one; returns the keys for which there was anything to claim.
+    def claim(self, keys: Collection[Key], policy: RetryPolicy) -> dict[Key, list[int]]:
+        """Count an attempt and set the time of the next one; returns the ids of the claimed rows by their keys.
 
         If two workers claim the same work, only the first one gets it. If it dies, the next attempt does the work.
         """
@@ -190,8 +194,11 @@ class WaitingWork(Generic[Key]):
             "longest_wait": policy.longest_wait,
             "jitter": random.uniform(0.5, 1.0),  # noqa: S311 - this spreads retries and is no secret.
         }
+        claimed: dict[Key, list[int]] = {}
         with unit_of_work():
-            return {key for (key,) in write(self._sql(_CLAIM), parameters).fetch_all()}
+            for key, row_id in write(self._sql(_CLAIM), parameters).fetch_all():
+                claimed.setdefault(key, []).append(row_id)
+        return claimed
 
     def settle(self, outcomes: Mapping[Key, Outcome]) -> int:
         """Write statuses and results to all waiting rows with these keys; returns how many there were."""
@@ -208,11 +215,15 @@ class WaitingWork(Generic[Key]):
         """
         return self._settle(self._given_up(keys), attempts=policy.attempts, due_only=True)
 
-    def postpone_to_next_hour(self, key: Key) -> None:
-        """After a claim: try again in the next hour of the clock, as if no attempt had been begun."""
+    def postpone(self, row_ids: Collection[int], until: datetime, spread_seconds: float) -> None:
+        """After a claim: try these rows again from a point in time on, as if no attempt had been begun.
+
+        By chance the time is up to `spread_seconds` later, so that not all work begins at once.
+        """
+        jitter = random.random()  # noqa: S311 - this spreads attempts and is no secret.
         with unit_of_work():
-            # The jitter spreads attempts and is no secret.
-            write(self._sql(_POSTPONE), {"key": key, "jitter": random.random()})  # noqa: S311 - see above.
+            about = {"row_ids": list(row_ids), "until": until, "spread": spread_seconds, "jitter": jitter}
+            write(self._sql(_POSTPONE), about)
 
     def overdue(self, limit: int) -> list[Key]:
         """Return up to `limit` keys whose next attempt is seconds overdue: their job was lost or has failed."""

@@ -38,10 +38,14 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The ids of places by the keys of their names, None where the provider knows none; what failed is left out."""
+    """The ids of places by the keys of their names, None where the provider knows none; what failed is left out.
+
+    `refused` are the keys for which no call was granted.
+    """
 
     places: dict[str, int | None]
     failure: str | None = None
+    refused: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,7 @@ def find_places(context: JobContext, names: Mapping[str, str]) -> Found:
         with unit_of_work():
             stored = store_all_found(dict(answers))
         places |= {key: ids[0] if ids else None for key, ids in stored.items()}
-    return Found(places, failure or _refusal(refused))
+    return Found(places, failure or _refusal(refused), refused)
 
 
 def current_weather(context: JobContext, place_ids: Collection[int]) -> Fetched:

@@ -6,6 +6,7 @@ and places of many tasks together, and only one job at a time does it for a city
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 
 import orjson
@@ -21,10 +22,14 @@ from core.services.forecast_changes import note_forecasts
 from core.services.forecast_refresh import follow_up
 from core.services.forecasts import read_forecasts
 from core.services.place_weather import CALLS_SIDE_BY_SIDE, current_weather, find_places
+from core.services.weather_calls import WeatherCalls
 
 log = structlog.get_logger()
 
 _LONGEST_WAIT_SECONDS: Final = 300
+# When calls are granted again, the tasks that waited for it are not tried all at once, but over a tenth of their wait.
+_SHORTEST_SPREAD_SECONDS: Final = 1
+_LONGEST_SPREAD_SECONDS: Final = 300
 _READY: Final = "ready"
 _UNAVAILABLE: Final = "unavailable"
 
@@ -126,15 +131,25 @@ class _Enrichment:
             if place_id is None or place_id in weather.current
         }
         WAITING.settle(outcomes)
-        if failed := wanted.keys() - outcomes.keys():
+        refused = {key for key, place_id in places.items() if place_id in weather.refused} | {*found.refused}
+        if failed := wanted.keys() - outcomes.keys() - refused:
             given_up = WAITING.give_up(failed, self._policy)
             reason = found.failure or weather.failure or "There is no weather for some places."
             log.warning("weather_outage", cities=len(failed), reason=reason, given_up=given_up)
+        if refused:
+            self._postpone([row_id for key in refused for row_id in claimed[key]])
         follow_up(weather.forecasts)
         if others := place_ids - weather.forecasts.keys():
             note_forecasts(read_forecasts(others))
 
-    def _claim(self, keys: Collection[str]) -> set[str]:
+    def _postpone(self, task_ids: Collection[int]) -> None:
+        """Let tasks for which no call was granted wait until calls may be granted, as if they had not been tried."""
+        until = WeatherCalls(self._context.settings, self._context.weather).refused_until()
+        wait = max((until - datetime.now(UTC)).total_seconds(), 0)
+        WAITING.postpone(task_ids, until, min(_SHORTEST_SPREAD_SECONDS + wait / 10, _LONGEST_SPREAD_SECONDS))
+        log.info("weather_postponed", tasks=len(task_ids), until=until)
+
+    def _claim(self, keys: Collection[str]) -> dict[str, list[int]]:
         with unit_of_work():
             if given_up := WAITING.give_up_lost(keys, self._policy):
                 log.error("weather_job_kills", cities=sorted(keys), given_up=given_up)

@@ -9,12 +9,13 @@ left alone, and then nobody calls. When its time is over, it is half open: one c
 it, and a failure opens it for twice as long.
 """
 
+from datetime import datetime
 from typing import Any, Final
 
 import structlog
 
 from core.config import Settings
-from core.db import unit_of_one_statement, write
+from core.db import read, unit_of_one_statement, write
 from core.prepared import Prepared
 from core.weather import ProviderUnavailable, WeatherProvider
 
@@ -59,6 +60,12 @@ FROM granted g JOIN locked l USING (provider) WHERE w.provider = g.provider
 RETURNING g.granted, w.calls_told AND NOT (l.calls_told AND g.is_today),
     w.searches_told AND NOT (l.searches_told AND g.is_today)
 """)
+
+_REFUSED_UNTIL: Final = """
+SELECT greatest(now(), open_until, CASE WHEN open_until IS NOT NULL THEN probe_until END,
+    CASE WHEN day = current_date AND calls >= %(calls_per_day)s THEN current_date + interval '1 day' END)
+FROM weather_calls WHERE provider = %(provider)s
+"""
 
 _SUCCEEDED: Final = Prepared("""
 WITH locked AS (
@@ -110,6 +117,12 @@ class WeatherCalls:
     def granted_search(self) -> bool:
         """Reserve a call for the search of somebody who waits; returns whether there is one, as for `granted()`."""
         return self._grant(1, is_search=True) == 1
+
+    def refused_until(self) -> datetime:
+        """Return when it is worth to ask for calls again after some were refused; this may be now."""
+        parameters = {"provider": self._provider, "calls_per_day": self._calls_per_day}
+        until: datetime = read(_REFUSED_UNTIL, parameters).fetch_value()
+        return until
 
     def succeeded(self) -> None:
         """Note that the provider has sent a valid response."""

@@ -1,6 +1,7 @@
 """`WaitingWork` claims, retries, gives up and finds work in any table that has the needed columns."""
 
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from redis import Redis
@@ -59,7 +60,7 @@ def statuses() -> list[tuple[str, int]]:
 
 
 def test_a_claim_takes_all_rows_of_its_key_once(rides: WaitingWork[str]) -> None:
-    assert [rides.claim(["Graz"], POLICY), rides.claim(["Graz", "Linz"], POLICY)] == [{"Graz"}, {"Linz"}]
+    assert [rides.claim(["Graz"], POLICY), rides.claim(["Graz", "Linz"], POLICY)] == [{"Graz": [1, 2]}, {"Linz": [3]}]
     assert statuses() == [("pending", 1)] * 3
 
 
@@ -120,6 +121,23 @@ def test_work_is_not_given_up_while_its_last_attempt_may_still_run(rides: Waitin
     make_due()
 
     assert (running, rides.give_up_lost(["Linz"], POLICY)) == (0, 1)
+
+
+def test_postponed_work_waits_as_if_it_had_not_been_begun(rides: WaitingWork[str]) -> None:
+    rides.claim(["Graz"], POLICY)
+    make_due()
+    claimed = rides.claim(["Graz", "Linz"], POLICY)
+    execute("UPDATE parcels SET ride_attempts = 0, ride_next_attempt_at = now() WHERE id = 2")  # It has begun anew.
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+
+    rides.postpone([row_id for row_ids in claimed.values() for row_id in row_ids], tomorrow, 60)
+
+    (first, second, third) = (
+        at for (at,) in execute("SELECT ride_next_attempt_at FROM parcels ORDER BY id").fetchall()
+    )
+    assert statuses() == [("pending", 1), ("pending", 0), ("pending", 0)]
+    assert tomorrow <= first == third <= tomorrow + timedelta(minutes=1)
+    assert second < tomorrow
 
 
 def test_given_up_work_can_be_revived(rides: WaitingWork[str]) -> None:

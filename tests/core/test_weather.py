@@ -15,6 +15,8 @@ from core.jobs import JobContext, JobRequest
 from core.policy import Actor
 from core.services import publication, tasks
 from core.services.weather import WAITING, enrich
+from core.services.weather_calls import WeatherCalls
+from core.weather import ProviderUnavailable
 from tests.builders import create_task, read_task
 from tests.doubles.weather import Handler, WeatherServer
 from tests.job_context import job_context
@@ -123,14 +125,62 @@ def test_a_task_that_names_a_place_is_not_searched(alice: Actor, context: JobCon
     assert (searches(weather), fetches(weather)) == (1, 1)
 
 
-def test_a_call_that_is_not_granted_is_not_made(alice: Actor, context: JobContext, weather: WeatherServer) -> None:
-    scarce = context.settings.model_copy(update={"weather_calls_per_day": 1})
-    task_id = create_task(alice, city="Oslo")
+class TestRefusedCalls:
+    """No call is granted: because the budget of the day is used up, or because the provider is left alone."""
 
-    enrich(job_context(scarce, context.redis))
+    def test_tasks_wait_for_the_next_day_however_often_they_are_refused(
+        self, alice: Actor, context: JobContext, weather: WeatherServer
+    ) -> None:
+        scarce = context.settings.model_copy(update={"weather_calls_per_day": 1})
+        ids = [create_task(alice, city=city) for city in ("Oslo", "Paris")]
 
-    assert (searches(weather), fetches(weather)) == (1, 0)
-    assert read_task(alice, task_id)["weather_status"] == "pending"
+        for _ in range(ATTEMPTS + 1):
+            make_due()
+            enrich(job_context(scarce, context.redis))
+
+        assert (searches(weather), fetches(weather)) == (1, 0)
+        assert {read_task(alice, task_id)["weather_status"] for task_id in ids} == {"pending"}
+        ((attempts, earliest, latest),) = execute("""
+            SELECT max(weather_attempts), min(weather_next_attempt_at) - (current_date + 1)::timestamptz,
+                   max(weather_next_attempt_at) - (current_date + 1)::timestamptz FROM tasks""").fetchall()
+        assert attempts == 0
+        assert timedelta(0) <= earliest <= latest <= timedelta(minutes=5)
+
+    def test_tasks_wait_until_the_provider_may_be_tried_again(
+        self, alice: Actor, context: JobContext, weather: WeatherServer
+    ) -> None:
+        task_id = create_task(alice, city="Oslo")
+        calls = WeatherCalls(context.settings, context.weather)
+        calls.granted(1)
+        calls.failed(ProviderUnavailable("Too many.", retry_after=100))
+
+        for _ in range(ATTEMPTS + 1):
+            make_due()
+            enrich(context)
+        ((attempts, wait),) = execute("""
+            SELECT weather_attempts, weather_next_attempt_at - open_until FROM tasks, weather_calls""").fetchall()
+        execute("UPDATE weather_calls SET open_until = now()")
+        make_due()
+        enrich(context)
+
+        assert (attempts, timedelta(0) <= wait <= timedelta(seconds=11)) == (0, True)
+        assert read_task(alice, task_id)["weather_status"] == "ready"
+
+    def test_the_tasks_beside_the_one_that_tries_are_not_tried(
+        self, alice: Actor, context: JobContext, weather: WeatherServer
+    ) -> None:
+        for city in ("Oslo", "Paris", "Berlin"):
+            create_task(alice, city=city)
+        calls = WeatherCalls(context.settings, context.weather)
+        calls.granted(1)
+        calls.failed(ProviderUnavailable("Too many.", retry_after=0))
+        weather.down = True
+
+        enrich(context)
+
+        assert searches(weather) == 1
+        attempts = execute("SELECT weather_attempts FROM tasks ORDER BY 1").fetchall()
+        assert attempts == [(0,), (0,), (1,)]
 
 
 def test_an_unknown_city_is_unavailable_immediately_and_cached(
