@@ -11,7 +11,7 @@ to the newest forecast and to the task as it is.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -27,9 +27,10 @@ from core.services.notifications import WEATHER_CLEARED, WEATHER_WARNED, notify
 from core.services.weather_outcomes import DONE, WARNED, record_outcome
 from core.weather.forecast import Forecast
 from core.weather.rules import Reason, State, effective_rule, expectations, hours_of_span, judge
+from core.weather.spans import Span
+from core.weather.working_hours import WorkingHours
 
 _DEFAULT_MINUTES: Final = 60
-_DEFAULT_HOURS: Final = {"from": "08:00", "to": "20:00"}
 _PAGE: Final = 500
 _BATCH: Final = 50
 # A limit for one run of the job, which then sends itself again, so that other jobs get their turn.
@@ -115,13 +116,14 @@ class _Task:
     def is_past(self) -> bool:
         return self.due_at is not None and self.due_at <= datetime.now(UTC)
 
-    def span(self, due_at: datetime) -> tuple[datetime, datetime]:
-        """Return when the task is worked on: until its deadline, or in the working hours of its day."""
-        if self.due_on is None:
-            return due_at - timedelta(minutes=self.duration_minutes or _DEFAULT_MINUTES), due_at
-        hours, zone = self.working_hours or _DEFAULT_HOURS, ZoneInfo(self.timezone)
-        begin, end = (datetime.combine(self.due_on, time.fromisoformat(hours[name]), zone) for name in ("from", "to"))
-        return begin.astimezone(UTC), end.astimezone(UTC)
+    @property
+    def span(self) -> Span | None:
+        """When the task is worked on: until its deadline, or in the working hours of its day."""
+        if self.due_on is not None:
+            return WorkingHours.from_json(self.working_hours, ZoneInfo(self.timezone)).of_any_day(self.due_on)
+        if self.due_at is None:
+            return None
+        return Span(self.due_at - timedelta(minutes=self.duration_minutes or _DEFAULT_MINUTES), self.due_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +230,8 @@ def _judgement(task: _Task, forecast: Forecast | None) -> _Judgement:
         return _Judgement(None, None)
     if task.is_past:
         return _Judgement("unknown", task.warned_by)
-    hours = [] if task.due_at is None or forecast is None else hours_of_span(forecast, *task.span(task.due_at))
+    span = task.span
+    hours = [] if span is None or forecast is None else hours_of_span(forecast, span.starts_at, span.ends_at)
     warned_by = task.warned_by or []
     verdict = judge(rule, hours, task.state, warned_by)
     if verdict.state == "warned":

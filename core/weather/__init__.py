@@ -4,10 +4,9 @@ from core.weather.open_meteo import OpenMeteo
 from core.weather.openweather import OpenWeather
 from core.weather.places import FoundPlace, PlaceWeather, Point
 from core.weather.providers import WeatherProvider, provider_for
-from core.weather.report import CityNotFound, ProviderUnavailable, WeatherReport, city_key
+from core.weather.report import ProviderUnavailable, WeatherReport, city_key
 
 __all__ = [
-    "CityNotFound",
     "FoundPlace",
     "OpenMeteo",
     "OpenWeather",

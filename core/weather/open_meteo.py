@@ -6,7 +6,6 @@ from typing import Any, ClassVar, Final
 
 from pydantic import SecretStr
 
-from core.weather.by_name import ByName
 from core.weather.conditions import CONDITIONS
 from core.weather.outbound import client_for
 from core.weather.places import FoundPlace, PlaceWeather, Point
@@ -51,7 +50,7 @@ _BEFORE: Final[dict[str, SeriesName]] = {
 }
 
 
-class OpenMeteo(ByName):
+class OpenMeteo:
     """Open-Meteo: one request finds places by a name, and another one brings the weather of many points."""
 
     name: ClassVar[str] = "open-meteo"

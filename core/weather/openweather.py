@@ -6,7 +6,6 @@ from typing import Any, ClassVar, Final
 
 from pydantic import SecretStr
 
-from core.weather.by_name import ByName
 from core.weather.outbound import JsonClient, client_for
 from core.weather.places import FoundPlace, PlaceWeather, Point
 from core.weather.readings import (
@@ -57,7 +56,7 @@ _CODES: Final = {
 }
 
 
-class OpenWeather(ByName):
+class OpenWeather:
     """OpenWeather: five days in steps of three hours, and the current weather, with two requests for each point."""
 
     name: ClassVar[str] = "openweather"

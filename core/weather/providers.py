@@ -7,7 +7,6 @@ from core.config import Settings
 from core.weather.open_meteo import CUSTOMERS_HOSTS, FREE_HOSTS, OpenMeteo
 from core.weather.openweather import OpenWeather
 from core.weather.places import FoundPlace, PlaceWeather, Point
-from core.weather.report import WeatherReport
 
 
 class WeatherProvider(Protocol):
@@ -28,14 +27,6 @@ class WeatherProvider(Protocol):
 
     def forecasts(self, points: Sequence[Point]) -> list[PlaceWeather | None]:
         """Fetch the weather of points, in their order; None for a point for which there is none."""
-        ...
-
-    def current(self, city: str) -> WeatherReport:
-        """Fetch the current weather of a city.
-
-        Raises:
-            CityNotFound: if the provider does not find the city.
-        """
         ...
 
 

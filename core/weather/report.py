@@ -6,10 +6,6 @@ from datetime import datetime
 from typing import Any
 
 
-class CityNotFound(Exception):  # noqa: N818 - a response of the provider, not a mistake.
-    """The provider does not find the city; a retry will not help."""
-
-
 class ProviderUnavailable(Exception):  # noqa: N818 - a state of the provider, not a mistake.
     """The provider sent no valid response; a retry may help. The message contains no secret.
 

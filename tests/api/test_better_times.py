@@ -30,7 +30,7 @@ def task(alice: Actor, bob: Actor) -> str:
     task_id = create_task(
         alice,
         assignee_id=bob.user_id,
-        place_id=create_place(forecast),
+        place_id=create_place(forecast=forecast),
         due_at=MIDNIGHT + 9 * HOUR,
         duration_minutes=120,
         weather_rule=RULE,

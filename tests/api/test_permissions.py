@@ -112,7 +112,7 @@ def figures(caller: Caller, _scene: Scene, who: str) -> str:
 def moved(caller: Caller, scene: Scene) -> requests.Response:
     """Move the task to a time of tomorrow, on which the weather is fine."""
     tomorrow = datetime.now(UTC) + timedelta(days=1)
-    place_id = create_place(fine_forecast(tomorrow, 24))
+    place_id = create_place(forecast=fine_forecast(tomorrow, 24))
     with unit_of_work():
         execute("UPDATE tasks SET place_id = %s WHERE id = %s", (place_id, scene.task_id))
     return caller.post(f"{scene.task}/reschedule", json={"starts_at": tomorrow.isoformat()})

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.api.callers import TASKS, Caller, assert_problem, create_task
+from tests.forecasts import create_place, store_hours
 from tests.sql import execute
-from tests.stored_hours import create_place, store_hours
 
 
 def test_the_etag_is_the_version(as_alice: Caller) -> None:

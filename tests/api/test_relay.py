@@ -35,7 +35,7 @@ from tests.api.realtime import (
     remind,
 )
 from tests.builders import create_group, create_task
-from tests.outdoors import BAD, GOOD, arrive, create_outdoor_task, create_place, forecast
+from tests.forecasts import BAD, GOOD, arrive, create_outdoor_task, create_place, forecast
 from tests.polling import wait_until
 from tests.sql import execute
 

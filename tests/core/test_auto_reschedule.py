@@ -45,7 +45,7 @@ def until(hours: float) -> dict[str, str]:
 
 @pytest.fixture
 def place_id() -> int:
-    return create_place(fine_forecast(MIDNIGHT, 72, wind=WINDY))
+    return create_place(forecast=fine_forecast(MIDNIGHT, 72, wind=WINDY))
 
 
 @pytest.fixture

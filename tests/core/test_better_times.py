@@ -44,7 +44,7 @@ def set_profile(actor: Actor, **columns: Any) -> None:
 
 
 def windy_place() -> int:
-    return create_place(fine_forecast(MIDNIGHT, 72, wind=WINDY))
+    return create_place(forecast=fine_forecast(MIDNIGHT, 72, wind=WINDY))
 
 
 def warned_task(actor: Actor, **fields: Any) -> int:
@@ -99,7 +99,7 @@ class TestFinding:
         assert better_times.find(alice, task_id, at(9), at(13), 1).offers[0].span.starts_at == at(12)
 
     def test_nothing_is_found_in_the_past_or_after_the_forecast(self, alice: Actor) -> None:
-        task_id = create_task(alice, place_id=create_place(fine_forecast(MIDNIGHT - timedelta(days=1), 12)))
+        task_id = create_task(alice, place_id=create_place(forecast=fine_forecast(MIDNIGHT - timedelta(days=1), 12)))
 
         with freeze_time(at(-10)):
             assert found(alice, task_id) == []
@@ -144,7 +144,7 @@ def test_spans_follow_the_clock_of_the_profile_over_changes_of_the_clocks(
 ) -> None:
     """The working hours are just as long as the task, so that each day has one span."""
     instant = datetime.fromisoformat(now)
-    task_id = create_task(alice, place_id=create_place(fine_forecast(instant, 60)), duration_minutes=600)
+    task_id = create_task(alice, place_id=create_place(forecast=fine_forecast(instant, 60)), duration_minutes=600)
     set_profile(alice, timezone=zone, working_hours={"days": WEEK, "from": "08:00", "to": "18:00"})
 
     with freeze_time(instant):

@@ -9,9 +9,9 @@ import pytest
 from core.policy import Actor
 from core.services.forecast_changes import note_forecasts, tell_changes
 from tests.builders import create_task, read_task, update_task
+from tests.forecasts import create_place, hours, store_hours
 from tests.recorded import RecordedEvent, recorded_events
 from tests.sql import execute
-from tests.stored_hours import create_place, hours, store_hours
 from tests.threads import in_parallel
 
 pytestmark = pytest.mark.usefixtures("database")

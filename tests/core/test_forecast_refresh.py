@@ -16,10 +16,10 @@ from core.services.forecast_refresh import follow, follow_task, has_work, refres
 from core.services.weather import enrich
 from tests.builders import create_task, read_task, update_task
 from tests.doubles.weather import WeatherServer
+from tests.forecasts import HOUR
 from tests.job_context import job_context
 from tests.recorded import recorded_events
 from tests.sql import execute
-from tests.stored_hours import HOUR
 from tests.threads import in_parallel
 
 NOW = datetime.now(UTC)

@@ -13,9 +13,9 @@ from core.services.forecast_refresh import follow_up
 from core.services.missing_places import has_work, place_tasks
 from tests.builders import create_task, read_task
 from tests.doubles.weather import WeatherServer
+from tests.forecasts import HOUR, create_place
 from tests.job_context import job_context
 from tests.sql import execute
-from tests.stored_hours import HOUR, create_place
 
 DAY = 24 * HOUR
 

@@ -14,8 +14,8 @@ from core.services import tasks
 from core.services.weather_outcomes import MOVED, read_weather_figures, record_outcome
 from core.services.weather_rules import judge_waiting
 from tests.builders import update_task
+from tests.forecasts import BAD, GOOD, arrive, create_outdoor_task, create_place, forecast
 from tests.job_context import job_context
-from tests.outdoors import BAD, GOOD, arrive, create_outdoor_task, create_place, forecast
 from tests.sql import execute
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -48,7 +48,7 @@ def test_warned_and_done_tasks_are_counted_once_for_each_place(
     tasks.delete_task(alice, done)
 
     counts = {"warned": 2, "moved": 0, "done_in_spite": 2}
-    oslo = {"place_id": place_id, "name": "Oslo", "country_code": None}
+    oslo = {"place_id": place_id, "name": "Oslo", "country_code": "NO"}
     figures = read_weather_figures(alice)
     assert (figures.total, figures.by_place) == (counts, [oslo | counts])
     assert read_weather_figures(bob).total == {"warned": 1, "moved": 0, "done_in_spite": 0}

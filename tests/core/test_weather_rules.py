@@ -19,8 +19,7 @@ from core.services.forecasts import store_forecasts
 from core.services.publication import jobs_for
 from core.services.weather_rules import judge_place, judge_task, judge_waiting
 from tests.builders import create_group, create_task, read_task, update_task
-from tests.job_context import job_context
-from tests.outdoors import (
+from tests.forecasts import (
     BAD,
     GOOD,
     HOUR,
@@ -33,6 +32,7 @@ from tests.outdoors import (
     create_place,
     forecast,
 )
+from tests.job_context import job_context
 from tests.sql import execute
 from tests.threads import in_parallel
 

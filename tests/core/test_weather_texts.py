@@ -10,8 +10,8 @@ from core.services import accounts, groups, mail, notifications
 from tests.builders import create_group
 from tests.core.test_mail import configured
 from tests.doubles.smtp import MailServer
+from tests.forecasts import BAD, HOUR, TOMORROW, arrive, create_outdoor_task, create_place, forecast
 from tests.job_context import job_context
-from tests.outdoors import BAD, HOUR, TOMORROW, arrive, create_outdoor_task, create_place, forecast
 
 pytestmark = pytest.mark.usefixtures("database")
 

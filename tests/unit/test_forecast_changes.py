@@ -6,7 +6,7 @@ import pytest
 
 from core.weather.changes import CLASS_OF_CODE, changes, summary, with_unknown_from
 from core.weather.conditions import CONDITIONS
-from tests.stored_hours import hours
+from tests.forecasts import hours
 
 TOLD: dict[str, Any] = {"condition": "dry", "rain_probability": 40.0, "temperature": 10.0}
 

@@ -18,8 +18,8 @@ from core.policy import Actor
 from core.services import account_mails, attachments, reminders, tasks
 from core.services.event_partitions import make_partitions
 from tests.builders import QUOTA
+from tests.forecasts import create_place, store_hours
 from tests.sql import execute
-from tests.stored_hours import create_place, store_hours
 from tests.worker.broker import FAIL_FAST, job_names
 
 
