@@ -28,7 +28,10 @@ IS_FRESH: Final = "(cardinality(place_ids) > 0 OR looked_up_at > now() - interva
 
 _RESOLVE: Final = f"SELECT key, place_ids[1] FROM place_names WHERE key = ANY(%(keys)s) AND {IS_FRESH}"
 
-_COLUMNS: Final = "reference, name, region, country, country_code, latitude, longitude, timezone, population"
+# The reference is not set again, since an UPDATE of a unique column waits for all transactions that refer to the row.
+# Whoever has just made tasks there would then wait for this one, and this one for them.
+_CHANGING: Final = "name, region, country, country_code, latitude, longitude, timezone, population"
+_COLUMNS: Final = f"reference, {_CHANGING}"
 _TYPES: Final = (
     "reference text, name text, region text, country text, country_code text, latitude double precision,"
     " longitude double precision, timezone text, population bigint"
@@ -40,8 +43,8 @@ WITH sent AS (
     SELECT DISTINCT ON (reference) * FROM json_to_recordset(%(places)s) AS sent ({_TYPES}) ORDER BY reference),
 stored AS (
     INSERT INTO places AS p ({_COLUMNS}) SELECT {_COLUMNS} FROM sent ORDER BY reference
-    ON CONFLICT (reference) DO UPDATE SET ({_COLUMNS}) = ROW (
-        {", ".join(f"excluded.{column}" for column in _COLUMNS.split(", "))})
+    ON CONFLICT (reference) DO UPDATE SET ({_CHANGING}) = ROW (
+        {", ".join(f"excluded.{column}" for column in _CHANGING.split(", "))})
     RETURNING id, reference),
 names AS (
     SELECT key, coalesce(array_agg(stored.id ORDER BY place.number) FILTER (WHERE stored.id IS NOT NULL), '{{}}') AS ids

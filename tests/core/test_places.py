@@ -7,6 +7,7 @@ import pytest
 from core.config import Settings
 from core.db import unit_of_work
 from core.models.place import Place
+from core.policy import Actor
 from core.services.places import (
     PlaceSearch,
     Search,
@@ -17,6 +18,7 @@ from core.services.places import (
     store_found,
 )
 from core.weather import FoundPlace, provider_for
+from tests.builders import create_task
 from tests.sql import execute
 from tests.statements import statements_with_values
 from tests.threads import in_parallel
@@ -49,6 +51,15 @@ def test_many_names_are_stored_at_once_in_the_order_of_their_matches() -> None:
 
     france, texas = ids["a"]
     assert ids == {"a": [france, texas], "b": [texas, france], "nothing": []}
+
+
+def test_a_place_is_found_again_while_a_task_is_made_there(alice: Actor) -> None:
+    (place_id,) = store("paris", FRANCE)
+
+    with unit_of_work():
+        create_task(alice, place_id=place_id)
+
+        assert in_parallel(lambda _: store("paris", FRANCE), 1) == [[place_id]]
 
 
 def test_a_place_that_is_found_again_keeps_its_id_and_gets_the_newer_facts() -> None:
