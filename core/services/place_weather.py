@@ -138,7 +138,8 @@ def _call_side_by_side(
             failures.append(failure)
     calls = WeatherCalls(context.settings, context.weather)
     if failures:
-        calls.failed(failures[0])
+        # If several ask to be left alone, the longest time holds.
+        calls.failed(max(failures, key=lambda failure: failure.retry_after or 0))
     else:
         calls.succeeded()
     return answers, str(failures[0]) if failures else None

@@ -19,7 +19,7 @@ from core.weather.readings import (
     text,
     text_or_none,
 )
-from core.weather.report import WeatherReport
+from core.weather.report import RequestRejected, WeatherReport
 
 _STEP: Final = timedelta(hours=3)
 _STEP_SECONDS: Final = _STEP // timedelta(seconds=1)
@@ -73,8 +73,14 @@ class OpenWeather:
 
     def search(self, name: str, limit: int, *, seconds: float | None = None) -> list[FoundPlace]:
         """Find places by their name, the best match first; OpenWeather finds at most five."""
+        parameters = {"q": name, "limit": min(limit, _MOST_FOUND)} | self._key()
         with client_for(self.name, seconds or self._seconds) as client:
-            found = client.get(self._search, {"q": name, "limit": min(limit, _MOST_FOUND)} | self._key())
+            try:
+                found = client.get(self._search, parameters)
+            except RequestRejected:
+                # OpenWeather refuses a name such as "," with "Nothing to geocode". If this counted as a failure, such
+                # names would stop the calls for everybody.
+                return []
             return [self._found(place) for place in found[:limit]]
 
     def forecasts(self, points: Sequence[Point]) -> list[PlaceWeather | None]:

@@ -16,7 +16,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from core import __version__, metrics, tracing
-from core.weather.report import ProviderUnavailable
+from core.weather.report import ProviderUnavailable, RequestRejected
 
 _MAX_BYTES: Final = 64 * 1024
 _CHUNK_BYTES: Final = 8 * 1024
@@ -164,6 +164,8 @@ class JsonClient:
         status = response.status_code
         if status in {401, 403}:
             raise self._unavailable(f"refuses the API key (status {status}); check it")
+        if status == requests.codes.bad_request:
+            raise RequestRejected(f"{self._provider} does not accept the request (status {status}).")
         if status != requests.codes.ok:
             raise self._unavailable(f"answered with status {status}", retry_after=_retry_after(response))
 

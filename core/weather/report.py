@@ -17,6 +17,10 @@ class ProviderUnavailable(Exception):  # noqa: N818 - a state of the provider, n
         self.retry_after = retry_after
 
 
+class RequestRejected(ProviderUnavailable):
+    """The provider is well, but does not accept this request; a retry will not help."""
+
+
 @dataclass(frozen=True, slots=True)
 class WeatherReport:
     """The current weather: temperatures in °C, humidity in %, wind in m/s."""

@@ -1,6 +1,7 @@
 """The weather of places: many with one call, several calls side by side, from the cache, as far as it is granted."""
 
 import threading
+from datetime import UTC, datetime, timedelta
 
 import orjson
 import pytest
@@ -10,8 +11,9 @@ from core.config import Settings
 from core.jobs import JobContext
 from core.services.forecasts import read_forecasts
 from core.services.place_weather import current_weather, fetch_weather, find_places
+from core.services.weather_calls import WeatherCalls
 from core.weather import OpenMeteo
-from tests.doubles.weather import Handler, WeatherServer, fail, send
+from tests.doubles.weather import Handler, WeatherServer, fail, refuse_for, send
 from tests.doubles.weather_places import find_places as places_named
 from tests.doubles.weather_places import open_meteo_place
 from tests.job_context import job_context
@@ -64,6 +66,17 @@ def test_a_search_that_fails_does_not_cost_the_others(context: JobContext, weath
 
     assert found.places.keys() == {"oslo"}
     assert "503" in str(found.failure)
+
+
+def test_of_several_refusals_the_one_that_asks_for_the_longest_time_counts(
+    context: JobContext, weather: WeatherServer
+) -> None:
+    weather.misbehave = lambda handler: (refuse_for(600) if "Paris" in handler.path else fail)(handler)
+
+    find_places(context, {"oslo": "Oslo", "paris": "Paris"})
+
+    until = WeatherCalls(context.settings, context.weather).refused_until()
+    assert until > datetime.now(UTC) + timedelta(seconds=500)
 
 
 def test_many_places_come_with_one_call_and_are_stored(

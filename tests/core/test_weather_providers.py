@@ -211,6 +211,14 @@ def test_the_key_of_open_meteo_goes_to_the_hosts_for_customers(server: WeatherSe
     assert vars(for_customers)["_search"] == "https://customer-geocoding-api.open-meteo.com/v1/search"
 
 
+def test_a_name_that_openweather_does_not_accept_has_no_places(server: WeatherServer) -> None:
+    server.misbehave = lambda handler: send(handler, 400, {"cod": "400", "message": "Nothing to geocode"})
+
+    assert open_weather(server).search(",", 5) == []
+    with pytest.raises(ProviderUnavailable, match="does not accept"):
+        open_meteo(server).search("Oslo", 5)  # It responds like this to a key that it does not know.
+
+
 @PROVIDERS
 def test_an_unknown_name_has_no_places(provider_of: ProviderOf, server: WeatherServer) -> None:
     assert provider_of(server).search("Atlantis", 1) == []
