@@ -30,9 +30,12 @@ _BATCH: Final = 500
 _MAY_BE_MOVED: Final = """t.weather_state = 'warned' AND t.auto_reschedule IS NOT NULL AND t.status <> 'done'
     AND (t.rescheduled_at IS NULL OR t.rescheduled_at <= now() - interval '1 day')"""
 
+# The pages follow the order of the index `tasks_place`. A task that was moved is not found again on a later page, since
+# it is not moved twice a day.
 _AT_PLACE: Final = f"""
-SELECT t.id, t.due_at FROM tasks t WHERE t.place_id = %(place_id)s AND t.id > %(after)s AND {_MAY_BE_MOVED}
-ORDER BY t.id LIMIT %(limit)s
+SELECT t.due_at, t.id FROM tasks t
+WHERE t.place_id = %(place_id)s AND (t.due_at, t.id) > (%(due_at)s, %(id)s) AND {_MAY_BE_MOVED}
+ORDER BY t.due_at, t.id LIMIT %(limit)s
 """
 
 # The owner is locked before the task, which is also the order in which the deletion of an account locks them.
@@ -62,21 +65,22 @@ def move_warned(_context: JobContext, task_id: int, due_at: str) -> int:
     return int(auto_reschedule_task(task_id, datetime.fromisoformat(due_at)))
 
 
-def auto_reschedule_place(place_id: int, forecast: Forecast) -> int:
+def auto_reschedule_place(place_id: int) -> int:
     """Move the warned tasks of a place after its forecast was stored; returns how many were moved."""
-    moved = after = 0
-    while batch := read(_AT_PLACE, {"place_id": place_id, "after": after, "limit": _BATCH}).fetch_all():
-        for task_id, due_at in batch:
-            moved += auto_reschedule_task(task_id, due_at, forecast)
-        after = batch[-1][0]
+    moved = 0
+    after = {"due_at": datetime.now(UTC), "id": 0}
+    while batch := read(_AT_PLACE, after | {"place_id": place_id, "limit": _BATCH}).fetch_all():
+        for due_at, task_id in batch:
+            moved += auto_reschedule_task(task_id, due_at)
+        after = dict(zip(("due_at", "id"), batch[-1], strict=True))
     return moved
 
 
-def auto_reschedule_task(task_id: int, due_at: datetime, forecast: Forecast | None = None) -> bool:
+def auto_reschedule_task(task_id: int, due_at: datetime) -> bool:
     """Move a warned task to the best span within its bounds, if its deadline is still `due_at`.
 
-    Nothing happens if the forecast satisfies the rule now, or if no span fits. Without `forecast` the stored one is
-    read. Returns whether the task was moved.
+    Nothing happens if the stored forecast satisfies the rule now, or if no span fits. Returns whether the task was
+    moved.
     """
     with unit_of_work():
         read(_LOCK_OWNER, {"task_id": task_id})
@@ -85,7 +89,7 @@ def auto_reschedule_task(task_id: int, due_at: datetime, forecast: Forecast | No
             return False
         *columns, allowed = row
         plan = Plan(*columns)
-        known = forecast or plan.forecast()
+        known = plan.forecast()
         if known is None or not _is_warned(plan, known):
             return False
         span = _best_span(plan, known, allowed)

@@ -31,14 +31,17 @@ WHERE t.place_id = ANY(%(place_ids)s) AND t.status <> 'done' AND t.due_at >= now
 ORDER BY t.place_id, t.due_at, t.id LIMIT %(limit)s
 """
 
-# The tasks are locked in the order of their ids, and only if they are as they were read.
+# The tasks are locked in the order of their ids, and only if they are as they were read. If the forecast was replaced
+# meanwhile, nothing is told, since the process that has stored the newer one compares that.
 _TOLD: Final = """
 WITH told AS (SELECT * FROM json_to_recordset(%(rows)s)
-                  AS row (id bigint, place_id bigint, due_at timestamptz, was text, told json, more json)),
+                  AS row (id bigint, place_id bigint, due_at timestamptz, fetched_at timestamptz, was text, told json,
+                          more json)),
 unchanged AS (
     SELECT t.id FROM tasks t JOIN told USING (id)
     WHERE t.forecast_told::text IS NOT DISTINCT FROM told.was AND t.place_id = told.place_id
         AND t.due_at = told.due_at AND t.status <> 'done'
+        AND NOT EXISTS (SELECT FROM forecasts f WHERE f.place_id = told.place_id AND f.fetched_at > told.fetched_at)
     ORDER BY t.id FOR UPDATE OF t),
 t AS (
     UPDATE tasks SET forecast_told = told.told FROM unchanged JOIN told USING (id) WHERE tasks.id = unchanged.id
@@ -104,7 +107,7 @@ def _row(task: _Task, forecast: Forecast) -> dict[str, Any] | None:
         return None
     now = summary(hour)
     about = {"due_at": task.due_at, "place_id": task.place_id}
-    row = {"id": task.id, "was": task.told, "more": None, **about}
+    row = {"id": task.id, "fetched_at": forecast.fetched_at, "was": task.told, "more": None, **about}
     told = None if task.told is None else orjson.loads(task.told)
     if told is None or told["place_id"] != task.place_id or datetime.fromisoformat(told["due_at"]) != task.due_at:
         return row | {"told": now | about}

@@ -70,10 +70,14 @@ UPDATE forecasts SET refresh_at = now() + make_interval(secs => %(seconds)s) WHE
     SELECT place_id FROM forecasts WHERE place_id = ANY(%(place_ids)s) ORDER BY place_id FOR UPDATE)
 """
 
+# Rows are locked in the order of their ids. A forecast that was replaced meanwhile is left to whoever has replaced it.
 _ACTED: Final = """
-UPDATE forecasts f SET acted_on_at = acted.fetched_at
-FROM unnest(%(place_ids)s::bigint[], %(fetched)s::timestamptz[]) AS acted (place_id, fetched_at)
-WHERE f.place_id = acted.place_id
+WITH acted AS (
+    SELECT f.place_id, acted.fetched_at
+    FROM unnest(%(place_ids)s::bigint[], %(fetched)s::timestamptz[]) AS acted (place_id, fetched_at)
+    JOIN forecasts f ON f.place_id = acted.place_id AND f.fetched_at = acted.fetched_at
+    ORDER BY f.place_id FOR NO KEY UPDATE OF f)
+UPDATE forecasts f SET acted_on_at = acted.fetched_at FROM acted WHERE f.place_id = acted.place_id
 """
 
 _NOT_ACTED_ON: Final = """
@@ -92,7 +96,8 @@ SELECT EXISTS (SELECT FROM forecasts WHERE refresh_at <= now())
 def follow_task(event: Event) -> Iterator[JobRequest]:
     """Look at the place of a task that was changed, unless the enrichment of the task will do it."""
     task = orjson.loads(event.data)
-    if task["place"] and task["due_at"] and task["status"] != "done" and task["weather_status"] != "pending":
+    # An event of a release that knew no places lacks the field, and may be published by this one.
+    if task.get("place") and task["due_at"] and task["status"] != "done" and task["weather_status"] != "pending":
         yield jobs.FORECASTS_FOLLOW.request(task["place"]["id"])
 
 
@@ -143,7 +148,7 @@ def _act_on(forecasts: Mapping[int, Forecast]) -> None:
     tell_changes(forecasts)
     for place_id, forecast in forecasts.items():
         judge_place(place_id, forecast)
-        auto_reschedule_place(place_id, forecast)
+        auto_reschedule_place(place_id)
     fetched = [forecast.fetched_at for forecast in forecasts.values()]
     with unit_of_work():
         write(_ACTED, {"place_ids": list(forecasts), "fetched": fetched})

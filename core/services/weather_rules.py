@@ -44,10 +44,11 @@ SELECT t.id, t.status = 'done', t.due_at, t.due_on, t.duration_minutes, t.place_
 FROM tasks t JOIN users u ON u.id = t.user_id
 """
 
+# The pages follow the order of the index `tasks_place`.
 _OF_PLACE = f"""{_FACTS}
-WHERE t.place_id = %(place_id)s AND t.status <> 'done' AND t.due_at > now() AND t.id > %(after)s
-    AND (t.weather_rule IS NOT NULL OR u.weather_rule IS NOT NULL)
-ORDER BY t.id LIMIT %(limit)s
+WHERE t.place_id = %(place_id)s AND t.status <> 'done' AND t.due_at > now()
+    AND (t.due_at, t.id) > (%(due_at)s, %(id)s) AND (t.weather_rule IS NOT NULL OR u.weather_rule IS NOT NULL)
+ORDER BY t.due_at, t.id LIMIT %(limit)s
 """
 
 _LOCK = f"{_FACTS} WHERE t.id = ANY(%(task_ids)s) ORDER BY t.id FOR NO KEY UPDATE OF t"
@@ -142,7 +143,8 @@ def request_judgement(event: Event) -> Iterator[JobRequest]:
     One request is enough for all tasks of a batch of events, because its job takes all marked tasks.
     """
     task = orjson.loads(event.data)
-    if any(task[name] is not None for name in ("weather_rule", "weather_state", "place_id")):
+    # Events of a release that knew no weather rules lack these fields, and may be published by this one.
+    if any(task.get(name) is not None for name in ("weather_rule", "weather_state", "place_id")):
         yield jobs.WEATHER_JUDGE.request()
 
 
@@ -170,22 +172,22 @@ def judge_place(place_id: int, forecast: Forecast) -> None:
 
     Only tasks whose state would change are locked, and these are judged again by the newest forecast.
     """
-    after = 0
+    after: dict[str, Any] = {"due_at": datetime.now(UTC), "id": 0}
     while True:
-        parameters = {"place_id": place_id, "after": after, "limit": _PAGE}
-        page = [_Task(*row) for row in read(_OF_PLACE, parameters).fetch_all()]
+        rows = read(_OF_PLACE, after | {"place_id": place_id, "limit": _PAGE}).fetch_all()
+        page = [_Task(*row) for row in rows]
         changed = [task.id for task in page if _is_changed(task, _judgement(task, forecast))]
         for first in range(0, len(changed), _BATCH):
             with unit_of_work():
                 forecasts = lock_forecasts([place_id])
-                rows = write(_LOCK, {"task_ids": changed[first : first + _BATCH]}).fetch_all()
-                for task in (_Task(*row) for row in rows):
+                locked = write(_LOCK, {"task_ids": changed[first : first + _BATCH]}).fetch_all()
+                for task in (_Task(*row) for row in locked):
                     # A task that was moved to another place in the meantime is marked, and judged there.
                     if task.place_id == place_id:
                         _settle(task, forecasts.get(place_id), actor_id=None)
         if len(page) < _PAGE:
             return
-        after = page[-1].id
+        after = {"due_at": page[-1].due_at, "id": page[-1].id}
 
 
 def judge_task(task_id: int) -> None:

@@ -18,7 +18,6 @@ from core.policy import Actor
 from core.services import reminders, tasks
 from core.services.activity import read_activity
 from core.services.auto_reschedule import auto_reschedule_place, auto_reschedule_task, move_warned
-from core.services.forecasts import read_forecasts
 from core.services.weather_rules import judge_task
 from tests.builders import create_task, read_task
 from tests.forecasts import HOUR, create_place, fine_forecast
@@ -249,9 +248,8 @@ def test_a_new_forecast_moves_the_warned_tasks_of_its_place(
         execute("INSERT INTO places (reference, latitude, longitude) VALUES ('tests:2', 0, 0)")
     (elsewhere,) = execute("SELECT max(id) FROM places").fetchone()
     ids.append(warned(place_id=elsewhere))
-    forecast = read_forecasts([place_id])[place_id]
 
-    assert [auto_reschedule_place(place_id, forecast) for _ in range(2)] == [2, 0]
+    assert [auto_reschedule_place(place_id) for _ in range(2)] == [2, 0]
     assert [deadline(alice, task_id) for task_id in ids] == [at(13), at(9), at(14), at(9)]
 
 

@@ -116,6 +116,17 @@ def test_the_forecast_at_the_time_of_a_move_is_what_later_ones_are_compared_with
     assert [event.data["changed"]["temperature"] for event in told()] == [{"from": 11.0, "to": 20.0}]
 
 
+def test_a_forecast_that_was_replaced_meanwhile_tells_nothing(alice: Actor, place_id: int) -> None:
+    create_task(alice, place_id=place_id, due_at=TOMORROW)
+    forecast_comes(place_id)
+    replaced = store_hours(place_id, temperature=20.0)
+    forecast_comes(place_id)
+
+    tell_changes({place_id: replaced})
+
+    assert told() == []
+
+
 def test_each_change_is_told_once_however_many_processes_look(alice: Actor, place_id: int) -> None:
     for _ in range(5):
         create_task(alice, place_id=place_id, due_at=TOMORROW)

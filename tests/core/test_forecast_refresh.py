@@ -7,6 +7,7 @@ import orjson
 import pytest
 from redis import Redis
 
+from core import jobs
 from core.config import Settings
 from core.events import Event
 from core.jobs import JobContext, JobRequest
@@ -141,6 +142,12 @@ def test_a_change_that_needs_no_forecast_causes_no_job(change: dict[str, Any]) -
 
     assert [request.arguments for request in jobs_after(task)] == [(7,)]
     assert jobs_after(task | change) == jobs_after(task | {"place": None}) == []
+
+
+def test_an_event_of_an_earlier_release_causes_no_job_for_its_weather() -> None:
+    task = {"id": 1, "city": "Oslo", "due_at": "2027-01-01T00:00:00Z", "status": "todo", "weather_status": "ready"}
+
+    assert list(jobs.following_from(Event(1, "task.updated", 1, None, (), "", None, as_json(task)))) == []
 
 
 def test_the_nearest_deadlines_come_first_within_the_budget(
