@@ -6,7 +6,8 @@ The job `weather.judge` takes the marked tasks, so it does not matter whether a 
 
 A crossing is an UPDATE of the task that checks the state before, in one transaction with its event and notifications.
 Tasks are judged with their rows locked and with their forecasts locked against replacement, so a verdict always belongs
-to the newest forecast and to the task as it is.
+to the newest forecast and to the task as it is. The tasks are always locked before the forecasts: in both orders, two
+workers could wait for each other, and for a third one that stores forecasts of several places.
 """
 
 from collections.abc import Iterator, Sequence
@@ -179,8 +180,8 @@ def judge_place(place_id: int, forecast: Forecast) -> None:
         changed = [task.id for task in page if _is_changed(task, _judgement(task, forecast))]
         for first in range(0, len(changed), _BATCH):
             with unit_of_work():
-                forecasts = lock_forecasts([place_id])
                 locked = write(_LOCK, {"task_ids": changed[first : first + _BATCH]}).fetch_all()
+                forecasts = lock_forecasts([place_id])
                 for task in (_Task(*row) for row in locked):
                     # A task that was moved to another place in the meantime is marked, and judged there.
                     if task.place_id == place_id:

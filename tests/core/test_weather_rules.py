@@ -34,6 +34,7 @@ from tests.forecasts import (
 )
 from tests.job_context import job_context
 from tests.sql import execute
+from tests.statements import statements_sent
 from tests.threads import in_parallel
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -164,6 +165,23 @@ class TestForecasts:
 
 
 class TestOnce:
+    def test_whoever_judges_locks_tasks_before_forecasts_so_that_judges_cannot_wait_for_each_other(
+        self, place_id: int, outdoor: Callable[..., int], alice: Actor
+    ) -> None:
+        task_id = outdoor(alice)
+        bad = forecast(BAD)
+        with unit_of_work():
+            store_forecasts({place_id: bad})
+        judges: list[Callable[[], None]] = [lambda: judge_place(place_id, bad), lambda: judge_task(task_id)]
+
+        for judge in judges:
+            with statements_sent() as sent:
+                judge()
+            locks = [
+                lock for statement in sent for lock in ("FOR NO KEY UPDATE OF t", "FOR SHARE") if lock in statement
+            ]
+            assert locks == ["FOR NO KEY UPDATE OF t", "FOR SHARE"]
+
     def test_many_judges_at_once_tell_each_crossing_once(
         self, place_id: int, outdoor: Callable[..., int], context: JobContext, alice: Actor
     ) -> None:
