@@ -80,10 +80,12 @@ def _compare(forecasts: Mapping[int, Forecast], *, all_tasks: bool) -> int:
         rows = [row for task in page if (row := _row(task, forecasts[task.place_id]))]
         silent = [row for row in rows if row["more"] is None]
         loud = [row for row in rows if row["more"] is not None]
-        with unit_of_work():
-            if silent:
+        # Each is a transaction of its own, since only the rows of one statement are locked in the order of their ids.
+        if silent:
+            with unit_of_work():
                 write(_NOTE, {"rows": orjson.dumps(silent).decode()})
-            if loud:
+        if loud:
+            with unit_of_work():
                 parameters = {"rows": orjson.dumps(loud).decode()}
                 told += len(events.record_set(_TELL, events.TASK_FORECAST_CHANGED, parameters))
     return told

@@ -1,18 +1,22 @@
 """`task.forecast_changed` is recorded when people may decide differently, exactly once."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
 import pytest
 
+from core.db import read, unit_of_work
 from core.policy import Actor
 from core.services.forecast_changes import note_forecasts, tell_changes
+from core.services.task_access import lock_task
 from tests.builders import create_task, read_task, update_task
 from tests.forecasts import create_place, hours, store_hours
+from tests.polling import wait_until
 from tests.recorded import RecordedEvent, recorded_events
 from tests.sql import execute
-from tests.threads import in_parallel
+from tests.threads import disconnecting, in_parallel
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -114,6 +118,20 @@ def test_the_forecast_at_the_time_of_a_move_is_what_later_ones_are_compared_with
     forecast_comes(place_id, temperature=20.0)
 
     assert [event.data["changed"]["temperature"] for event in told()] == [{"from": 11.0, "to": 20.0}]
+
+
+def test_whoever_waits_for_a_task_to_tell_of_it_has_locked_no_other(alice: Actor, place_id: int) -> None:
+    loud = create_task(alice, place_id=place_id, due_at=TOMORROW)
+    forecast_comes(place_id)
+    silent = create_task(alice, place_id=place_id, due_at=TOMORROW)
+    changed = store_hours(place_id, temperature=20.0)
+    with ThreadPoolExecutor(1) as pool, unit_of_work():
+        lock_task(alice, loud)
+        telling = pool.submit(disconnecting(tell_changes), {place_id: changed})
+        wait_until(lambda: read("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)").fetch_value())
+        lock_task(alice, silent)
+
+    assert telling.result() == 1
 
 
 def test_a_forecast_that_was_replaced_meanwhile_tells_nothing(alice: Actor, place_id: int) -> None:
