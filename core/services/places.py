@@ -64,7 +64,7 @@ INSERT INTO places (reference, latitude, longitude) VALUES (%(reference)s, %(lat
 ON CONFLICT (reference) DO UPDATE SET latitude = excluded.latitude RETURNING id
 """
 
-_EXISTS: Final = "SELECT EXISTS (SELECT FROM places WHERE id = %(place_id)s)"
+_IS_NAMED: Final = "SELECT EXISTS (SELECT FROM places WHERE id = %(place_id)s AND name IS NOT NULL)"
 
 _FIND_BY_NAME: Final = Prepared(f"""
 SELECT coalesce((
@@ -140,9 +140,9 @@ def place_of_point(latitude: float, longitude: float) -> int:
     return int(row[0])
 
 
-def place_exists(place_id: int) -> bool:
-    """Whether there is a place with this id."""
-    return bool(read(_EXISTS, {"place_id": place_id}).fetch_value())
+def is_named_place(place_id: int) -> bool:
+    """Whether there is a place with this id that was found by its name."""
+    return bool(read(_IS_NAMED, {"place_id": place_id}).fetch_value())
 
 
 class PlaceSearch:

@@ -11,15 +11,16 @@ from typing import Any, Final
 from core.errors import FieldError, Invalid
 from core.messages import msg
 from core.models.task import Task
-from core.services.places import place_exists, place_of_point
+from core.services.places import is_named_place, place_of_point
 from core.weather import city_key
 
 PLACE_ID: Final = """coalesce(%(place_id)s::bigint, (
     SELECT place_ids[1] FROM place_names WHERE key = %(city_key)s::varchar))"""
 """The SQL of the place of a task: the chosen one, or the one of its city if this is known. It takes no round trip."""
 
-PLACE_IS_KNOWN: Final = "(%(place_id)s::bigint IS NULL OR EXISTS (SELECT FROM places WHERE id = %(place_id)s::bigint))"
-"""The SQL of whether there is the place that was chosen."""
+PLACE_IS_KNOWN: Final = """(%(place_id)s::bigint IS NULL OR %(is_point)s::boolean
+    OR EXISTS (SELECT FROM places WHERE id = %(place_id)s::bigint AND name IS NOT NULL))"""
+"""The SQL of whether there is the place that was chosen. `is_point` is whether it was chosen by its coordinates."""
 
 
 def without_coordinates(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -42,7 +43,8 @@ def place_changes(task: Task, changes: Mapping[str, Any]) -> dict[str, Any]:
     if place_id not in {None, nothing}:
         if place_id == task.place_id:
             return others
-        require_place(place_id)
+        if changes.get("latitude") is None:
+            require_place(place_id)
         return others | {"city": None, "place_id": place_id}
     if city not in {None, nothing}:
         return others | {"city": city}
@@ -52,12 +54,14 @@ def place_changes(task: Task, changes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def require_place(place_id: int | None) -> None:
-    """Require that a place exists; None, which means no place, is always allowed.
+    """Require that there is a place to choose by its id; None, which means no place, is always allowed.
+
+    A point cannot be chosen by its id, since whoever counts through the ids would learn near which points others live.
 
     Raises:
         Invalid: if there is no place with this id.
     """
-    if place_id is not None and not place_exists(place_id):
+    if place_id is not None and not is_named_place(place_id):
         raise Invalid([FieldError("place_id", msg("There is no place with this id."))])
 
 

@@ -66,12 +66,12 @@ def create_task(actor: Actor, fields: dict[str, Any], quota: int) -> Representat
     assignee_id, group_id = fields.get("assignee_id"), fields.get("group_id")
     if assignee_id is None and group_id is None and fields.get("latitude") is None:
         with unit_of_one_statement():
-            created = _insert(actor, without_coordinates(fields), quota)
+            created = _insert(actor, fields, quota)
         return created or _refuse(fields, quota)
     with unit_of_work():
         require_assignee(assignee_id)
         _require_own_group(actor, group_id)
-        created = _insert(actor, without_coordinates(fields), quota) or _refuse(fields, quota)
+        created = _insert(actor, fields, quota) or _refuse(fields, quota)
         if assignee_id is not None or group_id is not None:
             _notify_of_assignment(actor, created.id, assignee_id, group_id)
     return created
@@ -79,13 +79,15 @@ def create_task(actor: Actor, fields: dict[str, Any], quota: int) -> Representat
 
 def _insert(actor: Actor, fields: dict[str, Any], quota: int) -> Representation | None:
     """Insert a task with its event and its history in one statement, unless its place is unknown or the quota full."""
+    is_point = fields.get("latitude") is not None
+    fields = without_coordinates(fields)
     computed = (
         _completion(fields.get("status", "todo"))
         | weather_request(fields.get("city"), fields.get("place_id"))
         | deadlines.of_new_task(fields, actor.zone)
     )
     values = _DEFAULTS | fields | computed | {"user_id": actor.user_id}
-    parameters = _as_parameters(values) | {"quota": quota}
+    parameters = _as_parameters(values) | {"quota": quota, "is_point": is_point}
     return events.record_by(
         _insertion(tuple(values)), events.TASK_CREATED, actor.user_id, changes={}, parameters=parameters
     )

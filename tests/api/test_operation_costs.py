@@ -107,7 +107,7 @@ def refresh(world: World) -> requests.Response:
 
 
 def new_place() -> int:
-    sql = "INSERT INTO places (reference, latitude, longitude) VALUES (%s, 1, 1) RETURNING id"
+    sql = "INSERT INTO places (reference, name, latitude, longitude) VALUES (%s, 'Here', 1, 1) RETURNING id"
     return int(execute(sql, (f"tests:{next(_numbers)}",)).fetchone()[0])
 
 

@@ -245,7 +245,7 @@ def test_a_new_forecast_moves_the_warned_tasks_of_its_place(
 ) -> None:
     ids = [warned(), warned(status="done"), warned()]
     with unit_of_work():
-        execute("INSERT INTO places (reference, latitude, longitude) VALUES ('tests:2', 0, 0)")
+        execute("INSERT INTO places (reference, name, latitude, longitude) VALUES ('tests:2', 'Null Island', 0, 0)")
     (elsewhere,) = execute("SELECT max(id) FROM places").fetchone()
     ids.append(warned(place_id=elsewhere))
 

@@ -71,6 +71,19 @@ class TestNewTasks:
         assert [error.field for error in refused.value.errors] == ["place_id"]
         assert execute("SELECT count(*) FROM tasks").fetchone() == (0,)
 
+    def test_a_point_of_somebody_else_cannot_be_chosen_by_its_id(self, alice: Actor, mallory: Actor) -> None:
+        place_id = read_task(alice, create_task(alice, latitude=51.51, longitude=-0.13))["place_id"]
+        task_id = create_task(mallory)
+
+        for choose in (
+            lambda: create_task(mallory, place_id=place_id),
+            lambda: create_task(mallory, place_id=place_id, assignee_id=mallory.user_id),
+            lambda: update_task(mallory, task_id, place_id=place_id),
+        ):
+            with pytest.raises(Invalid) as refused:
+                choose()
+            assert [error.field for error in refused.value.errors] == ["place_id"]
+
 
 class TestChanges:
     @pytest.mark.parametrize(
