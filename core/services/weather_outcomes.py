@@ -35,13 +35,18 @@ WITH figures AS (
 )
 SELECT f.is_total, now(), f.place_id, p.name, p.country_code, f.warned, f.moved, f.done
 FROM figures f LEFT JOIN places p ON p.id = f.place_id
-ORDER BY f.is_total DESC, f.warned DESC, f.place_id
+ORDER BY f.is_total DESC, f.warned DESC, f.place_id LIMIT 1 + %(places)s
 """
+# Whoever has tasks at very many points would otherwise make responses of many megabytes.
+_MOST_PLACES: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
 class WeatherFigures:
-    """How many tasks were warned, moved, and done in spite of it, in all and for each place; exact at `as_of`."""
+    """How many tasks were warned, moved, and done in spite of it, in all and by place; exact at `as_of`.
+
+    `by_place` has the hundred places with the most warned tasks.
+    """
 
     total: dict[str, int]
     by_place: list[dict[str, Any]]
@@ -62,6 +67,7 @@ def read_weather_figures(actor: Actor, start: date | None = None, end: date | No
     parameters = {
         "begin": None if start is None else beginning_of(start, actor.zone),
         "end": None if end is None else beginning_of(end + timedelta(days=1), actor.zone),
+        "places": _MOST_PLACES,
         "user_id": None if sees_all_analytics(actor) else actor.user_id,
     }
     total, *places = read(_FIGURES, parameters).fetch_all()

@@ -75,6 +75,20 @@ def test_a_task_that_was_moved_to_another_place_counts_once_in_the_total(alice: 
     assert [(place["name"], place["moved"]) for place in figures.by_place] == [("Oslo", 1), ("Bergen", 1)]
 
 
+def test_the_places_of_the_figures_are_limited_and_the_total_is_not(
+    alice: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.services.weather_outcomes._MOST_PLACES", 2)
+    for name in ("Oslo", "Bergen", "Tromsø"):
+        task_id = create_outdoor_task(alice, create_place(name))
+        with unit_of_work():
+            record_outcome(MOVED, task_id)
+
+    figures = read_weather_figures(alice)
+
+    assert (figures.total["moved"], len(figures.by_place)) == (3, 2)
+
+
 @pytest.mark.parametrize(("zone", "day"), [("UTC", 1), ("America/Los_Angeles", 1), ("Asia/Tokyo", 2)])
 def test_the_days_of_the_figures_are_those_of_the_reader(alice: Actor, zone: str, day: int) -> None:
     task_id = create_outdoor_task(alice, create_place())
