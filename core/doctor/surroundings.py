@@ -14,7 +14,7 @@ from core.doctor.findings import Finding, Level, well
 from core.errors import Unavailable
 from core.smtp import MailUndelivered, SmtpServer
 from core.storage import new_key, storage_for
-from core.weather import CityNotFound, ProviderUnavailable, provider_for
+from core.weather import ProviderUnavailable, provider_for
 
 _PROBE: Final = b"allweather doctor"
 _CITY: Final = "London"
@@ -94,16 +94,17 @@ def storage(settings: Settings) -> Iterator[Finding]:
 
 
 def weather(settings: Settings) -> Iterator[Finding]:
-    """Ask the weather provider for one city."""
+    """Ask the weather provider for one city and its forecast."""
     provider = provider_for(settings)
     try:
-        provider.current(_CITY)
-    except CityNotFound:
-        yield Finding(
-            "weather", Level.WARN, f"{provider.name} does not know {_CITY}", "Check the URLs of the provider."
-        )
+        found = provider.search(_CITY, 1)
+        forecasts = provider.forecasts([place.point for place in found])
     except ProviderUnavailable as error:
         advice = "Check OPENWEATHER_API_KEY, OPEN_METEO_URL and the network. Tasks wait, and are tried again."
         yield Finding("weather", Level.WARN, str(error), advice)
-    else:
+        return
+    if any(forecasts):
         yield well("weather", f"{provider.name} responds")
+    else:
+        text = f"{provider.name} has no forecast of {_CITY}"
+        yield Finding("weather", Level.WARN, text, "Check the URLs of the provider.")
