@@ -3,6 +3,7 @@
 The kinds of notifications are declared in `core.services.notifications`. The models for mail have one field per kind.
 """
 
+from datetime import date
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, WithJsonSchema, create_model
@@ -49,6 +50,7 @@ class NotificationDetails(BaseModel):
 
     title: str | None
     due_at: Instant | None
+    due_on: date | None = None
     said: str | None
     actor: str | None
     weather: ExpectedWeather | None = None

@@ -5,7 +5,7 @@ Users take turns, so that the many mails that one user causes do not delay those
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -145,7 +145,10 @@ _QUEUE: Final = MailQueue(WAITING, "notification_id", _compose)
 def _details(content: MailContent, language: str) -> Iterator[str]:
     if content.details["said"]:
         yield quoted(content.details["said"])
-    if content.details["due_at"]:
+    # Notifications that were made before deadlines without a time existed have no `due_on`.
+    if due_on := content.details.get("due_on"):
+        yield msg("Due: {when}", when=format_date(date.fromisoformat(due_on), "full", locale=language))
+    elif content.details["due_at"]:
         due_at = datetime.fromisoformat(content.details["due_at"])
         zone = ZoneInfo(content.timezone)
         day = format_date(due_at.astimezone(zone), "full", locale=language)

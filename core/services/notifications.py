@@ -66,7 +66,8 @@ WITH task AS (SELECT * FROM tasks WHERE id = %(task_id)s),
      n AS (
         INSERT INTO notifications (user_id, kind, task_id, actor_id, details, mail_status)
         SELECT u.id, %(kind)s, task.id, %(actor_id)s,
-               json_build_object('title', task.title, 'due_at', task.due_at, 'said', %(said)s::text, 'actor', (
+               json_build_object('title', task.title, 'due_at', task.due_at, 'due_on', task.due_on,
+                   'said', %(said)s::text, 'actor', (
                    SELECT coalesce(full_name, split_part(username, '@', 1)) FROM users WHERE id = %(actor_id)s),
                    'weather', CASE WHEN %(reasons)s::json IS NOT NULL THEN
                        json_build_object('reasons', %(reasons)s::json, 'timezone', u.timezone) END),
@@ -89,7 +90,8 @@ _READABLE = f"""(%(is_admin)s OR EXISTS (
 _WITHOUT_CONTENT = {
     "actor_id": f"CASE WHEN {_READABLE} THEN notifications.actor_id END AS actor_id",
     "details": f"""CASE WHEN {_READABLE} THEN notifications.details
-        ELSE '{{"title": null, "due_at": null, "said": null, "actor": null, "weather": null}}' END AS details""",
+        ELSE '{{"title": null, "due_at": null, "due_on": null, "said": null, "actor": null, "weather": null}}'
+        END AS details""",
 }
 
 READER_JSON: Final = json_object(

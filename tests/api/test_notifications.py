@@ -93,7 +93,7 @@ class TestLostAccess:
         assert as_bob.get(f"{NOTIFICATIONS}/unread").json() == {"unread": 2}
         for item, kind in zip(listed.json()["items"], ["commented", "assigned"], strict=True):
             assert (item["kind"], item["task_id"], item["actor_id"]) == (kind, task["id"], None)
-            assert item["details"] == dict.fromkeys(["title", "due_at", "said", "actor", "weather"])
+            assert item["details"] == dict.fromkeys(["title", "due_at", "due_on", "said", "actor", "weather"])
             assert item["text"] == "This is about a task that you can no longer see."
         assert "Secret" not in as_bob.get("/api/v1/users/me/export").text
 

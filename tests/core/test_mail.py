@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from datetime import date
 from typing import Any
 
 import pytest
@@ -134,6 +135,19 @@ def test_the_deadline_is_in_the_language_and_time_zone_of_the_reader(
     (sent,) = server.mails
     assert sent["Content-Language"] == "de"
     assert "Fällig: Freitag, 1. Mai 2026, 18:00 (Asia/Tokyo)" in sent.get_content()
+
+
+def test_a_deadline_without_a_time_is_a_day_for_every_reader(
+    context: JobContext, server: MailServer, alice: Actor, bob: Actor
+) -> None:
+    with unit_of_work():
+        execute("UPDATE users SET timezone = 'Asia/Tokyo' WHERE id = %s", (bob.user_id,))
+    tasks.create_task(alice, {"title": "Mow", "assignee_id": bob.user_id, "due_on": date(2026, 5, 1)}, QUOTA)
+
+    mail.send_next(context)
+
+    (sent,) = server.mails
+    assert "Due: Friday, May 1, 2026\r\n" in sent.get_content()
 
 
 def test_many_parallel_attempts_send_one_mail(waiting: int, context: JobContext, server: MailServer) -> None:
