@@ -17,6 +17,7 @@ from core.policy import Actor, Scope
 from core.representations import Representation
 from core.services import better_times
 from core.services.better_times import BetterTimes
+from core.weather import attribution_of
 from core.weather.ranking import Offer
 
 
@@ -56,6 +57,7 @@ def _described(found: BetterTimes, language: str) -> dict[str, Any]:
         "items": [_item(found, offer, language) for offer in found.offers],
         "rule": found.plan.rule_as_json,
         "provider": None if forecast is None else forecast.provider,
+        "attribution": None if forecast is None else attribution_of(forecast.provider),
         "fetched_at": None if forecast is None else forecast.fetched_at,
     }
 

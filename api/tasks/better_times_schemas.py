@@ -69,6 +69,7 @@ class BetterTimesOut(BaseModel):
                     ],
                     "rule": {"max_rain_probability": 40},
                     "provider": "open-meteo",
+                    "attribution": "Weather data by Open-Meteo.com (CC BY 4.0)",
                     "fetched_at": "2026-05-01T09:00:01+00:00",
                 }
             ]
@@ -81,6 +82,7 @@ class BetterTimesOut(BaseModel):
         WeatherRule | None, Field(description="The rule that they satisfy: the task's, or else that of its owner.")
     ]
     provider: str | None
+    attribution: Annotated[str | None, Field(description="What is to be shown beside the weather.")]
     fetched_at: Instant | None
 
 

@@ -3,7 +3,7 @@
 from core.weather.open_meteo import OpenMeteo
 from core.weather.openweather import OpenWeather
 from core.weather.places import FoundPlace, PlaceWeather, Point
-from core.weather.providers import WeatherProvider, provider_for
+from core.weather.providers import WeatherProvider, attribution_of, provider_for
 from core.weather.report import ProviderUnavailable, WeatherReport, city_key
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "ProviderUnavailable",
     "WeatherProvider",
     "WeatherReport",
+    "attribution_of",
     "city_key",
     "provider_for",
 ]

@@ -1,7 +1,7 @@
 """The providers of weather, and which one an installation uses."""
 
 from collections.abc import Sequence
-from typing import ClassVar, Protocol
+from typing import ClassVar, Final, Protocol
 
 from core.config import Settings
 from core.weather.open_meteo import CUSTOMERS_HOSTS, FREE_HOSTS, OpenMeteo
@@ -28,6 +28,14 @@ class WeatherProvider(Protocol):
     def forecasts(self, points: Sequence[Point]) -> list[PlaceWeather | None]:
         """Fetch the weather of points, in their order; None for a point for which there is none."""
         ...
+
+
+_ATTRIBUTIONS: Final = {provider.name: provider.attribution for provider in (OpenMeteo, OpenWeather)}
+
+
+def attribution_of(provider: str) -> str:
+    """Return what is to be shown beside stored data of the provider with this name."""
+    return _ATTRIBUTIONS[provider]
 
 
 def provider_for(settings: Settings) -> WeatherProvider:

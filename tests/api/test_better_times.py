@@ -65,6 +65,7 @@ def test_the_best_spans_come_with_their_weather_and_a_reason(task: str, as_alice
         ],
         "rule": RULE,
         "provider": "open-meteo",
+        "attribution": "Weather data by Open-Meteo.com (CC BY 4.0)",
         "fetched_at": MIDNIGHT.isoformat(),
     }
 
@@ -111,7 +112,7 @@ def test_a_task_without_a_place_or_a_forecast_says_so(as_alice: Caller, alice: A
         f"{TASKS}/{create_task(alice, place_id=place)}" for place in (None, create_place())
     )
 
-    nothing = {"items": [], "rule": None, "provider": None, "fetched_at": None}
+    nothing = {"items": [], "rule": None, "provider": None, "attribution": None, "fetched_at": None}
     assert found(as_alice, without_place) == nothing | {"status": "no_place"}
     assert found(as_alice, without_forecast) == nothing | {"status": "no_forecast"}
 
