@@ -4,10 +4,14 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
+import psycopg2
 import requests
+from celery import Celery
 
+from core import jobs
 from tests.doubles.smtp import MailServer
 from tests.doubles.weather import WeatherServer
 from tests.polling import wait_until
@@ -81,6 +85,16 @@ class System:
             return requests.get(self.url + path, timeout=5).status_code == 200
         except requests.ConnectionError:
             return False
+
+    def refresh_forecasts(self) -> None:
+        """Let the forecasts of all places be as old as if they were due, and let a worker fetch them now."""
+        with closing(psycopg2.connect(self._url_of("postgresql"))) as database, database, database.cursor() as cursor:
+            cursor.execute("UPDATE forecasts SET fetched_at = now() - interval '1 day', refresh_at = now()")
+        with Celery(broker=self._url_of("redis")) as celery:
+            celery.send_task(jobs.FORECASTS_REFRESH.name, queue=jobs.FORECASTS_REFRESH.queue)
+
+    def _url_of(self, server: str) -> str:
+        return (self.data_directory / server / "url").read_text()
 
     def stop(self, signal_number: int = signal.SIGTERM) -> int:
         """Stop the system with a signal, as Ctrl-C or a service manager does, and return its exit code."""

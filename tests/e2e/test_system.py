@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import requests
@@ -13,6 +14,7 @@ from core.metrics.export import OFFSETS
 from tests.chaos.storm import kill_parts_under_load, parts_of
 from tests.doubles.otlp import Collector
 from tests.doubles.smtp import MailServer
+from tests.doubles.weather import WeatherServer
 from tests.e2e.people import Person
 from tests.e2e.system import ADMIN, System
 from tests.metrics import samples
@@ -22,9 +24,14 @@ from tests.polling import wait_until
 def frames(socket: ClientConnection, last_type: str, task_id: int) -> list[dict[str, Any]]:
     """Receive frames until the event of this type for the task, and return all of them."""
     received: list[dict[str, Any]] = []
-    while not received or (received[-1]["type"], received[-1].get("task_id")) != (last_type, task_id):
+    while not received or frame_of(received[-1]) != (last_type, task_id):
         received.append(json.loads(socket.recv(timeout=30)))
     return received
+
+
+def frame_of(frame: dict[str, Any]) -> tuple[str, int | None]:
+    """Return what happened, and to which task."""
+    return frame["type"], frame.get("task_id")
 
 
 def test_weather_is_sent_to_the_socket_of_the_owner_only(system: System) -> None:
@@ -75,6 +82,48 @@ def test_a_due_reminder_is_sent_to_the_socket_and_by_mail_once(system: System, m
     wait_until(lambda: len(mails()) >= 2, 30)
     assert Counter(mails()) == Counter(
         ["A reminder of the task “Clean the gutters”.", f"{alice.name} gave you the task “Clean the gutters”."]
+    )
+
+
+def test_bad_weather_warns_and_a_task_that_is_moved_to_a_better_time_is_cleared(
+    system: System, weather: WeatherServer
+) -> None:
+    """The first task is moved by its owner, the second one by a worker."""
+    alice = Person(system)
+    noon = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    outdoors = {"city": "Los Angeles", "due_at": noon.isoformat(), "weather_rule": {"max_rain_probability": 40}}
+    with alice.listen() as socket:
+        task = alice.create_task(title="Paint the fence", **outdoors)
+        latest = (noon + timedelta(days=3)).isoformat()
+        movable = alice.create_task(title="Mow the lawn", auto_reschedule={"not_after": latest}, **outdoors)
+        wait_until(lambda: alice.get("/tasks?weather_state=ok")["total"] == 2, 30)
+
+        weather.expect("Los Angeles", noon - timedelta(hours=3), noon + timedelta(hours=3), rain_probability=90)
+        system.refresh_forecasts()
+        wait_until(lambda: alice.get(f"/tasks/{task['id']}")["weather_state"] == "warned", 90)
+        moved_by_worker = frames(socket, "task.weather_cleared", movable["id"])
+        (better,) = alice.get(f"/tasks/{task['id']}/better-times?limit=1")["items"]
+        moved = alice.post(f"/tasks/{task['id']}/reschedule", starts_at=better["starts_at"])
+        cleared = frames(socket, "task.weather_cleared", task["id"])
+
+    (warned,) = [frame for frame in moved_by_worker if frame_of(frame) == ("task.weather_warned", task["id"])]
+    (reason,) = warned["data"]["reasons"]
+    assert (reason["limit"], reason["allowed"], reason["expected"]) == ("max_rain_probability", 40, 90)
+    (update,) = [frame for frame in moved_by_worker if "rescheduled" in frame.get("data", {})]
+    assert (update["task_id"], update["actor_id"]) == (movable["id"], None)
+    assert update["data"]["rescheduled"]["reason"].startswith("dry, ")
+    events = [frame_of(frame) for frame in cleared if frame.get("task_id") == task["id"]]
+    assert events == [("task.updated", task["id"]), ("task.weather_cleared", task["id"])]
+    assert (moved["due_at"], moved["weather_state"]) == (better["due_at"], "warned")
+    assert alice.get(f"/tasks/{task['id']}")["weather_state"] == "ok"
+    kinds = [(item["kind"], item["task_id"]) for item in alice.get("/notifications")["items"]]
+    assert Counter(kinds) == Counter(
+        [
+            ("weather_warned", task["id"]),
+            ("weather_warned", movable["id"]),
+            ("rescheduled", movable["id"]),
+            ("weather_cleared", movable["id"]),
+        ]
     )
 
 
