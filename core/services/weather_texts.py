@@ -13,7 +13,7 @@ from core.messages import Message, msg
 # This text is the same in all languages.
 _DEGREES: Final = Message("{value} °C ({when})")
 _TEXTS: Final = {
-    "max_rain_probability": msg("a {value} % chance of rain ({when})"),
+    "max_rain_probability": msg("{value} % chance of rain ({when})"),
     "max_rain_mm": msg("{value} mm of rain ({when})"),
     "max_wind": msg("wind of {value} km/h ({when})"),
     "max_gusts": msg("gusts of {value} km/h ({when})"),

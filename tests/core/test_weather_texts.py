@@ -7,6 +7,7 @@ from redis import Redis
 from core.config import Settings
 from core.policy import Actor
 from core.services import accounts, groups, mail, notifications
+from core.services.weather_texts import weather_in_words
 from tests.builders import create_group
 from tests.core.test_mail import configured
 from tests.doubles.smtp import MailServer
@@ -43,6 +44,14 @@ def test_a_warning_says_what_is_expected_and_when(language: str) -> None:
     text = notifications.described({"kind": "weather_warned", "details": details}, language)["text"]
 
     assert text.replace("\u202f", " ").replace("\xa0", " ") == WARNINGS[language].format(day, day)
+
+
+def test_a_chance_of_rain_has_no_article_that_depends_on_the_number() -> None:
+    reason = {"limit": "max_rain_probability", "allowed": 40, "expected": 85, "at": "2026-05-02T13:00:00+00:00"}
+
+    words = weather_in_words([reason], "UTC", "en")
+
+    assert words == "85 % chance of rain (Sat, May 2, 1:00\u202fPM)"
 
 
 @pytest.mark.parametrize(("unwanted", "expected"), [((), 1), (("weather_warned",), 0)], ids=["wanted", "unwanted"])
