@@ -5,6 +5,7 @@ forecasts are stored in PostgreSQL, and the current weather in Redis for a while
 often.
 """
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -83,7 +84,7 @@ def current_weather(context: JobContext, place_ids: Collection[int]) -> Fetched:
 def fetch_weather(context: JobContext, place_ids: Sequence[int]) -> Fetched:
     """Fetch and store the weather of places: only of the first ones, if not all calls are granted."""
     most = context.weather.points_per_call
-    granted, refused = _granted(context, place_ids[: most * CALLS_SIDE_BY_SIDE])
+    granted, refused = _granted(context, place_ids[: most * CALLS_SIDE_BY_SIDE], context.weather.calls_per_point)
     if not granted:
         return Fetched(failure=_refusal(refused), refused=refused)
     rows = read(_POINTS, {"place_ids": granted}).fetch_all()
@@ -111,9 +112,11 @@ def fetch_weather(context: JobContext, place_ids: Sequence[int]) -> Fetched:
     return Fetched(current, forecasts, failure or _refusal(refused), refused)
 
 
-def _granted(context: JobContext, items: Sequence[Item]) -> tuple[list[Item], list[Item]]:
-    """Return the items for which the provider may be asked now, and the others."""
-    granted = WeatherCalls(context.settings, context.weather).granted(len(items)) if items else 0
+def _granted(context: JobContext, items: Sequence[Item], calls: int = 1) -> tuple[list[Item], list[Item]]:
+    """Return the items for which the provider may be asked now, and the others. An item takes this many calls."""
+    granted = WeatherCalls(context.settings, context.weather).granted(len(items) * calls) if items else 0
+    # A single call is granted to try whether the provider is well again; it is enough for one item.
+    granted = math.ceil(granted / calls)
     return list(items[:granted]), list(items[granted:])
 
 

@@ -1,8 +1,8 @@
 """The calls of the weather provider that all processes make together: a budget for each day, and a circuit breaker.
 
-The budget is counted as providers count: a search of a name is one call, and each point of a forecast is one, however
-many points one request has. The searches of people may take a fifth of it, so that nobody can use up what the
-refreshing of forecasts needs.
+The budget is counted as providers count: a search of a name is one call, and each point of a forecast is one, or two
+where the weather now is a request of its own, however many points one request has. The searches of people may take a
+fifth of it, so that nobody can use up what the refreshing of forecasts needs.
 
 The breaker is closed while the provider is well. It opens after some failures in a row, or when the provider asks to be
 left alone, and then nobody calls. When its time is over, it is half open: one call at a time may try. A success closes

@@ -56,6 +56,7 @@ class OpenMeteo:
     name: ClassVar[str] = "open-meteo"
     attribution: ClassVar[str] = "Weather data by Open-Meteo.com (CC BY 4.0)"
     points_per_call: ClassVar[int] = 100
+    calls_per_point: ClassVar[int] = 1
 
     def __init__(self, forecast_url: str, geocoding_url: str, seconds: float, api_key: SecretStr | None = None) -> None:
         self._forecast = f"{forecast_url.rstrip('/')}/v1/forecast"

@@ -62,6 +62,7 @@ class OpenWeather:
     name: ClassVar[str] = "openweather"
     attribution: ClassVar[str] = "Weather data provided by OpenWeather (openweathermap.org)"
     points_per_call: ClassVar[int] = 1
+    calls_per_point: ClassVar[int] = 2
 
     def __init__(self, url: str, api_key: SecretStr, seconds: float) -> None:
         url = url.rstrip("/")

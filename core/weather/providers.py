@@ -20,6 +20,8 @@ class WeatherProvider(Protocol):
     """What is to be shown wherever the data is shown, as the license of the provider requires."""
     points_per_call: ClassVar[int]
     """How many points `forecasts()` takes at most."""
+    calls_per_point: ClassVar[int]
+    """How many calls the provider counts for the weather of one point."""
 
     def search(self, name: str, limit: int, *, seconds: float | None = None) -> list[FoundPlace]:
         """Find up to `limit` places by their name, the best match first, within `seconds` if they are given."""

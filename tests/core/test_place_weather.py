@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import orjson
 import pytest
+from pydantic import SecretStr
 from redis import Redis
 
 from core.config import Settings
@@ -12,11 +13,12 @@ from core.jobs import JobContext
 from core.services.forecasts import read_forecasts
 from core.services.place_weather import current_weather, fetch_weather, find_places
 from core.services.weather_calls import WeatherCalls
-from core.weather import OpenMeteo
-from tests.doubles.weather import Handler, WeatherServer, fail, refuse_for, send
+from core.weather import OpenMeteo, ProviderUnavailable
+from tests.doubles.weather import API_KEY, Handler, WeatherServer, fail, refuse_for, send
 from tests.doubles.weather_places import find_places as places_named
 from tests.doubles.weather_places import open_meteo_place
 from tests.job_context import job_context
+from tests.sql import execute
 
 CITIES = {"oslo": "Oslo", "paris": "Paris", "berlin": "Berlin", "atlantis": "Atlantis"}
 WAIT_SECONDS = 10
@@ -112,6 +114,30 @@ def test_only_as_many_places_are_fetched_as_are_granted(context: JobContext, pla
 
     assert (list(fetched.forecasts), fetched.refused) == (place_ids[:2], place_ids[2:])
     assert fetched.failure == "No more calls are granted at present."
+
+
+def test_a_place_costs_as_many_calls_as_the_provider_counts(
+    context: JobContext, place_ids: list[int], weather: WeatherServer
+) -> None:
+    with_key = {"openweather_url": weather.url, "openweather_api_key": SecretStr(API_KEY), "weather_calls_per_day": 4}
+    openweather = job_context(context.settings.model_copy(update=with_key), context.redis)
+
+    fetched = fetch_weather(openweather, place_ids)
+
+    assert (list(fetched.forecasts), fetched.refused) == (place_ids[:2], place_ids[2:])
+    assert execute("SELECT calls FROM weather_calls WHERE provider = 'openweather'").fetchone() == (4,)
+
+
+def test_the_call_that_tries_again_is_enough_for_one_place(
+    context: JobContext, place_ids: list[int], weather: WeatherServer
+) -> None:
+    with_key = {"openweather_url": weather.url, "openweather_api_key": SecretStr(API_KEY)}
+    openweather = job_context(context.settings.model_copy(update=with_key), context.redis)
+    calls = WeatherCalls(openweather.settings, openweather.weather)
+    calls.granted(1)
+    calls.failed(ProviderUnavailable("Too many.", retry_after=0))
+
+    assert list(fetch_weather(openweather, place_ids).forecasts) == place_ids[:1]
 
 
 def test_the_weather_now_is_cached(context: JobContext, weather: WeatherServer, place_ids: list[int]) -> None:
