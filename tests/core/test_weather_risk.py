@@ -29,7 +29,7 @@ class TestLists:
         rain = (*(10.0 * number for number in range(1, 9)), None)
         series = (unknown, unknown, rain, *(unknown,) * 4)
         with unit_of_work():
-            place_id = int(Place.insert(reference="tests:1", latitude=0, longitude=0).execute())
+            place_id = int(Place.insert(reference="tests:1", name="Null Island", latitude=0, longitude=0).execute())
             store_forecasts({place_id: Forecast("tests", self.START, self.START, timedelta(hours=1), *series)})
         for title, hour, state in (
             ("20", 1, "ok"),
