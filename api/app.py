@@ -31,7 +31,7 @@ from api.http.resource import Services
 from api.http.routing import ResourceFactory, Route, Router
 from api.http.threads import Bridge
 from api.notifications import resources as notifications
-from api.ops import documents, health
+from api.ops import documents, failed_work, health
 from api.places import resources as places
 from api.realtime import resources as realtime
 from api.realtime.publisher_wakeup import PublisherWakeup, signal_sender
@@ -71,6 +71,7 @@ def routes(relay: Relay) -> list[Route]:
         *personal_tokens.ROUTES,
         *password_resets.ROUTES,
         *administration.ROUTES,
+        *failed_work.ROUTES,
         *groups.ROUTES,
         *notifications.ROUTES,
         *feedback.ROUTES,

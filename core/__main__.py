@@ -3,10 +3,11 @@
 import argparse
 import os
 import sys
+from functools import partial
 from typing import Final
 
 from core.config import ConfigurationError
-from core.local import commands
+from core.local import commands, work_commands
 from core.local.embedded.process import EmbeddedError
 from core.local.run import run
 from core.local.supervisor import ProcfileError
@@ -39,9 +40,27 @@ def parser() -> argparse.ArgumentParser:
     rebuild = add("rebuild-analytics", help="count all tasks anew")
     rebuild.set_defaults(command=lambda _: commands.rebuild_analytics(os.environ))
 
-    mails = add("revive-mails", help="try the mails that were given up once more")
-    mails.set_defaults(command=lambda _: commands.revive_mails(os.environ))
+    work = add("work", help="list work that has failed, try it again, or drop it")
+    work_commands.add_parsers(work, os.environ)
+
+    confirmation = add("confirm-email", help="count the email of an account as confirmed")
+    confirmation.add_argument("--email", required=True, help="the account's email")
+    confirmation.set_defaults(command=lambda given: commands.confirm_email(os.environ, given.email))
+
+    for name, is_active in (("disable", False), ("enable", True)):
+        switch = add(name, help=f"{name} an account")
+        account = switch.add_mutually_exclusive_group(required=True)
+        account.add_argument("--email", dest="name", help="the account's email")
+        account.add_argument("--username", dest="name", help="the account's username")
+        switch.set_defaults(command=partial(_set_active, is_active=is_active))
+
+    restored = add("skip-event-numbers", help="after a restore: skip the numbers that later events may have had")
+    restored.set_defaults(command=lambda _: commands.skip_event_numbers(os.environ))
     return top
+
+
+def _set_active(given: argparse.Namespace, *, is_active: bool) -> None:
+    commands.set_active(os.environ, given.name, is_active=is_active)
 
 
 def main() -> int:

@@ -91,11 +91,11 @@ class MailQueue:
         try:
             context.mail_server.send(mail)
         except MailRefused as refusal:
-            self.waiting.settle({row_id: Outcome(self.waiting.given_up)})
+            self.waiting.refuse([row_id], str(refusal))
             self._log_given_up(row_id, str(refusal))
         except MailUndelivered as delay:
             admission.take_back()
-            if self.waiting.give_up([row_id], policy):
+            if self.waiting.give_up([row_id], policy, str(delay)):
                 self._log_given_up(row_id, str(delay))
             else:
                 metrics.MAILS.add(1, "put_off")

@@ -4,6 +4,9 @@ A kind of work has three columns with a common prefix. `…_status` is `pending`
 the attempts that were begun, also those that crashed their process. `…_next_attempt_at` is when the next attempt may
 begin. A lost message therefore only delays the work: `send_overdue()` finds its rows and sends the job again.
 
+Two more columns are for operators (see `core.services.failed_work`). `…_error` is why the last attempt has failed, and
+`…_failing_since` is when the first one did. Both are NULL while nothing has failed, and after a success.
+
 If one user can cause very much work of a kind, its jobs have no arguments. Such a job takes a turn: when it starts,
 `next_key()` returns what to do, which is the most urgent work of the user whose last turn is the longest ago.
 `send_due()` sends these jobs. So however much work one user has, that of another waits for one turn of each user.
@@ -27,6 +30,9 @@ _BACKLOG: Final = 500
 _GRACE_SECONDS: Final = 3
 # More jobs that take turns need not wait in the queue than workers can start at a time. Each sends the next ones.
 _WAITING_TURNS: Final = 20
+
+# The reason of a failure may be a message of another server, so it could be long.
+_LONGEST_REASON: Final = 300
 
 Key = TypeVar("Key", int, str)
 
@@ -54,9 +60,22 @@ WITH batch AS (
     WHERE {prefix}_status = 'pending' AND {prefix}_attempts >= %(attempts)s
         AND (NOT %(due_only)s OR {prefix}_next_attempt_at <= now())
     ORDER BY id LIMIT %(limit)s FOR UPDATE OF {table})
-UPDATE {table} settled SET {prefix}_status = end_status{also_set}
+UPDATE {table} settled SET {prefix}_status = end_status{also_set}, {failure}
 FROM batch WHERE settled.id = row_id
 RETURNING settled.id, end_status
+"""
+
+# Work that is given up keeps its failure, and work that ends otherwise has none. If an attempt has ended its process,
+# nobody could note why.
+_FAILURE: Final = """
+{prefix}_error = CASE WHEN %(due_only)s THEN 'its job has killed its process'
+                      WHEN %(attempts)s > 0 THEN {prefix}_error END,
+{prefix}_failing_since = CASE WHEN %(attempts)s > 0 THEN coalesce({prefix}_failing_since, now()) END
+"""
+
+_NOTE_FAILURE: Final = """
+UPDATE {table} SET {prefix}_error = %(reason)s, {prefix}_failing_since = coalesce({prefix}_failing_since, now())
+WHERE {key} = ANY(%(keys)s) AND {prefix}_status = 'pending'
 """
 
 # The attempt that was begun does not count. Work that was changed meanwhile has begun anew, and has no attempts.
@@ -135,12 +154,6 @@ SELECT due_key FROM locked
 # More rows of a user are looked at than keys are wanted, since several may have the same key or be locked.
 _ROWS_FOR_A_KEY: Final = 4
 
-_REVIVE: Final = """
-UPDATE {table} SET {prefix}_status = 'pending', {prefix}_attempts = 0, {prefix}_next_attempt_at = now()
-WHERE {prefix}_status = %(given_up)s
-"""
-
-
 class Outcome(NamedTuple):
     """How work has ended: its new status, and the result as JSON text, if it has one."""
 
@@ -204,9 +217,18 @@ class WaitingWork(Generic[Key]):
         """Write statuses and results to all waiting rows with these keys; returns how many there were."""
         return self._settle(outcomes, attempts=0, due_only=False)
 
-    def give_up(self, keys: Collection[Key], policy: RetryPolicy) -> int:
-        """After a failed attempt: give up the rows for which it was the last one; returns how many there were."""
+    def give_up(self, keys: Collection[Key], policy: RetryPolicy, reason: str) -> int:
+        """After a failed attempt: give up the rows for which it was the last one; returns how many there were.
+
+        The reason is kept, also with the rows that wait for another attempt. It must not contain a secret.
+        """
+        self._note_failure(keys, reason)
         return self._settle(self._given_up(keys), attempts=policy.attempts, due_only=False)
+
+    def refuse(self, keys: Collection[Key], reason: str) -> int:
+        """After a failed attempt that no other one can better: give up all rows; returns how many there were."""
+        self._note_failure(keys, reason)
+        return self._settle(self._given_up(keys), attempts=1, due_only=False)
 
     def give_up_lost(self, keys: Collection[Key], policy: RetryPolicy) -> int:
         """Before a claim: give up rows that still wait after their last attempt, because it crashed its process.
@@ -262,10 +284,9 @@ class WaitingWork(Generic[Key]):
             finally:
                 read("SELECT pg_advisory_unlock_all()")
 
-    def revive(self) -> int:
-        """Try all work that was given up again, from the first attempt; returns how many rows there were."""
+    def _note_failure(self, keys: Collection[Key], reason: str) -> None:
         with unit_of_work():
-            return write(self._sql(_REVIVE), {"given_up": self.given_up}).count
+            write(self._sql(_NOTE_FAILURE), {"keys": list(keys), "reason": reason[:_LONGEST_REASON]})
 
     def _given_up(self, keys: Collection[Key]) -> dict[Key, Outcome]:
         return dict.fromkeys(keys, Outcome(self.given_up))
@@ -296,7 +317,10 @@ class WaitingWork(Generic[Key]):
 
     def _sql(self, template: str) -> str:
         also_set = f", {self.also_set}" if self.also_set else ""
-        return template.format(table=self.table, prefix=self.prefix, key=self.key, owner=self.owner, also_set=also_set)
+        failure = _FAILURE.format(prefix=self.prefix)
+        return template.format(
+            table=self.table, prefix=self.prefix, key=self.key, owner=self.owner, also_set=also_set, failure=failure
+        )
 
 
 def send_overdue(context: JobContext, job: Job[Key], work: WaitingWork[Key]) -> int:

@@ -2,18 +2,19 @@
 
 import getpass
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 
 from core import db
 from core.config import ConfigurationError, Settings
-from core.errors import Rejected
+from core.errors import Conflict, NotFound, Rejected
 from core.links import password_reset_link
 from core.local.embedded.environment import complete_environment
 from core.migrations import migrate as run_migrations
 from core.policy import Role
 from core.security import PASSWORD_MAX_LENGTH, PASSWORD_MIN_LENGTH, TokenIssuer
-from core.services import account_mails, accounts, analytics, mail, password_resets
+from core.services import accounts, administration, analytics, password_resets, publication
 
 _STATEMENT_SECONDS = 600.0
 
@@ -94,18 +95,50 @@ def make_reset_link(environ: Mapping[str, str], name: str) -> tuple[str, int]:
 
 def rebuild_analytics(environ: Mapping[str, str]) -> None:
     """Compute the analytics again from all tasks."""
-    with complete_environment(environ) as (environment, _):
-        _connect(Settings.from_environ(environment))
+    with connected_to_database(environ):
         analytics.rebuild()
     _print("the analytics are rebuilt")
 
 
-def revive_mails(environ: Mapping[str, str]) -> None:
-    """Try the mails that were given up again."""
+def confirm_email(environ: Mapping[str, str], email: str) -> None:
+    """Count the email of an account as confirmed, because the operator knows that it belongs to the account.
+
+    Raises:
+        ConfigurationError: if no account has this email.
+    """
+    with connected_to_database(environ):
+        if not administration.confirm_email(email):
+            raise ConfigurationError(f"There is no account of {email}.")
+    _print(f"{email} counts as confirmed now")
+
+
+def set_active(environ: Mapping[str, str], name: str, *, is_active: bool) -> None:
+    """Disable the account with this email or username, which ends its sessions, or enable it again.
+
+    Raises:
+        ConfigurationError: if there is no such account, or it is that of the last active admin.
+    """
+    with connected_to_database(environ):
+        try:
+            administration.set_active(name, is_active=is_active)
+        except (NotFound, Conflict) as error:
+            raise ConfigurationError(str(error)) from None
+    _print(f"{name} is {'enabled' if is_active else 'disabled'} now")
+
+
+def skip_event_numbers(environ: Mapping[str, str]) -> None:
+    """After a backup was restored: skip the numbers that events after the backup may have had."""
+    with connected_to_database(environ):
+        first = publication.skip_numbers()
+    _print(f"the next event gets a number above {first}")
+
+
+@contextmanager
+def connected_to_database(environ: Mapping[str, str]) -> Iterator[None]:
+    """Give a command its database: that of the environment, or an embedded one that runs until the block ends."""
     with complete_environment(environ) as (environment, _):
         _connect(Settings.from_environ(environment))
-        revived = mail.revive_mails() + account_mails.revive_mails()
-    _print(f"{revived} mails will be tried again")
+        yield
 
 
 def _connect(settings: Settings) -> None:

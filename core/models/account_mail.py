@@ -40,6 +40,8 @@ class AccountMail(BaseModel):
     mail_status = CharField(10, null=True, default="pending")
     mail_attempts = IntegerField(default=0)
     mail_next_attempt_at = DateTimeTZField(constraints=NOW)
+    mail_error = TextField(null=True)
+    mail_failing_since = DateTimeTZField(null=True)
 
     class Meta:
         table_name = "account_mails"

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from peewee import BigIntegerField, CharField, IdentityField, IntegerField
+from peewee import BigIntegerField, CharField, IdentityField, IntegerField, TextField
 
 from core.models.base import NOW, BaseModel, DateTimeTZField, JSONField
 
@@ -10,7 +10,9 @@ from core.models.base import NOW, BaseModel, DateTimeTZField, JSONField
 class Notification(BaseModel):
     """A message of the application to one reader. `mail_status` is null if no mail is wanted or no mail can be sent."""
 
-    INTERNAL: ClassVar[frozenset[str]] = frozenset({"user_id", "mail_status", "mail_attempts", "mail_next_attempt_at"})
+    INTERNAL: ClassVar[frozenset[str]] = frozenset(
+        {"user_id", "mail_status", "mail_attempts", "mail_next_attempt_at", "mail_error", "mail_failing_since"}
+    )
 
     id = IdentityField()
     user_id = BigIntegerField()
@@ -23,6 +25,8 @@ class Notification(BaseModel):
     mail_status = CharField(10, null=True)
     mail_attempts = IntegerField(default=0)
     mail_next_attempt_at = DateTimeTZField(constraints=NOW)
+    mail_error = TextField(null=True)
+    mail_failing_since = DateTimeTZField(null=True)
 
     class Meta:
         table_name = "notifications"

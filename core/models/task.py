@@ -21,6 +21,8 @@ class Task(BaseModel):
             "city_key",
             "weather_attempts",
             "weather_next_attempt_at",
+            "weather_error",
+            "weather_failing_since",
             "overdue_told",
             "forecast_told",
             "weather_judge_at",
@@ -44,6 +46,8 @@ class Task(BaseModel):
     weather_status = CharField(12, null=True)
     weather_attempts = IntegerField(default=0)
     weather_next_attempt_at = DateTimeTZField(null=True)
+    weather_error = TextField(null=True)
+    weather_failing_since = DateTimeTZField(null=True)
     weather_rule = JSONField(null=True)
     weather_state = CharField(8, null=True)
     weather_judge_at = DateTimeTZField(null=True)

@@ -189,11 +189,6 @@ def is_overdue(_context: JobContext) -> bool:
     return WAITING.has_overdue()
 
 
-def revive_mails() -> int:
-    """Try the mails that were given up again, from the first attempt; returns how many there are."""
-    return WAITING.revive()
-
-
 def _compose(context: JobContext, mail_id: int) -> OutgoingMail | None:
     """Compose a mail in the language of its reader; None if its link can be used no more."""
     with connected():

@@ -59,20 +59,50 @@ def change_account(admin: Actor, user_id: int, changes: dict[str, Any]) -> tuple
         Unauthenticated: with code `session_revoked`, if the caller's session has ended meanwhile.
     """
     with unit_of_work():
-        user = _locked(admin, user_id)
-        changes = {name: value for name, value in changes.items() if getattr(user, name) != value}
-        if not changes:
-            return represent_profile(user), []
-        if changes.get("role", user.role) != Role.ADMIN or not changes.get("is_active", user.is_active):
-            _require_another_admin(user)
-        User.update(changes | {"updated_at": datetime.now(UTC)}).where(User.id == user_id).execute()
-        audit.record(audit.ACCOUNT_CHANGED, actor_id=admin.user_id, user_id=user_id, **changes)
-        if not changes.get("is_active", True):
-            # Otherwise links that somebody has got hold of would work again when the account is enabled again.
-            for purpose in (account_links.RESET_PASSWORD, account_links.VERIFY_EMAIL):
-                account_links.end(user_id, purpose)
-        ended = revoke_sessions(user_id)
+        ended = _change(_locked(admin, user_id), changes, admin.user_id)
         return represent_profile(User.get_by_id(user_id)), ended
+
+
+def set_active(identifier: str, *, is_active: bool) -> None:
+    """Disable or enable the account with this email or username, as the operator; disabling ends its sessions.
+
+    Raises:
+        NotFound: if there is no such account.
+        Conflict: with code `last_admin`, if there would be no admin any more.
+    """
+    with unit_of_work():
+        _lock_admins()
+        user = User.named(identifier)
+        if user is None:
+            raise _not_found()
+        _change(user, {"is_active": is_active}, user.id)
+
+
+def confirm_email(email: str) -> bool:
+    """Count the email of an account as confirmed, as the operator; returns whether an account has this email."""
+    with unit_of_work():
+        user = User.named(email) if "@" in email else None
+        if user is None:
+            return False
+        User.update(email_verified_at=datetime.now(UTC)).where(User.id == user.id).execute()
+        audit.record(audit.EMAIL_VERIFIED, user_id=user.id, by="operator")
+        return True
+
+
+def _change(user: User, changes: dict[str, Any], actor_id: int) -> list[int]:
+    """Change a locked account; returns the ids of the sessions that were ended, which are all if anything changes."""
+    changes = {name: value for name, value in changes.items() if getattr(user, name) != value}
+    if not changes:
+        return []
+    if changes.get("role", user.role) != Role.ADMIN or not changes.get("is_active", user.is_active):
+        _require_another_admin(user)
+    User.update(changes | {"updated_at": datetime.now(UTC)}).where(User.id == user.id).execute()
+    audit.record(audit.ACCOUNT_CHANGED, actor_id=actor_id, user_id=user.id, **changes)
+    if not changes.get("is_active", True):
+        # Otherwise links that somebody has got hold of would work again when the account is enabled again.
+        for purpose in (account_links.RESET_PASSWORD, account_links.VERIFY_EMAIL):
+            account_links.end(user.id, purpose)
+    return revoke_sessions(user.id)
 
 
 def delete_account(actor: Actor, user_id: int) -> list[int]:
@@ -105,12 +135,16 @@ def _locked(actor: Actor, user_id: int) -> User:
     The process may not know yet that the session of the caller has ended, for example because the caller is no admin
     any more. So this is looked up under the lock.
     """
-    read("SELECT id FROM users WHERE role = 'admin' ORDER BY id FOR UPDATE")
+    _lock_admins()
     session_actor(actor.session_id)
     user: User | None = User.select().where(User.id == user_id).for_update().get_or_none()
     if user is None:
         raise _not_found()
     return user
+
+
+def _lock_admins() -> None:
+    read("SELECT id FROM users WHERE role = 'admin' ORDER BY id FOR UPDATE")
 
 
 def _require_another_admin(user: User) -> None:

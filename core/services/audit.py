@@ -30,6 +30,8 @@ INVITATION_ACCEPTED: Final = "invitation.accepted"
 INVITATION_DELETED: Final = "invitation.deleted"
 MEMBER_PUT: Final = "member.put"
 MEMBER_REMOVED: Final = "member.removed"
+WORK_RETRIED: Final = "work.retried"
+WORK_DROPPED: Final = "work.dropped"
 
 _ALL = page_statement(AuditEntry, where="%(user_id)s::bigint IS NULL OR user_id = %(user_id)s", order="id DESC")
 

@@ -96,11 +96,6 @@ def is_overdue(_context: JobContext) -> bool:
     return WAITING.has_overdue()
 
 
-def revive_mails() -> int:
-    """Try the mails that were given up again, from the first attempt; returns how many there are."""
-    return WAITING.revive()
-
-
 def _compose(context: JobContext, notification_id: int) -> OutgoingMail | None:
     """Compose a mail in the language of its reader; None if the reader does not want it any more."""
     row = read(_CONTENT, {"id": notification_id}).fetch_one()

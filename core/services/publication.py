@@ -48,6 +48,10 @@ SELECT last_seq, jobs_seq, coalesce((SELECT min(seq) FROM events), last_seq + 1)
 # If a crash of PostgreSQL undoes this, the jobs are sent again, which does no harm. So it does not wait for the disk.
 _JOBS_SENT = "SET LOCAL synchronous_commit = off; UPDATE event_log_state SET jobs_seq = %s"
 
+# More events than there are between two backups.
+_SKIPPED_NUMBERS: Final = 1_000_000
+_SKIP = "UPDATE event_log_state SET last_seq = last_seq + %s RETURNING last_seq"
+
 _UNNUMBERED = Prepared("SELECT EXISTS (SELECT FROM events WHERE seq IS NULL)")
 
 _BEHIND = f"""
@@ -111,6 +115,16 @@ def publish(redis: Redis, stream_length: int, dispatch: Dispatch) -> int:
             total += _publish_alone(redis, stream_length, dispatch)
         if not read(_UNNUMBERED).fetch_value():
             return total
+
+
+def skip_numbers() -> int:
+    """Skip the numbers that events may have had which a restored backup does not contain; returns the last of them.
+
+    Otherwise they would be given again, and a listener could take another event for one that it has seen.
+    """
+    with unit_of_work():
+        last: int = write(_SKIP, (_SKIPPED_NUMBERS,)).fetch_value()
+    return last
 
 
 def _publish_alone(redis: Redis, stream_length: int, dispatch: Dispatch) -> int:

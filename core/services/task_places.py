@@ -74,6 +74,8 @@ def weather_request(city: str | None, place_id: int | None) -> dict[str, Any]:
         "weather": None,
         "weather_status": "pending" if waits else None,
         "weather_attempts": 0,
+        "weather_error": None,
+        "weather_failing_since": None,
         "weather_next_attempt_at": datetime.now(UTC) if waits else None,
         "forecast_told": None,
     }

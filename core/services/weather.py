@@ -133,8 +133,8 @@ class _Enrichment:
         WAITING.settle(outcomes)
         refused = {key for key, place_id in places.items() if place_id in weather.refused} | {*found.refused}
         if failed := wanted.keys() - outcomes.keys() - refused:
-            given_up = WAITING.give_up(failed, self._policy)
             reason = found.failure or weather.failure or "There is no weather for some places."
+            given_up = WAITING.give_up(failed, self._policy, reason)
             log.warning("weather_outage", cities=len(failed), reason=reason, given_up=given_up)
         if refused:
             self._postpone([row_id for key in refused for row_id in claimed[key]])

@@ -252,6 +252,11 @@ OTHER_ACTIONS: dict[str, Callable[[Caller, Scene], list[requests.Response]]] = {
         caller.post(f"{V1}/auth/email/verify", json={"token": scene.verification_token()})
     ],
     "search places": lambda caller, _: [caller.get(f"{V1}/places?q=Oslo")],
+    "list failed work, try it again and drop it": lambda caller, _: [
+        caller.get(f"{V1}/admin/work"),
+        caller.post(f"{V1}/admin/work/retry", json={"match": {}}),
+        caller.post(f"{V1}/admin/work/drop", json={"match": {}}),
+    ],
     "give feedback": lambda caller, _: [caller.post(f"{V1}/feedback", json={"rating": 5})],
     "read feedback": lambda caller, _: [caller.get(f"{V1}/feedback")],
     "see the name of somebody with whom one shares a task": lambda caller, scene: [

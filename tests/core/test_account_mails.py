@@ -14,7 +14,8 @@ from core.db import unit_of_work
 from core.jobs import JobContext, JobRequest
 from core.policy import Actor
 from core.security import TokenIssuer
-from core.services import account_links, account_mails, publication
+from core.services import account_links, account_mails, failed_work, publication
+from core.services.failed_work import Filter
 from tests.doubles.smtp import MailServer
 from tests.job_context import job_context
 from tests.sql import execute
@@ -173,7 +174,7 @@ def test_a_refused_mail_is_given_up_and_can_be_revived(alice: Actor, context: Jo
     assert status() == ("dead", 1)
 
     server.refusal = None
-    assert account_mails.revive_mails() == 1
+    assert failed_work.retry_matching(None, Filter("account_mail")).count == 1
     account_mails.send(context, mail_id)
 
     assert status() == ("sent", 1)

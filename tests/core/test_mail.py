@@ -14,7 +14,8 @@ from core.db import unit_of_work
 from core.jobs import JobContext, JobRequest
 from core.policy import Actor
 from core.security import TokenIssuer
-from core.services import delegation, mail, notifications, publication, tasks
+from core.services import delegation, failed_work, mail, notifications, publication, tasks
+from core.services.failed_work import Filter
 from core.services.notifications import KINDS
 from tests.builders import QUOTA, create_task
 from tests.doubles.smtp import MailServer
@@ -195,7 +196,7 @@ def test_a_permanently_refused_mail_is_given_up_and_can_be_revived(
     assert status() == ("dead", 1)
 
     server.refusal = None
-    assert mail.revive_mails() == 1
+    assert failed_work.retry_matching(None, Filter("notification_mail")).count == 1
     mail.send(context, waiting)
 
     assert status() == ("sent", 1)

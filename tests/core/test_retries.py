@@ -27,7 +27,9 @@ def _parcels(database: None) -> Iterator[None]:
             receipt text,
             ride_status text DEFAULT 'pending',
             ride_attempts integer NOT NULL DEFAULT 0,
-            ride_next_attempt_at timestamptz NOT NULL DEFAULT now() - interval '1 minute');
+            ride_next_attempt_at timestamptz NOT NULL DEFAULT now() - interval '1 minute',
+            ride_error text,
+            ride_failing_since timestamptz);
         INSERT INTO parcels (town) VALUES ('Graz'), ('Graz'), ('Linz');
     """)
     yield
@@ -105,7 +107,7 @@ def test_work_is_given_up_after_its_last_attempt_and_not_before(rides: WaitingWo
     given_up = []
     for _ in range(POLICY.attempts):
         rides.claim(["Linz"], POLICY)
-        given_up.append(rides.give_up(["Linz"], POLICY))
+        given_up.append(rides.give_up(["Linz"], POLICY, "no horse"))
         make_due()
 
     assert given_up == [0, 1]
@@ -140,11 +142,52 @@ def test_postponed_work_waits_as_if_it_had_not_been_begun(rides: WaitingWork[str
     assert second < tomorrow
 
 
-def test_given_up_work_can_be_revived(rides: WaitingWork[str]) -> None:
-    rides.settle({"Graz": Outcome(rides.given_up)})
+def failures() -> list[tuple[str | None, datetime | None]]:
+    rows = execute("SELECT ride_error, ride_failing_since FROM parcels WHERE town = 'Linz'").fetchall()
+    return list(rows)
 
-    assert rides.revive() == 2
-    assert statuses() == [("pending", 0)] * 3
+
+def test_the_reason_of_the_last_failure_and_the_time_of_the_first_are_kept(rides: WaitingWork[str]) -> None:
+    rides.claim(["Linz"], POLICY)
+    rides.give_up(["Linz"], POLICY, "no horse")
+    ((first_reason, since),) = failures()
+    make_due()
+    rides.claim(["Linz"], POLICY)
+    rides.give_up(["Linz"], POLICY, "no road" * 1000)
+
+    ((last_reason, still_since),) = failures()
+    assert (first_reason, last_reason and last_reason[:10]) == ("no horse", "no roadno ")
+    assert len(last_reason or "") == 300
+    assert since is not None
+    assert since == still_since
+
+
+def test_work_that_succeeds_in_the_end_has_no_failure(rides: WaitingWork[str]) -> None:
+    rides.claim(["Linz"], POLICY)
+    rides.give_up(["Linz"], POLICY, "no horse")
+    rides.settle({"Linz": Outcome("there")})
+
+    assert failures() == [(None, None)]
+
+
+def test_a_refusal_gives_work_up_at_its_first_attempt(rides: WaitingWork[str]) -> None:
+    rides.claim(["Linz"], POLICY)
+
+    assert rides.refuse(["Linz"], "nobody lives there") == 1
+    assert statuses()[2] == ("lost", 1)
+    assert failures()[0][0] == "nobody lives there"
+
+
+def test_work_that_kills_its_process_each_time_has_a_reason_when_it_is_given_up(rides: WaitingWork[str]) -> None:
+    for _ in range(POLICY.attempts):
+        make_due()
+        rides.claim(["Linz"], POLICY)
+    make_due()
+    rides.give_up_lost(["Linz"], POLICY)
+
+    ((reason, since),) = failures()
+    assert reason == "its job has killed its process"
+    assert since is not None
 
 
 def test_each_overdue_key_is_found_once_oldest_first(rides: WaitingWork[str]) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from core import db
+from core import db, events
 from core.__main__ import main
 from core.config import Settings
 from core.models.account import User
@@ -160,3 +160,42 @@ def test_an_invalid_environment_prints_one_line(
 
     assert command("migrate") == 1
     assert "SECRET_KEY" in capsys.readouterr().err
+
+
+def test_an_address_is_confirmed_by_the_operator(command: Command, alice: Actor) -> None:
+    with db.unit_of_work():
+        execute("UPDATE users SET email_verified_at = NULL")
+
+    assert command("confirm-email", "--email", "alice@example.com") == 0
+    assert User.get().email_verified_at is not None
+    assert command("confirm-email", "--email", "bob@example.com") == 1
+
+
+def test_an_account_is_disabled_with_its_sessions_and_enabled_again(command: Command, alice: Actor) -> None:
+    assert command("disable", "--email", "alice@example.com") == 0
+    disabled = User.get().is_active
+    assert command("enable", "--username", "alice") == 0
+
+    assert (disabled, User.get().is_active) == (False, True)
+    assert execute("SELECT count(*) FROM sessions WHERE revoked_at IS NULL").fetchone() == (0,)
+    assert [entry.action for entry in AuditEntry.select()].count("account.changed") == 2
+
+
+def test_the_last_admin_and_nobody_cannot_be_disabled(
+    command: Command, ada: Actor, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command("disable", "--username", "ada") == 1
+    assert "last admin" in capsys.readouterr().err
+    assert command("disable", "--username", "nobody") == 1
+    assert "no such account" in capsys.readouterr().err
+
+
+def test_after_a_restore_the_numbers_of_lost_events_are_skipped(
+    command: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = events.bounds().last
+
+    assert command("skip-event-numbers") == 0
+
+    assert events.bounds().last == before + 1_000_000
+    assert str(before + 1_000_000) in capsys.readouterr().out
