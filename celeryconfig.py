@@ -5,6 +5,10 @@ message. So messages are not retried for long, no data is stored only in a messa
 """
 
 import os
+import time
+from typing import Any
+
+from celery.signals import before_task_publish
 
 from core import jobs, redis_clients
 from core.config import Settings
@@ -54,3 +58,11 @@ beat_schedule = {
     for job in jobs.ALL
     if job.every is not None
 }
+
+
+def _note_time(headers: dict[str, Any], **_: Any) -> None:
+    """Note in each message when it was sent, so that operators see how long the oldest one waits."""
+    headers["sent_at"] = time.time()
+
+
+before_task_publish.connect(_note_time)

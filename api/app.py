@@ -31,7 +31,7 @@ from api.http.resource import Services
 from api.http.routing import ResourceFactory, Route, Router
 from api.http.threads import Bridge
 from api.notifications import resources as notifications
-from api.ops import documents, failed_work, health
+from api.ops import documents, failed_work, health, operations
 from api.places import resources as places
 from api.realtime import resources as realtime
 from api.realtime.publisher_wakeup import PublisherWakeup, signal_sender
@@ -42,6 +42,7 @@ from api.tasks import resources as tasks
 from core import db, logs, redis_clients, tracing
 from core.config import API_PREFIX, Settings
 from core.errors import Failure, Rejected
+from core.heartbeat import stop_heartbeat
 from core.security import TokenIssuer
 from core.services import accounts
 from core.storage import storage_for
@@ -72,6 +73,7 @@ def routes(relay: Relay) -> list[Route]:
         *password_resets.ROUTES,
         *administration.ROUTES,
         *failed_work.ROUTES,
+        *operations.ROUTES,
         *groups.ROUTES,
         *notifications.ROUTES,
         *feedback.ROUTES,
@@ -112,6 +114,7 @@ class Background:
             await self._limits.close()
             await self._services.redis.aclose()
             self._services.bridge.close()
+            await asyncio.to_thread(stop_heartbeat)
         finally:
             # uvicorn ends by sending itself the signal again, so no exit handler would run and write the last lines.
             tracing.finish()

@@ -19,7 +19,9 @@ from api.http.security_headers import SECURITY_HEADERS, TRANSPORT_SECURITY
 from api.realtime.ws_protocol import WebSocketProtocol
 from core import logs, metrics, tracing
 from core.config import Settings
+from core.heartbeat import start_heartbeat
 from core.metrics.export import Counted, start_export
+from core.services.processes import Identity
 
 _MESSAGE_BYTES: Final = 64 * 1024
 _PING_SECONDS: Final = 20.0
@@ -46,6 +48,7 @@ def serve(settings: Settings, process: str, listener: socket.socket | None = Non
     )
     options = server_options(deadlines, is_development=settings.is_development)
     config = uvicorn.Config(create_app(settings), host=settings.host, port=settings.port, **options)
+    start_heartbeat(Identity("web", process))
     server = uvicorn.Server(config)
     # The modules and the application stay until the end. A full garbage collection that visits them takes about 40 ms
     # of CPU time, during which no request advances.

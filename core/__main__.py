@@ -10,6 +10,7 @@ from core.config import ConfigurationError
 from core.local import commands, work_commands
 from core.local.embedded.process import EmbeddedError
 from core.local.run import run
+from core.local.status_command import status
 from core.local.supervisor import ProcfileError
 
 INTERRUPTED: Final = 130
@@ -40,12 +41,19 @@ def parser() -> argparse.ArgumentParser:
     rebuild = add("rebuild-analytics", help="count all tasks anew")
     rebuild.set_defaults(command=lambda _: commands.rebuild_analytics(os.environ))
 
+    state = add("status", help="print the state of the installation; the exit code is 1 if anything is bad")
+    state.add_argument("--json", action="store_true", help="print JSON instead of text")
+    state.set_defaults(command=lambda given: status(os.environ, as_json=given.json))
+
     work = add("work", help="list work that has failed, try it again, or drop it")
     work_commands.add_parsers(work, os.environ)
 
     confirmation = add("confirm-email", help="count the email of an account as confirmed")
     confirmation.add_argument("--email", required=True, help="the account's email")
     confirmation.set_defaults(command=lambda given: commands.confirm_email(os.environ, given.email))
+
+    old_names = add("list-old-names", help="list accounts whose names another account has in their normal form")
+    old_names.set_defaults(command=lambda _: commands.list_old_names(os.environ))
 
     for name, is_active in (("disable", False), ("enable", True)):
         switch = add(name, help=f"{name} an account")
@@ -64,16 +72,18 @@ def _set_active(given: argparse.Namespace, *, is_active: bool) -> None:
 
 
 def main() -> int:
-    """Run the command of `sys.argv` in the environment of the process; returns the exit code."""
+    """Run the command of `sys.argv` in the environment of the process; returns the exit code.
+
+    A command returns its exit code, or None if it has succeeded.
+    """
     arguments = parser().parse_args()
     try:
-        arguments.command(arguments)
+        return arguments.command(arguments) or 0
     except (ConfigurationError, EmbeddedError, ProcfileError) as error:
         sys.stderr.write(f"\n{error}\n")
         return 1
     except KeyboardInterrupt:
         return INTERRUPTED
-    return 0
 
 
 if __name__ == "__main__":

@@ -156,6 +156,7 @@ NOTIFICATIONS_PURGE: Final = Job[()]("notifications.purge", every=3600)
 ANALYTICS_FOLD: Final = Job[()]("analytics.fold", every=10)
 TOKENS_PURGE: Final = Job[()]("tokens.purge", every=600)
 ATTACHMENTS_SWEEP: Final = Job[()]("attachments.sweep", every=60)
+OPERATIONS_SAMPLE: Final = Job[()]("operations.sample", every=60)
 
 ALL: Final = tuple(declared for declared in list(globals().values()) if isinstance(declared, Job))
 QUEUES: Final = frozenset(job.queue for job in ALL)

@@ -154,6 +154,7 @@ SELECT due_key FROM locked
 # More rows of a user are looked at than keys are wanted, since several may have the same key or be locked.
 _ROWS_FOR_A_KEY: Final = 4
 
+
 class Outcome(NamedTuple):
     """How work has ended: its new status, and the result as JSON text, if it has one."""
 

@@ -14,10 +14,13 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from core import db, events, jobs, logs, metrics, redis_clients, services, tracing
+from core.activity import ACTIVITY
 from core.config import Settings
+from core.heartbeat import start_heartbeat, stop_heartbeat
 from core.jobs import Job, JobContext, JobRequest
 from core.log_context import bound_to_log
 from core.publisher_signal import request_publication
+from core.services.processes import Identity
 from core.smtp import SmtpServer
 from core.storage import storage_for
 from core.weather import provider_for
@@ -88,6 +91,7 @@ class JobTask(Task):  # type: ignore[misc]  # Celery ships no types.
             seconds = time.perf_counter() - started
             metrics.JOBS_RUNNING.add(-1, self.name)
             metrics.JOB_SECONDS.observe(seconds, self.name, outcome)
+            ACTIVITY.observe("job", self.name, seconds, refused=outcome == "put_off", failed=outcome == "failed")
             write("job", outcome=outcome, duration_ms=round(seconds * 1000, 1))
         return None
 
@@ -159,7 +163,18 @@ def _send_last_spans(**_: Any) -> None:
     tracing.finish()
 
 
+def _start_heartbeat(**_: Any) -> None:
+    """Each process of a worker has a heartbeat of its own; the one that starts them forks, so it must have none."""
+    start_heartbeat(Identity("worker", "worker"))
+
+
+def _stop_heartbeat(**_: Any) -> None:
+    stop_heartbeat()
+
+
 setup_logging.connect(_configure_logs)
 worker_metrics.connect(settings)
 worker_process_init.connect(_drop_inherited_connections)
 worker_process_shutdown.connect(_send_last_spans)
+worker_process_init.connect(_start_heartbeat)
+worker_process_shutdown.connect(_stop_heartbeat)

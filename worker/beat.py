@@ -14,7 +14,9 @@ from kombu.exceptions import OperationalError as BrokerUnavailable
 
 from core import db, jobs, metrics
 from core.backlog import BacklogMetrics
+from core.heartbeat import start_heartbeat, stop_heartbeat
 from core.metrics.export import Counted, start_export
+from core.services.processes import Identity
 from worker.app import DEPENDENCY_UNAVAILABLE, context, settings
 
 log = structlog.get_logger()
@@ -76,9 +78,10 @@ class SingleBeatScheduler(Scheduler):  # type: ignore[misc]  # Celery ships no t
         return result
 
     def close(self) -> None:
-        """Close the connection, which releases the lock."""
+        """Close the connection, which releases the lock, and say that this process ends."""
         if self._connection is not None:
             self._connection.close()
+        stop_heartbeat()
         super().close()
 
     def _ensure_connected(self) -> Any:
@@ -142,5 +145,10 @@ def _export_metrics(**_: Any) -> None:
     start_export(settings, "beat", Counted([metrics.memory()]), backlog)
 
 
+def _start_heartbeat(**_: Any) -> None:
+    start_heartbeat(Identity("beat", "beat"))
+
+
 beat_init.connect(_limit_condition_time)
 beat_init.connect(_export_metrics)
+beat_init.connect(_start_heartbeat)

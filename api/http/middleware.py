@@ -13,6 +13,7 @@ from falcon.asgi import Request, Response, WebSocket
 from api.http.operation import Operation, RateLimit
 from api.http.security_headers import POLICY_FOR_DATA
 from core import metrics, tracing
+from core.activity import ACTIVITY
 from core.config import Settings
 from core.log_context import begin_log_context
 
@@ -46,6 +47,10 @@ _PREFLIGHT_SECONDS: Final = "600"
 # A peer on a Unix socket has no address, so the server leaves it out.
 _NO_PEER: Final = ("127.0.0.1", 0)
 _DEFAULT_HEADERS: Final = [("Cache-Control", "no-store"), ("Content-Security-Policy", POLICY_FOR_DATA)]
+# Only the names of declared routes and methods are counted, so that clients cannot make ever more of them.
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_CLIENT_ERROR: Final = 400
+_SERVER_ERROR: Final = 500
 
 Network = IPv4Network | IPv6Network
 
@@ -82,6 +87,13 @@ class RequestContext:
         is_probe = _is_probe(req)
         if is_probe and not self._logs_probes:
             return
+        ACTIVITY.observe(
+            "request",
+            f"{method} {route}",
+            seconds,
+            refused=_CLIENT_ERROR <= resp.status_code < _SERVER_ERROR,
+            failed=resp.status_code >= _SERVER_ERROR,
+        )
         write = log.debug if is_probe else log.info
         write(
             "request",

@@ -19,6 +19,7 @@ import structlog
 
 from api.http.refusals import refusal
 from core import metrics
+from core.activity import ACTIVITY, OVERLOADED
 from core.messages import msg
 
 log = structlog.get_logger()
@@ -85,6 +86,7 @@ class OverloadLog:
         self._latest = time.monotonic()
         self._refused += 1
         metrics.OVERLOAD_REFUSALS.add(1, self._part)
+        ACTIVITY.count(OVERLOADED)
         if self._refused == 1:
             log.warning("overloaded", part=self._part)
             asyncio.get_running_loop().call_later(CALM_SECONDS, self._check)

@@ -20,6 +20,7 @@ from api.http.operation import RateLimit
 from api.http.request_counters import Bucket, Count, SharedCounter
 from api.http.routing import Router
 from core import metrics
+from core.activity import ACTIVITY, RATE_LIMITED
 from core.addresses import counted_address
 from core.config import Settings
 from core.errors import TooManyRequests
@@ -96,6 +97,7 @@ def _refuse_if_exceeded(count: Count, req: Request) -> None:
     if count.exceeded:
         limit = RateLimit.GENERAL if req.context.operation is None else req.context.operation.rate_limit
         metrics.RATE_LIMIT_REFUSALS.add(1, limit.value)
+        ACTIVITY.count(RATE_LIMITED)
         raise TooManyRequests(
             msg(
                 "You may make {limit} requests in this span; come back in {seconds} s.",

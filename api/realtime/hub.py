@@ -12,6 +12,7 @@ import orjson
 from api.http.places import Places
 from api.realtime.ws_protocol import encoded_frame
 from core import metrics
+from core.activity import ACTIVITY, EVICTED
 from core.events import INTERNAL_TYPES, PRIVATE_TYPES, Event
 from core.policy import Actor
 
@@ -120,6 +121,8 @@ class Listener:
         """Request that the socket is closed. Only the first reason is used."""
         if not self.ended.done():
             self.ended.set_result(code)
+            if code is CloseCode.TOO_SLOW:
+                ACTIVITY.count(EVICTED)
 
 
 class WaitingRoom(Places[str]):
@@ -149,7 +152,8 @@ class Hub:
             metrics.SOCKETS_CLOSED.begin(code)
 
     def __len__(self) -> int:
-        return sum(map(len, self._of_user.values()))
+        # The heartbeat asks in a thread. No change of the dictionary can come between the steps of making the tuple.
+        return sum(map(len, tuple(self._of_user.values())))
 
     def admit(self, listener: Listener) -> None:
         """Add a listener. It receives no events yet, but is closed when its session ends.

@@ -23,6 +23,7 @@ from api.http.auth import Authenticator
 from api.http.threads import Bridge
 from api.realtime.hub import Hub, Listener, ready_frame, resync_frame
 from core import redis_clients
+from core.activity import ACTIVITY
 from core.config import Settings
 from core.errors import Unavailable
 from core.events import ACCESS_LOST, SESSIONS_REVOKED, STREAM_KEY, Event, bounds, read_missed, read_since
@@ -81,6 +82,7 @@ class Relay:
 
     def start(self) -> None:
         """Start after the last event in PostgreSQL. This must be called in the event loop."""
+        ACTIVITY.open_sockets = self.hub.__len__
         self._tasks = [
             asyncio.create_task(self._follow(), name="relay"),
             asyncio.create_task(self._check_sessions(), name="relay-sessions"),

@@ -14,7 +14,7 @@ from core.local.embedded.environment import complete_environment
 from core.migrations import migrate as run_migrations
 from core.policy import Role
 from core.security import PASSWORD_MAX_LENGTH, PASSWORD_MIN_LENGTH, TokenIssuer
-from core.services import accounts, administration, analytics, password_resets, publication
+from core.services import account_names, accounts, administration, analytics, password_resets, publication
 
 _STATEMENT_SECONDS = 600.0
 
@@ -45,7 +45,7 @@ def make_admin(environ: Mapping[str, str], email: str | None, *, promote: bool, 
     """
     with complete_environment(environ) as (environment, _):
         settings = Settings.from_environ(environment)
-        _connect(settings)
+        connect(settings)
         email = email or settings.admin_email
         if not email:
             raise ConfigurationError("Whose account? Give --email, or set ADMIN_EMAIL.")
@@ -86,7 +86,7 @@ def make_reset_link(environ: Mapping[str, str], name: str) -> tuple[str, int]:
     """
     with complete_environment(environ) as (environment, _):
         settings = Settings.from_environ(environment)
-        _connect(settings)
+        connect(settings)
         token = password_resets.make_token(name, TokenIssuer.from_settings(settings))
         if token is None:
             raise ConfigurationError(f"There is no active account of {name}.")
@@ -110,6 +110,13 @@ def confirm_email(environ: Mapping[str, str], email: str) -> None:
         if not administration.confirm_email(email):
             raise ConfigurationError(f"There is no account of {email}.")
     _print(f"{email} counts as confirmed now")
+
+
+def list_old_names(environ: Mapping[str, str]) -> None:
+    """Print the accounts whose owners have to choose another name, because an older account has its normal form."""
+    with connected_to_database(environ):
+        for user in account_names.without_normal_form():
+            _print(f"{user.id}\t{user.username}\t{user.email or '-'}")
 
 
 def set_active(environ: Mapping[str, str], name: str, *, is_active: bool) -> None:
@@ -137,11 +144,12 @@ def skip_event_numbers(environ: Mapping[str, str]) -> None:
 def connected_to_database(environ: Mapping[str, str]) -> Iterator[None]:
     """Give a command its database: that of the environment, or an embedded one that runs until the block ends."""
     with complete_environment(environ) as (environment, _):
-        _connect(Settings.from_environ(environment))
+        connect(Settings.from_environ(environment))
         yield
 
 
-def _connect(settings: Settings) -> None:
+def connect(settings: Settings) -> None:
+    """Let this process use the database of the settings, with enough time for long statements."""
     db.configure(settings.database_url.get_secret_value(), application="command", statement_seconds=_STATEMENT_SECONDS)
 
 

@@ -4,11 +4,19 @@ from typing import Any
 
 from peewee import IntegrityError
 
-from core.db import unit_of_work
+from core.db import connected, unit_of_work
 from core.errors import Rejected
 from core.messages import msg
 from core.models.account import User
 from core.names import name_keys
+
+
+def without_normal_form() -> list[User]:
+    """Return the accounts one of whose names has no normal form of its own, because another account has it."""
+    lacks_username = User.username.is_null(False) & User.username_key.is_null()
+    lacks_email = User.email.is_null(False) & User.email_key.is_null()
+    with connected():
+        return list(User.select().where(lacks_username | lacks_email).order_by(User.id))
 
 
 def require_free(user: User, names: dict[str, Any]) -> None:

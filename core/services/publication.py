@@ -20,6 +20,7 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from core import jobs
+from core.activity import ACTIVITY, PUBLISHED
 from core.db import exclusive, read, unit_of_work, write
 from core.events import STREAM_KEY, Event, bounds, read_since
 from core.jobs import JobContext, JobRequest
@@ -135,6 +136,8 @@ def _publish_alone(redis: Redis, stream_length: int, dispatch: Dispatch) -> int:
         redis.delete(STREAM_KEY)
         newest = 0
     numbered = _number_all()
+    if numbered:
+        ACTIVITY.count(PUBLISHED, numbered)
     last = before.last + numbered
     # If Redis has lost the stream, it gets at most `stream_length` events.
     appended = max(newest, before.oldest - 1, last - stream_length)

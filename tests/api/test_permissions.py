@@ -252,6 +252,10 @@ OTHER_ACTIONS: dict[str, Callable[[Caller, Scene], list[requests.Response]]] = {
         caller.post(f"{V1}/auth/email/verify", json={"token": scene.verification_token()})
     ],
     "search places": lambda caller, _: [caller.get(f"{V1}/places?q=Oslo")],
+    "see the state of the installation": lambda caller, _: [
+        caller.get(f"{V1}/admin/operations"),
+        caller.get(f"{V1}/admin/operations/series"),
+    ],
     "list failed work, try it again and drop it": lambda caller, _: [
         caller.get(f"{V1}/admin/work"),
         caller.post(f"{V1}/admin/work/retry", json={"match": {}}),

@@ -204,6 +204,22 @@ def test_the_first_admin_comes_from_the_environment(system: System) -> None:
     assert admin.get(f"/tasks/{task['id']}")["id"] == task["id"]
 
 
+def test_every_kind_of_process_says_that_it_runs_and_what_it_does(system: System) -> None:
+    admin = Person(system, **ADMIN)
+    admin.create_task(title="Counted", city="Paris")
+
+    def kinds() -> set[str]:
+        processes = admin.get("/admin/operations")["processes"]
+        assert all(process["memory_bytes"] > 0 for process in processes)
+        return {process["kind"] for process in processes if process["state"] == "ok"}
+
+    def counted(kind: str) -> set[str]:
+        return {row["name"] for row in admin.get("/admin/operations")[kind]}
+
+    wait_until(lambda: kinds() == {"web", "worker", "beat"}, 30)
+    wait_until(lambda: "weather.enrich" in counted("jobs") and "POST /api/v1/tasks" in counted("requests"), 30)
+
+
 def test_flower_lists_the_worker_and_the_jobs_by_name(system: System) -> None:
     alice = Person(system)
     alice.create_task(title="Seen in Flower", city="Paris")

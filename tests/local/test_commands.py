@@ -171,6 +171,17 @@ def test_an_address_is_confirmed_by_the_operator(command: Command, alice: Actor)
     assert command("confirm-email", "--email", "bob@example.com") == 1
 
 
+def test_accounts_without_a_normal_form_of_their_names_are_listed(
+    command: Command, alice: Actor, bob: Actor, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with db.unit_of_work():
+        execute("UPDATE users SET username_key = NULL WHERE id = %s", (bob.user_id,))
+
+    assert command("list-old-names") == 0
+
+    assert capsys.readouterr().out == f"{bob.user_id}\tbob\tbob@example.com\n"
+
+
 def test_an_account_is_disabled_with_its_sessions_and_enabled_again(command: Command, alice: Actor) -> None:
     assert command("disable", "--email", "alice@example.com") == 0
     disabled = User.get().is_active

@@ -63,7 +63,9 @@ def sent(redis: Redis) -> list[str]:
 
 
 EVERY_JOB_ONCE = sorted(job.name for job in jobs.ALL if job.every is not None)
-UNCONDITIONAL = sorted(job.name for job in (jobs.TOKENS_PURGE, jobs.EVENTS_PURGE, jobs.NOTIFICATIONS_PURGE))
+UNCONDITIONAL = sorted(
+    job.name for job in (jobs.TOKENS_PURGE, jobs.EVENTS_PURGE, jobs.NOTIFICATIONS_PURGE, jobs.OPERATIONS_SAMPLE)
+)
 
 
 def test_two_beats_send_every_job_once(beats: list[Any], redis: Redis) -> None:
@@ -137,7 +139,7 @@ def test_without_work_only_rare_unconditional_jobs_are_sent(idle_beats: list[Any
 
     assert first_round == UNCONDITIONAL
     assert sent(redis) == sorted(UNCONDITIONAL * 3)
-    assert all(job.every >= 600 for job in jobs.ALL if job.name in UNCONDITIONAL and job.every)
+    assert all(job.every >= 60 for job in jobs.ALL if job.name in UNCONDITIONAL and job.every)
 
 
 def create_plain_task(alice: Actor, _bob: Actor) -> None:
@@ -240,6 +242,7 @@ def test_a_locked_table_delays_beat_only_briefly(
     idle_beats: list[Any], settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("worker.beat._CONDITION_SECONDS", 0.1)
+    monkeypatch.setattr("worker.beat.start_heartbeat", lambda _identity: None)
     beat, _ = idle_beats
     with psycopg2.connect(settings.database_url.get_secret_value()) as connection, connection.cursor() as cursor:
         cursor.execute("LOCK TABLE analytics_deltas IN ACCESS EXCLUSIVE MODE")

@@ -1,5 +1,6 @@
 """What each job does when it runs, and which jobs it sends."""
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,12 +13,13 @@ from redis import Redis
 from structlog.testing import capture_logs
 
 from core import jobs
+from core.activity import ACTIVITY
 from core.config import Settings
 from core.db import unit_of_work
 from core.jobs import Args, Job, JobDeclarationError
 from core.log_context import bound_to_log
 from core.policy import Actor
-from core.services import reminders
+from core.services import measures, operations, reminders
 from core.smtp import SmtpServer
 from tests.builders import create_task
 from tests.doubles.smtp import MailServer
@@ -255,3 +257,28 @@ def test_a_job_that_killed_its_process_is_retried_a_limited_number_of_times(work
         assert task.retry_on_worker_lost
         assert task.default_retry_delay < worker.app.conf.broker_transport_options["visibility_timeout"]
         assert 0 < task.max_retries < 10
+
+
+def test_a_job_is_counted_with_its_outcome(worker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise LookupError
+
+    ACTIVITY.take()
+    run(worker, jobs.TOKENS_PURGE)
+    monkeypatch.setattr(worker.app.tasks[jobs.TOKENS_PURGE.name], "run", fail)
+    pytest.raises(LookupError, run, worker, jobs.TOKENS_PURGE)
+
+    tally = ACTIVITY.take()["job", "tokens.purge"]
+    assert (tally.number, tally.failed, sum(tally.classes)) == (2, 1, 2)
+
+
+def test_the_age_of_the_oldest_message_is_known(worker: Any, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker.app.send_task(jobs.MAIL_SEND.name)
+    now = time.time()
+    monkeypatch.setattr(measures.time, "time", lambda: now + 60)
+    worker.app.send_task(jobs.MAIL_SEND.name)
+
+    queues = {queue.name: queue for queue in operations.read_queues(redis) or ()}
+
+    assert (queues["mail"].length, queues["events"].oldest_seconds) == (2, None)
+    assert queues["mail"].oldest_seconds == pytest.approx(60, abs=5)
