@@ -47,8 +47,6 @@ _PREFLIGHT_SECONDS: Final = "600"
 # A peer on a Unix socket has no address, so the server leaves it out.
 _NO_PEER: Final = ("127.0.0.1", 0)
 _DEFAULT_HEADERS: Final = [("Cache-Control", "no-store"), ("Content-Security-Policy", POLICY_FOR_DATA)]
-# Only the names of declared routes and methods are counted, so that clients cannot make ever more of them.
-_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _CLIENT_ERROR: Final = 400
 _SERVER_ERROR: Final = 500
 

@@ -87,8 +87,11 @@ def _change(
     """Change the chosen work, and print how much it was.
 
     Raises:
-        ConfigurationError: if some of the named work has not failed, after the rest was changed.
+        ConfigurationError: if some of the named work has not failed, after the rest was changed; or, before anything
+            is changed, if work is named and a filter is given too.
     """
+    if given.items and (given.kind or given.state):
+        raise ConfigurationError("--kind and --state go with --all, not with named work.")
     # The lines would stand between what the command prints. The audit log has what was changed.
     with connected_to_database(environ), events.without_log_lines():
         if given.all:

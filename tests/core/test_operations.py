@@ -6,6 +6,7 @@ import pytest
 from redis import Redis
 
 from core.config import Settings
+from core.db import read
 from core.policy import Actor
 from core.services import operations
 from tests.builders import create_task
@@ -48,6 +49,29 @@ def test_the_details_name_tables_connections_users_and_mails(settings: Settings,
     assert found["most_tasks"] == [{"user_id": alice.user_id, "number": 3}]
     assert found["most_stored"] == [{"user_id": alice.user_id, "number": 9}]
     assert found["slowest_statements"] is None
+
+
+def test_the_slowest_statements_are_listed_where_postgresql_records_them(settings: Settings, redis: Redis) -> None:
+    """A table stands for the view of the extension, which the PostgreSQL of the tests does not have."""
+    execute("""
+        CREATE TABLE pg_stat_statements (dbid oid, query text, calls bigint, total_exec_time float8,
+                                         mean_exec_time float8, max_exec_time float8);
+        INSERT INTO pg_stat_statements
+        SELECT oid, rpad('SELECT ' || n, 1000), 2, n, n / 2.0, n FROM pg_database, generate_series(1, 12) n
+        WHERE datname = current_database()
+    """)
+    load = "SELECT set_config('pg_stat_statements.max', %s, false)"
+    try:
+        not_loaded = overview(settings, redis)["slowest_statements"]
+        read(load, ("5000",))
+        found = overview(settings, redis)["slowest_statements"]
+    finally:
+        read(load, ("",))
+        execute("DROP TABLE pg_stat_statements")
+
+    assert not_loaded is None
+    assert [row["longest_ms"] for row in found] == list(range(12, 2, -1))
+    assert (found[0]["statement"][:9], len(found[0]["statement"]), found[0]["mean_ms"]) == ("SELECT 12", 500, 6)
 
 
 def test_a_sample_is_stored_once_a_minute_and_kept_two_days(settings: Settings, redis: Redis) -> None:

@@ -83,6 +83,17 @@ def test_work_that_has_not_failed_is_reported_after_the_rest_was_changed(
     assert "1 of them have not failed" in printed.err
 
 
+def test_a_filter_does_not_go_with_named_work(
+    command: Command, alice: Actor, capsys: pytest.CaptureFixture[str]
+) -> None:
+    work = failed_weather(alice)
+
+    assert command("work", "drop", f"weather:{work.id}", "--state", "waiting") == 1
+
+    assert "--all" in capsys.readouterr().err
+    assert left() == 1
+
+
 @pytest.mark.parametrize("arguments", [["retry"], ["retry", "rain:7"], ["drop", "weather:x"], ["list", "--limit", "0"]])
 def test_a_wrong_command_line_ends_with_code_2(arguments: list[str], command: Command) -> None:
     with pytest.raises(SystemExit) as ended:
