@@ -94,11 +94,14 @@ SELECT json_build_object(
 _HAS_STATEMENTS: Final = (
     "SELECT to_regclass('pg_stat_statements') IS NOT NULL AND current_setting('pg_stat_statements.max', true) <> ''"
 )
+# The values of these statements are left out by the extension. Others, such as ALTER ROLE, may contain a password.
+_WITHOUT_VALUES: Final = r"^\s*(SELECT|INSERT|UPDATE|DELETE|WITH|PREPARE)\M"
 _STATEMENTS: Final = f"""
 SELECT coalesce(json_agg(slow), '[]')::text FROM (
     SELECT left(query, 500) AS statement, calls, round(mean_exec_time::numeric, 2)::float8 AS mean_ms,
            round(max_exec_time::numeric, 2)::float8 AS longest_ms
     FROM pg_stat_statements WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+        AND query ~* '{_WITHOUT_VALUES}'
     ORDER BY total_exec_time DESC LIMIT {_MOST_LISTED}) slow
 """
 

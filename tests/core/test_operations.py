@@ -59,6 +59,9 @@ def test_the_slowest_statements_are_listed_where_postgresql_records_them(setting
         INSERT INTO pg_stat_statements
         SELECT oid, rpad('SELECT ' || n, 1000), 2, n, n / 2.0, n FROM pg_database, generate_series(1, 12) n
         WHERE datname = current_database()
+        UNION ALL
+        SELECT oid, 'ALTER ROLE allweather PASSWORD ''secret''', 1, 99, 99, 99
+        FROM pg_database WHERE datname = current_database()
     """)
     load = "SELECT set_config('pg_stat_statements.max', %s, false)"
     try:
