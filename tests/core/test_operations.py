@@ -37,7 +37,7 @@ def test_the_details_name_tables_connections_users_and_mails(settings: Settings,
     create_task(alice, city="Oslo")
     execute("INSERT INTO mail_counts VALUES ('sender 7', date_trunc('hour', now()), 100, 5)")
     execute("INSERT INTO stored_files (key, user_id, size) VALUES ('k', %s, 9)", (alice.user_id,))
-    execute("INSERT INTO task_totals (user_id, tasks) VALUES (%s, 3)", (alice.user_id,))
+    execute("INSERT INTO task_totals (user_id, todo) VALUES (%s, 3)", (alice.user_id,))
 
     found = overview(settings, redis)
 
