@@ -28,10 +28,7 @@ SELECT count(*), coalesce(extract(epoch FROM now() - min(at)), 0)::float8,
        (SELECT last_seq FROM event_log_state), (SELECT last_seq - jobs_seq FROM event_log_state)
 FROM events WHERE seq IS NULL
 """
-_GIVEN_UP: Final = """
-SELECT (SELECT count(*) FROM notifications WHERE mail_status = 'dead')
-     + (SELECT count(*) FROM account_mails WHERE mail_status = 'dead')
-"""
+_GIVEN_UP: Final = "SELECT kind, count(*) FROM failed_work WHERE state = 'given_up' GROUP BY kind ORDER BY kind"
 
 
 _TITLES: Final = {
@@ -101,7 +98,6 @@ def backlogs() -> Iterator[Finding]:
 
 def given_up() -> Iterator[Finding]:
     """Examine which work was given up."""
-    mails = read(_GIVEN_UP).fetch_value()
-    if mails:
-        advice = "When the mail server works again: `python -m core revive-mails`."
-        yield Finding("given up", Level.WARN, f"{mails} mails", advice)
+    for kind, number in read(_GIVEN_UP).fetch_all():
+        advice = "`python -m core work list` shows why, and `python -m core work retry --all` tries it again."
+        yield Finding("given up", Level.WARN, f"{number} {kind}", advice)
