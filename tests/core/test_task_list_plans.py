@@ -13,7 +13,17 @@ from core.jobs import JobContext
 from core.policy import Actor, Role
 from core.prepared import Prepared
 from core.retries import Outcome
-from core.services import forecast_changes, missing_places, reminders, task_lists, tasks, weather, weather_rules
+from core.services import (
+    failed_work,
+    forecast_changes,
+    missing_places,
+    reminders,
+    task_lists,
+    tasks,
+    weather,
+    weather_rules,
+)
+from core.services.failed_work import Filter
 from core.services.task_lists import NEWEST_FIRST, SORTABLE, SortKey, TaskQuery
 from core.weather.forecast import Forecast
 from tests.sql import execute
@@ -132,6 +142,7 @@ USES: dict[str, Callable[[], object]] = {
     "tasks_weather_judge": lambda: weather_rules.has_waiting(Mock(spec=JobContext)),
     "tasks_weather_state": lambda: task_lists.list_tasks(ADMIN, TaskQuery({"weather_state": ["warned"]})),
     "tasks_weather_pending": weather.WAITING.has_overdue,
+    "tasks_weather_failing": lambda: failed_work.list_failed_work(Filter(), None, 0, 10),
     "tasks_weather_key": lambda: weather.WAITING.settle({"city 7": Outcome("unavailable")}),
     "tasks_weather_owner": weather.WAITING.next_key,
     "tasks_place": lambda: forecast_changes.tell_changes({7: Mock(spec=Forecast)}),
