@@ -260,9 +260,9 @@ def _report(place: Place, at: datetime) -> Row:
     report = WeatherReport(
         temperature=weather.temperature,
         feels_like=weather.feels_like,
-        condition=CONDITIONS[weather.code],
+        condition=CONDITIONS[weather.weather_code],
         humidity=weather.humidity,
-        wind_speed=weather.wind,
+        wind_speed=weather.wind_speed,
         location=f"{place.name}, {place.country}",
         provider="demo",
         fetched_at=at,

@@ -1,6 +1,7 @@
 """The data of the demonstration, and its weather server."""
 
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,7 +9,7 @@ import orjson
 import pytest
 import requests
 
-from core.demo.climate import PLACES, conditions
+from core.demo.climate import PLACES, conditions, forecast
 from core.demo.seed import DAYS, TASKS, Seeded, has_accounts, seed
 from core.demo.texts import GROUPS, PEOPLE
 from core.demo.weather_server import DemoWeather
@@ -20,7 +21,7 @@ from core.policy import Actor, Role
 from core.services import reminders
 from core.services.activity import read_activity
 from core.services.analytics import read_figures
-from core.weather import CityNotFound, OpenMeteo
+from core.weather import CityNotFound, OpenMeteo, Point
 from tests.builders import create_actor, read_task
 from tests.sql import execute
 
@@ -117,7 +118,50 @@ def test_the_provider_understands_the_weather_server() -> None:
             provider.current("Xyzzy")
 
 
-@pytest.mark.parametrize(("path", "status"), [("/v1/forecast?latitude=north", 400), ("/v1/search", 400), ("/", 404)])
+def test_the_weather_server_sends_the_made_up_weather_of_many_points() -> None:
+    """The seed stores the forecasts itself, so the first real fetch must find the same weather."""
+    cities = PLACES[:3]
+    with DemoWeather() as server:
+        sent = OpenMeteo(server.url, server.url, 5.0).forecasts(
+            [Point(city.latitude, city.longitude, city.name) for city in cities]
+        )
+
+    forecasts = [weather.forecast for weather in sent if weather is not None]
+    assert forecasts == [
+        replace(forecast(city, fetched.starts_at, "open-meteo"), fetched_at=fetched.fetched_at)
+        for city, fetched in zip(cities, forecasts, strict=True)
+    ]
+    assert [weather and weather.current and weather.current.location for weather in sent] == [
+        city.name for city in cities
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "found"),
+    [
+        ("paris", 10, ["Île-de-France", "Texas"]),
+        ("Paris", 1, ["Île-de-France"]),
+        ("reykjavik", 10, ["Capital Region"]),
+        ("Lon", 10, ["England", "Ontario"]),
+        ("Lo", 10, []),
+    ],
+)
+def test_the_weather_server_finds_the_largest_place_of_a_name_first(name: str, count: int, found: list[str]) -> None:
+    with DemoWeather() as server:
+        places = OpenMeteo(server.url, server.url, 5.0).search(name, count)
+
+    assert [place.region for place in places] == found
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/v1/forecast?latitude=north", 400),
+        ("/v1/forecast?latitude=1,2&longitude=1&current=weather_code&hourly=precipitation&forecast_days=1", 400),
+        ("/v1/search", 400),
+        ("/", 404),
+    ],
+)
 def test_the_weather_server_refuses_what_it_does_not_understand(path: str, status: int) -> None:
     with DemoWeather() as server:
         assert requests.get(server.url + path, timeout=5).status_code == status
