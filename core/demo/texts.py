@@ -1,20 +1,29 @@
 """The people, groups and texts of the demonstration."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from core.policy import Role
+
+Rule = dict[str, float]
+
+_WEEKDAYS: Final = ["mon", "tue", "wed", "thu", "fri"]
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody with an account. The email is the username at example.com, where no mail arrives."""
+    """Somebody with an account. The email is the username at example.com, where no mail arrives.
+
+    `rule` and `working_hours` are the weather rule and the hours of the profile.
+    """
 
     username: str
     full_name: str
     timezone: str
     role: Role = Role.USER
     locale: str = "en"
+    rule: Rule | None = None
+    working_hours: dict[str, Any] | None = None
 
     @property
     def email(self) -> str:
@@ -22,9 +31,33 @@ class Person:
         return f"{self.username}@example.com"
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Something to do, how long it takes, and the weather that it bears; None if that does not matter."""
+
+    title: str
+    description: str
+    minutes: int
+    rule: Rule | None = None
+
+
 PEOPLE: Final = (
-    Person("ada", "Ada Lindqvist", "Europe/Stockholm", Role.ADMIN),
-    Person("grace", "Grace Okafor", "Europe/London", Role.MANAGER),
+    Person(
+        "ada",
+        "Ada Lindqvist",
+        "Europe/Stockholm",
+        Role.ADMIN,
+        rule={"max_rain_probability": 70, "max_gusts": 60},
+        working_hours={"days": _WEEKDAYS, "from": "08:00", "to": "17:00"},
+    ),
+    Person(
+        "grace",
+        "Grace Okafor",
+        "Europe/London",
+        Role.MANAGER,
+        rule={"max_gusts": 65},
+        working_hours={"days": [*_WEEKDAYS, "sat"], "from": "07:00", "to": "16:00"},
+    ),
     Person("mateo", "Mateo Ruiz", "Europe/Madrid", Role.MANAGER, "es"),
     Person("ingrid", "Ingrid Solberg", "Europe/Oslo"),
     Person("jonas", "Jonas Weber", "Europe/Berlin", locale="de"),
@@ -43,26 +76,61 @@ GROUPS: Final = {
 }
 
 WORK: Final = (
-    ("Paint the fence", "Two coats, dry for at least a day in between. Not below 8 °C."),
-    ("Clean the gutters", "Leaves block the downpipe on the left. Take the long ladder."),
-    ("Inspect the roof", "Look for loose tiles after the last storm, and take photographs."),
-    ("Mow the meadow", "Only the paths; the rest stays for the bees until the end of the season."),
-    ("Plant the hedge", "Forty hornbeams, a hand's breadth apart. Water them well."),
-    ("Repair the jetty", "Three planks are rotten. The new ones are in the shed."),
-    ("Wash the windows", "With the lift, so not in a wind above 8 m/s."),
-    ("Put up the stage", "The delivery comes at nine. Ballast for wind is on the second lorry."),
-    ("Prune the apple trees", "Only while it is dry, so that the cuts close."),
-    ("Seal the flat roof", "The membrane needs a dry surface and no frost for a night."),
-    ("Survey the footpath", "Measure where water stands after rain."),
-    ("Service the pump", "Replace the filter, and write the hours into the book."),
-    ("Lay the paving", "Sand is delivered; the pattern is in the drawing."),
-    ("Count the birds", "At dawn, from the three usual points."),
-    ("Replace the floodlights", "Eight lamps. The crane is booked for the morning."),
-    ("Check the moorings", "Before the wind turns to the west."),
-    ("Pour the foundation", "Concrete is ordered; cover it if rain is announced."),
-    ("Hang the banners", "On both bridges; the permit is in the folder."),
-    ("Salt the paths", "Before six, if it freezes overnight."),
-    ("Test the solar panels", "Under a clear sky around noon; note the output of each string."),
+    Work(
+        "Paint the fence",
+        "Two coats, dry for at least a day in between. Not below 5 °C.",
+        240,
+        {"max_rain_probability": 30, "min_temperature": 5},
+    ),
+    Work("Clean the gutters", "Leaves block the downpipe on the left. Take the long ladder.", 90, {"max_gusts": 50}),
+    Work(
+        "Inspect the roof",
+        "Look for loose tiles after the last storm, and take photographs.",
+        60,
+        {"max_gusts": 45, "max_rain_mm": 0.5},
+    ),
+    Work(
+        "Mow the meadow",
+        "Only the paths; the rest stays for the bees until the end of the season.",
+        120,
+        {"max_rain_mm": 0.5},
+    ),
+    Work("Plant the hedge", "Forty hornbeams, a hand's breadth apart. Water them well.", 240),
+    Work("Repair the jetty", "Three planks are rotten. The new ones are in the shed.", 180),
+    Work("Wash the windows", "With the lift, so not in a wind above 8 m/s.", 120, {"max_wind": 29}),
+    Work(
+        "Put up the stage",
+        "The delivery comes at nine. Ballast for wind is on the second lorry.",
+        240,
+        {"max_gusts": 50},
+    ),
+    Work("Prune the apple trees", "Only while it is dry, so that the cuts close.", 120, {"max_rain_mm": 0}),
+    Work(
+        "Seal the flat roof",
+        "The membrane needs a dry surface and no frost for a night.",
+        180,
+        {"max_rain_probability": 20, "min_temperature": 2},
+    ),
+    Work("Survey the footpath", "Measure where water stands after rain.", 60),
+    Work("Service the pump", "Replace the filter, and write the hours into the book.", 45),
+    Work("Lay the paving", "Sand is delivered; the pattern is in the drawing.", 300, {"max_rain_mm": 4}),
+    Work("Count the birds", "At dawn, from the three usual points.", 90),
+    Work("Replace the floodlights", "Eight lamps. The crane is booked for the morning.", 120, {"max_gusts": 40}),
+    Work("Check the moorings", "Before the wind turns to the west.", 30),
+    Work(
+        "Pour the foundation",
+        "Concrete is ordered; cover it if rain is announced.",
+        240,
+        {"max_rain_mm": 3, "min_temperature": 3},
+    ),
+    Work("Hang the banners", "On both bridges; the permit is in the folder.", 90, {"max_gusts": 40}),
+    Work("Salt the paths", "Before six, if it freezes overnight.", 60),
+    Work(
+        "Test the solar panels",
+        "Under a clear sky around noon; note the output of each string.",
+        60,
+        {"max_rain_probability": 25},
+    ),
 )
 
 WHERE: Final = (

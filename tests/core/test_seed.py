@@ -8,21 +8,29 @@ from typing import Any
 import orjson
 import pytest
 import requests
+from redis import Redis
 
+from core.config import Settings
 from core.demo.climate import PLACES, conditions, forecast
-from core.demo.seed import DAYS, TASKS, Seeded, has_accounts, seed
+from core.demo.seed import TASKS, Seeded, has_accounts, seed
+from core.demo.tasks import DAYS
 from core.demo.texts import GROUPS, PEOPLE
 from core.demo.weather_server import DemoWeather
 from core.errors import Rejected
 from core.models.account import User
 from core.models.collaboration import Comment, TaskActivity
+from core.models.notification import Notification
 from core.models.task import Task
 from core.policy import Actor, Role
-from core.services import reminders
+from core.services import better_times, reminders, weather_rules
 from core.services.activity import read_activity
 from core.services.analytics import read_figures
+from core.services.forecasts import read_forecasts
+from core.services.notifications import list_notifications
+from core.services.weather_outcomes import read_weather_figures
 from core.weather import CityNotFound, OpenMeteo, Point
 from tests.builders import create_actor, read_task
+from tests.job_context import job_context
 from tests.sql import execute
 
 NOW = datetime(2026, 6, 17, 12, tzinfo=UTC)
@@ -30,7 +38,19 @@ NOW = datetime(2026, 6, 17, 12, tzinfo=UTC)
 
 def tasks() -> list[dict[str, Any]]:
     """Return what must be the same if the data are written again: everything but ids."""
-    columns = (Task.title, Task.status, Task.due_at, Task.city, Task.weather, Task.created_at, Task.version)
+    columns = (
+        Task.title,
+        Task.status,
+        Task.due_at,
+        Task.due_on,
+        Task.city,
+        Task.weather,
+        Task.weather_rule,
+        Task.weather_state,
+        Task.auto_reschedule,
+        Task.created_at,
+        Task.version,
+    )
     return list(Task.select(*columns).order_by(Task.id).dicts())
 
 
@@ -63,6 +83,60 @@ def test_the_data_are_believable(database: None) -> None:
     assert any(task["due_at"] and task["due_at"] < NOW and task["status"] != "done" for task in found)
     assert TaskActivity.select().where(TaskActivity.at > NOW).count() == 0
     assert {user.role for user in User.select()} == set(Role)
+
+
+def test_open_tasks_have_forecasts_and_some_are_warned(database: None) -> None:
+    write()
+
+    is_near = Task.due_at.between(NOW, NOW + timedelta(days=14))
+    near = list(Task.select().where(is_near, Task.status != "done", Task.place_id.is_null(False)))
+    forecasts = read_forecasts({task.place_id for task in near})
+    assert all(forecasts[task.place_id].at(task.due_at) for task in near)
+    states = Counter(task.weather_state for task in near)
+    assert all(states[state] >= 5 for state in ("ok", "warned", None))
+    assert sum(task.due_on is not None for task in near) >= 2
+    assert sum(task.auto_reschedule is not None for task in near) >= 2
+
+
+def test_the_person_who_signs_in_finds_better_times_of_warned_tasks(database: None) -> None:
+    write(now=datetime.now(UTC))
+    ada = User.named("ada")
+    assert ada is not None
+    assert (ada.weather_rule, ada.working_hours) == (PEOPLE[0].rule, PEOPLE[0].working_hours)
+
+    warned = execute("SELECT id FROM tasks WHERE weather_state = 'warned' ORDER BY id").fetchall()
+    found = [better_times.find(Actor(ada.id, Role.ADMIN, 0), task_id, None, None, 5) for (task_id,) in warned]
+    assert {times.status for times in found} == {"ready"}
+    assert any(times.offers for times in found)
+
+
+def test_workers_agree_with_the_written_states_and_tell_nobody(
+    database: None, settings: Settings, redis: Redis
+) -> None:
+    now = datetime.now(UTC)
+    write(now=now)
+    # The deadline of a task that is left out here may pass between the seed and the judgement.
+    is_kept = Task.due_at.is_null() | (Task.due_at <= now) | (Task.due_at > now + timedelta(hours=1))
+    about = Task.select(Task.id, Task.weather_state, Task.weather_warned_by).where(is_kept).order_by(Task.id)
+    states, told = list(about.dicts()), Notification.select().count()
+
+    assert weather_rules.judge_waiting(job_context(settings, redis)) > 0
+
+    assert list(about.dicts()) == states
+    assert Notification.select().count() == told
+    assert execute("SELECT count(*) FROM events").fetchone() == (0,)
+
+
+def test_warnings_are_in_the_notifications_and_in_the_figures(database: None) -> None:
+    write()
+    warned = Task.select().where(Task.weather_state == "warned").order_by(Task.id).first()
+    owner = Actor(warned.user_id, Role.USER, 0)
+
+    told = orjson.loads(list_notifications(owner, unread=False, skip=0, limit=1000).items)
+    (about,) = [each for each in told if each["task_id"] == warned.id and each["kind"] == "weather_warned"]
+    limits = {reason["limit"] for reason in about["details"]["weather"]["reasons"]}
+    assert limits == set(warned.weather_warned_by)
+    assert read_weather_figures(owner).total["warned"] >= 1
 
 
 def test_the_data_fit_the_use_cases(database: None) -> None:
