@@ -70,8 +70,15 @@ def _tasks(session: Session, with_done: bool, overdue: bool, search: str | None,
 @click.option("--due", metavar="DATE", help="today, tomorrow 9:00, fri, +3d, +2h or 2026-05-01; in your time zone.")
 @click.option("--description", help="More about it.")
 @click.option("--priority", type=click.Choice(PRIORITIES), help="How important it is.")
+@click.option("--rain-below", type=click.IntRange(0, 100), metavar="PERCENT", help="Warn if rain is more likely.")
 def _add(
-    session: Session, title: str, city: str | None, due: str | None, description: str | None, priority: str | None
+    session: Session,
+    title: str,
+    city: str | None,
+    due: str | None,
+    description: str | None,
+    priority: str | None,
+    rain_below: int | None,
 ) -> None:
     """Create a task, as in: allweather add "Paint the fence" --city Oslo --due tomorrow."""
     client = _client(session)
@@ -79,6 +86,8 @@ def _add(
     fields: Json = {"title": title, "city": city, "description": description, "priority": priority}
     if due is not None:
         fields["due_at"] = _due(due, zone).isoformat()
+    if rain_below is not None:
+        fields["weather_rule"] = {"max_rain_probability": rain_below}
     task = client.request("POST", "/tasks", {name: value for name, value in fields.items() if value is not None})
     until = f", due {_local(task['due_at'], zone)}" if task["due_at"] else ""
     session.output.show(task, f"{task['id']}: {task['title']}{until}")
@@ -125,9 +134,23 @@ def _local(moment: str, zone: ZoneInfo) -> str:
 
 def _cells(task: Json, zone: ZoneInfo) -> tuple[object, ...]:
     due = _local(task["due_at"], zone) if task["due_at"] else ""
-    weather = task["weather"]
-    shown = f"{weather['temperature']:.0f} °C, {weather['condition']}" if weather else task["weather_status"] or ""
-    return task["id"], task["status"], task["priority"], due, task["title"], task["city"] or "", shown
+    where = task["city"] or (task["place"] or {}).get("name") or ""
+    warning = ["warned"] if task["weather_state"] == "warned" else []
+    return task["id"], task["status"], task["priority"], due, task["title"], where, ", ".join(warning + _weather(task))
+
+
+def _weather(task: Json) -> list[str]:
+    """Return what is expected at the deadline, or else the weather at the time when the task got its place."""
+    forecast, weather = task["forecast"], task["weather"]
+    if forecast is None or forecast["horizon"] != "within":
+        return _conditions(weather) if weather else [task["weather_status"] or ""]
+    rain = forecast["rain_probability"]
+    return _conditions(forecast) + ([] if rain is None else [f"{rain} % rain"])
+
+
+def _conditions(weather: Json) -> list[str]:
+    temperature = weather["temperature"]
+    return ([] if temperature is None else [f"{round(temperature)} °C"]) + [weather["condition"]]
 
 
 def _sentence(frame: Frame, zone: ZoneInfo) -> str:

@@ -24,6 +24,7 @@ from core.models.account import Session, User
 from core.models.task import Task
 from core.policy import Actor
 from core.services import sessions
+from tests import outdoors
 from tests.api.callers import LiveServer
 from tests.api.realtime import publish
 from tests.builders import PASSWORD, create_task, read_task
@@ -91,6 +92,40 @@ def test_a_task_is_added_listed_and_done(
     assert any("Paint the fence" in line and "Oslo" in line and "pending" in line for line in lines[1:-1])
     assert lines[-1] == f"{task.id}: Paint the fence is done."
     assert [len(json.loads(line)["items"]) for line in (open_tasks, all_tasks)] == [0, 1]
+
+
+def test_tasks_are_listed_with_what_is_expected_at_their_deadlines(
+    allweather: Command,
+    live_server: LiveServer,
+    alice: Actor,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    place_id = outdoors.create_place("Bergen")
+    outdoors.create_outdoor_task(alice, place_id, title="Sail")
+    outdoors.create_outdoor_task(alice, place_id, title="Row", weather_rule=None)
+    outdoors.arrive(place_id, outdoors.forecast(gusts=outdoors.BAD, temperature=None))
+    log_in(allweather, live_server)
+    capsys.readouterr()
+
+    assert allweather("tasks") == 0
+
+    lines = capsys.readouterr().out.splitlines()
+    (row, sail) = (next(line for line in lines if f" {title} " in line) for title in ("Row", "Sail"))
+    assert sail.rstrip().endswith("Sail   Bergen  warned, overcast, 10 % rain")
+    assert row.rstrip().endswith("Row    Bergen  overcast, 10 % rain")
+
+
+def test_a_task_is_added_with_the_chance_of_rain_that_it_bears(
+    allweather: Command, live_server: LiveServer, alice: Actor
+) -> None:
+    log_in(allweather, live_server)
+
+    assert allweather("add", "Sail", "--city", "Oslo", "--rain-below", "0") == 0
+    assert allweather("add", "Sail", "--rain-below", "101") == 2
+
+    assert [task.weather_rule for task in Task.select()] == [{"max_rain_probability": 0}]
 
 
 def test_the_file_with_the_login_is_private(client: Client, tmp_path: Path) -> None:
