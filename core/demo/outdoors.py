@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from core.demo.climate import PLACES, Place, conditions, forecast
 from core.demo.texts import Person
 from core.models.place import Place as PlaceRow
-from core.services.forecasts import store_forecasts
+from core.services.forecasts import read_forecasts, store_forecasts
 from core.weather import WeatherReport
 from core.weather.conditions import CONDITIONS
 from core.weather.forecast import Forecast
@@ -19,8 +19,6 @@ from core.weather.working_hours import WorkingHours
 
 _PROVIDER: Final = "demo"
 _USUAL_MINUTES: Final = 60
-# What the provider may change about a place that is there already.
-_DESCRIPTION: Final = (PlaceRow.name, PlaceRow.region, PlaceRow.country, PlaceRow.timezone, PlaceRow.population)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +33,18 @@ class Site:
 def write_sites(now: datetime) -> list[Site]:
     """Store the places of the demonstration with their forecasts, in the running unit of work.
 
-    They are the places that Open-Meteo finds by these names, so a later search finds them again. A forecast that is
-    newer than `now` stays as it is.
+    They are the places that Open-Meteo finds by these names, so a later search finds them again. A place or a forecast
+    that is there already stays as it is, since tasks of real people may depend on it.
     """
     rows = [_row(place) for place in PLACES]
-    stored = PlaceRow.insert_many(rows).on_conflict(conflict_target=[PlaceRow.reference], preserve=_DESCRIPTION)
+    # An update that changes nothing, because only rows that are written are returned.
+    stored = PlaceRow.insert_many(rows).on_conflict(conflict_target=[PlaceRow.reference], preserve=[PlaceRow.reference])
     ids = dict(stored.returning(PlaceRow.reference, PlaceRow.id).tuples().execute())
-    sites = [Site(ids[_reference(place)], place, forecast(place, now, _PROVIDER)) for place in PLACES]
-    store_forecasts({site.id: site.forecast for site in sites})
-    return sites
+    known = read_forecasts(ids.values())
+    places = {ids[_reference(place)]: place for place in PLACES}
+    made_up = {each: forecast(place, now, _PROVIDER) for each, place in places.items() if each not in known}
+    store_forecasts(made_up)
+    return [Site(place_id, place, (known | made_up)[place_id]) for place_id, place in places.items()]
 
 
 def report(place: Place, at: datetime) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import requests
 from redis import Redis
 
 from core.config import Settings
+from core.db import unit_of_work
 from core.demo.climate import PLACES, conditions, forecast
 from core.demo.seed import TASKS, Seeded, has_accounts, seed
 from core.demo.tasks import DAYS
@@ -20,16 +21,18 @@ from core.errors import Rejected
 from core.models.account import User
 from core.models.collaboration import Comment, TaskActivity
 from core.models.notification import Notification
+from core.models.place import Place
 from core.models.task import Task
 from core.policy import Actor, Role
 from core.services import better_times, reminders, weather_rules
 from core.services.activity import read_activity
 from core.services.analytics import read_figures
-from core.services.forecasts import read_forecasts
+from core.services.forecasts import read_forecasts, store_forecasts
 from core.services.notifications import list_notifications
 from core.services.weather_outcomes import read_weather_figures
 from core.weather import CityNotFound, OpenMeteo, Point
 from tests.builders import create_actor, read_task
+from tests.forecasts import fine_forecast
 from tests.job_context import job_context
 from tests.sql import execute
 
@@ -125,6 +128,21 @@ def test_workers_agree_with_the_written_states_and_tell_nobody(
     assert list(about.dicts()) == states
     assert Notification.select().count() == told
     assert execute("SELECT count(*) FROM events").fetchone() == (0,)
+
+
+def test_a_place_that_is_known_keeps_its_forecast(database: None) -> None:
+    """Tasks of real people at this place must not be judged by weather that is made up."""
+    oslo = next(place for place in PLACES if place.name == "Oslo")
+    with unit_of_work():
+        found = {"reference": f"open-meteo:{oslo.id}", "name": "Christiania", "latitude": 59.9, "longitude": 10.7}
+        place_id = int(Place.insert(found).execute())
+        store_forecasts({place_id: fine_forecast(NOW - timedelta(hours=1), 48)})
+
+    write()
+
+    assert read_forecasts([place_id]) == {place_id: fine_forecast(NOW - timedelta(hours=1), 48)}
+    assert Place.get_by_id(place_id).name == "Christiania"
+    assert Task.select().where(Task.place_id == place_id).exists()
 
 
 def test_warnings_are_in_the_notifications_and_in_the_figures(database: None) -> None:
