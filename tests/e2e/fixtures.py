@@ -33,7 +33,7 @@ def collector() -> Iterator[Collector]:
 def system(
     tmp_path_factory: pytest.TempPathFactory, weather: WeatherServer, mail: MailServer, collector: Collector
 ) -> Iterator[System]:
-    running = System(tmp_path_factory.mktemp("data"), weather, mail, collector.endpoint)
+    running = System(tmp_path_factory.mktemp("data"), weather, mail, collector=collector.endpoint)
     try:
         running.wait_until_ready()
         yield running
