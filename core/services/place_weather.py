@@ -8,6 +8,7 @@ often.
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
@@ -133,7 +134,8 @@ def _call_side_by_side(
     answers: list[tuple[Item, Answer]] = []
     failures: list[ProviderUnavailable] = []
     with ThreadPoolExecutor(len(items)) as pool:
-        begun = [(item, pool.submit(call, item)) for item in items]
+        # The calls belong to the same job, so their spans and log lines have its context.
+        begun = [(item, pool.submit(copy_context().run, call, item)) for item in items]
     for item, future in begun:
         try:
             answers.append((item, future.result()))

@@ -30,7 +30,7 @@ from core.services.analytics import read_figures
 from core.services.forecasts import read_forecasts, store_forecasts
 from core.services.notifications import list_notifications
 from core.services.weather_outcomes import read_weather_figures
-from core.weather import CityNotFound, OpenMeteo, Point
+from core.weather import OpenMeteo, Point
 from tests.builders import create_actor, read_task
 from tests.forecasts import fine_forecast
 from tests.job_context import job_context
@@ -201,13 +201,16 @@ def test_the_weather_follows_the_season() -> None:
 def test_the_provider_understands_the_weather_server() -> None:
     with DemoWeather() as server:
         provider = OpenMeteo(server.url, server.url, 5.0)
-        report = provider.current("zürich")
+        (found,) = provider.search("zürich", 1)
+        (weather,) = provider.forecasts([found.point])
 
+        assert weather is not None
+        report = weather.current
+        assert report is not None
         assert report.location == "Zürich, Switzerland"
         assert -40 < report.temperature < 45
         assert report.condition != "unknown"
-        with pytest.raises(CityNotFound):
-            provider.current("Xyzzy")
+        assert provider.search("Xyzzy", 1) == []
 
 
 def test_the_weather_server_sends_the_made_up_weather_of_many_points() -> None:
