@@ -135,8 +135,10 @@ class RealtimeServer:
 
     def anonymous(self, path: str = "/ws", **options: Any) -> ClientConnection:
         """Open a socket without an access token."""
-        # A client with unread frames does not see the response to its close frame, so a short timeout saves time.
-        listener: ClientConnection = connect(self.url(path), proxy=None, close_timeout=0.2, **options)
+        # A client with unread frames does not see the response to its close frame, so a short timeout saves time. Nor
+        # does it see the responses to its pings, so it sends none: otherwise it would end the connection by itself.
+        options = {"proxy": None, "close_timeout": 0.2, "ping_interval": None} | options
+        listener: ClientConnection = connect(self.url(path), **options)
         return listener
 
     def open(self, actor: Actor, path: str = "/ws", **options: Any) -> ClientConnection:
