@@ -14,6 +14,8 @@ from api.http.resource import Services
 from api.http.routing import Route, unversioned
 from core.config import Settings
 from core.messages import LANGUAGES
+from core.weather.open_meteo import OpenMeteo
+from core.weather.openweather import OpenWeather
 
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
@@ -68,6 +70,7 @@ def _page(files: Console, settings: Settings) -> str:
         "mail": settings.has_mail_server,
         "languages": LANGUAGES,
         "fileBytes": settings.attachment_max_bytes,
+        "attributions": {provider.name: provider.attribution for provider in (OpenMeteo, OpenWeather)},
     }
     return Template(files.page).substitute(
         base=files.base,

@@ -465,6 +465,10 @@ class TestPages:
         alice.create_task(title="Paint the fence", status="done")
         page = console.open("analytics?days=7")
         expect(page.locator(".chart canvas")).to_be_visible()
+        colours = "(markers) => new Set(markers.map((marker) => getComputedStyle(marker).backgroundColor)).size"
+        assert page.locator(".u-series:not(:first-child) .u-marker").evaluate_all(colours) == 3, (
+            "each series has a colour of its own"
+        )
         page.get_by_text("The same as a table").click()
         expect(page.locator(".figures-table tbody tr").first).to_contain_text("1")
         with page.expect_download() as download:

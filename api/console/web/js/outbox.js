@@ -7,7 +7,7 @@
 import { batch, computed, effect, signal } from "./ui.js";
 import { call } from "./api.js";
 import { Problem, isTemporary } from "./http.js";
-import { reconcile } from "./merge.js";
+import { decidedBy, reconcile } from "./merge.js";
 import { profile } from "./session.js";
 import { namesWith, recall, remember } from "./storage.js";
 import { exclusively, newId, onTold, tell } from "./tabs.js";
@@ -102,7 +102,7 @@ export function decide({ change, theirs }, chosen) {
     settle(change.id);
     return;
   }
-  const base = Object.fromEntries(Object.keys(left).map((field) => [field, theirs[field] ?? null]));
+  const base = Object.fromEntries(decidedBy(Object.keys(left)).map((field) => [field, theirs[field] ?? null]));
   keep({ ...change, fields: left, base, version: theirs.version });
   void flush();
 }

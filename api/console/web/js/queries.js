@@ -16,7 +16,7 @@ const DUE_DAYS = { today: [0, 0], week: [0, 6] };
 /**
  * What a list shows, as it stands in the address.
  * @typedef {{q?: string, status?: string, priority?: string, assignee_id?: string, user_id?: string, group_id?: string,
- *     due?: "overdue"|"today"|"week", sort?: string}} Filters
+ *     weather_state?: string, due?: "overdue"|"today"|"week", sort?: string}} Filters
  */
 
 /** Returns the parameters of the API for some filters. */
@@ -39,9 +39,14 @@ export const isOverdue = (task) =>
 /** Returns whether a task belongs to a list. Only the server can say so for a search. */
 export function matches(task, filters) {
   const has = (field) => !filters[field] || filters[field].split(",").includes(String(task[field]));
-  if (!["status", "priority", "assignee_id", "user_id", "group_id"].every(has)) return false;
+  if (!["status", "priority", "assignee_id", "user_id", "group_id", "weather_state"].every(has)) return false;
   if (filters.due === "overdue") return isOverdue(task);
   if (!DUE_DAYS[filters.due]) return true;
+  // A day is the same day for everybody, in whatever zone the last second of it is meant.
+  if (task.due_on) {
+    const [first, last] = DUE_DAYS[filters.due].map(dayAfterToday);
+    return first <= task.due_on && task.due_on <= last;
+  }
   const [from, to] = spanOf(filters.due).map(Date.parse);
   const due = Date.parse(task.due_at ?? "");
   return due >= from && due <= to;
@@ -54,16 +59,26 @@ export function orderBy(sort) {
   const columns = sort.split(",").map((name) => ({ field: name.replace(/^-/, ""), sign: name.startsWith("-") ? -1 : 1 }));
   return (one, other) => {
     for (const { field, sign } of columns) {
-      if (sameValue(field, one[field], other[field])) continue;
-      if (one[field] === null) return 1; // Tasks without a deadline are last in both directions.
-      if (other[field] === null) return -1;
-      return sign * compare(field, one[field], other[field]);
+      const [first, second] = [sortedValue(one, field), sortedValue(other, field)];
+      if (sameValue(field, first, second)) continue;
+      if (first === null) return 1; // Tasks without a deadline are last in both directions.
+      if (second === null) return -1;
+      return sign * compare(field, first, second);
     }
     return columns.at(-1).sign * (one.id - other.id);
   };
 }
 
+/** Returns what a column sorts a task by. The risk is the probability of rain, above which stand all warned tasks. */
+function sortedValue(task, field) {
+  if (field !== "weather_risk") return task[field];
+  const isWarned = task.weather_state === "warned";
+  const rain = task.forecast?.rain_probability ?? null;
+  return rain === null && !isWarned ? null : (isWarned ? 1000 : 0) + (rain ?? 0);
+}
+
 function compare(field, one, other) {
+  if (field === "weather_risk") return one - other;
   if (RANKS[field]) return RANKS[field].indexOf(one) - RANKS[field].indexOf(other);
   if (field === "title") return one.localeCompare(other);
   return Date.parse(one) - Date.parse(other);

@@ -5,9 +5,12 @@ import { get } from "./api.js";
 import { onEvent, onResync } from "./live.js";
 import { notify, notifyUndoable, explain } from "./notices.js";
 import { handleOutcomes, submit, waiting, withdraw } from "./outbox.js";
+import { decidedBy } from "./merge.js";
 import { nameOf, noteActor } from "./people.js";
+import { notePlace } from "./places.js";
 import { profile } from "./session.js";
 import { msg } from "./texts.js";
+import { instantOf } from "./times.js";
 
 export const STATUSES = ["todo", "in_progress", "done"];
 export const PRIORITIES = ["low", "medium", "high", "urgent"];
@@ -26,7 +29,7 @@ export const tasks = computed(() => {
     if (change.refusal) continue;
     const task = shown.get(change.taskId);
     if (change.kind === "create") shown.set(change.taskId, newTask(change));
-    if (change.kind === "update" && task) shown.set(change.taskId, { ...task, ...change.fields, isWaiting: true });
+    if (change.kind === "update" && task) shown.set(change.taskId, { ...task, ...applied(change.fields), isWaiting: true });
     if (change.kind === "delete") shown.delete(change.taskId);
   }
   return shown;
@@ -38,11 +41,30 @@ export const touched = signal(new Map());
 /** Tasks that got another id when they were stored: the real id for each temporary one. */
 export const renumbered = new Map();
 
+/** Returns the values that a task has after a change: those of the change, and those that follow from them. */
+function applied(fields) {
+  const implied = {};
+  if ("due_at" in fields) implied.due_on = null;
+  if ("due_on" in fields) implied.due_at = fields.due_on && instantOf(`${fields.due_on}T23:59`);
+  if ("city" in fields) Object.assign(implied, { place_id: null, place: null, forecast: null, weather: null });
+  if ("place_id" in fields) Object.assign(implied, { city: null, place: null, forecast: null, weather: null });
+  return { ...implied, ...fields };
+}
+
+/** Returns the fields that give a task its earlier values again; of two that decide the same, it is that which counted. */
+function restoring(base) {
+  const { due_at: dueAt, due_on: dueOn, place_id: placeId, city, ...others } = base;
+  if (dueAt !== undefined) Object.assign(others, dueOn ? { due_on: dueOn } : { due_at: dueAt });
+  if (city !== undefined) Object.assign(others, city || !placeId ? { city } : { place_id: placeId });
+  return others;
+}
+
 function newTask({ taskId, fields, at }) {
   return {
-    description: null, status: "todo", priority: "medium", due_at: null, city: null, weather: null,
+    description: null, status: "todo", priority: "medium", due_at: null, due_on: null, duration_minutes: null, city: null,
+    place_id: null, place: null, weather: null, forecast: null, weather_rule: null, weather_state: null, auto_reschedule: null,
     assignee_id: null, group_id: null, completed_at: null, version: 0, weather_status: fields.city ? "pending" : null,
-    ...fields, id: taskId, user_id: profile.value?.id, created_at: at, updated_at: at, isWaiting: true,
+    ...applied(fields), id: taskId, user_id: profile.value?.id, created_at: at, updated_at: at, isWaiting: true,
   };
 }
 
@@ -54,6 +76,7 @@ export function learn(found) {
   const changed = new Map(known.value);
   for (const task of found) {
     unconfirmed.delete(task.id);
+    notePlace(task.place);
     if ((changed.get(task.id)?.version ?? 0) <= task.version) changed.set(task.id, task);
   }
   known.value = changed;
@@ -101,9 +124,9 @@ export async function createTask(fields) {
  * @param {string} [told] what to say about it; without it the change cannot be undone by a button
  */
 export async function changeTask(task, fields, told) {
-  const base = Object.fromEntries(Object.keys(fields).map((field) => [field, task[field] ?? null]));
+  const base = Object.fromEntries(decidedBy(Object.keys(fields)).map((field) => [field, task[field] ?? null]));
   const outcome = submit("update", task.id, { fields, base, version: task.version });
-  if (told) notifyUndoable(told, () => void undoChange(task.id, base));
+  if (told) notifyUndoable(told, () => void undoChange(task.id, restoring(base)));
   try {
     return await outcome;
   } catch (error) {

@@ -28,11 +28,38 @@ export function shortTime(instant) {
   const days = dayDistance(instant);
   const time = format({ timeStyle: "short" }).format(new Date(instant));
   if (Math.abs(days) <= 1) {
-    const day = new Intl.RelativeTimeFormat(region.value, { numeric: "auto" }).format(days, "day");
-    return `${day[0].toUpperCase()}${day.slice(1)} ${time}`;
+    return `${dayInWords(days)} ${time}`;
   }
   const sameYear = wallTime(instant).slice(0, 4) === wallTime(now.value).slice(0, 4);
   return format({ day: "numeric", month: "short", ...(sameYear ? {} : { year: "numeric" }) }).format(new Date(instant));
+}
+
+/** Returns a day that is written "2026-05-03" in full: "3 May 2026". */
+export function fullDay(day) {
+  return new Intl.DateTimeFormat(region.value, { timeZone: "UTC", dateStyle: "medium" }).format(new Date(`${day}T00:00Z`));
+}
+
+/** Returns a short form of a day: "Today", "3 May". */
+export function shortDay(day) {
+  const days = Math.round((Date.parse(day) - Date.parse(dayAfterToday(0))) / 86_400_000);
+  return Math.abs(days) <= 1 ? dayInWords(days) : dayName(day);
+}
+
+/** Returns "Yesterday", "Today" or "Tomorrow". */
+function dayInWords(days) {
+  const day = new Intl.RelativeTimeFormat(region.value, { numeric: "auto" }).format(days, "day");
+  return `${day[0].toUpperCase()}${day.slice(1)}`;
+}
+
+/** Returns the short name of a day of the week; 0 is Monday. */
+export function weekdayName(index) {
+  // 1 January 2024 was a Monday.
+  return new Intl.DateTimeFormat(region.value, { timeZone: "UTC", weekday: "short" }).format(new Date(Date.UTC(2024, 0, 1 + index)));
+}
+
+/** Returns a span of time: "Sun 3 May, 09:00 – 10:00". */
+export function fullSpan(begin, end) {
+  return format({ weekday: "short", day: "numeric", month: "short", hour: "numeric", minute: "2-digit" }).formatRange(new Date(begin), new Date(end));
 }
 
 /** Returns how long ago something was: "5 minutes ago". */

@@ -12,6 +12,7 @@ import { Empty } from "../parts/bits.js";
 import { DayChart } from "../parts/day_chart.js";
 import { csvOf } from "../csv.js";
 import { Reading, useReading } from "./reading.js";
+import { WeatherFigures } from "./weather_figures.js";
 
 const SPANS = ["7", "30", "90", "365"];
 const SERIES = ["created", "done", "overdue"];
@@ -23,6 +24,7 @@ export function Analytics() {
   const span = { start_date: dayAfterToday(1 - Number(days)), end_date: dayAfterToday(0) };
   const key = JSON.stringify([span, zone.value]);
   const byDay = useReading(() => get(`/analytics/days${query({ ...span, timezone: zone.value })}`), key);
+  const weather = useReading(() => get(`/analytics/weather${query(span)}`), key);
   const sums = useReading(() => get(`/analytics${query(span)}`), key);
   return html`
     <div class="page-head">
@@ -49,6 +51,7 @@ export function Analytics() {
         </div>
       `}
     <//>
+    <${Reading} reading=${weather} lines=${3}>${(figures) => html`<${WeatherFigures} figures=${figures} />`}<//>
   `;
 }
 

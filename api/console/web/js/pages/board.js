@@ -9,7 +9,7 @@ import { TaskList } from "../queries.js";
 import { linkTo } from "../router.js";
 import { STATUSES, changeTask, taskOf, touched } from "../tasks.js";
 import { msg } from "../texts.js";
-import { Avatar, Due, Empty, Failed, Priority, Skeleton, Weather } from "../parts/bits.js";
+import { Avatar, Due, Empty, Failed, Priority, Skeleton, Weather, WeatherState } from "../parts/bits.js";
 import { Filters, filtersInAddress } from "../parts/filters.js";
 import { openNewTask } from "../parts/task_form.js";
 import { carried, dragged, onCardKey, overColumn, startDrag } from "./board_moves.js";
@@ -115,6 +115,7 @@ function Card({ task }) {
         ${task.priority === "medium" ? null : html`<${Priority} value=${task.priority} />`}
         <${Due} task=${task} />
         <${Weather} task=${task} />
+        <${WeatherState} value=${task.weather_state} />
         <span class="card-end">
           ${task.isWaiting ? html`<span class="fact" title=${msg("Waits to be sent")}><${Icon} name="clock"
             size=${16} /><span class="hidden">${msg("Waits to be sent")}</span></span>` : null}

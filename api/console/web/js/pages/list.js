@@ -10,7 +10,7 @@ import { TaskList } from "../queries.js";
 import { linkTo, route, setParams } from "../router.js";
 import { PRIORITIES, STATUSES, changeTask, deleteTask, taskOf, touched } from "../tasks.js";
 import { msg } from "../texts.js";
-import { Ago, Avatar, Due, Empty, Failed, Priority, Skeleton, Status, Weather } from "../parts/bits.js";
+import { Ago, Avatar, Due, Empty, Failed, Priority, Skeleton, Status, Weather, WeatherState } from "../parts/bits.js";
 import { Filters, filtersInAddress } from "../parts/filters.js";
 import { openNewTask } from "../parts/task_form.js";
 
@@ -124,6 +124,7 @@ function SortChoice({ sort, withRelevance }) {
     ["due_at", msg("Deadline first")],
     ["-priority,due_at", msg("Most urgent first")],
     ["-updated_at", msg("Changed last")],
+    ["-weather_risk", msg("Weather risk first")],
     ["title", msg("By title")],
   ];
   const isListed = options.some(([value]) => value === sort);
@@ -150,6 +151,7 @@ function Row({ task, isSelected, onSelect }) {
         <a class="row-title" href=${linkTo(`tasks/${task.id}`)}>${task.title}</a>
         ${touch ? html`<span class="touched-by">${msg("Changed by {name}", { name: nameOf(touch.by) })}</span>` : null}
         <${Weather} task=${task} />
+        <${WeatherState} value=${task.weather_state} />
       </td>
       <td class="cell-status"><${Status} value=${task.status} /></td>
       <td class="cell-priority"><${Priority} value=${task.priority} /></td>

@@ -11,7 +11,7 @@ import { Ago, Empty } from "../parts/bits.js";
 import { Reading, useReading } from "./reading.js";
 
 const LIMIT = 100;
-const ICONS = { assigned: "person", delegated: "share", commented: "comment", reminder: "clock", overdue: "calendar" };
+const ICONS = { assigned: "person", delegated: "share", commented: "comment", reminder: "clock", overdue: "calendar", weather_warned: "warning", weather_cleared: "cloud", rescheduled: "calendar" };
 
 export function Notifications() {
   const reading = useReading(() => get(`/notifications?limit=${LIMIT}`), arrived.value.length);

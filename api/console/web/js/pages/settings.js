@@ -13,11 +13,13 @@ import { FormProblem, SelectField, TextField, useForm } from "../parts/form.js";
 import { Reading, useReading } from "./reading.js";
 import { LANGUAGE_NAMES } from "./sign_in.js";
 import { Tokens } from "./tokens.js";
+import { WeatherProfile } from "./weather_profile.js";
 
 export const Settings = () => html`
   <div class="page-head"><h1>${msg("Settings")}</h1></div>
   <div class="settings">
     <${Profile} />
+    <${WeatherProfile} />
     <${Look} />
     <${Email} />
     <${Password} />
@@ -126,6 +128,9 @@ const MAILS = {
   commented: () => msg("Somebody comments on a task of mine"),
   reminder: () => msg("The time of a reminder has come"),
   overdue: () => msg("A deadline has passed"),
+  weather_warned: () => msg("Bad weather is expected for a task"),
+  weather_cleared: () => msg("The weather becomes better again"),
+  rescheduled: () => msg("A task was moved to better weather"),
 };
 
 function Mails() {
@@ -138,7 +143,7 @@ function Mails() {
     <${Panel} id="mails" title=${msg("Mails")}>
       <p>${msg("I also want a mail when")}</p>
       <${Reading} reading=${reading}>
-        ${(wanted) => html`<div class="choices column">
+        ${(wanted) => html`<div class="choices stacked">
           ${Object.keys(MAILS).map((kind) => html`<label class="choice" key=${kind}><input type="checkbox"
             checked=${wanted[kind]} onChange=${change(kind)} /><span>${MAILS[kind]()}</span></label>`)}
         </div>`}

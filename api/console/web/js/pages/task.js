@@ -12,12 +12,15 @@ import { profile } from "../session.js";
 import { PRIORITIES, STATUSES, changeTask, deleteTask, readTask, renumbered, taskOf, touched } from "../tasks.js";
 import { msg } from "../texts.js";
 import { Ago, Failed, Person, Skeleton } from "../parts/bits.js";
-import { FieldSelect, FieldTime, TextInPlace } from "../parts/in_place.js";
+import { Deadline } from "../parts/deadline.js";
+import { FieldSelect, TextInPlace } from "../parts/in_place.js";
 import { Comments } from "./task_comments.js";
 import { Delegation } from "./task_delegation.js";
 import { Files } from "./task_files.js";
 import { History } from "./task_history.js";
+import { Place } from "./task_place.js";
 import { Reminders } from "./task_reminders.js";
+import { Duration, TaskWeather } from "./task_weather.js";
 
 export function TaskPage() {
   const asked = Number(route.value.path[1]);
@@ -94,10 +97,11 @@ function Task({ task }) {
         <${FieldSelect} label=${fieldName("priority")} value=${task.priority}
           options=${PRIORITIES.map((priority) => [priority, priorityName(priority)])}
           onSave=${(priority) => save({ priority }, msg("The priority is now “{priority}”.", { priority: priorityName(priority) }))} />
-        <${FieldTime} label=${fieldName("due_at")} value=${task.due_at} basis=${task}
-          onSave=${(due, basis) => save({ due_at: due }, msg("The deadline was changed."), basis)} />
+        <${Deadline} task=${task} onSave=${(due, basis) => save(due, msg("The deadline was changed."), basis)} />
+        <${Duration} task=${task} save=${save} />
         <${Assignment} task=${task} save=${save} />
-        <${CityField} task=${task} save=${save} />
+        <${Place} task=${task} save=${save} />
+        <${TaskWeather} task=${task} save=${save} />
         ${isStored ? html`<${Reminders} task=${task} events=${events("task.reminder")} /><${Delegation} task=${task}
           events=${events("task.delegated")} />` : null}
         ${task.user_id === profile.value?.id || profile.value?.role === "admin"
@@ -140,32 +144,5 @@ function Assignment({ task, save }) {
         options=${[["", msg("No group")], ...groups.value.map(({ id, name }) => [String(id), name])]}
           onSave=${(value) => save({ group_id: number(value) }, msg("The task was given to another group."))} />`
       : null}
-  `;
-}
-
-const WEATHER_STATES = {
-  pending: () => msg("The weather is being fetched."),
-  unavailable: () => msg("There is no weather for this place."),
-};
-
-function CityField({ task, save }) {
-  const { weather } = task;
-  return html`
-    <div class="fact-field">
-      <span class="fact-label">${fieldName("city")}</span>
-      <${TextInPlace} className="city" as="span" label=${fieldName("city")} value=${task.city ?? ""} maxlength="120"
-        basis=${task} placeholder=${msg("Add a city for the weather")}
-        onSave=${(city, basis) => save({ city: city || null }, null, basis)} />
-      ${weather
-        ? html`<div class="weather-card">
-            <p class="weather-now"><${Icon} name="cloud"
-              size=${28} /><strong>${Math.round(weather.temperature)} °C</strong><span>${weather.condition}</span></p>
-            <p class="hint">${msg("Feels like {degrees} °C, wind {wind} m/s, humidity {humidity} %", { degrees: Math.round(weather.feels_like), wind: weather.wind_speed, humidity: weather.humidity })}</p>
-            <p class="hint">${weather.location}, <${Ago} at=${weather.fetched_at} /></p>
-          </div>`
-        : task.weather_status
-          ? html`<p class="hint">${WEATHER_STATES[task.weather_status]?.()}</p>`
-          : null}
-    </div>
   `;
 }

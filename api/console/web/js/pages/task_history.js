@@ -2,11 +2,11 @@
 
 import { html } from "../ui.js";
 import { get } from "../api.js";
-import { fieldName, priorityName, statusName } from "../labels.js";
-import { groupName, nameOf } from "../people.js";
+import { fieldName } from "../labels.js";
+import { nameOf } from "../people.js";
 import { msg } from "../texts.js";
-import { fullTime } from "../times.js";
 import { Ago } from "../parts/bits.js";
+import { valueInWords } from "../parts/field_values.js";
 import { Reading, useReading } from "./reading.js";
 
 const LIMIT = 50;
@@ -21,15 +21,14 @@ const EVENTS = {
   "task.detached": () => msg("removed a file"),
   "task.enriched": () => msg("added the weather"),
   "task.reminder": () => msg("sent a reminder"),
+  "task.weather_warned": () => msg("expects bad weather"),
+  "task.weather_cleared": () => msg("expects good weather again"),
+  "task.forecast_changed": () => msg("noted that the forecast has changed"),
   "task.overdue": () => msg("noted that the deadline has passed"),
 };
 
-const VALUES = { status: statusName, priority: priorityName, due_at: fullTime, assignee_id: nameOf, group_id: groupName };
-
-const valueText = (field, value) => (value === null || value === "" ? msg("empty") : (VALUES[field]?.(value) ?? String(value)));
-
 /** The fields whose changes are worth a line; the others follow from them. */
-const SHOWN = ["title", "description", "status", "priority", "due_at", "city", "assignee_id", "group_id"];
+const SHOWN = ["title", "description", "status", "priority", "due_at", "reason", "duration_minutes", "city", "weather_rule", "auto_reschedule", "assignee_id", "group_id"];
 
 export function History({ taskId, events }) {
   const reading = useReading(() => get(`/tasks/${taskId}/activity?limit=${LIMIT}`), `${taskId} ${events}`);
@@ -55,7 +54,7 @@ function Entry({ entry }) {
       ${entry.type === "task.updated" && changes.length
         ? html`<ul class="changes">
             ${changes.map(([field, { from, to }]) => html`<li key=${field}>
-              ${fieldName(field)}: ${field === "description" ? msg("rewritten") : html`<del>${valueText(field, from)}</del> → <ins>${valueText(field, to)}</ins>`}
+              ${fieldName(field)}: ${field === "description" ? msg("rewritten") : html`<del>${valueInWords(field, from)}</del> → <ins>${valueInWords(field, to)}</ins>`}
             </li>`)}
           </ul>`
         : null}

@@ -80,7 +80,7 @@ function NewToken({ onClose }) {
               <${TextField} label=${msg("Name")}
                 name="name" required maxlength="100" data-focus error=${form.fields.name}
                 hint=${msg("What it is for, such as the name of a program.")} />
-              <fieldset class="choices column">
+              <fieldset class="choices stacked">
                 <legend>${msg("Scopes")}</legend>
                 ${offered.map((scope) => html`<label class="choice" key=${scope}><input type="checkbox"
                   name=${scope} /><span>${SCOPES[scope]()}</span></label>`)}

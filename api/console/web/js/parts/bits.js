@@ -2,11 +2,13 @@
 
 import { html, classes } from "../ui.js";
 import { Icon } from "../icons.js";
-import { priorityName, statusName } from "../labels.js";
+import { priorityName, statusName, weatherStateName } from "../labels.js";
 import { nameOf } from "../people.js";
+import { placeInWords } from "../places.js";
 import { isOverdue } from "../queries.js";
 import { msg } from "../texts.js";
-import { fullTime, shortTime, timeAgo } from "../times.js";
+import { fullDay, fullTime, shortDay, shortTime, timeAgo } from "../times.js";
+import { degrees } from "../units.js";
 
 const HUES = 8;
 
@@ -29,9 +31,9 @@ export function Due({ task }) {
   if (!task.due_at) return null;
   const late = isOverdue(task);
   return html`
-    <span class=${classes("fact", { late })} title=${fullTime(task.due_at)}>
+    <span class=${classes("fact", { late })} title=${task.due_on ? fullDay(task.due_on) : fullTime(task.due_at)}>
       <${Icon} name="calendar" size=${16} />
-      <span>${late ? html`<span class="hidden">${msg("Overdue:")} </span>` : null}${shortTime(task.due_at)}</span>
+      <span>${late ? html`<span class="hidden">${msg("Overdue:")} </span>` : null}${task.due_on ? shortDay(task.due_on) : shortTime(task.due_at)}</span>
     </span>
   `;
 }
@@ -45,12 +47,21 @@ export const Priority = ({ value }) => html`
 /** A status as a dot and a word. */
 export const Status = ({ value }) => html`<span class=${`status status-${value}`}>${statusName(value)}</span>`;
 
-/** The weather of a task in one line, if it has any. */
+const STATE_ICONS = { ok: "check", warned: "warning", unknown: "cloud" };
+
+/** Whether the forecast satisfies the rule of a task, as an icon and a word. */
+export const WeatherState = ({ value }) =>
+  value ? html`<span class=${`fact weather-state weather-${value}`}><${Icon} name=${STATE_ICONS[value]}
+    size=${16} /><span>${weatherStateName(value)}</span></span>` : null;
+
+/** The weather of a task in one line: that of its deadline where there is a forecast of it, or else that of now. */
 export function Weather({ task }) {
-  if (!task.city) return null;
-  const { weather } = task;
-  const text = weather ? `${Math.round(weather.temperature)} °C` : task.city;
-  const title = weather ? `${weather.location}: ${weather.condition}` : task.city;
+  const { weather, forecast } = task;
+  const place = task.city ?? placeInWords(task.place);
+  if (!place && !weather) return null;
+  const shown = forecast?.horizon === "within" ? forecast : weather;
+  const text = shown ? degrees(shown.temperature) : place;
+  const title = shown ? `${place}: ${shown.condition}` : place;
   return html`<span class="fact" title=${title}><${Icon} name="cloud" size=${16} /><span>${text}</span></span>`;
 }
 

@@ -2,22 +2,13 @@
 
 import { html, useEffect, useState } from "../ui.js";
 import { get } from "../api.js";
-import { fieldName, priorityName, statusName } from "../labels.js";
+import { fieldName } from "../labels.js";
 import { conflicts, decide } from "../outbox.js";
-import { groupName, nameOf } from "../people.js";
+import { nameOf } from "../people.js";
 import { msg } from "../texts.js";
-import { exactlyAgo, fullTime } from "../times.js";
+import { exactlyAgo } from "../times.js";
 import { Dialog } from "./dialog.js";
-
-const SHOWN = {
-  status: statusName,
-  priority: priorityName,
-  due_at: fullTime,
-  assignee_id: nameOf,
-  group_id: groupName,
-};
-
-const shown = (field, value) => (value === null || value === undefined ? msg("empty") : (SHOWN[field]?.(value) ?? value));
+import { valueInWords } from "./field_values.js";
 
 /** Returns who has last changed one of these fields and when, or null. */
 async function lastChangeOf(taskId, fields) {
@@ -69,7 +60,7 @@ function Conflict({ conflict }) {
                     onChange=${() => setChoices({ ...choices, [field]: side })}
                   />
                   <span class="conflict-owner">${owner}</span>
-                  <span class="conflict-value">${shown(field, value)}</span>
+                  <span class="conflict-value">${valueInWords(field, value)}</span>
                 </label>
               `,
             )}

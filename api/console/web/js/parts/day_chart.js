@@ -66,6 +66,8 @@ function optionsFor(UPlot, place, series, names) {
   const style = getComputedStyle(place);
   const colour = (name) => style.getPropertyValue(`--${name}`).trim();
   const probe = document.createElement("span");
+  // Where less motion is wanted, colours change by a very short transition, whose beginning would be read here.
+  probe.style.transitionProperty = "none";
   place.append(probe);
   // A custom property may hold `light-dark(…)`, which a canvas does not understand; a computed colour is plain.
   const plain = (name) => {

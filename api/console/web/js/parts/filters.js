@@ -2,14 +2,14 @@
 
 import { html } from "../ui.js";
 import { Icon } from "../icons.js";
-import { priorityName, statusName } from "../labels.js";
+import { WEATHER_STATES, priorityName, statusName, weatherStateName } from "../labels.js";
 import { acquaintances, groups } from "../people.js";
 import { route, setParams } from "../router.js";
 import { profile } from "../session.js";
 import { PRIORITIES, STATUSES } from "../tasks.js";
 import { msg } from "../texts.js";
 
-const NAMES = ["q", "status", "priority", "assignee_id", "user_id", "group_id", "due"];
+const NAMES = ["q", "status", "priority", "assignee_id", "user_id", "group_id", "due", "weather_state"];
 
 /** Returns the filters that stand in the address. */
 export function filtersInAddress() {
@@ -49,6 +49,8 @@ export function Filters({ withStatus = false, children }) {
       <${Filter} name="assignee_id" label=${msg("Assigned to anybody")} options=${peopleOptions()} />
       ${groups.value.length ? html`<${Filter} name="group_id" label=${msg("Any group")}
         options=${groups.value.map(({ id, name }) => [String(id), name])} />` : null}
+      <${Filter} name="weather_state" label=${msg("Any weather")}
+        options=${WEATHER_STATES.map((state) => [state, weatherStateName(state)])} />
       ${children}
       ${present.length
         ? html`<button type="button" class="link-button clear-filters"

@@ -1,9 +1,7 @@
 /** Fields that are shown as they are and changed in their place. */
 
-import { html, useEffect, useId, useLayoutEffect, useRef, useState } from "../ui.js";
-import { Icon } from "../icons.js";
+import { html, useEffect, useId, useRef, useState } from "../ui.js";
 import { msg } from "../texts.js";
-import { instantOf, wallTime } from "../times.js";
 
 /**
  * A text that becomes a field when it is clicked. Enter or leaving the field saves it, Escape does not. What somebody else
@@ -75,32 +73,6 @@ export function FieldSelect({ label, value, options, onSave }) {
       <select id=${id} onChange=${(event) => onSave(event.currentTarget.value)}>
         ${options.map(([option, name]) => html`<option value=${option} selected=${option === value}>${name}</option>`)}
       </select>
-    </div>
-  `;
-}
-
-/** A field for a time, which is saved when it is left. `onSave` gets the `basis` as with a text. */
-export function FieldTime({ label, value, basis, onSave }) {
-  const id = useId();
-  const shown = value ? wallTime(value) : "";
-  const before = useRef({ shown, basis });
-  const field = useRef(null);
-  useLayoutEffect(() => {
-    if (document.activeElement !== field.current) field.current.value = shown;
-  }, [shown]);
-  const onFocus = () => (before.current = { shown, basis });
-  const onBlur = (event) => {
-    const entered = event.currentTarget.value;
-    if (entered !== before.current.shown) onSave(entered ? instantOf(entered) : null, before.current.basis);
-  };
-  return html`
-    <div class="fact-field">
-      <label class="fact-label" for=${id}>${label}</label>
-      <span class="time-field">
-        <input ref=${field} id=${id} type="datetime-local" onFocus=${onFocus} onBlur=${onBlur} />
-        ${value ? html`<button type="button" class="icon-button small" aria-label=${msg("Remove the deadline")}
-          onClick=${() => onSave(null, basis)}><${Icon} name="close" size=${16} /></button>` : null}
-      </span>
     </div>
   `;
 }

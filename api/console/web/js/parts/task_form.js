@@ -8,6 +8,7 @@ import { acquaintances, groups } from "../people.js";
 import { profile } from "../session.js";
 import { msg } from "../texts.js";
 import { instantOf } from "../times.js";
+import { DeadlineField } from "./deadline.js";
 import { Dialog } from "./dialog.js";
 import { AreaField, FormProblem, SelectField, TextField, useForm } from "./form.js";
 
@@ -24,6 +25,7 @@ function fieldsOf(values) {
   const fields = { title: values.title, status: values.status, priority: values.priority };
   if (values.description) fields.description = values.description;
   if (values.due_at) fields.due_at = instantOf(values.due_at);
+  if (values.due_on) fields.due_on = values.due_on;
   if (values.city) fields.city = values.city;
   if (values.assignee_id) fields.assignee_id = Number(values.assignee_id);
   if (values.group_id) fields.group_id = Number(values.group_id);
@@ -56,7 +58,7 @@ function TaskForm({ values }) {
             options=${PRIORITIES.map((priority) => [priority, priorityName(priority)])} />
         </div>
         <div class="field-pair">
-          <${TextField} label=${msg("Deadline")} name="due_at" type="datetime-local" error=${form.fields.due_at} />
+          <${DeadlineField} error=${form.fields.due_at ?? form.fields.due_on} />
           <${TextField} label=${msg("City")} name="city" maxlength="120" autocomplete="off"
             hint=${msg("For the weather.")} error=${form.fields.city} />
         </div>
