@@ -10,12 +10,12 @@ from playwright.sync_api import Browser, sync_playwright
 
 from tests.browser.chromium import find_chromium
 from tests.browser.console import Console, Open
-from tests.e2e.fixtures import mail, system, weather
+from tests.e2e.fixtures import collector, mail, system, weather
 from tests.e2e.people import Person
 from tests.e2e.system import ADMIN, System
 from tests.polling import wait_until
 
-__all__ = ["mail", "system", "weather"]
+__all__ = ["collector", "mail", "system", "weather"]
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
