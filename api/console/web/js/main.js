@@ -9,6 +9,7 @@ import { Groups } from "./pages/groups.js";
 import { List } from "./pages/list.js";
 import { Notifications } from "./pages/notifications.js";
 import { Settings } from "./pages/settings.js";
+import { Operations } from "./pages/operations.js";
 import { SignIn } from "./pages/sign_in.js";
 import { TaskPage } from "./pages/task.js";
 import { ConflictDialog } from "./parts/conflict_dialog.js";
@@ -28,6 +29,7 @@ const PAGES = {
   analytics: { view: Analytics, title: () => msg("Analytics") },
   groups: { view: Groups, title: () => msg("Groups") },
   notifications: { view: Notifications, title: () => msg("Notifications") },
+  operations: { view: Operations, title: () => msg("System") },
   settings: { view: Settings, title: () => msg("Settings") },
 };
 

@@ -1,58 +1,20 @@
-/** A chart with groups of bars for days. The chart library is loaded when the first chart is shown. */
+/** A chart with groups of bars for days. */
 
-import { html, useEffect, useRef } from "../ui.js";
+import { html } from "../ui.js";
 import { language } from "../texts.js";
-import { theme } from "../theme.js";
+import { plainColours, useChart } from "./charts.js";
 
 const HEIGHT = 260;
 /** How much of the space of a day its bars take together. */
 const GROUP_SHARE = 0.72;
-const VENDOR = new URL("../../../vendor/", import.meta.url);
-
-let library = null;
-
-/** Loads the chart library and its style, once. */
-function loadLibrary() {
-  library ??= (async () => {
-    const style = document.createElement("link");
-    style.rel = "stylesheet";
-    style.href = new URL("uplot.css", VENDOR);
-    const isStyled = new Promise((resolve) => (style.onload = style.onerror = resolve));
-    document.head.append(style);
-    const [module] = await Promise.all([import("../../../vendor/uplot.js"), isStyled]);
-    return module.default;
-  })();
-  return library;
-}
 
 /**
  * @param {{days: {day: string}[], series: string[], names: string[], label: string, dayLabel: string}} properties `series`
  *     are the names of the numbers of a day, `names` how people call them
  */
 export function DayChart({ days, series, names, label, dayLabel }) {
-  const place = useRef(null);
-  useEffect(() => {
-    const element = place.current;
-    let chart = null;
-    let isGone = false;
-    const dark = matchMedia("(prefers-color-scheme: dark)");
-    const draw = async () => {
-      const UPlot = await loadLibrary();
-      if (isGone) return;
-      chart?.destroy();
-      chart = new UPlot(optionsFor(UPlot, element, series, [dayLabel, ...names]), dataOf(days, series), element);
-    };
-    const resize = new ResizeObserver(() => chart?.setSize({ width: element.clientWidth, height: HEIGHT }));
-    resize.observe(element);
-    dark.addEventListener("change", draw);
-    void draw();
-    return () => {
-      isGone = true;
-      resize.disconnect();
-      dark.removeEventListener("change", draw);
-      chart?.destroy();
-    };
-  }, [days, theme.value, language.value]);
+  const draw = (UPlot, element) => new UPlot(optionsFor(UPlot, element, series, [dayLabel, ...names]), dataOf(days, series), element);
+  const place = useChart(draw, HEIGHT, [days]);
   return html`<div class="chart" ref=${place} role="img" aria-label=${label}></div>`;
 }
 
@@ -63,20 +25,10 @@ const dataOf = (days, series) => [
 
 /** Returns the options of the chart, with the colours that the page has at the moment. */
 function optionsFor(UPlot, place, series, names) {
-  const style = getComputedStyle(place);
-  const colour = (name) => style.getPropertyValue(`--${name}`).trim();
-  const probe = document.createElement("span");
-  // Where less motion is wanted, colours change by a very short transition, whose beginning would be read here.
-  probe.style.transitionProperty = "none";
-  place.append(probe);
-  // A custom property may hold `light-dark(…)`, which a canvas does not understand; a computed colour is plain.
-  const plain = (name) => {
-    probe.style.color = colour(name);
-    return getComputedStyle(probe).color;
-  };
-  const axis = { stroke: plain("muted"), grid: { stroke: plain("line"), width: 1 }, ticks: { show: false }, font: `12px ${style.fontFamily}` };
+  const plain = plainColours(place);
+  const axis = { stroke: plain("muted"), grid: { stroke: plain("line"), width: 1 }, ticks: { show: false }, font: `12px ${getComputedStyle(place).fontFamily}` };
   const dayFormat = new Intl.DateTimeFormat(language.value, { timeZone: "UTC", day: "numeric", month: "short" });
-  const options = {
+  return {
     width: place.clientWidth,
     height: HEIGHT,
     cursor: { drag: { x: false, y: false }, points: { show: false } },
@@ -99,8 +51,6 @@ function optionsFor(UPlot, place, series, names) {
       })),
     ],
   };
-  probe.remove();
-  return options;
 }
 
 /** Returns how the bars of one series are drawn: beside those of the other series of the same day. */

@@ -17,7 +17,8 @@ export function filtersInAddress() {
   return Object.fromEntries(NAMES.filter((name) => params[name]).map((name) => [name, params[name]]));
 }
 
-function Filter({ name, label, options }) {
+/** A filter that stands in the address under its name. */
+export function Filter({ name, label, options }) {
   const value = route.value.params[name] ?? "";
   return html`
     <label class=${`filter${value ? " active" : ""}`}>

@@ -24,6 +24,7 @@ const PAGES = [
   { path: "analytics", icon: "chart", name: () => msg("Analytics") },
   { path: "groups", icon: "people", name: () => msg("Groups") },
 ];
+const OPERATIONS = { path: "operations", icon: "gauge", name: () => msg("System") };
 const SEARCH_PAUSE_MS = 250;
 
 const isAt = (path) => (route.value.path[0] ?? "board") === path;
@@ -98,6 +99,7 @@ export function Shell({ children }) {
     "?": () => setShowsKeys(true),
     "ctrl+z": undoLast,
   });
+  const pages = profile.value.role === "admin" ? [...PAGES, OPERATIONS] : PAGES;
   const count = unread.value;
   const bell = count ? msg("Notifications, {count} unread", { count }) : msg("Notifications");
   return html`
@@ -108,7 +110,7 @@ export function Shell({ children }) {
         <img src=${new URL("../../icon.svg", import.meta.url)} alt="" width="28"
           height="28" /><span>${facts.name}</span>
       </a>
-      <nav class="nav" aria-label=${msg("Pages")}>${PAGES.map((page) => html`<${NavLink} page=${page}
+      <nav class="nav" aria-label=${msg("Pages")}>${pages.map((page) => html`<${NavLink} page=${page}
         key=${page.path} />`)}</nav>
       <${Search} />
       <button type="button" class="button primary new-task" onClick=${() => openNewTask()} aria-keyshortcuts="n"
