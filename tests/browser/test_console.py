@@ -601,3 +601,36 @@ class TestFunctions:
 
     def test_cells_of_csv_are_quoted(self, function_console: Console) -> None:
         assert function_console.call("./csv.js", """m.csvOf(["a"], [['x,"y"']])""") == 'a\r\n"x,""y"""\r\n'
+
+    @pytest.mark.parametrize(
+        ("bytes_", "text"), [(0, "0 byte"), (0.25, "0 byte"), (999, "999 byte"), (1000, "1 kB"), (1.25e9, "1.3 GB")]
+    )
+    def test_bytes_are_said_in_a_fitting_unit(self, bytes_: float, text: str, function_console: Console) -> None:
+        assert function_console.call("./measures.js", f"m.bytesInWords({bytes_})") == text
+
+    def test_a_day_and_a_time_of_a_deadline_are_the_same_matter(self, function_console: Console) -> None:
+        base, theirs = "{due_on: null, due_at: null}", "{due_on: null, due_at: '2030-01-01T09:00:00Z'}"
+
+        assert function_console.call("./merge.js", f"m.reconcile({base}, {{due_on: '2030-01-02'}}, {theirs})") == {
+            "left": {"due_on": "2030-01-02"},
+            "conflicts": ["due_on"],
+        }
+
+    def test_a_place_that_the_server_has_filled_in_is_no_conflict(self, function_console: Console) -> None:
+        base, theirs = "{place_id: null, city: 'Paris'}", "{place_id: 11, city: 'Paris'}"
+
+        assert function_console.call("./merge.js", f"m.reconcile({base}, {{place_id: 12}}, {theirs})") == {
+            "left": {"place_id": 12},
+            "conflicts": [],
+        }
+
+    def test_warned_tasks_are_sorted_before_those_with_more_rain(self, function_console: Console) -> None:
+        tasks = (
+            "[{id: 1, weather_state: null, forecast: null}, "
+            " {id: 2, weather_state: 'ok', forecast: {rain_probability: 90}},"
+            " {id: 3, weather_state: 'warned', forecast: {rain_probability: 5}}]"
+        )
+
+        assert function_console.call(
+            "./queries.js", f"{tasks}.sort(m.orderBy('-weather_risk')).map((task) => task.id)"
+        ) == [3, 2, 1]

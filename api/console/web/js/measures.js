@@ -58,7 +58,8 @@ const VALUES = {
 
 /** Returns a number of bytes in words. */
 export function bytesInWords(bytes) {
-  const step = bytes > 0 ? Math.min(Math.floor(Math.log10(bytes) / 3), BYTE_UNITS.length - 1) : 0;
+  // An average may be less than one byte.
+  const step = bytes >= 1 ? Math.min(Math.floor(Math.log10(bytes) / 3), BYTE_UNITS.length - 1) : 0;
   return withUnit(bytes / 1000 ** step, BYTE_UNITS[step], step ? 1 : 0);
 }
 

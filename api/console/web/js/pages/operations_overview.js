@@ -66,8 +66,7 @@ export function Overview() {
 
 const Advice = ({ measure }) => html`
   <li>
-    <p><${State} value=${measure.state} /> <strong>${measureName(measure.name)}:
-      ${measureValue(measure.value, measure.unit)}</strong></p>
+    <p><${State} value=${measure.state} /> <strong>${`${measureName(measure.name)}: ${measureValue(measure.value, measure.unit)}`}</strong></p>
     ${measure.advice ? html`<p>${measure.advice}</p><p class="hint">${msg("More in docs/operations.md#{heading}", { heading: measure.runbook })}</p>` : null}
   </li>
 `;
