@@ -172,7 +172,10 @@ class PlaceSearch:
     def keep(self, search: Search, found: list[FoundPlace] | ProviderUnavailable) -> Representation:
         """Store what the provider has found and return it; if it was away, return the places that are known already."""
         if isinstance(found, ProviderUnavailable):
-            self._calls.failed(found)
+            if found.is_late:
+                self._calls.search_was_late()
+            else:
+                self._calls.failed(found)
             return self.find_beginning(search)
         self._calls.succeeded()
         with unit_of_work():

@@ -6,7 +6,8 @@ fifth of it, so that nobody can use up what the refreshing of forecasts needs.
 
 The breaker is closed while the provider is well. It opens after some failures in a row, or when the provider asks to be
 left alone, and then nobody calls. When its time is over, it is half open: one call at a time may try. A success closes
-it, and a failure opens it for twice as long.
+it, and a failure opens it for twice as long. A search of somebody who waits has much less time than the other calls. If
+it takes too long, this is no failure, since a provider that is slow, but well, must still be asked for forecasts.
 """
 
 from datetime import datetime
@@ -94,6 +95,10 @@ RETURNING l.open_until IS NULL AND w.open_until IS NOT NULL,
     ceil(extract(epoch FROM w.open_until - now()))::integer
 """)
 
+_SEARCH_WAS_LATE: Final = Prepared("""
+UPDATE weather_calls SET probe_until = NULL WHERE provider = %(provider)s AND probe_until IS NOT NULL
+""")
+
 
 class WeatherCalls:
     """Says whether the provider may be called, and is told how each call went.
@@ -115,7 +120,10 @@ class WeatherCalls:
         return self._grant(wanted, is_search=False)
 
     def granted_search(self) -> bool:
-        """Reserve a call for the search of somebody who waits; returns whether there is one, as for `granted()`."""
+        """Reserve a call for the search of somebody who waits; returns whether there is one.
+
+        Whoever gets it must say afterwards how it went, with `succeeded()`, `failed()` or `search_was_late()`.
+        """
         return self._grant(1, is_search=True) == 1
 
     def refused_until(self) -> datetime:
@@ -141,6 +149,11 @@ class WeatherCalls:
         )
         if row is not None and row[0]:
             log.warning("weather_calls_stopped", provider=self._provider, seconds=row[1], reason=str(error))
+
+    def search_was_late(self) -> None:
+        """Note that a search was given up before there was a response, so that another call may try at once."""
+        with unit_of_one_statement():
+            write(_SEARCH_WAS_LATE, {"provider": self._provider})
 
     def _grant(self, wanted: int, *, is_search: bool) -> int:
         parameters = {

@@ -152,10 +152,11 @@ class JsonClient:
                 content = self._read(response, max_bytes)
             return json.loads(content, parse_constant=lambda _: None)
         except requests.RequestException as error:
-            reason = "took too long" if self._is_late(error) else f"could not be reached ({type(error).__name__})"
-            raise self._unavailable(reason) from None
+            if self._is_late(error):
+                raise self._late() from None
+            raise self._unavailable(f"could not be reached ({type(error).__name__})") from None
         except (ValueError, RecursionError):
-            raise self._unavailable("took too long" if self._deadline.passed else "sent no JSON") from None
+            raise (self._late() if self._deadline.passed else self._unavailable("sent no JSON")) from None
 
     def _is_late(self, error: Exception) -> bool:
         return self._deadline.passed or isinstance(error, requests.Timeout)
@@ -176,6 +177,9 @@ class JsonClient:
             if len(content) > max_bytes:
                 raise self._unavailable(f"sent more than {max_bytes} bytes")
         return bytes(content)
+
+    def _late(self) -> ProviderUnavailable:
+        return ProviderUnavailable(f"{self._provider} took too long.", is_late=True)
 
     def _unavailable(self, reason: str, *, retry_after: float | None = None) -> ProviderUnavailable:
         return ProviderUnavailable(f"{self._provider} {reason}.", retry_after=retry_after)

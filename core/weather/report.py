@@ -9,12 +9,14 @@ from typing import Any
 class ProviderUnavailable(Exception):  # noqa: N818 - a state of the provider, not a mistake.
     """The provider sent no valid response; a retry may help. The message contains no secret.
 
-    `retry_after` is how many seconds the provider wants to be left alone, if it has said so.
+    `retry_after` is how many seconds the provider wants to be left alone, if it has said so. `is_late` is whether the
+    time was over before there was a whole response.
     """
 
-    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+    def __init__(self, message: str, *, retry_after: float | None = None, is_late: bool = False) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.is_late = is_late
 
 
 class RequestRejected(ProviderUnavailable):

@@ -17,8 +17,10 @@ from core.services.places import (
     store_all_found,
     store_found,
 )
-from core.weather import FoundPlace, provider_for
+from core.services.weather_calls import WeatherCalls
+from core.weather import FoundPlace, ProviderUnavailable, provider_for
 from tests.builders import create_task
+from tests.doubles.weather import Misbehavior, WeatherServer, fail, refuse_for
 from tests.sql import execute
 from tests.statements import statements_with_values
 from tests.threads import in_parallel
@@ -121,3 +123,51 @@ def test_places_are_searched_by_the_beginning_of_their_name_in_two_indexes(setti
     plan = "\n".join(row[0] for row in execute("EXPLAIN " + statement.replace("%", "%%")).fetchall())
     assert "places_beginning" in plan
     assert "place_names_beginning" in plan
+
+
+@pytest.fixture
+def searching(settings: Settings, weather: WeatherServer) -> Settings:
+    return settings.model_copy(update={"open_meteo_url": weather.url, "open_meteo_geocoding_url": weather.url})
+
+
+def search_in_vain(settings: Settings, seconds: float) -> bool:
+    """Search as somebody who waits does; returns whether the provider might be asked."""
+    search, wanted = PlaceSearch(settings, provider_for(settings)), Search("Paris", 5)
+    _, may_ask = search.find_known(wanted)
+    if may_ask:
+        search.keep(wanted, search.ask(wanted, seconds))
+    return may_ask
+
+
+@pytest.mark.parametrize(
+    ("delay", "misbehave", "seconds", "granted"),
+    [(5, None, 0.05, 10), (0, fail, 5, 0), (0, refuse_for(60), 5, 0)],
+    ids=["too late", "error", "too many"],
+)
+def test_only_a_search_that_took_too_long_is_no_failure_of_the_provider(
+    searching: Settings,
+    weather: WeatherServer,
+    delay: float,
+    misbehave: Misbehavior | None,
+    seconds: float,
+    granted: int,
+) -> None:
+    weather.delay, weather.misbehave = delay, misbehave
+    for _ in range(3):
+        search_in_vain(searching, seconds)
+
+    assert WeatherCalls(searching, provider_for(searching)).granted(10) == granted
+
+
+def test_a_search_that_tries_whether_the_provider_is_well_and_is_late_lets_another_call_try(
+    searching: Settings, weather: WeatherServer
+) -> None:
+    calls = WeatherCalls(searching, provider_for(searching))
+    calls.granted(1)
+    for _ in range(3):
+        calls.failed(ProviderUnavailable("It is down."))
+    execute("UPDATE weather_calls SET open_until = now()")
+    weather.delay = 5
+
+    assert search_in_vain(searching, 0.05)
+    assert [calls.granted(10), calls.granted(10)] == [1, 0]
