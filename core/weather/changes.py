@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from core.weather.forecast import Hour
+from core.weather.rules import margin_of
 
 Told = Mapping[str, Any]
 """What somebody was told: `condition` (a class), `rain_probability` in % and `temperature` in °C; None if unknown."""
@@ -56,8 +57,15 @@ def _matters(name: str, before: Any, after: Any, rain_threshold: float | None) -
         case "condition":
             return bool(before != after)
         case "rain_probability":
-            crossed = rain_threshold is not None and (before > rain_threshold) != (after > rain_threshold)
+            crossed = rain_threshold is not None and _crossed(before, after, rain_threshold)
             return crossed or bool(abs(after - before) >= _RAIN_POINTS)
         case _:
             # Both are tenths, whose difference as floats may be slightly less than it is in decimals.
             return bool(round(abs(after - before), 1) >= _DEGREES)
+
+
+def _crossed(before: float, after: float, threshold: float) -> bool:
+    """Whether a probability of rain has crossed the limit of a rule; on the way back by the margin that rules have."""
+    if before > threshold:
+        return after <= threshold - margin_of("max_rain_probability", threshold)
+    return after > threshold

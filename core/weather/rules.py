@@ -113,6 +113,13 @@ def effective_rule(task_rule: Mapping[str, float] | None, profile_rule: Mapping[
     return Rule.from_json(content) if content else None
 
 
+def margin_of(limit: str, allowed: float) -> float:
+    """Return how far a value must be back inside a limit, by its name, before it counts as good again."""
+    margin = _MEASURES[limit].margin(allowed)
+    # Other values are never below zero, so with a larger margin nothing could be back inside.
+    return margin if limit.endswith("_temperature") else min(margin, allowed / 2)
+
+
 def hours_of_span(forecast: Forecast, start: datetime, end: datetime) -> list[Hour]:
     """Return the steps of a forecast that overlap a span, cut to it: the rain of a cut step is that of its part.
 
@@ -170,11 +177,8 @@ def _is_bad(rule: Rule, reason: Reason, *, is_held: bool) -> bool:
 
 def _margin(rule: Rule, reason: Reason) -> float:
     """Return the margin of a limit, but never so much that no weather could end the warning."""
-    margin = _MEASURES[reason.limit].margin(reason.allowed)
-    if not reason.limit.endswith("_temperature"):
-        # These values are never below zero.
-        return min(margin, reason.allowed / 2)
-    if rule.min_temperature is None or rule.max_temperature is None:
+    margin = margin_of(reason.limit, reason.allowed)
+    if not reason.limit.endswith("_temperature") or rule.min_temperature is None or rule.max_temperature is None:
         return margin
     return min(margin, (rule.max_temperature - rule.min_temperature) / 2)
 

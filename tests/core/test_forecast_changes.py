@@ -91,6 +91,18 @@ def test_the_threshold_of_a_rule_counts(of: str, alice: Actor, place_id: int) ->
     assert [event.data["changed"] for event in told()] == [{"rain_probability": {"from": 25.0, "to": 31.0}}]
 
 
+def test_a_probability_that_trembles_around_the_limit_of_a_rule_is_told_once(alice: Actor, place_id: int) -> None:
+    create_task(alice, place_id=place_id, due_at=TOMORROW, weather_rule={"max_rain_probability": 40})
+    for probability in (38.0, 41.0, 39.0, 41.0, 38.0, 35.0, 38.0, 41.0):
+        forecast_comes(place_id, rain_probability=probability)
+
+    assert [event.data["changed"]["rain_probability"] for event in told()] == [
+        {"from": 38.0, "to": 41.0},
+        {"from": 41.0, "to": 35.0},
+        {"from": 35.0, "to": 41.0},
+    ]
+
+
 @pytest.mark.parametrize(
     "move",
     [{"due_at": TOMORROW + timedelta(hours=5)}, {"place_id": None}, {"status": "done"}],

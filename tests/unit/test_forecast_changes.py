@@ -36,6 +36,7 @@ def test_an_hour_is_summed_up_by_its_class(code: float | None, condition: str | 
         ("rain_probability", 20.0, None, True),
         ("rain_probability", 45.0, 44.0, True),
         ("rain_probability", 45.0, 45.0, False),
+        ("rain_probability", 31.0, 35.0, False),
         ("rain_probability", 30.0, 35.0, True),
         ("rain_probability", 45.0, 30.0, False),
         ("temperature", 12.9, None, False),
