@@ -48,7 +48,7 @@ class TaskListQuery(PageQuery):
     rain_above: (
         Annotated[
             int,
-            Field(ge=0, le=100, description="The probability of rain in the hour of the deadline is above this, in %."),
+            Field(ge=0, le=100, description="The probability of rain in the forecast of the task is above this, in %."),
             AsciiDigits,
         ]
         | None

@@ -170,7 +170,7 @@ class PlaceOut(BaseModel):
 
 
 class ForecastOut(BaseModel):
-    """The forecast of the hour of a task's deadline: °C, %, mm, km/h.
+    """The forecast of the hour of a task's deadline, or of the hour before midday of its `due_on`: °C, %, mm, km/h.
 
     Without a forecast of that hour the values are null: `horizon` is `beyond` if the deadline is still too far away,
     and `past` if it has passed.

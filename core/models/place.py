@@ -90,9 +90,31 @@ _WITHIN: Final = json_object(
 )
 
 
+_TO_MIDDAY: Final = "interval '12 hours'"
+
+
+def forecast_time_of_task(task: str) -> str:
+    """Return the SQL of the time whose weather is the forecast of a task: its deadline.
+
+    For a task with `due_on` it is midday, since the weather of the last second of a day says little about the day.
+    """
+    return f"CASE WHEN {task}.due_on IS NULL THEN {task}.due_at ELSE {task}.due_at - {_TO_MIDDAY} END"
+
+
+def _number(instant: str) -> str:
+    """Return the SQL of the number, from 1, of the step that contains a time. Any number may result."""
+    return f"1 + floor(extract(epoch FROM {instant} - f.starts_at) / (60 * f.step_minutes))::integer"
+
+
 def _step(task: str) -> str:
-    """Return the SQL of the number, from 1, of the step that contains a task's deadline. Any number may result."""
-    return f"1 + floor(extract(epoch FROM {task}.due_at - f.starts_at) / (60 * f.step_minutes))::integer"
+    """Return the SQL of the number, from 1, of the step that a task's forecast is. Any number may result.
+
+    Whether there is one depends on the deadline alone, also for a task with `due_on`. It gets the first step if that is
+    after midday, since some providers do not send the hours that have passed.
+    """
+    deadline = _number(f"{task}.due_at")
+    return f"""CASE WHEN {task}.due_on IS NULL OR {deadline} > cardinality(f.temperature) THEN {deadline}
+        ELSE greatest({_number(f"({task}.due_at - {_TO_MIDDAY})")}, least({deadline}, 1)) END"""
 
 
 def _outside(task: str) -> str:
@@ -124,7 +146,7 @@ def forecast_of_task(task: str) -> str:
 
 
 def rain_probability_of_task(task: str) -> str:
-    """Return the SQL of the probability of rain (%) in the hour of a task's deadline.
+    """Return the SQL of the probability of rain (%) in the forecast of a task.
 
     It is NULL if it is not known. For a task without a place, nothing is read.
     """

@@ -1,8 +1,9 @@
 """Tell listeners that the forecast of a task has changed, but only if people may decide differently because of it.
 
-The column `forecast_told` of a task has what was told last, for which deadline and place. New forecasts are compared
-with it, so that many small changes together are told too. Where there is nothing to compare with, it is written without
-telling anybody. The UPDATE checks the old value in the transaction that records the event, so each change is told once.
+The column `forecast_told` of a task has what was told last, and of which time (its `due_at`) and place. New forecasts
+are compared with it, so that many small changes together are told too. Where there is nothing to compare with, it is
+written without telling anybody. The UPDATE checks the old value in the transaction that records the event, so each
+change is told once.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,19 +15,22 @@ import orjson
 
 from core import events
 from core.db import read, unit_of_work, write
+from core.models.place import forecast_time_of_task
 from core.weather.changes import changes, summary, with_unknown_from
 from core.weather.forecast import Forecast
 
 _PAGE: Final = 2000
 
+_TIME: Final = forecast_time_of_task("t")
+
 # The pages follow the order of the index `tasks_place`.
-_TASKS: Final = """
-SELECT t.place_id, t.due_at, t.id, t.forecast_told::text,
-       (coalesce(nullif(t.weather_rule::text, '{}')::json, u.weather_rule)->>'max_rain_probability')::float
+_TASKS: Final = f"""
+SELECT t.place_id, t.due_at, t.id, {_TIME}, t.forecast_told::text,
+       (coalesce(nullif(t.weather_rule::text, '{{}}')::json, u.weather_rule)->>'max_rain_probability')::float
 FROM tasks t JOIN users u ON u.id = t.user_id
 WHERE t.place_id = ANY(%(place_ids)s) AND t.status <> 'done' AND t.due_at >= now()
     AND (t.place_id, t.due_at, t.id) > (%(place_id)s, %(due_at)s, %(id)s)
-    AND (%(all)s OR t.forecast_told IS NULL OR (t.forecast_told->>'due_at')::timestamptz <> t.due_at
+    AND (%(all)s OR t.forecast_told IS NULL OR (t.forecast_told->>'due_at')::timestamptz <> {_TIME}
          OR (t.forecast_told->>'place_id')::bigint <> t.place_id)
 ORDER BY t.place_id, t.due_at, t.id LIMIT %(limit)s
 """
@@ -57,6 +61,7 @@ class _Task:
     place_id: int
     due_at: datetime
     id: int
+    forecast_time: datetime
     told: str | None
     rain_threshold: float | None
 
@@ -102,16 +107,27 @@ def _pages(place_ids: list[int], *, all_tasks: bool) -> Iterator[list[_Task]]:
         after = {"place_id": page[-1].place_id, "due_at": page[-1].due_at, "id": page[-1].id}
 
 
+def _is_about_another(task: _Task, told: Mapping[str, Any]) -> bool:
+    return told["place_id"] != task.place_id or datetime.fromisoformat(told["due_at"]) != task.forecast_time
+
+
 def _row(task: _Task, forecast: Forecast) -> dict[str, Any] | None:
     """Return what to write, with `more` for the event if something is to be told, or None for nothing."""
-    hour = forecast.at(task.due_at)
-    if hour is None:
+    hour = forecast.at(task.forecast_time)
+    if hour is None or forecast.at(task.due_at) is None:
         return None
     now = summary(hour)
-    about = {"due_at": task.due_at, "place_id": task.place_id}
-    row = {"id": task.id, "fetched_at": forecast.fetched_at, "was": task.told, "more": None, **about}
+    about = {"due_at": task.forecast_time, "place_id": task.place_id}
+    row = {
+        "id": task.id,
+        "place_id": task.place_id,
+        "due_at": task.due_at,
+        "fetched_at": forecast.fetched_at,
+        "was": task.told,
+        "more": None,
+    }
     told = None if task.told is None else orjson.loads(task.told)
-    if told is None or told["place_id"] != task.place_id or datetime.fromisoformat(told["due_at"]) != task.due_at:
+    if told is None or _is_about_another(task, told):
         return row | {"told": now | about}
     if changed := changes(told, now, task.rain_threshold):
         return row | {"told": with_unknown_from(now, told) | about, "more": {"changed": changed}}

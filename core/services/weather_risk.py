@@ -5,7 +5,7 @@ from typing import Any, Final
 from core.models.place import rain_probability_of_task
 
 RAIN_PROBABILITY: Final = rain_probability_of_task("t")
-"""The probability of rain (%) in the hour of the deadline; NULL if it is not known."""
+"""The probability of rain (%) in the forecast of the task; NULL if it is not known."""
 
 # A warned task has a higher risk than any probability of rain is, and an unknown risk is beyond both ends.
 _WARNED: Final = 1000

@@ -12,7 +12,7 @@ from core.policy import Actor
 from core.services.forecast_changes import note_forecasts, tell_changes
 from core.services.task_access import lock_task
 from tests.builders import create_task, read_task, update_task
-from tests.forecasts import create_place, hours, store_hours
+from tests.forecasts import MIDNIGHT, create_place, forecast, hours, store_hours
 from tests.polling import wait_until
 from tests.recorded import RecordedEvent, recorded_events
 from tests.sql import execute
@@ -103,6 +103,26 @@ def test_a_probability_that_trembles_around_the_limit_of_a_rule_is_told_once(ali
     ]
 
 
+@pytest.mark.parametrize(("hour", "is_told"), [(11, True), (23, False)], ids=["midday", "midnight"])
+def test_a_task_without_a_time_is_told_of_midday(hour: int, is_told: bool, alice: Actor, place_id: int) -> None:
+    create_task(alice, place_id=place_id, due_on=MIDNIGHT.date() + timedelta(days=1))
+    for temperatures in ({}, {24 + hour: 20.0}):
+        tell_changes({place_id: forecast(temperature=temperatures)})
+
+    assert bool(told()) == is_told
+
+
+def test_what_was_told_of_another_hour_of_the_day_is_not_compared(alice: Actor, place_id: int) -> None:
+    create_task(alice, place_id=place_id, due_on=MIDNIGHT.date() + timedelta(days=1))
+    tell_changes({place_id: forecast()})
+    execute("UPDATE tasks SET forecast_told = jsonb_set(forecast_told::jsonb, '{due_at}', to_jsonb(due_at))")
+    tell_changes({place_id: forecast(temperature=20.0)})
+    before = told()
+    tell_changes({place_id: forecast(temperature=10.0)})
+
+    assert (before, len(told())) == ([], 1)
+
+
 @pytest.mark.parametrize(
     "move",
     [{"due_at": TOMORROW + timedelta(hours=5)}, {"place_id": None}, {"status": "done"}],
@@ -123,10 +143,10 @@ def test_another_deadline_or_place_is_no_change_of_the_forecast(
 
 def test_the_forecast_at_the_time_of_a_move_is_what_later_ones_are_compared_with(alice: Actor, place_id: int) -> None:
     task_id = create_task(alice, place_id=place_id, due_at=TOMORROW)
-    forecast = store_hours(place_id)
-    note_forecasts({place_id: forecast})
+    known = store_hours(place_id)
+    note_forecasts({place_id: known})
     update_task(alice, task_id, due_at=TOMORROW + timedelta(hours=5))
-    note_forecasts({place_id: forecast})
+    note_forecasts({place_id: known})
     forecast_comes(place_id, temperature=20.0)
 
     assert [event.data["changed"]["temperature"] for event in told()] == [{"from": 11.0, "to": 20.0}]

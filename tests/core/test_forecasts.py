@@ -4,12 +4,14 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import orjson
 import pytest
 
 from core.db import unit_of_work
 from core.models.place import Place
 from core.policy import Actor
 from core.services.forecasts import read_forecasts, store_forecasts
+from core.services.task_lists import SortKey, TaskQuery, list_tasks
 from core.weather.forecast import Forecast
 from tests.builders import create_task, read_task
 
@@ -91,6 +93,39 @@ def test_outside_the_forecast_a_task_has_the_horizon_alone(
     assert forecast is not None
     assert {name for name, value in forecast.items() if value is not None} == {"horizon", "provider", "fetched_at"}
     assert forecast["horizon"] == horizon
+
+
+@pytest.mark.parametrize(
+    ("days", "zone", "begins", "horizon", "hour"),
+    [
+        (1, "UTC", 0, "within", 35),
+        (1, "Etc/GMT-7", 0, "within", 28),
+        (2, "UTC", 0, "within", 59),
+        (1, "UTC", 40, "within", 40),
+        (2, "Etc/GMT+8", 0, "beyond", None),
+        (-1, "UTC", 0, "past", None),
+    ],
+    ids=["tomorrow", "seven hours ahead of UTC", "last day", "midday is over", "midday is not beyond", "past"],
+)
+def test_a_task_without_a_time_has_the_forecast_and_the_risk_of_midday(
+    alice: Actor, place_id: int, days: int, zone: str, begins: int, horizon: str, hour: int | None
+) -> None:
+    rain = tuple(float(begins + number) for number in range(72 - begins))
+    series = (FORECAST.temperature[begins:], FORECAST.feels_like[begins:], rain, *(FORECAST.gusts[begins:],) * 4)
+    store(place_id, Forecast("open-meteo", MIDNIGHT, MIDNIGHT + begins * HOUR, HOUR, *series))
+    day = MIDNIGHT.date() + timedelta(days=days)
+    task_id = create_task(replace(alice, timezone=zone), place_id=place_id, due_on=day)
+
+    forecast = read_task(alice, task_id)["forecast"]
+    at = None if hour is None else (MIDNIGHT + hour * HOUR).isoformat()
+    assert (forecast["horizon"], forecast["at"], forecast["rain_probability"]) == (horizon, at, hour)
+    assert has_risk_above(alice, (hour or 1) - 1) == (hour is not None)
+    assert not has_risk_above(alice, hour or 0)
+
+
+def has_risk_above(alice: Actor, percentage: int) -> bool:
+    page = list_tasks(alice, TaskQuery({"rain_above": percentage}, (SortKey("id"),)))
+    return bool(orjson.loads(page.items))
 
 
 def test_without_a_place_a_deadline_or_anything_fetched_there_is_no_forecast(alice: Actor, place_id: int) -> None:
