@@ -84,6 +84,13 @@ WITH batch AS (SELECT id FROM invitations WHERE expires_at < now() LIMIT %(limit
 DELETE FROM invitations i USING batch WHERE i.id = batch.id
 """
 
+# Two years, so that a season can be compared with that of the year before. The ids rise with the time, so the index of
+# the ids finds the oldest rows, and there need not be one of the time.
+_WEATHER_OUTCOMES = """
+WITH oldest AS (SELECT id, at FROM weather_outcomes ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+DELETE FROM weather_outcomes w USING oldest WHERE w.id = oldest.id AND oldest.at < now() - interval '2 years'
+"""
+
 
 _OF_TOKENS = (
     _TICKETS,
@@ -94,6 +101,7 @@ _OF_TOKENS = (
     _INVITATIONS,
     _MAIL_COUNTS,
     _TURNS,
+    _WEATHER_OUTCOMES,
 )
 
 
@@ -101,7 +109,8 @@ _OF_TOKENS = (
 def purge_tokens(_context: JobContext) -> int:
     """Remove expired tickets, links, invitations and idempotency keys, ended sessions, old turns, and old counts.
 
-    Counts are those of failed logins and of mails. Returns how many rows there were.
+    Counts are those of failed logins and of mails. What the weather did to tasks long ago is removed too. Returns how
+    many rows there were.
     """
     return sum(map(_in_batches, _OF_TOKENS))
 

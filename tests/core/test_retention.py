@@ -103,6 +103,22 @@ def test_idempotency_keys_are_removed_after_a_day(alice: Actor, context: JobCont
     assert execute("SELECT key FROM idempotency_keys").fetchall() == [("new",)]
 
 
+def test_what_the_weather_has_done_is_removed_after_two_years(
+    alice: Actor, context: JobContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "_BATCH", 2)
+    task_id = create_task(alice)
+    with unit_of_work():
+        execute(
+            "INSERT INTO weather_outcomes (kind, task_id, user_id, at)"
+            " SELECT 'moved', %s, %s, now() - make_interval(days => age) FROM unnest(ARRAY[900, 800, 732, 729, 0]) age",
+            (task_id, alice.user_id),
+        )
+
+    assert retention.purge_tokens(context) == 3
+    assert scalar("SELECT count(*) FROM weather_outcomes WHERE at > now() - interval '730 days'") == 2
+
+
 def test_old_notifications_are_removed_unless_their_mail_is_pending(
     alice: Actor, bob: Actor, context: JobContext
 ) -> None:
