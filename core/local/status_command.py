@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import orjson
-from redis import Redis
 
+from core import redis_clients
 from core.config import Settings
 from core.local.commands import connect
 from core.local.embedded.environment import complete_environment
@@ -26,7 +26,7 @@ def status(environ: Mapping[str, str], *, as_json: bool) -> int:
         settings = Settings.from_environ(environment)
         connect(settings)
         seconds = {"socket_timeout": _REDIS_SECONDS, "socket_connect_timeout": _REDIS_SECONDS}
-        with Redis.from_url(settings.redis_url.get_secret_value(), **seconds) as redis:
+        with redis_clients.connect(settings.redis_url.get_secret_value(), **seconds) as redis:
             found = operations.overview(settings, operations.read_queues(redis), SOURCE_LANGUAGE)
     if as_json:
         _print(orjson.dumps(found).decode())

@@ -35,3 +35,13 @@ def test_the_exit_code_of_a_good_state_is_0(command: Command, redis: Redis, caps
 
     found = json.loads(capsys.readouterr().out)
     assert (found["state"], len(found["processes"])) == ("ok", 3)
+
+
+def test_redis_may_be_named_by_sentinels(
+    command: Command, monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("REDIS_URL", f"redis+sentinel://127.0.0.1:{unused_tcp_port}/primary/0")
+
+    assert command("status") == 1
+
+    assert "bad\tredis.available\t0\tcount" in capsys.readouterr().out
