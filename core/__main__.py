@@ -62,6 +62,9 @@ def parser() -> argparse.ArgumentParser:
         account.add_argument("--username", dest="name", help="the account's username")
         switch.set_defaults(command=partial(_set_active, is_active=is_active))
 
+    resumed = add("resume-weather", help="call the weather provider again at once, after it has failed")
+    resumed.set_defaults(command=lambda _: commands.resume_weather(os.environ))
+
     restored = add("skip-event-numbers", help="after a restore: skip the numbers that later events may have had")
     restored.set_defaults(command=lambda _: commands.skip_event_numbers(os.environ))
     return top

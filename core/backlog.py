@@ -18,6 +18,8 @@ from core import db, jobs
 from core.db import read
 from core.retries import WaitingWork
 from core.services import account_mails, mail, weather
+from core.services.weather_calls import uses_of_today
+from core.waiting_jobs import MOST_COUNTED, late_work
 
 log = structlog.get_logger()
 
@@ -28,6 +30,13 @@ WORK: Final[Mapping[str, WaitingWork[str] | WaitingWork[int]]] = {
 }
 """The kinds of work that is tried again until it is done, by the names that metrics have for them."""
 
+DUE_WORK: Final[Mapping[str, str]] = {
+    "reminder": jobs.REMINDERS_FIRE.name,
+    "forecast": jobs.FORECASTS_REFRESH.name,
+    "judgement": jobs.WEATHER_JUDGE.name,
+}
+"""The kinds of work that waits for nothing but its job, by the names that metrics have for them, with their jobs."""
+
 BACKLOG_METRICS: Final[Mapping[str, tuple[str, ...]]] = {
     "allweather_events_unpublished": (),
     "allweather_events_unpublished_oldest_seconds": (),
@@ -35,22 +44,11 @@ BACKLOG_METRICS: Final[Mapping[str, tuple[str, ...]]] = {
     "allweather_work_waiting": ("work",),
     "allweather_work_late_seconds": ("work",),
     "allweather_analytics_unfolded": (),
+    "allweather_provider_calls_used_ratio": ("provider",),
+    "allweather_provider_searches_used_ratio": ("provider",),
+    "allweather_provider_calls_stopped": ("provider",),
 }
 """The names of the metrics, with their labels."""
-
-# Counting stops here, so that a large backlog does not make a scrape slow.
-MOST_COUNTED: Final = 100_000
-
-_UNPUBLISHED: Final = f"""
-SELECT count(*), coalesce(extract(epoch FROM now() - min(at)), 0)
-FROM (SELECT at FROM events WHERE seq IS NULL ORDER BY id LIMIT {MOST_COUNTED}) unpublished
-"""
-
-_REMINDERS: Final = f"""
-SELECT count(*), coalesce(extract(epoch FROM now() - min(fires_at)), 0) FROM (
-    SELECT fires_at FROM reminders WHERE fired_at IS NULL AND fires_at <= now() ORDER BY fires_at LIMIT {MOST_COUNTED}
-) due
-"""
 
 _UNFOLDED: Final = f"SELECT count(*) FROM (SELECT FROM analytics_deltas LIMIT {MOST_COUNTED}) deltas"
 
@@ -72,17 +70,18 @@ class Backlog:
 
 def unpublished_events() -> Backlog:
     """Return the events that no listener can have got, because they have no number yet."""
-    return _backlog(_UNPUBLISHED)
+    return Backlog(*late_work(jobs.EVENTS_PUBLISH.name))
 
 
-def due_reminders() -> Backlog:
-    """Return the reminders that are due and were not fired."""
-    return _backlog(_REMINDERS)
+def due_work(name: str) -> Backlog:
+    """Return the work of a kind of `DUE_WORK` that is due and not done."""
+    return Backlog(*late_work(DUE_WORK[name]))
 
 
 def waiting_work(work: WaitingWork[str] | WaitingWork[int]) -> Backlog:
     """Return the work of a kind that is not done and not given up."""
-    return _backlog(waiting_statement(work))
+    waiting, seconds = read(waiting_statement(work), {"most": MOST_COUNTED}).fetch_exactly_one()
+    return Backlog(int(waiting), float(seconds))
 
 
 def waiting_statement(work: WaitingWork[str] | WaitingWork[int]) -> str:
@@ -95,18 +94,14 @@ def unfolded_changes() -> int:
     return int(read(_UNFOLDED).fetch_value())
 
 
-def _backlog(statement: str) -> Backlog:
-    waiting, seconds = read(statement, {"most": MOST_COUNTED}).fetch_exactly_one()
-    return Backlog(int(waiting), float(seconds))
-
-
 class BacklogMetrics(Collector):
     """The backlog as metrics. What cannot be read is left out of this scrape, and the rest is there.
 
     Only one process of an installation should look all of this up: `is_wanted` returns whether it is this one.
     """
 
-    def __init__(self, queue_length: Callable[[str], int], is_wanted: Callable[[], bool]) -> None:
+    def __init__(self, queue_length: Callable[[str], int], calls_per_day: int, is_wanted: Callable[[], bool]) -> None:
+        self._calls_per_day = calls_per_day
         self._queue_length = queue_length
         self._is_wanted = is_wanted
         self._one_at_a_time = threading.Lock()
@@ -116,7 +111,7 @@ class BacklogMetrics(Collector):
         if not self._is_wanted():
             return
         with self._one_at_a_time:
-            for part in (self._events, self._queues, self._work, self._figures):
+            for part in (self._events, self._queues, self._work, self._figures, self._provider):
                 try:
                     yield from part()
                 except (PeeweeException, RedisError) as error:
@@ -146,7 +141,8 @@ class BacklogMetrics(Collector):
         late = GaugeMetricFamily(
             "allweather_work_late_seconds", "By how much the oldest work that is due is late.", labels=("work",)
         )
-        found = {name: waiting_work(work) for name, work in WORK.items()} | {"reminder": due_reminders()}
+        found = {name: waiting_work(work) for name, work in WORK.items()}
+        found |= {name: due_work(name) for name in DUE_WORK}
         for name, backlog in found.items():
             waiting.add_metric((name,), backlog.waiting)
             late.add_metric((name,), backlog.oldest_seconds)
@@ -156,3 +152,25 @@ class BacklogMetrics(Collector):
         yield GaugeMetricFamily(
             "allweather_analytics_unfolded", "Changes that are not in the figures yet.", unfolded_changes()
         )
+
+    def _provider(self) -> Iterable[Metric]:
+        calls = GaugeMetricFamily(
+            "allweather_provider_calls_used_ratio",
+            "The share of the calls of this day (UTC) that are used up; 1 is all.",
+            labels=("provider",),
+        )
+        searches = GaugeMetricFamily(
+            "allweather_provider_searches_used_ratio",
+            "The same for the share that the searches of people have.",
+            labels=("provider",),
+        )
+        stopped = GaugeMetricFamily(
+            "allweather_provider_calls_stopped",
+            "1 if the provider has failed, and is called rarely or not at all.",
+            labels=("provider",),
+        )
+        for use in uses_of_today(self._calls_per_day):
+            calls.add_metric((use.provider,), use.calls)
+            searches.add_metric((use.provider,), use.searches)
+            stopped.add_metric((use.provider,), use.is_stopped)
+        yield from (calls, searches, stopped)

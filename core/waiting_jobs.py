@@ -13,23 +13,30 @@ from core.db import read
 _LONGEST_LOOK: Final = 1000
 """Only so many messages of a queue are looked at. A queue that is longer is too long in any case."""
 
+MOST_COUNTED: Final = 100_000
+"""Counting stops here, so that a large backlog does not make it slow."""
 
-def _due(table: str, column: str, condition: str) -> str:
-    """Return the SQL of how many rows are due, and since how many seconds the oldest is."""
+
+def _due(table: str, column: str, condition: str, order: str | None = None) -> str:
+    """Return the SQL of how many rows are due (`number`), and since how many seconds the oldest is (`seconds`)."""
     return f"""
-        SELECT count(*), coalesce(extract(epoch FROM now() - min({column})), 0)::float8
-        FROM {table} WHERE {condition} AND {column} <= now()
+        SELECT count(*) AS number, coalesce(extract(epoch FROM now() - min(since)), 0)::float8 AS seconds
+        FROM (SELECT {column} AS since FROM {table} WHERE {condition} AND {column} <= now()
+              ORDER BY {order or column} LIMIT {MOST_COUNTED}) due
     """
 
 
 DUE: Final = {
-    jobs.EVENTS_PUBLISH.name: _due("events", "at", "seq IS NULL"),
+    jobs.EVENTS_PUBLISH.name: _due("events", "at", "seq IS NULL", order="id"),
     jobs.WEATHER_ENRICH.name: _due("tasks", "weather_next_attempt_at", "weather_status = 'pending'"),
+    # A place without a deadline ahead needs no forecast.
+    jobs.FORECASTS_REFRESH.name: _due("forecasts", "refresh_at", "nearest_due_at >= now()"),
+    jobs.WEATHER_JUDGE.name: _due("tasks", "weather_judge_at", "weather_judge_at IS NOT NULL"),
     jobs.REMINDERS_FIRE.name: _due("reminders", "fires_at", "fired_at IS NULL"),
     jobs.MAIL_SEND.name: _due("notifications", "mail_next_attempt_at", "mail_status = 'pending'"),
     jobs.ACCOUNT_MAIL_SEND.name: _due("account_mails", "mail_next_attempt_at", "mail_status = 'pending'"),
 }
-"""The work that stands in PostgreSQL until a job of this name has done it, as SQL."""
+"""The work that stands in PostgreSQL until a job of this name has done it, as SQL that counts what is due of it."""
 
 
 @dataclass(frozen=True, slots=True)

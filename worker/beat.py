@@ -141,7 +141,9 @@ def _limit_condition_time(**_: Any) -> None:
 
 def _export_metrics(**_: Any) -> None:
     """Export metrics. The backlog is the same for all processes, so only the beat that leads looks it up."""
-    backlog = BacklogMetrics(context.queue_length, lambda: metrics.BEAT_LEADS.value() == 1)
+    backlog = BacklogMetrics(
+        context.queue_length, settings.weather_calls_per_day, lambda: metrics.BEAT_LEADS.value() == 1
+    )
     start_export(settings, "beat", Counted([metrics.memory()]), backlog)
 
 

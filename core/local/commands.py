@@ -14,7 +14,15 @@ from core.local.embedded.environment import complete_environment
 from core.migrations import migrate as run_migrations
 from core.policy import Role
 from core.security import PASSWORD_MAX_LENGTH, PASSWORD_MIN_LENGTH, TokenIssuer
-from core.services import account_names, accounts, administration, analytics, password_resets, publication
+from core.services import (
+    account_names,
+    accounts,
+    administration,
+    analytics,
+    password_resets,
+    publication,
+    weather_calls,
+)
 
 _STATEMENT_SECONDS = 600.0
 
@@ -131,6 +139,13 @@ def set_active(environ: Mapping[str, str], name: str, *, is_active: bool) -> Non
         except (NotFound, Conflict) as error:
             raise ConfigurationError(str(error)) from None
     _print(f"{name} is {'enabled' if is_active else 'disabled'} now")
+
+
+def resume_weather(environ: Mapping[str, str]) -> None:
+    """Let every process call the weather provider again at once, because its failure is over."""
+    with connected_to_database(environ):
+        weather_calls.resume()
+    _print("the weather provider may be called again")
 
 
 def skip_event_numbers(environ: Mapping[str, str]) -> None:

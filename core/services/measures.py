@@ -13,6 +13,8 @@ from core.config import Settings
 from core.db import read
 from core.messages import Message, msg
 from core.services.processes import SILENT_SECONDS
+from core.services.weather_calls import searches_per_day
+from core.waiting_jobs import DUE
 
 State = Literal["ok", "warn", "bad"]
 Unit = Literal["count", "per_minute", "seconds", "milliseconds", "bytes", "percent"]
@@ -76,6 +78,19 @@ _WEATHER: Final = Runbook(
 )
 _MAIL: Final = Runbook("the-mail-server", msg("Mails were given up. Remove the cause, then try the failed work again."))
 _CAP: Final = Runbook("mails-that-are-capped", msg("The mails of this hour are nearly used up. See who causes them."))
+_CALLS: Final = Runbook(
+    "the-weather-provider",
+    msg("The calls of the weather provider are nearly used up for this day. See whether its contract allows more."),
+)
+_STOPPED: Final = Runbook(
+    "the-weather-provider", msg("The weather provider fails, so it is called rarely. Look for the reason in the log.")
+)
+_FORECASTS: Final = Runbook(
+    "the-weather-provider", msg("Forecasts are too old. See whether the weather provider responds and has calls left.")
+)
+_JUDGING: Final = Runbook(
+    "beat", msg("Tasks wait to be compared with their forecasts. See whether beat and a worker run.")
+)
 _FOLDING: Final = Runbook("beat", msg("Changes wait to be folded into the figures. See whether beat and a worker run."))
 _CONNECTIONS: Final = Runbook(
     "scaling", msg("The connections of PostgreSQL are nearly used up. Raise its limit, or start fewer processes.")
@@ -103,6 +118,13 @@ MEASURES: Final = (
     Measure("sockets.evicted", "per_minute"),
     Measure("weather.waiting"),
     Measure("weather.given_up", runbook=_WEATHER, warn=0),
+    Measure("weather.calls", "percent", _CALLS, warn=89, bad=99),
+    Measure("weather.searches", "percent", _CALLS, warn=99),
+    Measure("weather.stopped", runbook=_STOPPED, warn=0),
+    Measure("forecasts.waiting"),
+    Measure("forecasts.late", "seconds", _FORECASTS, warn=1800, bad=4 * 3600),
+    Measure("judgements.waiting"),
+    Measure("judgements.late", "seconds", _JUDGING, warn=60, bad=600),
     Measure("mails.waiting"),
     Measure("mails.given_up", runbook=_MAIL, warn=0),
     Measure("mails.hour", "percent", _CAP, warn=79, bad=99),
@@ -133,14 +155,23 @@ def _given_up(condition: str) -> str:
     return f"SELECT count(*) FROM failed_work WHERE state = 'given_up' AND {condition}"
 
 
+def _late(job: jobs.Job[*tuple[Any, ...]], column: Literal["number", "seconds"]) -> str:
+    return f"SELECT {column} FROM ({DUE[job.name]}) work"
+
+
+def _calls(column: Literal["calls", "searches"]) -> str:
+    used = f"100.0 * {column} / %({column}_per_day)s"
+    return f"SELECT coalesce(max({used}), 0) FROM weather_calls WHERE day = current_date"
+
+
 _IS_ALIVE: Final = f"heartbeat_at > now() - interval '{SILENT_SECONDS} seconds'"
 
 _SQL: Final = {
     "processes.web": _running("web"),
     "processes.worker": _running("worker"),
     "processes.beat": _running("beat"),
-    "events.unpublished": "SELECT count(*) FROM events WHERE seq IS NULL",
-    "events.lag": "SELECT coalesce(extract(epoch FROM now() - min(at)), 0) FROM events WHERE seq IS NULL",
+    "events.unpublished": _late(jobs.EVENTS_PUBLISH, "number"),
+    "events.lag": _late(jobs.EVENTS_PUBLISH, "seconds"),
     "events.published": _counted(PUBLISHED),
     "jobs.run": _done("job", "number"),
     "jobs.failed": _done("job", "failed"),
@@ -152,6 +183,13 @@ _SQL: Final = {
     "sockets.evicted": _counted(EVICTED),
     "weather.waiting": "SELECT count(*) FROM tasks WHERE weather_status = 'pending'",
     "weather.given_up": _given_up("kind = 'weather'"),
+    "weather.calls": _calls("calls"),
+    "weather.searches": _calls("searches"),
+    "weather.stopped": "SELECT count(*) FROM weather_calls WHERE day = current_date AND open_until IS NOT NULL",
+    "forecasts.waiting": _late(jobs.FORECASTS_REFRESH, "number"),
+    "forecasts.late": _late(jobs.FORECASTS_REFRESH, "seconds"),
+    "judgements.waiting": _late(jobs.WEATHER_JUDGE, "number"),
+    "judgements.late": _late(jobs.WEATHER_JUDGE, "seconds"),
     "mails.waiting": "SELECT (SELECT count(*) FROM notifications WHERE mail_status = 'pending')"
     " + (SELECT count(*) FROM account_mails WHERE mail_status = 'pending')",
     "mails.given_up": _given_up("kind <> 'weather'"),
@@ -182,10 +220,15 @@ def read_values(settings: Settings, queues: Sequence[Queue] | None) -> Values:
     """Read the values of all measures. What is counted by the minute is that of the last full minute.
 
     Args:
-        settings: The settings, for the cap on mails.
+        settings: The settings, for the cap on mails and the budget of the weather provider.
         queues: The queues in Redis, or None if it cannot be reached.
     """
-    row = read(_READ, {"mails_per_hour": settings.mails_per_hour}).fetch_exactly_one()
+    allowed = {
+        "mails_per_hour": settings.mails_per_hour,
+        "calls_per_day": settings.weather_calls_per_day,
+        "searches_per_day": searches_per_day(settings.weather_calls_per_day),
+    }
+    row = read(_READ, allowed).fetch_exactly_one()
     values: Values = dict(zip(_SQL, row, strict=True))
     classes: dict[str, list[int]] = dict(read(_CLASSES).fetch_all())
     values["jobs.p99"] = percentile(classes.get("job", ()), 0.99)

@@ -10,13 +10,14 @@ it, and a failure opens it for twice as long. A search of somebody who waits has
 it takes too long, this is no failure, since a provider that is slow, but well, must still be asked for forecasts.
 """
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 import structlog
 
 from core.config import Settings
-from core.db import read, unit_of_one_statement, write
+from core.db import read, unit_of_one_statement, unit_of_work, write
 from core.prepared import Prepared
 from core.weather import ProviderUnavailable, WeatherProvider
 
@@ -99,6 +100,47 @@ _SEARCH_WAS_LATE: Final = Prepared("""
 UPDATE weather_calls SET probe_until = NULL WHERE provider = %(provider)s AND probe_until IS NOT NULL
 """)
 
+_USES: Final = """
+SELECT provider, calls::float8 / %(calls_per_day)s, searches::float8 / %(searches_per_day)s, open_until IS NOT NULL
+FROM weather_calls WHERE day = current_date ORDER BY provider
+"""
+
+_RESUME: Final = "UPDATE weather_calls SET failures = 0, open_until = NULL, probe_until = NULL"
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """How a provider was used on this day (UTC).
+
+    Attributes:
+        provider: Its name.
+        calls: The share of the calls that are used up, from 0 to 1.
+        searches: The same for the searches of people.
+        is_stopped: Whether it has failed, so that nobody calls it, or one call at a time tries.
+    """
+
+    provider: str
+    calls: float
+    searches: float
+    is_stopped: bool
+
+
+def uses_of_today(calls_per_day: int) -> list[Use]:
+    """Return how the providers that were called on this day were used, usually one."""
+    parameters = {"calls_per_day": calls_per_day, "searches_per_day": searches_per_day(calls_per_day)}
+    return [Use(*row) for row in read(_USES, parameters).fetch_all()]
+
+
+def searches_per_day(calls_per_day: int) -> int:
+    """Return how many of the calls of a day may be searches of people."""
+    return max(calls_per_day // _SEARCHES_SHARE, 1)
+
+
+def resume() -> None:
+    """Let every process call the provider again at once. What is used up of the day stays used up."""
+    with unit_of_work():
+        write(_RESUME)
+
 
 class WeatherCalls:
     """Says whether the provider may be called, and is told how each call went.
@@ -160,7 +202,7 @@ class WeatherCalls:
             "wanted": wanted,
             "is_search": is_search,
             "calls_per_day": self._calls_per_day,
-            "searches_per_day": max(self._calls_per_day // _SEARCHES_SHARE, 1),
+            "searches_per_day": searches_per_day(self._calls_per_day),
             "probe_seconds": self._probe_seconds,
         }
         row = self._write(_GRANT, **parameters)

@@ -10,7 +10,10 @@ from core.backlog import BacklogMetrics
 from core.policy import Actor
 from core.services import weather
 from tests.builders import create_task
+from tests.forecasts import create_place, forecast
 from tests.sql import execute
+
+CALLS_PER_DAY = 100
 
 
 def exported(metrics: BacklogMetrics) -> list[str]:
@@ -23,7 +26,7 @@ def test_the_backlog_is_empty_if_nothing_waits(database: None) -> None:
     nothing = backlog.Backlog(0, 0.0)
 
     assert backlog.unpublished_events() == nothing
-    assert backlog.due_reminders() == nothing
+    assert [backlog.due_work(name) for name in backlog.DUE_WORK] == [nothing] * len(backlog.DUE_WORK)
     assert [backlog.waiting_work(work) for work in backlog.WORK.values()] == [nothing] * len(backlog.WORK)
     assert backlog.unfolded_changes() == 0
 
@@ -64,11 +67,11 @@ def test_a_reminder_is_late_until_it_was_fired(alice: Actor) -> None:
         " VALUES (%s, %s, now(), now() - interval '1 minute')",
         (task_id, alice.user_id),
     )
-    assert backlog.due_reminders().waiting == 1
+    assert backlog.due_work("reminder").waiting == 1
 
     execute("UPDATE reminders SET fired_at = now()")
 
-    assert backlog.due_reminders().waiting == 0
+    assert backlog.due_work("reminder").waiting == 0
 
 
 @pytest.mark.parametrize("name", backlog.WORK)
@@ -83,10 +86,46 @@ def test_the_work_that_waits_is_counted_with_an_index(database: None, name: str)
     assert "Seq Scan" not in plan
 
 
+def test_a_task_waits_to_be_judged_since_it_was_marked(alice: Actor) -> None:
+    task_id = create_task(alice)
+    execute("UPDATE tasks SET weather_judge_at = now() - interval '1 minute' WHERE id = %s", (task_id,))
+
+    judgement = backlog.due_work("judgement")
+
+    assert judgement.waiting == 1
+    assert 60 <= judgement.oldest_seconds < 120
+
+
+@pytest.mark.parametrize(("nearest", "waiting"), [("1 day", 1), ("-1 day", 0)])
+def test_a_forecast_waits_if_a_deadline_is_ahead(database: None, nearest: str, waiting: int) -> None:
+    create_place("Oslo", forecast())
+    execute(
+        "UPDATE forecasts SET refresh_at = now() - interval '1 minute', nearest_due_at = now() + %s::interval",
+        (nearest,),
+    )
+
+    assert backlog.due_work("forecast").waiting == waiting
+
+
+def test_the_use_of_the_provider_is_that_of_this_day(database: None) -> None:
+    execute(
+        "INSERT INTO weather_calls (provider, day, calls, searches, open_until) VALUES"
+        " ('now', current_date, 25, 10, now()), ('before', current_date - 1, 100, 20, now())"
+    )
+
+    lines = exported(BacklogMetrics(lambda _queue: 0, CALLS_PER_DAY, lambda: True))
+
+    assert [line for line in lines if line.startswith("allweather_provider")] == [
+        'allweather_provider_calls_used_ratio{provider="now"} 0.25',
+        'allweather_provider_searches_used_ratio{provider="now"} 0.5',
+        'allweather_provider_calls_stopped{provider="now"} 1.0',
+    ]
+
+
 def test_only_the_process_that_is_asked_looks_the_backlog_up(alice: Actor) -> None:
     create_task(alice, city="Oslo")
     leads = False
-    metrics = BacklogMetrics(lambda _queue: 7, lambda: leads)
+    metrics = BacklogMetrics(lambda _queue: 7, CALLS_PER_DAY, lambda: leads)
     assert exported(metrics) == []
 
     leads = True
@@ -104,7 +143,7 @@ def test_what_can_be_read_is_there_although_redis_is_not(alice: Actor, redis: "R
 
     create_task(alice, city="Oslo")
 
-    lines = exported(BacklogMetrics(unreachable, lambda: True))
+    lines = exported(BacklogMetrics(unreachable, CALLS_PER_DAY, lambda: True))
 
     assert "allweather_events_unpublished 1.0" in lines
     assert 'allweather_work_waiting{work="weather"} 1.0' in lines
@@ -112,9 +151,10 @@ def test_what_can_be_read_is_there_although_redis_is_not(alice: Actor, redis: "R
 
 
 def test_the_metrics_have_the_names_and_labels_that_are_declared(alice: Actor) -> None:
+    execute("INSERT INTO weather_calls (provider) VALUES ('x')")
     found = {
         sample.name: tuple(sample.labels)
-        for family in BacklogMetrics(lambda _queue: 0, lambda: True).collect()
+        for family in BacklogMetrics(lambda _queue: 0, CALLS_PER_DAY, lambda: True).collect()
         for sample in family.samples
     }
 

@@ -11,11 +11,12 @@ from core.config import Settings
 from core.db import unit_of_work
 from core.heartbeat import Heartbeat
 from core.policy import Actor
-from core.services import measures
+from core.services import measures, weather_calls
 from core.services.measures import MEASURES, Measure, Queue, State
 from core.services.processes import Identity
 from tests.builders import create_task
 from tests.failures import failed_account_mail, failed_weather
+from tests.forecasts import create_place, forecast
 from tests.sql import execute
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -71,6 +72,28 @@ def test_what_waits_and_what_was_given_up_is_counted(settings: Settings, alice: 
     assert values["events.unpublished"] == unpublished > 0
     assert (values["events.lag"] or 0) > 0
     assert (values["queue.mail.length"], values["queue.mail.oldest"]) == (3, 12.5)
+
+
+def test_the_budget_of_the_provider_and_what_waits_for_it_are_measured(settings: Settings, alice: Actor) -> None:
+    task_id = create_task(alice)
+    create_place("Oslo", forecast())
+    execute("UPDATE tasks SET weather_judge_at = now() - interval '1 hour' WHERE id = %s", (task_id,))
+    execute("UPDATE forecasts SET refresh_at = now() - interval '1 hour', nearest_due_at = now() + interval '1 day'")
+    execute("INSERT INTO weather_calls (provider, calls, searches, open_until) VALUES ('x', 50, 5, now())")
+    limited = settings.model_copy(update={"weather_calls_per_day": 100})
+
+    values = measures.read_values(limited, QUEUES)
+
+    names = ("calls", "searches", "stopped")
+    assert [values[f"weather.{name}"] for name in names] == [50, 25, 1]
+    assert (values["forecasts.waiting"], values["judgements.waiting"]) == (1, 1)
+    states = {measure.name: measure.state(values[measure.name]) for measure in MEASURES if measure.name in values}
+    bad = ("weather.stopped", "forecasts.late", "judgements.late")
+    assert [states[name] for name in bad] == ["warn", "warn", "bad"]
+
+    weather_calls.resume()
+
+    assert measures.read_values(limited, QUEUES)["weather.stopped"] == 0
 
 
 def test_what_processes_did_in_the_last_full_minute_is_counted(settings: Settings) -> None:

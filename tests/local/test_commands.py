@@ -210,3 +210,11 @@ def test_after_a_restore_the_numbers_of_lost_events_are_skipped(
 
     assert events.bounds().last == before + 1_000_000
     assert str(before + 1_000_000) in capsys.readouterr().out
+
+
+def test_the_weather_provider_is_called_again_at_once(command: Command, database: None) -> None:
+    execute("INSERT INTO weather_calls (provider, failures, open_until) VALUES ('x', 9, now() + interval '5 minutes')")
+
+    assert command("resume-weather") == 0
+
+    assert execute("SELECT failures, open_until FROM weather_calls").fetchall() == [(0, None)]
