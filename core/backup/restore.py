@@ -17,6 +17,9 @@ from core.migrations import known_migrations, migrate
 from core.security import verify_password
 from core.storage import CHUNK_BYTES, storage_for
 
+# The processes that ran when the backup was made do not run here, and would be shown as killed.
+_PROCESSES: Final = "processes"
+
 _KEY: Final = re.compile(rf"{re.escape(place_of_file(''))}([0-9a-f]{{32}})")
 
 # Events after the backup may have used the numbers that follow. Listeners that have seen such a number must not get
@@ -92,6 +95,7 @@ def _restore_tables(cursor: Any, archive: ArchiveReader, manifest: Manifest, rep
         cursor.execute(sql.SQL("ALTER TABLE {} DISABLE TRIGGER USER").format(sql.Identifier(table.name)))
         cursor.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table.name)))
     done = 0
+    by_place.pop(place_of_table(_PROCESSES), None)
     for place, content in archive.members():
         if table_data := by_place.get(place):
             report(table_data.name, done, len(by_place))

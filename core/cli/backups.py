@@ -33,6 +33,8 @@ def _backup(session: Session, file: Path, with_secret: Path | None, force: bool)
     The archive contains personal data and hashes of passwords, but not SECRET_KEY. Only you may read it. Keep the key
     in another place.
     """
+    if with_secret is not None and with_secret.resolve() == file.resolve():
+        raise CommandFailed("SECRET_KEY needs a file of its own: here it would replace the archive.")
     for target in (file, with_secret):
         if target is not None and target.exists() and not force:
             raise CommandFailed(f"{target} exists; --force replaces it.")

@@ -134,13 +134,14 @@ def test_a_backup_is_made_and_restored(
 
     assert allweather("backup", str(archive), "--with-secret", str(secret)) == 0
     assert allweather("backup", str(archive)) == 1
+    assert allweather("backup", str(tmp_path / "both"), "--with-secret", str(tmp_path / "." / "both")) == 1
     assert allweather("restore", str(archive)) == 1
     assert allweather("restore", str(tmp_path / "nothing")) == 1
 
     out, err = capsys.readouterr()
     assert str(archive) in out
     assert (secret.read_text(), secret.stat().st_mode & 0o777) == (environ["SECRET_KEY"], 0o600)
-    assert [word for word in ("exists", "has data", "cannot be read") if word not in err] == []
+    assert [word for word in ("exists", "a file of its own", "has data", "cannot be read") if word not in err] == []
 
 
 def test_events_are_shown_with_their_content_only_as_json(
