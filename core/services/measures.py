@@ -1,7 +1,7 @@
 """The numbers that show whether an installation is well, each with its limits and what to do beyond them."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -254,9 +254,11 @@ def queues_from(replies: Sequence[Any]) -> list[Queue]:
 
 
 def _age_of(message: bytes | None) -> float | None:
-    """Return how many seconds ago a message was sent, as its header says."""
-    if message is None:
+    """Return how many seconds ago a message was sent, as its header says; None if there is none that says it."""
+    try:
+        return (
+            None if message is None else max(round(time.time() - orjson.loads(message)["headers"]["sent_at"], 1), 0.0)
+        )
+    except (ValueError, KeyError, TypeError):
+        # Other programs may have put it there. The overview must show the rest nevertheless.
         return None
-    headers: Mapping[str, Any] = orjson.loads(message).get("headers", {})
-    sent_at = headers.get("sent_at")
-    return None if sent_at is None else max(round(time.time() - sent_at, 1), 0.0)

@@ -127,7 +127,7 @@ def test_a_process_that_is_silent_does_not_count(settings: Settings) -> None:
     assert measures.read_values(settings, QUEUES)["processes.worker"] == 0
 
 
-@pytest.mark.parametrize("message", [b'{"headers": {}}', b"{}"])
+@pytest.mark.parametrize("message", [b'{"headers": {}}', b"{}", b"7", b"no JSON"])
 def test_a_message_without_a_time_has_no_age(message: Any) -> None:
     replies = [1, message] * len(measures.queues_from([0, None] * 4))
 
