@@ -16,6 +16,8 @@ from core.doctor import servers, surroundings, work
 from core.doctor.findings import Finding, Level, worst
 from core.local.embedded.environment import complete_environment
 from core.local.embedded.process import EmbeddedError
+from core.services.measures import read_values
+from core.services.operations import read_queues
 
 __all__ = ["Finding", "Level", "examine", "examine_settings", "worst"]
 
@@ -59,15 +61,24 @@ def _examine_parts(settings: Settings, redis: Redis) -> list[Finding]:
         *schema,
         *_outcome(lambda: servers.redis_server(redis)),
         *_outcome(lambda: servers.redis_clock(redis)),
-        *_outcome(lambda: work.processes(redis)),
         *_outcome(lambda: work.queues(redis)),
     ]
     if worst(schema) is not Level.BAD:  # The tables may be missing otherwise.
-        findings += [*_outcome(lambda: work.events(redis)), *_outcome(work.backlogs), *_outcome(work.given_up)]
+        findings += [
+            *_outcome(lambda: _measures(settings, redis)),
+            *_outcome(lambda: work.events(redis)),
+            *_outcome(work.backlogs),
+        ]
     for part in (surroundings.disks, surroundings.storage, surroundings.mail, surroundings.weather):
         findings += part(settings)
     # A server that is down is found by each part that needs it, in the same words.
     return list(dict.fromkeys(findings))
+
+
+def _measures(settings: Settings, redis: Redis) -> Iterator[Finding]:
+    values = read_values(settings, read_queues(redis))
+    yield from work.processes(values)
+    yield from work.measured(values)
 
 
 def _outcome(part: Examination) -> list[Finding]:

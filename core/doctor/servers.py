@@ -20,15 +20,14 @@ _FULL_MEMORY: Final = 0.9
 _POSTGRES: Final = """
 SELECT current_setting('server_version_num')::int / 10000, current_setting('server_version'),
        (SELECT rolsuper FROM pg_roles WHERE rolname = current_user),
-       pg_size_pretty(pg_database_size(current_database())),
-       (SELECT count(*) FROM pg_stat_activity), current_setting('max_connections')::int
+       pg_size_pretty(pg_database_size(current_database()))
 """
 _HAS_HISTORY: Final = "SELECT to_regclass('migratehistory') IS NOT NULL"
 
 
 def postgresql() -> Iterator[Finding]:
-    """Examine the version, the role and the connections of PostgreSQL."""
-    major, version, is_superuser, size, connections, most = read(_POSTGRES).fetch_exactly_one()
+    """Examine the version of PostgreSQL, and the role that the application has there."""
+    major, version, is_superuser, size = read(_POSTGRES).fetch_exactly_one()
     if major < _TESTED_POSTGRES:
         advice = f"Allweather is tested with PostgreSQL {_TESTED_POSTGRES}; plan an upgrade."
         yield Finding("postgresql", Level.WARN, f"version {version}", advice)
@@ -37,9 +36,6 @@ def postgresql() -> Iterator[Finding]:
     if is_superuser:
         advice = "Use a role that owns the database and nothing else; see Upgrading in docs/operations.md."
         yield Finding("postgresql role", Level.WARN, "the application is a superuser", advice)
-    level = graded(connections / most, warn_from=0.8, bad_from=0.95)
-    advice = "Raise max_connections, or lower DATABASE_THREADS or WEB_CONCURRENCY." if level else ""
-    yield Finding("connections", level, f"{connections} of {most} are used", advice)
 
 
 def migrations() -> Iterator[Finding]:

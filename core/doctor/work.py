@@ -9,27 +9,20 @@ from core import jobs
 from core.db import read
 from core.doctor.findings import Finding, Level, graded, well
 from core.events import STREAM_KEY
+from core.messages import SOURCE_LANGUAGE
+from core.services.measures import Values
+from core.services.operations import describe
 from core.waiting_jobs import late_work
 
 _LATE_SECONDS: Final = 30.0
 _VERY_LATE_SECONDS: Final = 300.0
 _LONG_QUEUE: Final = 100
 _VERY_LONG_QUEUE: Final = 1000
-_MANY_DELTAS: Final = 100_000
 
-_PROCESSES: Final = """
-SELECT count(DISTINCT pid) FILTER (WHERE application_name = 'allweather-web'),
-       EXISTS (SELECT FROM pg_locks JOIN pg_stat_activity USING (pid)
-               WHERE locktype = 'advisory' AND application_name = 'allweather-beat' AND granted)
-FROM pg_stat_activity
-"""
-_EVENTS: Final = """
-SELECT count(*), coalesce(extract(epoch FROM now() - min(at)), 0)::float8,
-       (SELECT last_seq FROM event_log_state), (SELECT last_seq - jobs_seq FROM event_log_state)
-FROM events WHERE seq IS NULL
-"""
-_GIVEN_UP: Final = "SELECT kind, count(*) FROM failed_work WHERE state = 'given_up' GROUP BY kind ORDER BY kind"
-
+_EVENTS: Final = "SELECT last_seq, last_seq - jobs_seq FROM event_log_state"
+_LEVELS: Final = {"warn": Level.WARN, "bad": Level.BAD}
+# What is found in more detail elsewhere.
+_EXAMINED: Final = ("processes.", "redis.")
 
 _TITLES: Final = {
     jobs.WEATHER_ENRICH.name: "tasks without weather",
@@ -39,12 +32,9 @@ _TITLES: Final = {
 }
 
 
-def processes(redis: Redis) -> Iterator[Finding]:
+def processes(values: Values) -> Iterator[Finding]:
     """Examine which of the processes are running."""
-    web, beat = read(_PROCESSES).fetch_exactly_one()
-    # A worker waits for messages with this command, and nobody else uses it.
-    workers = sum(client.get("cmd") == "brpop" for client in redis.client_list())
-    running = {"web": bool(web), "worker": bool(workers), "beat": bool(beat)}
+    running = {name: bool(values[f"processes.{name}"]) for name in ("web", "worker", "beat")}
     stopped = [name for name, runs in running.items() if not runs]
     if not stopped:
         yield well("processes", "web, worker and beat are running")
@@ -52,18 +42,25 @@ def processes(redis: Redis) -> Iterator[Finding]:
         advice = "Start web, worker and beat, unless you have stopped them on purpose."
         yield Finding("processes", Level.WARN, "nothing is running", advice)
     else:
-        # An idle web process may not have used the database yet.
-        level = Level.WARN if stopped == ["web"] else Level.BAD
         missing = " and ".join(stopped)
-        yield Finding("processes", level, f"no {missing} seems to be running", f"Start {missing}, and read its log.")
+        yield Finding("processes", Level.BAD, f"no {missing} is running", f"Start {missing}, and read its log.")
+
+
+def measured(values: Values) -> Iterator[Finding]:
+    """Examine the measures that `python -m core status` shows, with the same limits."""
+    wrong = [measure for measure in describe(values, SOURCE_LANGUAGE) if measure["state"] != "ok"]
+    for measure in wrong:
+        if not measure["name"].startswith(_EXAMINED):
+            advice = f"{measure['advice']} See docs/operations.md#{measure['runbook']}."
+            text = f"{measure['value']:g} ({measure['unit'].replace('_', ' ')})"
+            yield Finding(measure["name"], _LEVELS[measure["state"]], text, advice)
+    if not wrong:
+        yield well("measures", "all are within their limits; `python -m core status` shows them")
 
 
 def events(redis: Redis) -> Iterator[Finding]:
-    """Examine whether committed events are published, and in the stream."""
-    waiting, seconds, last, without_jobs = read(_EVENTS).fetch_exactly_one()
-    level = graded(seconds, warn_from=_LATE_SECONDS, bad_from=_VERY_LATE_SECONDS)
-    advice = "No worker publishes. Start one, and read its log." if level else ""
-    yield Finding("events", level, f"{waiting} unpublished, the oldest for {seconds:.0f} s; last number {last}", advice)
+    """Examine whether the jobs that follow from events were sent, and whether the stream fits the event log."""
+    last, without_jobs = read(_EVENTS).fetch_exactly_one()
     if without_jobs > _LONG_QUEUE:
         advice = "Start a worker: the jobs that follow from these events were not sent yet."
         yield Finding("jobs of events", Level.WARN, f"{without_jobs} events behind", advice)
@@ -90,14 +87,3 @@ def backlogs() -> Iterator[Finding]:
         if level:
             advice = f"Look for {job} in the log of the worker. Do worker and beat run?"
             yield Finding("late work", level, f"{count} {title}, the oldest for {seconds:.0f} s", advice)
-    deltas = read("SELECT count(*) FROM analytics_deltas").fetch_value()
-    if deltas > _MANY_DELTAS:
-        advice = "Start worker and beat: the figures are exact, but slow to read."
-        yield Finding("late work", Level.WARN, f"{deltas} changes are not folded into the figures", advice)
-
-
-def given_up() -> Iterator[Finding]:
-    """Examine which work was given up."""
-    for kind, number in read(_GIVEN_UP).fetch_all():
-        advice = "`python -m core work list` shows why, and `python -m core work retry --all` tries it again."
-        yield Finding("given up", Level.WARN, f"{number} {kind}", advice)

@@ -7,12 +7,17 @@ from typing import Any
 import pytest
 
 from core import db
+from core.activity import Activity
 from core.config import Settings
 from core.doctor import Finding, Level, examine, examine_settings, servers, worst
+from core.heartbeat import Heartbeat
 from core.policy import Actor
+from core.services import measures, operations
+from core.services.processes import Identity
 from tests.builders import create_task
 from tests.doubles.smtp import MailServer
 from tests.doubles.weather import WeatherServer
+from tests.failures import failed_weather
 from tests.processes import free_port
 from tests.sql import execute
 
@@ -95,13 +100,13 @@ def test_clocks_that_differ_are_noticed(
     assert {found["clock of postgresql"].level, found["clock of redis"].level} == {level}
 
 
-@pytest.mark.parametrize(("seconds", "level"), [(1, Level.OK), (60, Level.WARN), (600, Level.BAD)])
+@pytest.mark.parametrize(("seconds", "level"), [(10, Level.WARN), (60, Level.BAD)])
 def test_events_that_are_not_published_are_noticed(seconds: int, level: Level, whole: Settings, alice: Actor) -> None:
     create_task(alice)
     with db.unit_of_work():
         execute("UPDATE events SET at = now() - make_interval(secs => %s)", (seconds,))
 
-    assert findings_of(whole)["events"].level is level
+    assert findings_of(whole)["events.lag"].level is level
 
 
 def test_late_work_is_noticed(whole: Settings, alice: Actor) -> None:
@@ -120,14 +125,25 @@ def test_a_long_queue_is_noticed(whole: Settings, redis: Any) -> None:
     assert findings_of(whole)["queues"].level is Level.WARN
 
 
-def test_a_process_that_is_missing_is_noticed(whole: Settings, postgres_url: str) -> None:
-    import psycopg2  # noqa: PLC0415
+def test_a_process_that_is_missing_is_noticed(whole: Settings) -> None:
+    Heartbeat(Identity("web", "web"), Activity()).beat()
 
-    with psycopg2.connect(postgres_url, application_name="allweather-web"):
-        found = findings_of(whole)["processes"]
+    found = findings_of(whole)["processes"]
 
     assert found.level is Level.BAD
     assert "worker and beat" in found.advice
+
+
+def test_what_status_shows_as_not_ok_is_a_finding_with_the_same_name_and_advice(whole: Settings, alice: Actor) -> None:
+    failed_weather(alice)
+
+    found = findings_of(whole)
+    shown = {each["name"]: each for each in operations.describe(measures.read_values(whole, []), "en")}
+
+    wrong = {name for name, each in shown.items() if each["state"] != "ok"} - {"processes.worker", "processes.beat"}
+    assert wrong == {"weather.given_up"}
+    assert found["weather.given_up"].level is Level.WARN
+    assert shown["weather.given_up"]["advice"] in found["weather.given_up"].advice
 
 
 def test_an_eviction_policy_is_bad(whole: Settings, redis: Any) -> None:
