@@ -81,6 +81,7 @@ class _Enrichment:
             "OPEN_METEO_URL": url,
             "OPEN_METEO_GEOCODING_URL": url,
             "WEATHER_CALLS_PER_DAY": "100000000",
+            "WEATHER_NEW_PLACES_PER_USER_PER_DAY": "100000000",
         }
 
     def new_tasks(self) -> list[Row]:

@@ -146,6 +146,7 @@ class Settings(BaseModel):
     weather_attempts: int = Field(default=6, gt=0)
     weather_retry_seconds: float = Field(default=4.0, gt=0)
     weather_calls_per_day: int = Field(default=10_000, gt=0)
+    weather_new_places_per_user_per_day: int = Field(default=1000, gt=0)
 
     _lists = field_validator("allowed_origins", "trusted_proxies", mode="before")(_as_list)
 

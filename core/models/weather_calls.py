@@ -1,6 +1,6 @@
-"""The calls of weather providers, which all processes count together."""
+"""The calls of weather providers and the new places of users, which all processes count together."""
 
-from peewee import BooleanField, CharField, DateField, IntegerField
+from peewee import BigIntegerField, BooleanField, CharField, CompositeKey, DateField, IntegerField
 
 from core.models.base import BaseModel, DateTimeTZField
 
@@ -20,3 +20,18 @@ class WeatherCallsRow(BaseModel):
 
     class Meta:
         table_name = "weather_calls"
+
+
+class NewPlacesRow(BaseModel):
+    """For how many new places of a user's tasks the provider was asked on one day.
+
+    `core.services.new_places` writes it.
+    """
+
+    user_id = BigIntegerField()
+    day = DateField()
+    places = IntegerField()
+
+    class Meta:
+        table_name = "weather_new_places"
+        primary_key = CompositeKey("user_id", "day")

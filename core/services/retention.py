@@ -84,6 +84,13 @@ WITH batch AS (SELECT id FROM invitations WHERE expires_at < now() LIMIT %(limit
 DELETE FROM invitations i USING batch WHERE i.id = batch.id
 """
 
+_NEW_PLACES = """
+WITH batch AS (
+    SELECT user_id, day FROM weather_new_places WHERE day < current_date - 1
+    LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+DELETE FROM weather_new_places p USING batch WHERE (p.user_id, p.day) = (batch.user_id, batch.day)
+"""
+
 # Two years, so that a season can be compared with that of the year before. The ids rise with the time, so the index of
 # the ids finds the oldest rows, and there need not be one of the time.
 _WEATHER_OUTCOMES = """
@@ -101,6 +108,7 @@ _OF_TOKENS = (
     _INVITATIONS,
     _MAIL_COUNTS,
     _TURNS,
+    _NEW_PLACES,
     _WEATHER_OUTCOMES,
 )
 
@@ -109,8 +117,8 @@ _OF_TOKENS = (
 def purge_tokens(_context: JobContext) -> int:
     """Remove expired tickets, links, invitations and idempotency keys, ended sessions, old turns, and old counts.
 
-    Counts are those of failed logins and of mails. What the weather did to tasks long ago is removed too. Returns how
-    many rows there were.
+    Counts are those of failed logins, of mails and of new places. What the weather did to tasks long ago is
+    removed too. Returns how many rows there were.
     """
     return sum(map(_in_batches, _OF_TOKENS))
 

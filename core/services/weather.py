@@ -6,14 +6,16 @@ and places of many tasks together, and only one job at a time does it for a city
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
+from zoneinfo import ZoneInfo
 
 import orjson
 import structlog
 
 from core import events, jobs
 from core.config import Settings
+from core.days import beginning_of
 from core.db import read, unit_of_work
 from core.events import TASK_CREATED, TASK_ENRICHED, TASK_UPDATED, Event
 from core.jobs import JobContext, JobRequest
@@ -21,6 +23,7 @@ from core.retries import Outcome, RetryPolicy, WaitingWork, send_due
 from core.services.forecast_changes import note_forecasts
 from core.services.forecast_refresh import follow_up
 from core.services.forecasts import read_forecasts
+from core.services.new_places import count_new_places, new_places
 from core.services.place_weather import CALLS_SIDE_BY_SIDE, current_weather, find_places
 from core.services.weather_calls import WeatherCalls
 
@@ -117,6 +120,10 @@ class _Enrichment:
         Tasks that begin to wait meanwhile get the result too.
         """
         claimed = self._claim(keys)
+        new, too_many = new_places(claimed, self._context.settings.weather_new_places_per_user_per_day)
+        if too_many:
+            ids = [row_id for key in too_many for row_id in claimed.pop(key)]
+            self._postpone(ids, _next_day(), "too many new places of a user")
         if not claimed:
             return
         wanted = {key: _Wanted(*of_key) for key, *of_key in read(_WANTED, {"keys": list(claimed)}).fetch_all()}
@@ -136,24 +143,30 @@ class _Enrichment:
             reason = found.failure or weather.failure or "There is no weather for some places."
             given_up = WAITING.give_up(failed, self._policy, reason)
             log.warning("weather_outage", cities=len(failed), reason=reason, given_up=given_up)
+        if asked := [user_id for key, user_id in new.items() if key not in refused]:
+            count_new_places(asked)
         if refused:
-            self._postpone([row_id for key in refused for row_id in claimed[key]])
+            until = WeatherCalls(self._context.settings, self._context.weather).refused_until()
+            self._postpone([row_id for key in refused for row_id in claimed[key]], until, "no calls")
         follow_up(weather.forecasts)
         if others := place_ids - weather.forecasts.keys():
             note_forecasts(read_forecasts(others))
 
-    def _postpone(self, task_ids: Collection[int]) -> None:
-        """Let tasks for which no call was granted wait until calls may be granted, as if they had not been tried."""
-        until = WeatherCalls(self._context.settings, self._context.weather).refused_until()
+    def _postpone(self, task_ids: Collection[int], until: datetime, reason: str) -> None:
+        """Let tasks for which the provider may not be asked wait, as if they had not been tried."""
         wait = max((until - datetime.now(UTC)).total_seconds(), 0)
         WAITING.postpone(task_ids, until, min(_SHORTEST_SPREAD_SECONDS + wait / 10, _LONGEST_SPREAD_SECONDS))
-        log.info("weather_postponed", tasks=len(task_ids), until=until)
+        log.info("weather_postponed", tasks=len(task_ids), until=until, reason=reason)
 
     def _claim(self, keys: Collection[str]) -> dict[str, list[int]]:
         with unit_of_work():
             if given_up := WAITING.give_up_lost(keys, self._policy):
                 log.error("weather_job_kills", cities=sorted(keys), given_up=given_up)
             return WAITING.claim(keys, self._policy)
+
+
+def _next_day() -> datetime:
+    return beginning_of(datetime.now(UTC).date() + timedelta(days=1), ZoneInfo("UTC"))
 
 
 def _policy(settings: Settings) -> RetryPolicy:

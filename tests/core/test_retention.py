@@ -59,6 +59,13 @@ def test_counts_of_mails_are_removed_after_two_days(database: None, context: Job
     assert scalar("SELECT count(*) FROM mail_counts WHERE period_start > now() - interval '2 days'") == 1
 
 
+def test_counts_of_new_places_are_removed_after_their_day(database: None, context: JobContext) -> None:
+    execute("INSERT INTO weather_new_places SELECT 1, current_date - age, 7 FROM generate_series(0, 2) age")
+
+    assert retention.purge_tokens(context) == 1
+    assert scalar("SELECT count(*) FROM weather_new_places") == 2
+
+
 def test_expired_invitations_are_removed(ada: Actor, context: JobContext) -> None:
     issuer = TokenIssuer.from_settings(context.settings)
     for name in ("carol", "dora"):
