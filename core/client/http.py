@@ -18,6 +18,7 @@ _RETRY_SECONDS: Final = (0.5, 2.0)
 # A token is replaced this early, so that it does not end while the request is under way.
 _EARLY_SECONDS: Final = 30.0
 _LOCAL_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_NO_PROXIES: Final = {"http": "", "https": ""}
 _UNAUTHENTICATED: Final = 401
 
 
@@ -125,12 +126,20 @@ class Client:
     def _send(self, method: str, url: str, credentials: Credentials | None = None, **options: Any) -> requests.Response:
         """Send a request, up to three times if the connection fails."""
         waits = iter(_RETRY_SECONDS)
+        # A proxy of the environment cannot reach a server on this machine, and would see the password on its way.
+        proxies = _NO_PROXIES if is_local(url) else None
         while True:
             try:
                 # Redirects are not followed, since the token is for this server only. An explicit `auth` keeps
                 # requests from replacing the token by a password of the file .netrc.
                 return self._http.request(
-                    method, url, timeout=_TIMEOUT, allow_redirects=False, auth=_bearer(credentials), **options
+                    method,
+                    url,
+                    timeout=_TIMEOUT,
+                    allow_redirects=False,
+                    auth=_bearer(credentials),
+                    proxies=proxies,
+                    **options,
                 )
             except requests.RequestException as error:
                 wait = next(waits, None)

@@ -69,6 +69,19 @@ def own_session(actor: Actor) -> int:
     return max(session.id for session in sessions_of_actor)
 
 
+def test_a_server_on_this_machine_is_not_asked_through_a_proxy(
+    file: CredentialsFile, live_server: LiveServer, alice: Actor, monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int
+) -> None:
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    for name in ("http_proxy", "all_proxy"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{unused_tcp_port}")
+
+    profile = Client(file, pause=lambda _: None).login(live_server.url, "alice", PASSWORD)
+
+    assert profile["username"] == "alice"
+
+
 def test_a_task_is_added_listed_and_done(
     allweather: Command, live_server: LiveServer, alice: Actor, capsys: pytest.CaptureFixture[str]
 ) -> None:
