@@ -106,12 +106,13 @@ def _change(
 
 
 def _change_all(matching: ChangeMatching, which: Filter) -> int:
-    total = 0
-    while True:
+    """Change as much work as matched at the beginning. What fails again meanwhile is not tried without end."""
+    outcome = matching(None, which)
+    total, wanted = outcome.count, outcome.count + outcome.remaining
+    while outcome.count and total < wanted:
         outcome = matching(None, which)
         total += outcome.count
-        if not outcome.count or not outcome.remaining:
-            return total
+    return total
 
 
 def _print(text: str) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from core.policy import Actor
 from core.services import failed_work
-from core.services.failed_work import Filter
+from core.services.failed_work import Filter, Outcome
 from tests.failures import failed_account_mail, failed_weather
 from tests.local.test_commands import Command, command
 from tests.sql import execute
@@ -100,3 +100,13 @@ def test_a_wrong_command_line_ends_with_code_2(arguments: list[str], command: Co
         command("work", *arguments)
 
     assert ended.value.code == 2
+
+
+def test_work_that_fails_again_meanwhile_is_not_tried_without_end(
+    command: Command, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(failed_work, "retry_matching", lambda _actor, _which: Outcome({"weather": [1]}, remaining=2))
+
+    assert command("work", "retry", "--all") == 0
+
+    assert capsys.readouterr().out == "3 will be tried\n"
