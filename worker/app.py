@@ -13,7 +13,7 @@ from peewee import InterfaceError, OperationalError
 from redis import Redis
 from redis.exceptions import RedisError
 
-from core import db, events, jobs, logs, metrics, redis_clients, services, tracing
+from core import db, error_reports, events, jobs, logs, metrics, redis_clients, services, tracing
 from core.activity import ACTIVITY
 from core.config import Settings
 from core.heartbeat import start_heartbeat, stop_heartbeat
@@ -159,8 +159,10 @@ def _drop_inherited_connections(**_: Any) -> None:
     tracing.configure(settings, "worker")
 
 
-def _send_last_spans(**_: Any) -> None:
+def _send_what_waits(**_: Any) -> None:
+    """Send the last spans and reports of errors: no exit handler runs in a process of a worker."""
     tracing.finish()
+    error_reports.flush()
 
 
 def _start_heartbeat(**_: Any) -> None:
@@ -175,6 +177,6 @@ def _stop_heartbeat(**_: Any) -> None:
 setup_logging.connect(_configure_logs)
 worker_metrics.connect(settings)
 worker_process_init.connect(_drop_inherited_connections)
-worker_process_shutdown.connect(_send_last_spans)
+worker_process_shutdown.connect(_send_what_waits)
 worker_process_init.connect(_start_heartbeat)
 worker_process_shutdown.connect(_stop_heartbeat)

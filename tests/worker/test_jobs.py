@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from celery.signals import worker_process_shutdown
 from kombu import Connection
 from kombu.pools import producers
 from redis import Redis
 from structlog.testing import capture_logs
 
-from core import jobs
+from core import error_reports, jobs
 from core.activity import ACTIVITY
 from core.config import Settings
 from core.db import unit_of_work
@@ -282,3 +283,12 @@ def test_the_age_of_the_oldest_message_is_known(worker: Any, redis: Redis, monke
 
     assert (queues["mail"].length, queues["events"].oldest_seconds) == (2, None)
     assert queues["mail"].oldest_seconds == pytest.approx(60, abs=5)
+
+
+def test_a_process_that_ends_sends_its_reports_of_errors_first(worker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed: list[bool] = []
+    monkeypatch.setattr(error_reports, "flush", lambda: flushed.append(True))
+
+    worker_process_shutdown.send(sender=None, pid=0, exitcode=0)
+
+    assert flushed == [True]
