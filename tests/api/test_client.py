@@ -24,7 +24,7 @@ from core.models.account import Session, User
 from core.models.task import Task
 from core.policy import Actor
 from core.services import sessions
-from tests import outdoors
+from tests import forecasts
 from tests.api.callers import LiveServer
 from tests.api.realtime import publish
 from tests.builders import PASSWORD, create_task, read_task
@@ -115,10 +115,10 @@ def test_tasks_are_listed_with_what_is_expected_at_their_deadlines(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
-    place_id = outdoors.create_place("Bergen")
-    outdoors.create_outdoor_task(alice, place_id, title="Sail")
-    outdoors.create_outdoor_task(alice, place_id, title="Row", weather_rule=None)
-    outdoors.arrive(place_id, outdoors.forecast(gusts=outdoors.BAD, temperature=None))
+    place_id = forecasts.create_place("Bergen")
+    forecasts.create_outdoor_task(alice, place_id, title="Sail")
+    forecasts.create_outdoor_task(alice, place_id, title="Row", weather_rule=None)
+    forecasts.arrive(place_id, forecasts.forecast(gusts=forecasts.BAD, temperature=None))
     log_in(allweather, live_server)
     capsys.readouterr()
 

@@ -25,20 +25,27 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def chromium() -> str:
+    """The path of the browser."""
     path = find_chromium()
     if path is None:
         pytest.skip("there is no Chromium on this machine, so the console is not tested in a browser")
+    return path
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Browser]:
+    """The browser of a module. While Playwright is in use its event loop runs, and then no other test could run one."""
     with sync_playwright() as playwright:
         # Containers run as root, for whom Chromium has no sandbox; the pages are our own.
         arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-        browser = playwright.chromium.launch(executable_path=path, args=arguments)
+        browser = playwright.chromium.launch(executable_path=chromium, args=arguments)
         yield browser
         browser.close()
 
 
 @pytest.fixture(scope="session")
-def ada(browser: Browser, system: System) -> Person:
+def ada(chromium: str, system: System) -> Person:
     """An admin. The browser comes first, because without one the system need not be started."""
     login = f"{system.url}/api/v1/auth/login"
     # The account is made after the start, beside the first requests.
