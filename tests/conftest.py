@@ -1,5 +1,6 @@
 """Servers for the test run, and test users: Alice (owner), Bob (assignee), Mallory (stranger) and Ada (admin)."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -57,6 +58,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 # Files with long tests come first, so that no worker of the test run still has one when all others have finished.
 _DIRECTORIES_IN_ORDER = ("browser", "e2e", "local", "worker", "api", "core", "unit")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Return one worker more than there are cores: tests wait for processes and the disk for a third of their time."""
+    return (os.cpu_count() or 1) + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
