@@ -1,6 +1,5 @@
 """Servers for the test run, and test users: Alice (owner), Bob (assignee), Mallory (stranger) and Ada (admin)."""
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -60,16 +59,18 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 _DIRECTORIES_IN_ORDER = ("browser", "e2e", "local", "worker", "api", "core", "unit")
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """Return one worker more than there are cores: tests wait for processes and the disk for a third of their time."""
-    return (os.cpu_count() or 1) + 1
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Order the tests by their directories; within a directory they keep their order."""
+    """Order the tests by their directories, and keep those together that share what takes long to start.
+
+    Within a directory they keep their order. The tests of a file run in one process, and those in a browser in one too,
+    because each process that has any of them starts a whole system and a browser.
+    """
     tests = Path(__file__).parent
     ranks = {tests / name: rank for rank, name in enumerate(_DIRECTORIES_IN_ORDER)}
     items.sort(key=lambda item: ranks.get(item.path.parent, len(ranks)))
+    for item in items:
+        directory = item.path.parent
+        item.add_marker(pytest.mark.xdist_group(str(directory if directory.name == "browser" else item.path)))
 
 
 @pytest.fixture(scope="session")
