@@ -1,7 +1,6 @@
 """Calendar days in a time zone, and the points in time at which they begin and end."""
 
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
-from zoneinfo import ZoneInfo
 
 
 def beginning_of(day: date, zone: tzinfo) -> datetime:
@@ -13,11 +12,16 @@ def beginning_of(day: date, zone: tzinfo) -> datetime:
     return datetime.combine(day, time(), tzinfo=zone).astimezone(UTC)
 
 
-def last_second_of(day: date, zone: ZoneInfo) -> datetime:
+def end_of(day: date, zone: tzinfo) -> datetime:
+    """Return the first instant after a day, in UTC."""
+    return beginning_of(day + timedelta(days=1), zone)
+
+
+def last_second_of(day: date, zone: tzinfo) -> datetime:
     """Return the beginning of the last second of a day, in UTC."""
-    return beginning_of(day + timedelta(days=1), zone) - timedelta(seconds=1)
+    return end_of(day, zone) - timedelta(seconds=1)
 
 
-def today_in(zone: ZoneInfo) -> date:
+def today_in(zone: tzinfo) -> date:
     """Return the day that it is now."""
     return datetime.now(zone).date()

@@ -8,7 +8,7 @@ from pydantic import BaseModel, BeforeValidator, Field, field_validator, model_v
 
 from api.http.fields import LONGEST_PAGE, AsciiDigits, Day, Identifier, Instant, PageLength, PageQuery, WrongField
 from api.tasks.schemas import City, Completed, Priority, Status, TaskOut
-from core.days import beginning_of, today_in
+from core.days import beginning_of, end_of, today_in
 from core.messages import msg
 from core.services.task_lists import BEST_FIRST, NEWEST_FIRST, SORTABLE, SortKey, TaskQuery
 from core.weather import city_key
@@ -166,7 +166,7 @@ def _beginning(bound: Bound | None, zone: ZoneInfo) -> datetime | None:
 def _end(bound: Bound | None, zone: ZoneInfo) -> datetime | None:
     """Return the first time after an inclusive bound."""
     day = _day_of(bound, zone)
-    return _after(_instant_of(bound)) if day is None else beginning_of(day + timedelta(days=1), zone)
+    return _after(_instant_of(bound)) if day is None else end_of(day, zone)
 
 
 def _instant_of(bound: Bound | None) -> datetime | None:

@@ -11,7 +11,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from core import jobs
-from core.days import beginning_of
+from core.days import beginning_of, end_of
 from core.db import read, unit_of_work, write
 from core.jobs import JobContext
 from core.models.task import STATUSES
@@ -175,7 +175,7 @@ def _range(start: date | None, end: date | None, zone: ZoneInfo) -> _Range:
         first = begin.date() if begin == beginning_of(begin.date(), UTC) else begin.date() + _DAY
         parts.append((begin, beginning_of(first, UTC)))
     if end is not None:
-        after = beginning_of(end + _DAY, zone)
+        after = end_of(end, zone)
         last = after.date() - _DAY
         parts.append((beginning_of(after.date(), UTC), after))
     return _Range(first, last, [part for part in parts if part[0] < part[1]])

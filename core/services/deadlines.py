@@ -4,11 +4,11 @@ A task that is due on a day has also a `due_at`: the last second of this day in 
 the day is set. So everything that compares deadlines, such as reminders, needs only `due_at`.
 """
 
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from core.days import beginning_of, last_second_of
+from core.days import beginning_of, end_of, last_second_of
 from core.db import read
 from core.errors import FieldError, Invalid
 from core.messages import msg
@@ -47,7 +47,7 @@ def midnights_of(filters: dict[str, Any], zone: ZoneInfo) -> dict[str, datetime]
     if "due_from_day" in filters:
         midnights["due_from_midnight"] = beginning_of(filters["due_from_day"], zone)
     if "due_to_day" in filters:
-        midnights["due_to_midnight"] = beginning_of(filters["due_to_day"] + timedelta(days=1), zone)
+        midnights["due_to_midnight"] = end_of(filters["due_to_day"], zone)
     return midnights
 
 

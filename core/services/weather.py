@@ -6,16 +6,15 @@ and places of many tasks together, and only one job at a time does it for a city
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
-from zoneinfo import ZoneInfo
 
 import orjson
 import structlog
 
 from core import events, jobs
 from core.config import Settings
-from core.days import beginning_of
+from core.days import end_of, today_in
 from core.db import read, unit_of_work
 from core.events import TASK_CREATED, TASK_ENRICHED, TASK_UPDATED, Event
 from core.jobs import JobContext, JobRequest
@@ -166,7 +165,7 @@ class _Enrichment:
 
 
 def _next_day() -> datetime:
-    return beginning_of(datetime.now(UTC).date() + timedelta(days=1), ZoneInfo("UTC"))
+    return end_of(today_in(UTC), UTC)
 
 
 def _policy(settings: Settings) -> RetryPolicy:

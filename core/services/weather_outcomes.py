@@ -5,10 +5,10 @@ stay when a task is deleted.
 """
 
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any, Final
 
-from core.days import beginning_of
+from core.days import beginning_of, end_of
 from core.db import read, write
 from core.policy import Actor, sees_all_analytics
 
@@ -66,7 +66,7 @@ def read_weather_figures(actor: Actor, start: date | None = None, end: date | No
     """
     parameters = {
         "begin": None if start is None else beginning_of(start, actor.zone),
-        "end": None if end is None else beginning_of(end + timedelta(days=1), actor.zone),
+        "end": None if end is None else end_of(end, actor.zone),
         "places": _MOST_PLACES,
         "user_id": None if sees_all_analytics(actor) else actor.user_id,
     }
