@@ -12,9 +12,13 @@ NOW = [SQL("DEFAULT now()")]
 """The constraint of a column with the time at which its row was made."""
 
 
-def json_object(columns: Iterable[str]) -> str:
-    """Return the SQL expression of a JSON object with these columns, each under its own name."""
-    return f"(SELECT row_to_json(fields) FROM (SELECT {', '.join(columns)}) fields)"
+def json_object(columns: Iterable[str], source: str | None = None) -> str:
+    """Return the SQL expression of a JSON object with these columns, each under its own name.
+
+    With `source`, the SQL after FROM, the columns are those of its only row; without a row, the expression is NULL.
+    """
+    row = f"SELECT {', '.join(columns)}" + (f" FROM {source}" if source else "")
+    return f"(SELECT row_to_json(fields) FROM ({row}) fields)"
 
 
 class BaseModel(Model):

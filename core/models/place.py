@@ -71,24 +71,8 @@ class ForecastRow(BaseModel):
         table_name = "forecasts"
 
 
-_CONDITION_OF_CODE: Final = " ".join(f"WHEN {code} THEN '{text}'" for code, text in CONDITIONS.items())
-
-_WITHIN: Final = json_object(
-    (
-        "'within' AS horizon",
-        "f.starts_at + (step.number - 1) * make_interval(mins => f.step_minutes) AS at",
-        "round(f.temperature[step.number] / 10.0, 1) AS temperature",
-        "round(f.feels_like[step.number] / 10.0, 1) AS feels_like",
-        f"CASE f.weather_code[step.number] {_CONDITION_OF_CODE} ELSE 'unknown' END AS condition",
-        "f.rain_probability[step.number] AS rain_probability",
-        "round(f.rain[step.number] / 10.0, 1) AS rain",
-        "round(f.wind[step.number] / 10.0, 1) AS wind",
-        "round(f.gusts[step.number] / 10.0, 1) AS gusts",
-        "f.provider",
-        "f.fetched_at",
-    )
-)
-
+_CONDITION_BY_CODE: Final = ", ".join(f'"{CONDITIONS.get(code, "unknown")}"' for code in range(max(CONDITIONS) + 1))
+_CONDITION: Final = f"coalesce(('{{{_CONDITION_BY_CODE}}}'::text[])[f.weather_code[f.step] + 1], 'unknown')"
 
 _TO_MIDDAY: Final = "interval '12 hours'"
 
@@ -117,17 +101,7 @@ def _step(task: str) -> str:
         ELSE greatest({_number(f"({task}.due_at - {_TO_MIDDAY})")}, least({deadline}, 1)) END"""
 
 
-def _outside(task: str) -> str:
-    """Return the SQL of the forecast of a deadline that no step of the forecast contains."""
-    unknown = ("at", "temperature", "feels_like", "condition", "rain_probability", "rain", "wind", "gusts")
-    return json_object(
-        (
-            f"CASE WHEN {task}.due_at < now() THEN 'past' ELSE 'beyond' END AS horizon",
-            *(f"NULL AS {name}" for name in unknown),
-            "f.provider",
-            "f.fetched_at",
-        )
-    )
+_IS_WITHIN: Final = "f.step BETWEEN 1 AND cardinality(f.temperature)"
 
 
 def forecast_of_task(task: str) -> str:
@@ -135,14 +109,31 @@ def forecast_of_task(task: str) -> str:
 
     It is NULL if the task has no place or deadline, or if nothing was fetched yet. For a task without a place, nothing
     is read. The result depends on the current time, so it is not stored with the task.
+
+    PostgreSQL prepares this part of a statement before it knows whether the task has a place, so it must be small: with
+    each number of the forecast computing its step for itself, the read of any task took 140 µs instead of 80 µs.
+    `OFFSET 0` keeps the planner from copying the step into each of them.
     """
-    return f"""CASE WHEN {task}.place_id IS NOT NULL AND {task}.due_at IS NOT NULL THEN (
-    SELECT CASE WHEN {task}.due_at >= now() AND step.number BETWEEN 1 AND cardinality(f.temperature)
-           THEN {_WITHIN} ELSE {_outside(task)} END
-    FROM forecasts f CROSS JOIN LATERAL (
-        SELECT {_step(task)} AS number
-    ) step
-    WHERE f.place_id = {task}.place_id) END AS forecast"""
+    forecast = json_object(
+        (
+            f"CASE WHEN {_IS_WITHIN} THEN 'within' WHEN {task}.due_at < now() THEN 'past' ELSE 'beyond' END AS horizon",
+            f"CASE WHEN {_IS_WITHIN} THEN f.starts_at + (f.step - 1) * make_interval(mins => f.step_minutes) END AS at",
+            "round(f.temperature[f.step] / 10.0, 1) AS temperature",
+            "round(f.feels_like[f.step] / 10.0, 1) AS feels_like",
+            f"CASE WHEN {_IS_WITHIN} THEN {_CONDITION} END AS condition",
+            "f.rain_probability[f.step] AS rain_probability",
+            "round(f.rain[f.step] / 10.0, 1) AS rain",
+            "round(f.wind[f.step] / 10.0, 1) AS wind",
+            "round(f.gusts[f.step] / 10.0, 1) AS gusts",
+            "f.provider",
+            "f.fetched_at",
+        ),
+        f"""(
+            SELECT f.*, CASE WHEN {task}.due_at >= now() THEN {_step(task)} END AS step
+            FROM forecasts f WHERE f.place_id = {task}.place_id OFFSET 0
+        ) f""",
+    )
+    return f"CASE WHEN {task}.place_id IS NOT NULL AND {task}.due_at IS NOT NULL THEN {forecast} END AS forecast"
 
 
 def rain_probability_of_task(task: str) -> str:
@@ -156,5 +147,5 @@ def rain_probability_of_task(task: str) -> str:
 
 def place_of_task(task: str) -> str:
     """Return the SQL of the column `place` of a task, which stands in the FROM list under the name `task`."""
-    return f"""CASE WHEN {task}.place_id IS NOT NULL THEN (
-        SELECT {Place.json("p")} FROM places p WHERE p.id = {task}.place_id) END AS place"""
+    place = json_object(Place.visible_columns("p"), f"places p WHERE p.id = {task}.place_id")
+    return f"CASE WHEN {task}.place_id IS NOT NULL THEN {place} END AS place"

@@ -222,11 +222,11 @@ def _list_sql(shape: _Shape) -> str | Prepared:
     PostgreSQL plans it each time.
     """
     conditions = "".join(f" AND {_CONDITIONS[name]}" for name in shape.filters)
-    values = ", ".join(_expression(key) for key in shape.keys)
+    last = ", ".join(f"(array_agg({_expression(key)}))[%(limit)s]" for key in shape.keys)
     sql = f"""
         SELECT coalesce(to_json((array_agg({TASK_JSON}))[:%(limit)s]), '[]')::text,
                {_total(shape, conditions)},
-               CASE WHEN count(*) > %(limit)s THEN (array_agg(json_build_array({values})))[%(limit)s]::text END
+               CASE WHEN count(*) > %(limit)s THEN json_build_array({last})::text END
         FROM ({_rows(shape, conditions)} OFFSET %(skip)s LIMIT %(limit)s + 1) t
     """
     return Prepared(sql) if shape.keys[0].name == "created_at" and not shape.filters else sql
