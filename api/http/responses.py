@@ -4,16 +4,21 @@ The headers `ETag`, `Location`, `Link` and `X-Total-Count` are set if the operat
 """
 
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlencode
 
 import orjson
+from falcon import uri
 from falcon.asgi import Request, Response
 
 from api.http.call import Call
 from api.http.fields import PageQuery
 from api.http.preconditions import is_known, set_etag
 from core.representations import CursorPage, Listing, Page, Representation
+
+# The parameters of a request that say which page of a list it wants.
+_BY_CURSOR: Final = frozenset({"cursor"})
+_BY_POSITION: Final = frozenset({"skip", "limit"})
 
 
 def write_result(call: Call, result: Any, headers: Collection[str], *, as_array: bool) -> None:
@@ -59,7 +64,7 @@ def _write_page(call: Call, page: Page, headers: Collection[str], *, as_array: b
     if "X-Total-Count" in headers and page.total is not None:
         resp.set_header("X-Total-Count", str(page.total))
     if "Link" in headers:
-        _append_links(call.request, resp, query, page)
+        _set_links(call.request, resp, query, page)
     resp.data = (page.items if as_array else _envelope(page, query)).encode()
 
 
@@ -72,19 +77,33 @@ def _envelope(page: Page, query: PageQuery) -> str:
     return f"{{{envelope}}}"
 
 
-def _append_links(req: Request, resp: Response, query: PageQuery, page: Page) -> None:
-    """Add links to the neighbouring pages (RFC 8288). They repeat the caller's filters."""
+def _set_links(req: Request, resp: Response, query: PageQuery, page: Page) -> None:
+    """Set links to the neighbouring pages (RFC 8288). They repeat the caller's filters."""
     if "cursor" in req.params:
-        if isinstance(page, CursorPage) and page.next_cursor is not None:
-            _append_link(req, resp, "next", {"cursor"}, urlencode({"cursor": page.next_cursor}))
-        return
-    pages = {"first": 0}
+        replaced, places = _BY_CURSOR, _places_by_cursor(page)
+    else:
+        replaced, places = _BY_POSITION, _places_by_position(query, page)
+    filters = {name: value for name, value in req.params.items() if name not in replaced}
+    start = f"{uri.encode(req.path)}?" + (f"{urlencode(filters)}&" if filters else "")
+    if places:
+        resp.set_header("Link", ", ".join(f"<{start}{place}>; rel={relation}" for relation, place in places.items()))
+
+
+def _places_by_cursor(page: Page) -> dict[str, str]:
+    """Return the parameters of the next page, if there is one."""
+    if isinstance(page, CursorPage) and page.next_cursor is not None:
+        return {"next": urlencode({"cursor": page.next_cursor})}
+    return {}
+
+
+def _places_by_position(query: PageQuery, page: Page) -> dict[str, str]:
+    """Return the parameters of the first page and of those before and after this one, by their relations."""
+    skips = {"first": 0}
     if query.skip > 0:
-        pages["prev"] = max(query.skip - query.limit, 0)
+        skips["prev"] = max(query.skip - query.limit, 0)
     if _is_followed(page, query):
-        pages["next"] = query.skip + query.limit
-    for relation, skip in pages.items():
-        _append_link(req, resp, relation, {"skip", "limit"}, f"skip={skip}&limit={query.limit}")
+        skips["next"] = query.skip + query.limit
+    return {relation: f"skip={skip}&limit={query.limit}" for relation, skip in skips.items()}
 
 
 def _is_followed(page: Page, query: PageQuery) -> bool:
@@ -92,9 +111,3 @@ def _is_followed(page: Page, query: PageQuery) -> bool:
     if isinstance(page, CursorPage):
         return page.next_cursor is not None
     return page.total is not None and query.skip + query.limit < page.total
-
-
-def _append_link(req: Request, resp: Response, relation: str, replaced: Collection[str], place: str) -> None:
-    """Add a link to a page: `place` stands for the parameters that it replaces. Most requests have no others."""
-    kept = {name: value for name, value in req.params.items() if name not in replaced}
-    resp.append_link(f"{req.path}?{urlencode(kept)}&{place}" if kept else f"{req.path}?{place}", relation)

@@ -100,7 +100,8 @@ class TaskListQuery(PageQuery):
         return self
 
     def _keys(self) -> tuple[SortKey, ...]:
-        return _sort_keys(self.sort or "") or (NEWEST_FIRST if self.q is None else BEST_FIRST)
+        given = _sort_keys(self.sort) if self.sort else ()
+        return given or (NEWEST_FIRST if self.q is None else BEST_FIRST)
 
     def _statuses(self) -> tuple[Status, ...] | None:
         """Return the statuses that `status` and `completed` both allow; None means all."""
