@@ -70,7 +70,11 @@ class RateLimits:
         req.context.operation = operation = self._router.operation(req)
         if operation is None:
             return await self._counter.count(await self._buckets(req, self._router.unlisted_limit(req)), weight=1)
-        return await self._counter.count(await self._buckets(req, operation.rate_limit), operation.weight)
+        buckets = await self._buckets(req, operation.rate_limit)
+        if operation.rate_limit is RateLimit.HEALTH:
+            # How a process is must not depend on how fast Redis responds.
+            return self._counter.count_in_this_process(buckets, operation.weight)
+        return await self._counter.count(buckets, operation.weight)
 
     async def _buckets(self, req: Request, limit: RateLimit) -> tuple[Bucket, ...]:
         """Return the buckets that a request counts in."""

@@ -174,7 +174,7 @@ class _Script:
 
 
 class SharedCounter:
-    """Counts in Redis for all processes together, and in this process only while Redis is unavailable."""
+    """Counts in Redis for all processes together, or in this process: while Redis is unavailable, or if asked to."""
 
     def __init__(self, redis_url: str) -> None:
         # The client closes its pool when it is deleted, so it is kept here.
@@ -196,18 +196,21 @@ class SharedCounter:
         It counts as `weight` requests, or as many as the smallest bucket holds: a small limit refuses no operation for
         ever.
         """
-        now, seconds = time.time(), buckets[0].seconds
-        window = int(now // seconds)
-        if weight > 1:
-            weight = min(weight, *(bucket.amount for bucket in buckets))
+        now = time.time()
+        demand = _demand(buckets, weight, now)
         counted = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(Demand(buckets, window, weight), []).append(counted)
+        self._waiting.setdefault(demand, []).append(counted)
         if self._counting is None:
             self._counting = asyncio.create_task(self._count_waiting(), name="rate-limits")
         fits, used = await counted
-        bucket, after = min(zip(buckets, used, strict=True), key=_room) if len(buckets) > 1 else (buckets[0], used[0])
-        reset = max(int((window + 1) * seconds - now), 1)
-        return Count(bucket.amount, max(bucket.amount - after, 0), reset, not fits)
+        return _state(demand, used, now, fits=fits)
+
+    def count_in_this_process(self, buckets: tuple[Bucket, ...], weight: int) -> Count:
+        """Count a request in the same way, but without waiting for Redis and without the other processes."""
+        now = time.time()
+        demand = _demand(buckets, weight, now)
+        fitting, used = self._local.count(demand, 1)
+        return _state(demand, used, now, fits=fitting == 1)
 
     async def close(self) -> None:
         """Close the connections to Redis."""
@@ -262,6 +265,20 @@ class SharedCounter:
             log.info("rate_limit_shared_again")
         else:
             log.warning("rate_limit_counts_alone", **details)
+
+
+def _demand(buckets: tuple[Bucket, ...], weight: int, now: float) -> Demand:
+    if weight > 1:
+        weight = min(weight, *(bucket.amount for bucket in buckets))
+    return Demand(buckets, int(now // buckets[0].seconds), weight)
+
+
+def _state(demand: Demand, used: list[int], now: float, *, fits: bool) -> Count:
+    """Return the state of a limit after a request was counted."""
+    buckets = demand.buckets
+    bucket, after = min(zip(buckets, used, strict=True), key=_room) if len(buckets) > 1 else (buckets[0], used[0])
+    reset = max(int((demand.window + 1) * bucket.seconds - now), 1)
+    return Count(bucket.amount, max(bucket.amount - after, 0), reset, not fits)
 
 
 def _room(counted: tuple[Bucket, int]) -> tuple[int, int]:

@@ -159,6 +159,17 @@ def test_health_requests_have_their_own_limit(server: LiveServer) -> None:
     assert responses[-1].headers["RateLimit-Limit"] == "50"
 
 
+def test_each_process_counts_health_requests_for_itself_without_redis(strict: Settings) -> None:
+    few = strict.model_copy(update={"rate_limit_health": "2/hour"})
+    with LiveServer(create_app(few)) as first, LiveServer(create_app(few)) as second:
+        refused = [Caller(first.url).get("/health") for _ in range(3)][-1]
+
+        assert_problem(refused, 429, "rate_limited")
+        assert Caller(second.url).get("/health").headers["RateLimit-Remaining"] == "1"
+    with Redis.from_url(strict.redis_url.get_secret_value()) as redis:
+        assert redis.keys("*health*") == []
+
+
 def test_processes_share_the_count(strict: Settings, issuer: TokenIssuer, alice: Actor) -> None:
     with LiveServer(create_app(strict)) as first, LiveServer(create_app(strict)) as second:
         for server in (first, second, first, second, first):
