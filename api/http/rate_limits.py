@@ -53,9 +53,13 @@ class RateLimits:
     async def process_request(self, req: Request, resp: Response) -> None:
         """Count a request, and set the headers with the remaining requests for every response, also for errors."""
         count = await self._count(req)
-        resp.set_header("RateLimit-Limit", str(count.limit))
-        resp.set_header("RateLimit-Remaining", str(count.remaining))
-        resp.set_header("RateLimit-Reset", str(count.reset))
+        resp.set_headers(
+            [
+                ("RateLimit-Limit", str(count.limit)),
+                ("RateLimit-Remaining", str(count.remaining)),
+                ("RateLimit-Reset", str(count.reset)),
+            ]
+        )
         _refuse_if_exceeded(count, req)
 
     async def process_request_ws(self, req: Request, _ws: WebSocket) -> None:
@@ -79,8 +83,9 @@ class RateLimits:
     async def _buckets(self, req: Request, limit: RateLimit) -> tuple[Bucket, ...]:
         """Return the buckets that a request counts in."""
         address = counted_address(req.context.client_address)
-        if limit in self._of_addresses:
-            return (_bucket(self._of_addresses[limit], limit.value, address),)
+        item = self._of_addresses.get(limit)
+        if item is not None:
+            return (_bucket(item, limit.value, address),)
         actor = await find_actor(req)
         if actor is None:
             return (_bucket(self._general, "address", address),)

@@ -12,7 +12,6 @@ have got alone, because the script counts the requests one after the other.
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Sequence
 from hashlib import sha1
 from itertools import chain
@@ -101,6 +100,8 @@ class Counted(NamedTuple):
     used: list[int]
 
 
+_NO_WINDOW: Final[tuple[int, dict[str, int]]] = (-1, {})
+
 _Waiting = dict[Demand, list[asyncio.Future[tuple[bool, list[int]]]]]
 
 
@@ -112,21 +113,23 @@ class LocalCounter:
     """
 
     def __init__(self) -> None:
-        self._windows: dict[int, tuple[int, Counter[str]]] = {}
+        self._windows: dict[int, tuple[int, dict[str, int]]] = {}
 
     def count(self, demand: Demand, requests: int) -> Counted:
         """Count as many of these requests as fit in all their buckets."""
         buckets, window, weight = demand
         seconds = buckets[0].seconds
-        latest, counts = self._windows.get(seconds, (window, Counter[str]()))
+        latest, counts = self._windows.get(seconds, _NO_WINDOW)
         if latest != window:
-            counts = Counter()
-        self._windows[seconds] = (window, counts)
-        room = min((bucket.amount - counts[bucket.key]) // weight for bucket in buckets)
+            counts = {}
+            self._windows[seconds] = (window, counts)
+        used = [counts.get(bucket.key, 0) for bucket in buckets]
+        room = min((bucket.amount - count) // weight for bucket, count in zip(buckets, used, strict=True))
         fitting = max(min(requests, room), 0)
         if fitting:
-            counts.update(dict.fromkeys((bucket.key for bucket in buckets), fitting * weight))
-        return Counted(fitting, [counts[bucket.key] for bucket in buckets])
+            used = [count + fitting * weight for count in used]
+            counts.update((bucket.key, count) for bucket, count in zip(buckets, used, strict=True))
+        return Counted(fitting, used)
 
 
 class _Script:
