@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 
 from core.local.embedded.servers import redis_program
 from tests.polling import wait_until
-from tests.processes import free_port
+from tests.processes import free_port, free_ports
 
 NAME = "allweather"
 _SENTINELS = 3
@@ -29,7 +29,11 @@ class Replicated:
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
 
     def start(self) -> None:
-        """Start all processes."""
+        """Start all processes.
+
+        The replica tries to reach the primary once a second, and a sentinel that does not reach it at first would
+        replace it. So each server is started when those that it needs respond.
+        """
         self.primary_port = self._start_server()
         self.replica_port = self._start_server(f"replicaof 127.0.0.1 {self.primary_port}", f'masterauth "{_PASSWORD}"')
         self.sentinel_ports = self._start_sentinels()
@@ -69,11 +73,14 @@ class Replicated:
             self.stop(port)
 
     def _start_server(self, *settings: str) -> int:
-        return self._start([f'requirepass "{_PASSWORD}"', 'save ""', "repl-diskless-sync-delay 0", *settings])
+        port = self._start([f'requirepass "{_PASSWORD}"', 'save ""', "repl-diskless-sync-delay 0", *settings])
+        wait_until(lambda: self._role(port))
+        return port
 
     def _start_sentinels(self) -> list[int]:
         """Start sentinels that know each other from the beginning; otherwise they need seconds to find each other."""
-        sentinels = {free_port(): secrets.token_hex(20) for _ in range(_SENTINELS)}
+        first = free_ports(_SENTINELS)
+        sentinels = {port: secrets.token_hex(20) for port in range(first, first + _SENTINELS)}
         for port, identity in sentinels.items():
             others = [
                 f"sentinel known-sentinel {NAME} 127.0.0.1 {other} {its_identity}"
