@@ -300,8 +300,8 @@ def _after(keys: tuple[SortKey, ...]) -> str:
 
 
 def _cursor(query: TaskQuery, values: str) -> str:
-    text = orjson.dumps([",".join(map(str, query.keys)), orjson.loads(values)])
-    return base64.urlsafe_b64encode(text).decode().rstrip("=")
+    text = f'["{",".join(map(str, query.keys))}",{values}]'
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
 def _position(query: TaskQuery) -> dict[str, Any]:
