@@ -10,7 +10,7 @@ from api.accounts.administration_schemas import (
     AccountDeletion,
     AccountExport,
     AccountQuery,
-    AuditEntry,
+    AuditPage,
     AuditQuery,
 )
 from api.accounts.logins import CallingClient, end_login
@@ -22,7 +22,7 @@ from api.http.operation import operation
 from api.http.resource import Resource
 from api.http.routing import versioned
 from core.policy import Actor, Scope
-from core.representations import Page, Representation
+from core.representations import CursorPage, Page, Representation
 from core.services import account_export, administration, audit
 from core.services.account_export import Part
 
@@ -97,10 +97,15 @@ class OwnAccount(Resource):
 class AuditLog(Resource):
     """The audit log, for admins."""
 
-    @operation(200, ListOf[AuditEntry], tag="administration", scope=Scope.ADMIN, admin=True, headers=("X-Total-Count",))
-    async def on_get(self, query: AuditQuery) -> Page:
-        """Read the audit log."""
-        return await self.bridge.run(audit.read_audit_log, query.user_id, query.skip, query.limit)
+    @operation(200, AuditPage, tag="administration", scope=Scope.ADMIN, admin=True, headers=("X-Total-Count",))
+    async def on_get(self, actor: Actor, query: AuditQuery) -> CursorPage:
+        """Read the audit log.
+
+        The newest entry comes first.
+        """
+        return await self.bridge.run(
+            audit.read_audit_log, query.filter(actor.zone), query.cursor, query.skip, query.limit
+        )
 
 
 ROUTES: Final = [

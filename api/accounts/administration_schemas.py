@@ -1,14 +1,20 @@
 """Request bodies, queries and responses of the administration of accounts."""
 
+from ipaddress import ip_address
 from typing import Annotated, Any, Self
+from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 from api.accounts.schemas import Password, Profile
 from api.feedback.schemas import FeedbackOut
+from api.http.bounds import Bound, beginning_of_bound, end_of_bound
 from api.http.fields import Identifier, Input, Instant, PageQuery, refuse_null
 from api.tasks.attachment_schemas import AttachmentOut
+from core.messages import msg
 from core.policy import Role
+from core.services import audit
+from core.services.audit import AuditFilter
 
 
 class AccountQuery(PageQuery):
@@ -43,10 +49,52 @@ class AccountDeletion(Input):
     current_password: Password
 
 
-class AuditQuery(PageQuery):
-    """Which entries to list. Without `user_id`, the entries of all users are listed."""
+def _known_action(value: str) -> str:
+    if value not in audit.ACTIONS:
+        raise ValueError(msg("is not an action of the audit log"))
+    return value
 
-    user_id: Identifier | None = None
+
+def _ip_address(value: str) -> str:
+    """Return an address in the form in which it is stored."""
+    try:
+        return str(ip_address(value))
+    except ValueError:
+        raise ValueError(msg("must be an IP address")) from None
+
+
+class AuditQuery(PageQuery):
+    """Which entries to list. A date, or `today`, means the whole day in the caller's time zone."""
+
+    action: (
+        Annotated[str, AfterValidator(_known_action), WithJsonSchema({"type": "string", "enum": list(audit.ACTIONS)})]
+        | None
+    ) = None
+    actor_id: Annotated[Identifier, Field(description="Who did it.")] | None = None
+    user_id: Annotated[Identifier, Field(description="The account to which it was done.")] | None = None
+    ip_address: Annotated[str, AfterValidator(_ip_address), Field(examples=["203.0.113.7"])] | None = None
+    at_from: Bound | None = None
+    at_to: Bound | None = None
+    cursor: (
+        Annotated[str, Field(max_length=500, description="The `next_cursor` of the page before; filters stay.")] | None
+    ) = None
+
+    @model_validator(mode="after")
+    def _has_one_place(self) -> Self:
+        if self.cursor is not None and self.skip:
+            raise ValueError(msg("skip and cursor exclude each other"))
+        return self
+
+    def filter(self, zone: ZoneInfo) -> AuditFilter:
+        """Return the filter in the form that the use case takes. `zone` is the caller's time zone."""
+        return AuditFilter(
+            action=self.action,
+            actor_id=self.actor_id,
+            user_id=self.user_id,
+            ip_address=self.ip_address,
+            since=beginning_of_bound(self.at_from, zone),
+            before=end_of_bound(self.at_to, zone),
+        )
 
 
 class AuditEntry(BaseModel):
@@ -60,6 +108,16 @@ class AuditEntry(BaseModel):
     ip_address: str | None
     request_id: str | None
     details: dict[str, Any]
+
+
+class AuditPage(BaseModel):
+    """A page of the audit log. `next_cursor` leads to the next page, and is null on the last one."""
+
+    items: list[AuditEntry]
+    total: int
+    skip: int
+    limit: int
+    next_cursor: str | None
 
 
 class AccountExport(BaseModel):

@@ -1,14 +1,13 @@
 """The query and the response of lists of tasks."""
 
-from datetime import date, datetime, timedelta
 from typing import Annotated, Any, Literal, Self, get_args
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, BeforeValidator, Field, field_validator, model_validator
 
-from api.http.fields import LONGEST_PAGE, AsciiDigits, Day, Identifier, Instant, PageLength, PageQuery, WrongField
+from api.http.bounds import Bound, after, beginning_of_bound, day_of, end_of_bound, instant_of
+from api.http.fields import LONGEST_PAGE, AsciiDigits, Identifier, PageLength, PageQuery, WrongField
 from api.tasks.schemas import City, Completed, Priority, Status, TaskOut
-from core.days import beginning_of, end_of, today_in
 from core.messages import msg
 from core.services.task_lists import BEST_FIRST, NEWEST_FIRST, SORTABLE, SortKey, TaskQuery
 from core.weather import city_key
@@ -16,10 +15,6 @@ from core.weather import city_key
 
 def _split(value: object) -> object:
     return value.split(",") if isinstance(value, str) else value
-
-
-Bound = Instant | Day | Literal["today"]
-"""A bound of a filter: a point in time, or a whole day in the caller's time zone."""
 
 
 class TaskListQuery(PageQuery):
@@ -125,12 +120,12 @@ class TaskListQuery(PageQuery):
             "overdue": self.overdue or None,
             "not_overdue": self.overdue is False or None,
             "city_key": None if self.city is None else city_key(self.city),
-            "created_from": _beginning(self.created_from, zone),
-            "created_before": _end(self.created_to, zone),
-            "due_from": _instant_of(self.due_from),
-            "due_from_day": _day_of(self.due_from, zone),
-            "due_before": _after(_instant_of(self.due_to)),
-            "due_to_day": _day_of(self.due_to, zone),
+            "created_from": beginning_of_bound(self.created_from, zone),
+            "created_before": end_of_bound(self.created_to, zone),
+            "due_from": instant_of(self.due_from),
+            "due_from_day": day_of(self.due_from, zone),
+            "due_before": after(instant_of(self.due_to)),
+            "due_to_day": day_of(self.due_to, zone),
         }
         given = {name: value for name, value in filters.items() if value is not None}
         return TaskQuery(given, self._keys(), self.skip, self.limit, self.cursor, self.count == "exact")
@@ -150,33 +145,6 @@ def _sort_keys(text: str) -> tuple[SortKey, ...]:
     if len(set(names)) < len(names):
         raise ValueError(msg("names a column twice"))
     return keys
-
-
-def _day_of(bound: Bound | None, zone: ZoneInfo) -> date | None:
-    """Return the day that a bound names, or None if it is a point in time."""
-    if bound == "today":
-        return today_in(zone)
-    return None if isinstance(bound, datetime) else bound
-
-
-def _beginning(bound: Bound | None, zone: ZoneInfo) -> datetime | None:
-    day = _day_of(bound, zone)
-    return _instant_of(bound) if day is None else beginning_of(day, zone)
-
-
-def _end(bound: Bound | None, zone: ZoneInfo) -> datetime | None:
-    """Return the first time after an inclusive bound."""
-    day = _day_of(bound, zone)
-    return _after(_instant_of(bound)) if day is None else end_of(day, zone)
-
-
-def _instant_of(bound: Bound | None) -> datetime | None:
-    return bound if isinstance(bound, datetime) else None
-
-
-def _after(bound: datetime | None) -> datetime | None:
-    """Return the first time after an inclusive bound. PostgreSQL stores times in microseconds."""
-    return None if bound is None else bound + timedelta(microseconds=1)
 
 
 class TaskList(BaseModel):

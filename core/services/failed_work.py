@@ -159,14 +159,14 @@ def drop_matching(actor_id: int | None, which: Filter) -> Outcome:
     return _change_matching(actor_id, which, _DROP, audit.WORK_DROPPED)
 
 
-def _change_matching(actor_id: int | None, which: Filter, change: str, action: str) -> Outcome:
+def _change_matching(actor_id: int | None, which: Filter, change: str, action: audit.Action) -> Outcome:
     with unit_of_work():
         matching = [Work(*row) for row in read(_MATCHING, which.parameters()).fetch_all()]
         outcome = _change(actor_id, matching, change, action)
         return Outcome(outcome.changed, read(_COUNT, which.parameters()).fetch_value())
 
 
-def _change(actor_id: int | None, work: Collection[Work], change: str, action: str) -> Outcome:
+def _change(actor_id: int | None, work: Collection[Work], change: str, action: audit.Action) -> Outcome:
     changed: dict[Kind, list[int]] = {}
     with unit_of_work():
         for kind in _KINDS:

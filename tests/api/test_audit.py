@@ -7,8 +7,9 @@ import pytest
 from api.app import create_app
 from core.config import Settings
 from core.policy import Actor
-from tests.api.callers import Caller, LiveServer
+from tests.api.callers import Caller, LiveServer, assert_problem, invalid_fields
 from tests.builders import PASSWORD
+from tests.sql import execute
 
 
 def entries(as_ada: Caller, user_id: int) -> list[dict[str, Any]]:
@@ -115,3 +116,101 @@ def test_changes_of_membership_are_recorded(as_ada: Caller, ada: Actor, alice: A
         ("member.put", ada.user_id, of_group | {"is_manager": False}),
     ]
     assert actions(as_ada, ada.user_id)[:2] == ["member.removed", "member.put"]
+
+
+@pytest.fixture
+def three_days(alice: Actor, bob: Actor, ada: Actor, database: None) -> list[int]:
+    """The ids of six entries of three days, three of them at the same time, and nothing else in the log."""
+    execute("DELETE FROM audit_log")
+    rows = execute(
+        """
+        INSERT INTO audit_log (at, action, actor_id, user_id, ip_address, details)
+        VALUES ('2026-05-01T21:59:59Z', 'login.failed',    %(alice)s, %(alice)s, '203.0.113.7', '{}'),
+               ('2026-05-01T22:00:00Z', 'login.failed',    %(bob)s,   %(bob)s,   '2001:db8::7', '{}'),
+               ('2026-05-02T12:00:00Z', 'login.succeeded', %(alice)s, %(alice)s, '2001:db8::7', '{}'),
+               ('2026-05-02T12:00:00Z', 'account.changed', %(ada)s,   %(alice)s, '203.0.113.7', '{}'),
+               ('2026-05-02T12:00:00Z', 'login.failed',    %(alice)s, %(alice)s, NULL,          '{}'),
+               ('2026-05-02T22:00:00Z', 'login.failed',    NULL,      NULL,      '203.0.113.7', '{}')
+        RETURNING id
+        """,
+        {"alice": alice.user_id, "bob": bob.user_id, "ada": ada.user_id},
+    ).fetchall()
+    return [row_id for (row_id,) in rows]
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ({}, [5, 4, 3, 2, 1, 0]),
+        ({"action": "login.failed"}, [5, 4, 1, 0]),
+        ({"actor_id": "ada"}, [3]),
+        ({"user_id": "alice"}, [4, 3, 2, 0]),
+        ({"ip_address": "203.0.113.7"}, [5, 3, 0]),
+        ({"ip_address": "2001:DB8:0::7"}, [2, 1]),
+        ({"at_from": "2026-05-02T12:00:00Z"}, [5, 4, 3, 2]),
+        ({"at_to": "2026-05-02T12:00:00Z"}, [4, 3, 2, 1, 0]),
+        # These are days in Berlin, where they begin at 22:00 in UTC.
+        ({"at_from": "2026-05-02", "at_to": "2026-05-02"}, [4, 3, 2, 1]),
+        ({"at_from": "today"}, []),
+        ({"action": "login.failed", "user_id": "alice", "at_from": "2026-05-02"}, [4]),
+        ({"actor_id": "alice", "ip_address": "2001:db8::7", "action": "login.succeeded"}, [2]),
+        ({"actor_id": "bob", "user_id": "alice"}, []),
+    ],
+)
+def test_the_log_is_filtered(
+    query: dict[str, str], found: list[int], three_days: list[int], as_ada: Caller, alice: Actor, bob: Actor, ada: Actor
+) -> None:
+    ids = {"alice": alice.user_id, "bob": bob.user_id, "ada": ada.user_id}
+    execute("UPDATE users SET timezone = 'Europe/Berlin' WHERE id = %s", (ada.user_id,))
+
+    page = as_ada.get("/api/v1/audit", params={name: ids.get(value, value) for name, value in query.items()})
+
+    assert [entry["id"] for entry in page.json()["items"]] == [three_days[index] for index in found]
+    assert (page.json()["total"], page.headers["X-Total-Count"]) == (len(found), str(len(found)))
+
+
+def test_pages_by_cursor_neither_skip_nor_repeat_entries(three_days: list[int], as_ada: Caller, alice: Actor) -> None:
+    query: dict[str, Any] = {"user_id": alice.user_id, "limit": 1}
+    found, totals = [], set()
+    while query.get("cursor", "first"):
+        page = as_ada.get("/api/v1/audit", params=query).json()
+        found += [entry["id"] for entry in page["items"]]
+        totals.add(page["total"])
+        query["cursor"] = page["next_cursor"]
+        # A new entry does not shift the pages that follow.
+        as_ada.patch(f"/api/v1/users/{alice.user_id}", json={"role": "manager"})
+
+    assert found == [three_days[index] for index in (4, 3, 2, 0)]
+    assert min(totals) == 4
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("action=login.stolen", "action"),
+        ("action=", "action"),
+        ("actor_id=0", "actor_id"),
+        ("actor_id=ada", "actor_id"),
+        ("user_id=1e3", "user_id"),
+        ("ip_address=203.0.113", "ip_address"),
+        ("at_from=2026-05-01T10:00", "at_from"),
+        ("at_to=yesterday", "at_to"),
+        ("cursor=x", "cursor"),
+        ("cursor=WyJ0b2RheSIsIDFd", "cursor"),
+        ("cursor=WyIyMDI2LTA1LTAxVDEwOjAwOjAwWiIsICIxIl0=", "cursor"),
+        ("cursor=x&skip=1", ""),
+        ("on=2026-05-01", "on"),
+    ],
+)
+def test_a_wrong_filter_is_refused(query: str, field: str, as_ada: Caller) -> None:
+    assert invalid_fields(as_ada.get(f"/api/v1/audit?{query}")) == [field]
+
+
+def test_only_admins_read_the_log_also_about_themselves(
+    as_alice: Caller, alice: Actor, anybody: Caller, as_ada: Caller
+) -> None:
+    own = f"/api/v1/audit?user_id={alice.user_id}&action=login.succeeded"
+
+    assert_problem(as_alice.get(own), 403, "admin_required")
+    assert_problem(anybody.get(own), 401, "token_missing")
+    assert as_ada.get(own).status_code == 200

@@ -108,6 +108,34 @@ def test_an_account_is_found_and_disabled(operator: Console, bob: Person, ada: P
     assert ada.get(f"/users/{bob.id}")["is_active"] is False
 
 
+def test_the_audit_log_is_filtered_by_action_and_by_day_in_the_address(operator: Console, bob: Person) -> None:
+    bob.get("/users/me/export")
+    page = operator.open(f"operations/audit?user_id={bob.id}")
+    rows = page.locator(".plain-table tbody tr")
+    expect(rows.filter(has_text="Registered")).to_have_count(1)
+    page.get_by_label("Any action").select_option(label="Data exported")
+    expect(rows).to_have_count(1)
+    today = page.evaluate("new Intl.DateTimeFormat('sv', { timeZone: 'UTC' }).format(new Date())")
+    page.get_by_label("To", exact=True).fill("2020-01-01")
+    expect(page.get_by_text("The audit log has no such entry.")).to_be_visible()
+    page.get_by_label("To", exact=True).fill(today)
+    expect(rows).to_have_count(1)
+
+    page.reload()
+
+    expect(rows).to_have_count(1)
+    expect(rows).to_contain_text("data.exported")
+    assert page.url.endswith(f"operations/audit?user_id={bob.id}&action=data.exported&at_to={today}")
+    assert operator.violations() == []
+    with page.expect_download() as saving:
+        page.get_by_role("button", name="CSV").click()
+    head, line = saving.value.path().read_text().splitlines()
+    assert head == "at,action,actor_id,user_id,ip_address,request_id,details"
+    assert f",data.exported,{bob.id},{bob.id},127.0.0.1," in line
+    page.get_by_role("button", name="Clear filters").click()
+    expect(rows.nth(1)).to_be_visible()
+
+
 @pytest.mark.parametrize("width", [1360, 360])
 def test_every_part_is_accessible_and_fits(width: int, operator: Console, ada: Person) -> None:
     ada.post("/feedback", rating=5, message="I am never rained on.")

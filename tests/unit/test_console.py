@@ -15,6 +15,7 @@ from api.console.files import ROOT, console
 from api.console.texts import SCRIPTS, marked_texts, texts_of
 from api.console.vendor_libraries import DIRECTORY, LIST, RefusedPackageError, files_of, integrity_of
 from core.messages import LANGUAGES
+from core.services.audit import ACTIONS
 
 LISTED = json.loads(LIST.read_text(encoding="utf-8"))
 OWN_SCRIPTS = {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in sorted(SCRIPTS.rglob("*.js"))}
@@ -100,6 +101,12 @@ class TestFiles:
 
 
 class TestTexts:
+    def test_each_action_of_the_audit_log_has_a_name(self) -> None:
+        script = OWN_SCRIPTS["web/js/pages/operations_logs.js"]
+        named = re.findall(r'^  "([a-z_.]+)": \(\) => msg\(', script, re.MULTILINE)
+
+        assert named == list(ACTIONS)
+
     def test_texts_are_literals_so_that_they_are_found(self) -> None:
         calls = [
             (path, call)

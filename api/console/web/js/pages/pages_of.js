@@ -12,16 +12,17 @@ const LIMIT = 50;
  * Reads a list of the API by its first page, and more pages when they are asked for.
  * @param {string} path
  * @param {Record<string, string>} filters
- * @returns {{items: object[]|null, total: number, problem: string, more: () => Promise<void>, reload: () => Promise<void>}}
+ * @returns {{items: object[]|null, total: number, isMore: boolean, problem: string, more: () => Promise<void>, reload: () => Promise<void>}}
  */
 export function usePages(path, filters) {
-  const [state, setState] = useState({ items: null, total: 0, problem: "" });
+  const [state, setState] = useState({ items: null, total: 0, cursor: undefined, problem: "" });
   const current = useRef(null);
-  const read = async (before) => {
+  const read = async (before, cursor) => {
     const attempt = (current.current = {});
     try {
-      const page = await get(path + query({ ...filters, skip: before.length, limit: LIMIT }));
-      if (current.current === attempt) setState({ items: [...before, ...page.items], total: page.total, problem: "" });
+      const place = cursor ? { cursor } : { skip: before.length };
+      const { items, total, next_cursor: next } = await get(path + query({ ...filters, ...place, limit: LIMIT }));
+      if (current.current === attempt) setState({ items: [...before, ...items], total, cursor: next, problem: "" });
     } catch (error) {
       if (current.current === attempt) setState((now) => ({ ...now, problem: explain(error) }));
     }
@@ -30,7 +31,10 @@ export function usePages(path, filters) {
     void read([]);
     return () => (current.current = null);
   }, [path, JSON.stringify(filters)]);
-  return { ...state, more: () => read(state.items), reload: () => read([]) };
+  const { items, total, cursor } = state;
+  // Lists without cursors have no `next_cursor` at all; on the last page of the others it is null.
+  const isMore = cursor === undefined ? items?.length < total : cursor !== null;
+  return { ...state, isMore, more: () => read(items, cursor), reload: () => read([]) };
 }
 
 /** Shows a list that was read, or what is shown meanwhile or in place of it, and the button for the next page. */
@@ -40,7 +44,7 @@ export function Pages({ pages, empty, children }) {
   if (!pages.items.length) return html`<p class="panel">${empty}</p>`;
   return html`
     ${children(pages.items)}
-    ${pages.items.length < pages.total ? html`<button type="button" class="button more"
+    ${pages.isMore ? html`<button type="button" class="button more"
       onClick=${pages.more}>${msg("Show more")}</button>` : null}
   `;
 }
