@@ -34,6 +34,17 @@ class NewInvitation(InvitationOut):
     token: str | None
 
 
+class ReceivedInvitation(BaseModel):
+    """An open invitation of the caller into a group."""
+
+    id: int
+    group_id: int
+    group_name: str
+    inviter_name: str
+    created_at: Instant
+    expires_at: Instant
+
+
 class Acceptance(Input):
     """The token of an invitation."""
 

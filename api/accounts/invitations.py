@@ -2,7 +2,13 @@
 
 from typing import Final
 
-from api.accounts.invitation_schemas import Acceptance, InvitationInput, InvitationOut, NewInvitation
+from api.accounts.invitation_schemas import (
+    Acceptance,
+    InvitationInput,
+    InvitationOut,
+    NewInvitation,
+    ReceivedInvitation,
+)
 from api.accounts.registration import registration_closed
 from api.http.fields import ListOf, PageQuery
 from api.http.operation import operation
@@ -47,6 +53,26 @@ class InvitationItem(Resource):
         await self.bridge.run(invitations.delete, actor, invitation_id)
 
 
+class ReceivedInvitations(Resource):
+    """The invitations of the caller into groups, where the caller has confirmed the invited address."""
+
+    @operation(200, ListOf[ReceivedInvitation], tag="accounts", headers=("X-Total-Count",))
+    async def on_get(self, actor: Actor, query: PageQuery) -> Page:
+        """List the invitations that one has received.
+
+        Those into groups, for the email of one's account, if it is confirmed. The newest come first.
+        """
+        return await self.bridge.run(invitations.list_received, actor, query.skip, query.limit)
+
+    @operation(204, tag="accounts", errors=(403, 404))
+    async def on_post_accept(self, actor: Actor, invitation_id: int) -> None:
+        """Accept an invitation that one has received.
+
+        The caller joins the group. No token is needed, because the caller has confirmed the invited address.
+        """
+        await self.bridge.run(invitations.accept_received, actor, invitation_id)
+
+
 class InvitationAcceptance(Resource):
     """The use of an invitation by somebody who has an account."""
 
@@ -62,5 +88,7 @@ class InvitationAcceptance(Resource):
 ROUTES: Final = [
     *versioned("/invitations", InvitationCollection),
     *versioned("/invitations/accept", InvitationAcceptance),
+    *versioned("/invitations/received", ReceivedInvitations),
+    *versioned("/invitations/received/{invitation_id:id}/accept", ReceivedInvitations, "accept"),
     *versioned("/invitations/{invitation_id:id}", InvitationItem),
 ]

@@ -115,16 +115,14 @@ PASSWORD_WAS_RESET: Final = _kind(
 INVITATION: Final = _kind(
     "invitation",
     msg("{inviter} invites you to {app}"),
-    msg("{inviter} invites you to {app}. To accept, open this page and choose a password: {link}"),
+    msg("{inviter} invites you to {app}. To accept, open this page: {link}"),
     _FOR_ACCOUNTS,
     _INVITATION_RULES,
 )
 GROUP_INVITATION: Final = _kind(
     "group_invitation",
     msg("{inviter} invites you to {app}"),
-    msg(
-        "{inviter} invites you to the group “{group}” at {app}. To accept, open this page and choose a password: {link}"
-    ),
+    msg("{inviter} invites you to the group “{group}” at {app}. To accept, open this page: {link}"),
     _FOR_ACCOUNTS,
     _INVITATION_RULES,
 )

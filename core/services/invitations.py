@@ -13,12 +13,13 @@ from typing import Any, Final
 import orjson
 from peewee import fn
 
-from core.db import connected, unit_of_work
+from core.db import connected, read, unit_of_work
 from core.errors import Conflict, Forbidden, NotFound, Rejected
 from core.mail_texts import one_line_without_links
 from core.messages import msg
 from core.models.account import User
 from core.models.account_mail import AccountMail
+from core.models.base import json_object
 from core.models.group import Group
 from core.models.invitation import Invitation
 from core.names import name_key
@@ -38,6 +39,35 @@ _OPEN = page_statement(
     where="(%(is_admin)s OR inviter_id = %(user_id)s) AND accepted_at IS NULL AND expires_at > now()",
     order="id DESC",
 )
+
+# Whoever has confirmed the address of their account gets the mails to it, so an invitation into a group needs no token
+# then. Those are left out that would have no effect: the person is a member, or the inviter may not add one any more.
+_IS_RECEIVED: Final = """
+group_id IS NOT NULL AND accepted_at IS NULL AND expires_at > now()
+AND (email_key, lower(email)) = (SELECT email_key, lower(email) FROM users
+                                 WHERE id = %(user_id)s AND email_verified_at IS NOT NULL)
+AND NOT EXISTS (SELECT FROM group_members m WHERE m.group_id = invitations.group_id AND m.user_id = %(user_id)s)
+AND EXISTS (SELECT FROM users i WHERE i.id = inviter_id AND i.is_active
+            AND (i.role = 'admin' OR EXISTS (SELECT FROM group_members m WHERE m.group_id = invitations.group_id
+                                             AND m.user_id = i.id AND m.is_manager)))"""
+
+_RECEIVED = page_statement(
+    Invitation,
+    where=_IS_RECEIVED,
+    order="id DESC",
+    json=json_object(
+        [
+            "id",
+            "group_id",
+            "(SELECT name FROM groups WHERE id = group_id) AS group_name",
+            """(SELECT coalesce(nullif(full_name, ''), split_part(username, '@', 1)) FROM users WHERE id = inviter_id)
+        AS inviter_name""",
+            "created_at",
+            "expires_at",
+        ]
+    ),
+)
+_RECEIVED_ONE: Final = f"SELECT EXISTS (SELECT FROM invitations WHERE id = %(id)s AND {_IS_RECEIVED})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +120,11 @@ def list_open(actor: Actor, skip: int, limit: int) -> Page:
     return fetch_page(_OPEN, skip, limit, is_admin=actor.is_admin, user_id=actor.user_id)
 
 
+def list_received(actor: Actor, skip: int, limit: int) -> Page:
+    """Read a page of the invitations into groups for the confirmed address of the caller, the newest first."""
+    return fetch_page(_RECEIVED, skip, limit, user_id=actor.user_id)
+
+
 def delete(actor: Actor, invitation_id: int) -> None:
     """Take an open invitation back, if it is the caller's own or the caller is an admin.
 
@@ -100,7 +135,7 @@ def delete(actor: Actor, invitation_id: int) -> None:
         wanted = (Invitation.id == invitation_id) & _is_open()
         found: Invitation | None = Invitation.select().where(wanted).for_update().get_or_none()
         if found is None or not (actor.is_admin or found.inviter_id == actor.user_id):
-            raise NotFound(msg("There is no such invitation."), code="invitation_not_found")
+            raise _not_found()
         found.delete_instance()
         audit.record(audit.INVITATION_DELETED, user_id=found.inviter_id, actor_id=actor.user_id, email=found.email)
 
@@ -117,7 +152,7 @@ def register(
         Rejected: with code `account_taken`; the invitation can then still be used.
     """
     with unit_of_work():
-        invitation = _use(token, email, issuer)
+        invitation = _use(_find(token, issuer), email)
         proof = {"is_verified": True} if _proves(invitation, email) else {"mail_language": mail_language}
         user_id = accounts.register(email=email, **proof, **account).id
         _take_effect(invitation, user_id, email)
@@ -132,8 +167,22 @@ def accept(actor: Actor, token: str, issuer: TokenIssuer) -> None:
     """
     with unit_of_work():
         email = User.get_by_id(actor.user_id).email
-        invitation = _use(token, email, issuer)
+        invitation = _use(_find(token, issuer), email)
         _take_effect(invitation, actor.user_id, email)
+
+
+def accept_received(actor: Actor, invitation_id: int) -> None:
+    """Use an invitation that `list_received()` shows to the caller: the caller joins its group.
+
+    Raises:
+        NotFound: with code `invitation_not_found`, if the caller has received no such invitation.
+        Forbidden: with code `invitation_invalid`, if it was used in the same moment.
+    """
+    with unit_of_work():
+        if not read(_RECEIVED_ONE, {"id": invitation_id, "user_id": actor.user_id}).fetch_value():
+            raise _not_found()
+        email = User.get_by_id(actor.user_id).email
+        _take_effect(_use(Invitation.get_by_id(invitation_id), email), actor.user_id, email)
 
 
 def address_of(token: str, issuer: TokenIssuer) -> str:
@@ -160,9 +209,8 @@ def _require_inviter(actor: Actor, group_id: int | None) -> None:
         raise Forbidden(msg("Only managers and admins may invite."), code="invitation_forbidden")
 
 
-def _use(token: str, email: str | None, issuer: TokenIssuer) -> Invitation:
-    """Use the invitation with this token, in the running unit of work. If that is undone, it can be used again."""
-    invitation = _find(token, issuer)
+def _use(invitation: Invitation, email: str | None) -> Invitation:
+    """Use an open invitation, in the running unit of work. If that is undone, it can be used again."""
     if email is None or name_key(email) != invitation.email_key:
         raise _invalid()
     if invitation.group_id is not None:
@@ -242,6 +290,10 @@ def _actor(user: User) -> Actor:
 
 def _is_open() -> Any:
     return Invitation.accepted_at.is_null() & (Invitation.expires_at > fn.now())
+
+
+def _not_found() -> NotFound:
+    return NotFound(msg("There is no such invitation."), code="invitation_not_found")
 
 
 def _invalid() -> Forbidden:

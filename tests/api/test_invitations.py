@@ -236,6 +236,86 @@ class TestGroups:
         assert execute(managers, (group,)).fetchone() == (2,)
 
 
+class TestReceived:
+    """Invitations into groups, as the person sees them who has confirmed the invited address."""
+
+    RECEIVED = f"{INVITATIONS}/received"
+
+    @pytest.fixture
+    def dora(self, database: None) -> Actor:
+        return create_actor("dora")
+
+    @pytest.fixture
+    def group(self, ada: Actor, dora: Actor) -> int:
+        return create_group(ada, "Roofers", managers=(dora,))
+
+    @pytest.fixture
+    def invitation(self, clients: Clients, dora: Actor, alice: Actor, group: int) -> int:
+        """The id of Dora's invitation of Alice, whose address is confirmed."""
+        execute("UPDATE users SET email_verified_at = now() WHERE id = %s", (alice.user_id,))
+        sent = clients(dora).post(INVITATIONS, json={"email": "Alice@example.com", "group_id": group})
+        return int(sent.json()["id"])
+
+    def test_it_is_listed_and_accepted_once(
+        self, clients: Clients, alice: Actor, dora: Actor, group: int, invitation: int
+    ) -> None:
+        execute("UPDATE users SET username = 'dora@example.net', full_name = NULL WHERE id = %s", (dora.user_id,))
+        (shown,) = clients(alice).get(self.RECEIVED).json()["items"]
+        accept = f"{self.RECEIVED}/{invitation}/accept"
+
+        assert shown.keys() == {"id", "group_id", "group_name", "inviter_name", "created_at", "expires_at"}
+        assert (shown["id"], shown["group_id"], shown["group_name"]) == (invitation, group, "Roofers")
+        assert shown["inviter_name"] == "dora"
+        with ThreadPoolExecutor(3) as pool:
+            statuses = [response.status_code for response in pool.map(lambda _: clients(alice).post(accept), range(3))]
+        assert statuses.count(204) == 1
+        assert set(statuses) <= {204, 403, 404}
+        assert "alice" in members_of(group)
+        assert clients(alice).get(self.RECEIVED).json()["total"] == 0
+        assert clients(dora).get(INVITATIONS).json()["total"] == 0
+
+    def test_others_neither_see_nor_accept_it(
+        self, clients: Clients, dora: Actor, mallory: Actor, ada: Actor, group: int, invitation: int
+    ) -> None:
+        execute("UPDATE users SET email_verified_at = now()")
+
+        for actor in (dora, mallory, ada):
+            assert clients(actor).get(self.RECEIVED).json()["items"] == []
+            refused = clients(actor).post(f"{self.RECEIVED}/{invitation}/accept")
+            assert_problem(refused, 404, "invitation_not_found")
+        assert members_of(group) == {"ada", "dora"}
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            "UPDATE users SET email_verified_at = NULL WHERE username = 'alice'",
+            "UPDATE users SET email = 'a-lice@example.com' WHERE username = 'alice'",
+            "UPDATE invitations SET expires_at = now()",
+            "UPDATE invitations SET accepted_at = now()",
+            "UPDATE invitations SET group_id = NULL",
+            "UPDATE users SET is_active = false WHERE username = 'dora'",
+            "UPDATE group_members SET is_manager = false",
+            "DELETE FROM group_members",
+        ],
+    )
+    def test_what_cannot_be_used_is_not_shown(
+        self, change: str, clients: Clients, alice: Actor, invitation: int
+    ) -> None:
+        assert clients(alice).get(self.RECEIVED).json()["total"] == 1
+        execute(change)
+
+        assert clients(alice).get(self.RECEIVED).json()["items"] == []
+        refused = clients(alice).post(f"{self.RECEIVED}/{invitation}/accept")
+        assert_problem(refused, 404, "invitation_not_found")
+
+    def test_members_of_the_group_are_not_asked_to_join_it(
+        self, clients: Clients, ada: Actor, alice: Actor, group: int, invitation: int
+    ) -> None:
+        groups.put_member(ada, group, alice.user_id, is_manager=True)
+
+        assert clients(alice).get(self.RECEIVED).json()["items"] == []
+
+
 class TestInviters:
     """Who may invite, and what they see."""
 
@@ -428,11 +508,19 @@ class TestMails:
         waiting = execute("SELECT mail_status, mail_attempts, mail_next_attempt_at > now() FROM account_mails")
         assert (server.mails, waiting.fetchone()) == ([], ("pending", 0, True))
 
-    def test_the_link_leads_to_a_page_that_registers(
-        self, as_ada: Caller, anybody: Caller, send_mails: Callable[[], None], server: MailServer
+    def test_the_link_leads_to_the_console(
+        self, as_ada: Caller, send_mails: Callable[[], None], server: MailServer
     ) -> None:
         as_ada.post(INVITATIONS, json={"email": CAROL["email"]})
         send_mails()
+
+        assert f" https://tasks.example.com/#/invitation?token={token_in(server)}\r\n" in server.mails[0].get_content()
+
+    def test_without_the_console_the_link_leads_to_a_page_that_registers(
+        self, as_ada: Caller, anybody: Caller, with_mail: Settings, redis: "Redis[bytes]", server: MailServer
+    ) -> None:
+        as_ada.post(INVITATIONS, json={"email": CAROL["email"]})
+        send_mails(with_settings(with_mail, console=False), redis)
         (link,) = re.findall(r"https://tasks\.example\.com(\S+)", server.mails[0].get_content())
         page, form = link.partition("?")[0], {"invitation": token_in(server)}
 

@@ -184,6 +184,11 @@ def accepted(caller: Caller, scene: Scene) -> requests.Response:
     return caller.post(f"{V1}/invitations/accept", json={"token": token})
 
 
+def invited_into_group(scene: Scene) -> int:
+    invitation: int = invited(scene.callers["group manager"], group_id=scene.group_id).json()["id"]
+    return invitation
+
+
 def taken_back(caller: Caller, scene: Scene) -> requests.Response:
     groups.put_member(scene.actors["admin"], scene.group_id, scene.actors["owner"].user_id, is_manager=True)
     invitation = invited(scene.callers["owner"], group_id=scene.group_id).json()
@@ -235,6 +240,10 @@ OTHER_ACTIONS: dict[str, Callable[[Caller, Scene], list[requests.Response]]] = {
     "invite people to register": lambda caller, _: [invited(caller)],
     "list one's own invitations": lambda caller, _: [caller.get(f"{V1}/invitations")],
     "accept an invitation of one's own email": lambda caller, scene: [accepted(caller, scene)],
+    "list the invitations that one has received": lambda caller, _: [caller.get(f"{V1}/invitations/received")],
+    "accept an invitation that another address has received": lambda caller, scene: [
+        caller.post(f"{V1}/invitations/received/{invited_into_group(scene)}/accept")
+    ],
     "take back somebody else's invitation": lambda caller, scene: [taken_back(caller, scene)],
     "make groups": lambda caller, _: [caller.post(f"{V1}/groups", json={"name": "x"})],
     "read and mark one's own notifications, choose which come by mail": lambda caller, _: [

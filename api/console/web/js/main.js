@@ -6,6 +6,7 @@ import { areGroupsRead, forgetPeople, readGroups } from "./people.js";
 import { Analytics } from "./pages/analytics.js";
 import { Board } from "./pages/board.js";
 import { Groups } from "./pages/groups.js";
+import { Invitation } from "./pages/invitation.js";
 import { List } from "./pages/list.js";
 import { Notifications } from "./pages/notifications.js";
 import { Settings } from "./pages/settings.js";
@@ -28,6 +29,7 @@ const PAGES = {
   tasks: { view: TaskPage, title: () => msg("Task") },
   analytics: { view: Analytics, title: () => msg("Analytics") },
   groups: { view: Groups, title: () => msg("Groups") },
+  invitation: { view: Invitation, title: () => msg("You are invited") },
   notifications: { view: Notifications, title: () => msg("Notifications") },
   operations: { view: Operations, title: () => msg("System") },
   settings: { view: Settings, title: () => msg("Settings") },

@@ -1,4 +1,4 @@
-/** The number of unread notifications, kept up to date by events. */
+/** The number of unread notifications, kept up to date by events, and the invitations that the reader has received. */
 
 import { effect, signal } from "./ui.js";
 import { get } from "./api.js";
@@ -9,6 +9,18 @@ import { profile } from "./session.js";
 export const unread = signal(0);
 /** Notifications that have come since the page was opened, the newest first. */
 export const arrived = signal([]);
+
+/** The open invitations of the reader into groups. */
+export const invitations = signal([]);
+
+/** Reads the invitations of the reader. */
+export async function readInvitations() {
+  try {
+    invitations.value = (await get("/invitations/received")).items;
+  } catch {
+    // They stay as they were, and are read again with the next connection.
+  }
+}
 
 /** Reads the number of unread notifications. */
 export async function countUnread() {
@@ -24,9 +36,13 @@ onEvent((event) => {
   arrived.value = [event.data, ...arrived.peek()];
   unread.value = unread.peek() + 1;
 });
-onResync(() => void countUnread());
+onResync(() => {
+  void countUnread();
+  void readInvitations();
+});
 effect(() => {
   if (profile.value) return;
   unread.value = 0;
   arrived.value = [];
+  invitations.value = [];
 });

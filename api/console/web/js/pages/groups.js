@@ -1,7 +1,8 @@
 /** The groups of the reader and their members. */
 
 import { html, useState } from "../ui.js";
-import { patch, post, put, remove } from "../api.js";
+import { get, patch, post, put, remove } from "../api.js";
+import { facts } from "../facts.js";
 import { Icon } from "../icons.js";
 import { attempt, notify } from "../notices.js";
 import { acquaintances, areGroupsRead, groups, nameOf, readGroups } from "../people.js";
@@ -9,28 +10,35 @@ import { linkTo } from "../router.js";
 import { profile } from "../session.js";
 import { newId } from "../tabs.js";
 import { msg } from "../texts.js";
+import { shortTime } from "../times.js";
 import { Avatar, Empty, Skeleton } from "../parts/bits.js";
 import { Dialog } from "../parts/dialog.js";
-import { FormProblem, TextField, useForm } from "../parts/form.js";
+import { FormProblem, SelectField, TextField, useForm } from "../parts/form.js";
+import { Invitations } from "../parts/invitations.js";
 import { Menu } from "../parts/menu.js";
 import { TextInPlace } from "../parts/in_place.js";
+import { useReading } from "./reading.js";
 
 export function Groups() {
   const mayCreate = ["manager", "admin"].includes(profile.value?.role);
   const [isCreating, setCreating] = useState(false);
+  const sent = useReading(() => get("/invitations?limit=1000"), "");
+  const sentFor = (id) => sent.data?.items.filter(({ group_id: group }) => group === id) ?? [];
   return html`
     <div class="page-head">
       <h1>${msg("Groups")}</h1>
       ${mayCreate ? html`<button type="button" class="button" onClick=${() => setCreating(true)}><${Icon} name="plus"
         size=${18} />${msg("New group")}</button>` : null}
     </div>
+    <${Invitations} />
     ${areGroupsRead.value ? null : html`<${Skeleton} lines=${4} />`}
     ${areGroupsRead.value && groups.value.length === 0
       ? html`<${Empty} icon="people" title=${msg("You are in no group")}>
-          <p>${mayCreate ? msg("Make a group, add people, and give it tasks: all its members see and change them.") : msg("The members of a group see and change its tasks together. A manager of a group can add you.")}</p>
+          <p>${mayCreate ? msg("Make a group, add people, and give it tasks: all its members see and change them.") : msg("The members of a group see and change its tasks together. A manager of a group can invite you.")}</p>
         <//>`
       : null}
-    <div class="group-cards">${groups.value.map((group) => html`<${Group} key=${group.id} group=${group} />`)}</div>
+    <div class="group-cards">${groups.value.map((group) => html`<${Group} key=${group.id} group=${group}
+      sent=${sentFor(group.id)} onSent=${sent.reload} />`)}</div>
     ${isCreating ? html`<${NewGroup} onClose=${() => setCreating(false)} />` : null}
   `;
 }
@@ -55,7 +63,7 @@ function NewGroup({ onClose }) {
   `;
 }
 
-function Group({ group }) {
+function Group({ group, sent, onSent }) {
   const { id, name, members } = group;
   const me = profile.value;
   const [dialog, setDialog] = useState(null);
@@ -63,6 +71,7 @@ function Group({ group }) {
   const manages = me?.role === "admin" || members.some((member) => member.user_id === me?.id && member.is_manager);
   const act = async (work) => (await attempt(work)) && readGroups().catch(() => {});
   const close = () => setDialog(null);
+  const addable = acquaintances.value.filter((person) => !members.some((member) => member.user_id === person.id));
   return html`
     <section class="panel group" aria-label=${name}>
       <header class="panel-head">
@@ -78,18 +87,21 @@ function Group({ group }) {
         ${members.map((member) => html`<${Member} key=${member.user_id} member=${member} groupId=${id}
           manages=${manages} act=${act} />`)}
       </ul>
+      ${sent.length ? html`<h3>${msg("Invited")}</h3>
+        <ul class="members">${sent.map((invitation) => html`<${Invited} key=${invitation.id} invitation=${invitation}
+          onWithdrawn=${onSent} />`)}</ul>` : null}
       <footer class="row">
-        ${manages ? html`<button type="button" class="link-button"
+        ${manages && (me.role === "admin" || addable.length) ? html`<button type="button" class="link-button"
           onClick=${() => setDialog("add")}>${msg("Add a person")}</button>` : null}
-        ${manages ? html`<button type="button" class="link-button"
+        ${manages && facts.registration !== "closed" ? html`<button type="button" class="link-button"
           onClick=${() => setDialog("invite")}>${msg("Invite by email")}</button>` : null}
         ${isMember ? html`<button type="button" class="link-button"
           onClick=${() => setDialog("leave")}>${msg("Leave")}</button>` : null}
         ${manages ? html`<button type="button" class="link-button danger"
           onClick=${() => setDialog("delete")}>${msg("Delete")}</button>` : null}
       </footer>
-      ${dialog === "add" ? html`<${AddMember} group=${group} onClose=${close} />` : null}
-      ${dialog === "invite" ? html`<${Invite} group=${group} onClose=${close} />` : null}
+      ${dialog === "add" ? html`<${AddMember} group=${group} people=${addable} onClose=${close} />` : null}
+      ${dialog === "invite" ? html`<${Invite} group=${group} onSent=${onSent} onClose=${close} />` : null}
       ${dialog === "leave" ? html`<${Confirm} title=${msg("Leave “{name}”?", { name })}
         text=${msg("You no longer see its tasks, except those that are yours.")} button=${msg("Leave")} onClose=${close}
         onConfirm=${() => act(() => remove(`/groups/${id}/members/${me.id}`))} />` : null}
@@ -136,23 +148,41 @@ function Member({ member, groupId, manages, act }) {
   `;
 }
 
-function AddMember({ group, onClose }) {
-  const isMember = (id) => group.members.some((member) => member.user_id === id);
-  const people = acquaintances.value.filter(({ id }) => !isMember(id));
+/** An invitation that nobody has accepted yet. */
+function Invited({ invitation: { id, email, expires_at: end }, onWithdrawn }) {
+  const withdraw = async () => {
+    await attempt(() => remove(`/invitations/${id}`));
+    await onWithdrawn();
+  };
+  return html`
+    <li class="member">
+      <${Icon} name="clock" />
+      <span class="member-name">${email} <span class="hint">${msg("Open until: {time}", { time: shortTime(end) })}</span></span>
+      <button type="button" class="link-button" onClick=${withdraw}
+        aria-label=${msg("Withdraw the invitation of {email}", { email })}>${msg("Withdraw")}</button>
+    </li>
+  `;
+}
+
+/** Adds people whom the reader knows; an admin may also type the number of any account. */
+function AddMember({ group, people, onClose }) {
   const form = useForm(async ({ user_id: id }) => {
     await put(`/groups/${group.id}/members/${Number(id)}`, {});
     await readGroups();
     onClose();
   });
   const listId = `people-${group.id}`;
+  const field = { name: "user_id", "data-focus": true, error: form.fields.user_id };
   return html`
     <${Dialog} title=${msg("Add a person to “{name}”", { name: group.name })} onClose=${onClose}>
       <form onSubmit=${form.onSubmit}>
         <${FormProblem} text=${form.problem} />
-        <${TextField} label=${msg("Number of the account")} name="user_id" required inputmode="numeric" pattern="[0-9]+"
-          list=${listId} data-focus
-          hint=${msg("People find the number of their account in their settings.")} error=${form.fields.user_id} />
-        <datalist id=${listId}>${people.map(({ id, name }) => html`<option value=${id}>${name}</option>`)}</datalist>
+        ${profile.value.role === "admin"
+          ? html`<${TextField} label=${msg("Number of the account")} required inputmode="numeric" pattern="[0-9]+"
+              list=${listId} hint=${msg("People find the number of their account in their settings.")} ...${field} />
+            <datalist id=${listId}>${people.map(({ id, name }) => html`<option value=${id}>${name}</option>`)}</datalist>`
+          : html`<${SelectField} label=${msg("Person")} options=${people.map(({ id, name }) => [String(id), name])}
+              hint=${msg("These people are in another group with you, or share a task with you. Invite others by email.")} ...${field} />`}
         <div class="dialog-actions">
           <button type="button" class="button" onClick=${onClose}>${msg("Cancel")}</button>
           <button type="submit" class="button primary" disabled=${form.isBusy}>${msg("Add")}</button>
@@ -162,12 +192,13 @@ function AddMember({ group, onClose }) {
   `;
 }
 
-function Invite({ group, onClose }) {
+function Invite({ group, onSent, onClose }) {
   const [token, setToken] = useState("");
   const form = useForm(async ({ email }) => {
     const invitation = await post("/invitations", { email, group_id: group.id });
+    void onSent();
     if (invitation.token) {
-      setToken(`${location.origin}/api/v1/auth/invitation?token=${encodeURIComponent(invitation.token)}`);
+      setToken(`${location.origin}/${linkTo("invitation", { token: invitation.token })}`);
     } else {
       notify(msg("The invitation was sent to {email}.", { email }));
       onClose();

@@ -8,6 +8,7 @@ import { arrived, countUnread, unread } from "../notifications.js";
 import { linkTo } from "../router.js";
 import { msg } from "../texts.js";
 import { Ago, Empty } from "../parts/bits.js";
+import { Invitations } from "../parts/invitations.js";
 import { Reading, useReading } from "./reading.js";
 
 const LIMIT = 100;
@@ -37,6 +38,7 @@ export function Notifications() {
       <button type="button" class="button" onClick=${readAll} disabled=${unread.value === 0}><${Icon} name="check"
         size=${18} />${msg("Mark all as read")}</button>
     </div>
+    <${Invitations} />
     <${Reading} reading=${reading} lines=${6}>
       ${({ items }) =>
         items.length

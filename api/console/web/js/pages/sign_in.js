@@ -3,6 +3,7 @@
 import { html, useState } from "../ui.js";
 import { send } from "../http.js";
 import { facts } from "../facts.js";
+import { go, route } from "../router.js";
 import { farewell, register, signIn } from "../session.js";
 import { language, msg, speak } from "../texts.js";
 import { FormProblem, TextField, useForm } from "../parts/form.js";
@@ -11,6 +12,9 @@ const VIEWS = { in: SignInForm, register: RegisterForm, forgotten: ForgottenForm
 
 /** The names of the languages, each in itself. */
 export const LANGUAGE_NAMES = { en: "English", de: "Deutsch", es: "Español", fr: "Français", ru: "Русский" };
+
+/** Returns the token of the invitation whose link was opened, if it is one. */
+const invitation = () => (route.value.path[0] === "invitation" ? route.value.params.token : undefined);
 
 export function SignIn() {
   const [view, setView] = useState("in");
@@ -26,6 +30,7 @@ export function SignIn() {
           </div>
         </div>
         ${farewell.value ? html`<p class="note" role="status">${farewell.value}</p>` : null}
+        ${invitation() ? html`<p class="note" role="status">${msg("You are invited. Sign in, or create an account with the email address to which the invitation was sent.")}</p>` : null}
         <${Form} onView=${setView} />
       </div>
       <nav class="languages" aria-label=${msg("Language")}>
@@ -52,7 +57,7 @@ function SignInForm({ onView }) {
       <button type="submit" class="button primary wide" disabled=${form.isBusy}>${msg("Sign in")}</button>
     </form>
     <div class="sign-in-links">
-      ${facts.registration === "open"
+      ${facts.registration === "open" || (facts.registration === "invite" && invitation())
         ? html`<button type="button" class="link-button"
           onClick=${() => onView("register")}>${msg("Create an account")}</button>`
         : html`<p class="hint">${facts.registration === "invite" ? msg("New here? You need an invitation.") : msg("Accounts are made by the administrator.")}</p>`}
@@ -63,9 +68,12 @@ function SignInForm({ onView }) {
 }
 
 function RegisterForm({ onView }) {
-  const form = useForm(({ email, password, full_name: name }) => {
+  const form = useForm(async ({ email, password, full_name: name }) => {
     const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-    return register({ email: email.trim(), password, ...(name.trim() ? { full_name: name.trim() } : {}) }, { locale: language.value, timezone: zone });
+    const token = invitation();
+    const account = { email: email.trim(), password, full_name: name.trim() || undefined, invitation: token };
+    await register(account, { locale: language.value, timezone: zone });
+    if (token) go("groups", {}, { replace: true });
   });
   return html`
     <h1>${msg("Create an account")}</h1>

@@ -5,7 +5,7 @@ import { facts } from "../facts.js";
 import { Icon } from "../icons.js";
 import { useKeys } from "../keys.js";
 import { attempt, undoLast } from "../notices.js";
-import { unread } from "../notifications.js";
+import { invitations, unread } from "../notifications.js";
 import { forgetAll, unsent } from "../outbox.js";
 import { nameOf } from "../people.js";
 import { go, linkTo, route, setParams } from "../router.js";
@@ -100,7 +100,7 @@ export function Shell({ children }) {
     "ctrl+z": undoLast,
   });
   const pages = profile.value.role === "admin" ? [...PAGES, OPERATIONS] : PAGES;
-  const count = unread.value;
+  const count = unread.value + invitations.value.length;
   const bell = count ? msg("Notifications, {count} unread", { count }) : msg("Notifications");
   return html`
     <button type="button" class="skip"
