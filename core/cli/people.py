@@ -1,6 +1,6 @@
 """The commands for people who work with tasks: a client of the HTTP API."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -85,11 +85,12 @@ def _add(
     zone = _zone(client)
     fields: Json = {"title": title, "city": city, "description": description, "priority": priority}
     if due is not None:
-        fields["due_at"] = _due(due, zone).isoformat()
+        deadline = _due(due, zone)
+        fields["due_at" if isinstance(deadline, datetime) else "due_on"] = deadline.isoformat()
     if rain_below is not None:
         fields["weather_rule"] = {"max_rain_probability": rain_below}
     task = client.request("POST", "/tasks", {name: value for name, value in fields.items() if value is not None})
-    until = f", due {_local(task['due_at'], zone)}" if task["due_at"] else ""
+    until = f", due {_deadline(task, zone)}" if task["due_at"] else ""
     session.output.show(task, f"{task['id']}: {task['title']}{until}")
 
 
@@ -121,11 +122,18 @@ def _zone(client: Client) -> ZoneInfo:
     return ZoneInfo(client.request("GET", "/auth/me")["timezone"])
 
 
-def _due(text: str, zone: ZoneInfo) -> datetime:
+def _due(text: str, zone: ZoneInfo) -> date:
     try:
         return parse_due(text, zone, datetime.now(UTC))
     except UnknownDate as error:
         raise click.BadParameter(str(error), param_hint="--due") from None
+
+
+def _deadline(task: Json, zone: ZoneInfo) -> str:
+    """Return the deadline of a task: a day without a time is the same in each time zone."""
+    if task["due_on"]:
+        return f"{date.fromisoformat(task['due_on']):%a %d %b %Y}"
+    return _local(task["due_at"], zone) if task["due_at"] else ""
 
 
 def _local(moment: str, zone: ZoneInfo) -> str:
@@ -133,10 +141,10 @@ def _local(moment: str, zone: ZoneInfo) -> str:
 
 
 def _cells(task: Json, zone: ZoneInfo) -> tuple[object, ...]:
-    due = _local(task["due_at"], zone) if task["due_at"] else ""
     where = task["city"] or (task["place"] or {}).get("name") or ""
     warning = ["warned"] if task["weather_state"] == "warned" else []
-    return task["id"], task["status"], task["priority"], due, task["title"], where, ", ".join(warning + _weather(task))
+    due, weather = _deadline(task, zone), ", ".join(warning + _weather(task))
+    return task["id"], task["status"], task["priority"], due, task["title"], where, weather
 
 
 def _weather(task: Json) -> list[str]:

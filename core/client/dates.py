@@ -5,7 +5,6 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
-END_OF_DAY: Final = time(23, 59)
 _WEEKDAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _SHORTEST_WEEKDAY: Final = 3
 _DISTANCE: Final = re.compile(r"\+(\d{1,4})([mhdw])")
@@ -17,8 +16,8 @@ class UnknownDate(ValueError):  # noqa: N818 - the input of a person, not a mist
     """A text is not a date that is understood; the message says what is."""
 
 
-def parse_due(text: str, zone: ZoneInfo, now: datetime) -> datetime:
-    """Return the moment that a person means, in UTC. A day without a time means its end, 23:59.
+def parse_due(text: str, zone: ZoneInfo, now: datetime) -> date:
+    """Return the day that a person means, or, as a `datetime` in UTC, the moment.
 
     Days are those of `zone`, and a weekday is the next one after today. `+2h` and `+30m` count from `now`, and `+3d`
     and `+1w` mean days.
@@ -32,8 +31,8 @@ def parse_due(text: str, zone: ZoneInfo, now: datetime) -> datetime:
         if (moment := _exact_moment(words, now)) is not None:
             return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=zone).astimezone(UTC)
         first, _, second = words.partition(" ")
-        local = datetime.combine(_day(first, today), _time(second.strip()) if second else END_OF_DAY, zone)
-        return local.astimezone(UTC)
+        day = _day(first, today)
+        return datetime.combine(day, _time(second.strip()), zone).astimezone(UTC) if second else day
     except (ValueError, OverflowError):
         raise UnknownDate(
             f"{text!r} is no date. Write today, tomorrow, a weekday, +3d, +2h or 2026-05-01, each day also with a "

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +105,25 @@ def test_a_task_is_added_listed_and_done(
     assert any("Paint the fence" in line and "Oslo" in line and "pending" in line for line in lines[1:-1])
     assert lines[-1] == f"{task.id}: Paint the fence is done."
     assert [len(json.loads(line)["items"]) for line in (open_tasks, all_tasks)] == [0, 1]
+
+
+def test_a_day_without_a_time_is_a_deadline_without_a_time(
+    allweather: Command, live_server: LiveServer, alice: Actor, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log_in(allweather, live_server)
+    capsys.readouterr()
+
+    assert allweather("add", "Paint the fence", "--due", "2030-01-02") == 0
+    # Where the zone is another one now, it is still the same day.
+    with db.unit_of_work():
+        User.update(timezone="America/Los_Angeles").execute()
+    assert allweather("tasks") == 0
+
+    task = Task.get()
+    assert task.due_on == date(2030, 1, 2)
+    added, _, listed = (line for line in capsys.readouterr().out.splitlines() if "[info" not in line)
+    assert added == f"{task.id}: Paint the fence, due Wed 02 Jan 2030"
+    assert "  Wed 02 Jan 2030  Paint the fence" in listed
 
 
 def test_tasks_are_listed_with_what_is_expected_at_their_deadlines(

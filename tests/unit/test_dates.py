@@ -1,6 +1,6 @@
 """Dates as people write them."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -15,17 +15,11 @@ OSLO = ZoneInfo("Europe/Oslo")
 @pytest.mark.parametrize(
     ("text", "meant"),
     [
-        ("today", "2026-05-07T23:59+02:00"),
-        ("Tomorrow", "2026-05-08T23:59+02:00"),
         ("tomorrow 9:00", "2026-05-08T09:00+02:00"),
-        ("fri", "2026-05-08T23:59+02:00"),
-        ("thursday", "2026-05-14T23:59+02:00"),
         ("wed 08:15", "2026-05-13T08:15+02:00"),
-        ("+3d", "2026-05-10T23:59+02:00"),
         ("+1w 7:00", "2026-05-14T07:00+02:00"),
         ("+2h", "2026-05-07T02:30+02:00"),
         ("+45m", "2026-05-07T01:15+02:00"),
-        ("2026-12-24", "2026-12-24T23:59+01:00"),
         ("2026-12-24 18:00", "2026-12-24T18:00+01:00"),
         ("2026-12-24T18:00", "2026-12-24T18:00+01:00"),
         ("2026-12-24T18:00Z", "2026-12-24T18:00+00:00"),
@@ -33,11 +27,30 @@ OSLO = ZoneInfo("Europe/Oslo")
         ("2026-10-25 02:30", "2026-10-25T02:30+02:00"),
     ],
 )
-def test_a_date_is_understood_in_the_zone_of_the_person(text: str, meant: str) -> None:
+def test_a_time_is_understood_in_the_zone_of_the_person(text: str, meant: str) -> None:
     found = parse_due(text, OSLO, NOW)
 
+    assert isinstance(found, datetime)
     assert found == datetime.fromisoformat(meant)
     assert found.tzinfo is UTC
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("today", date(2026, 5, 7)),
+        ("Tomorrow", date(2026, 5, 8)),
+        ("fri", date(2026, 5, 8)),
+        ("thursday", date(2026, 5, 14)),
+        ("+3d", date(2026, 5, 10)),
+        ("2026-12-24", date(2026, 12, 24)),
+    ],
+)
+def test_a_day_without_a_time_stays_a_day(text: str, meant: date) -> None:
+    found = parse_due(text, OSLO, NOW)
+
+    assert not isinstance(found, datetime)
+    assert found == meant
 
 
 @pytest.mark.parametrize(
