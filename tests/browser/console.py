@@ -17,6 +17,16 @@ expect.set_options(timeout=20_000)
 _AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js").read_text(encoding="utf-8")
 _RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
+# Adds up by how much elements move that somebody may be reading, as browsers measure it: 0.1 and less is good.
+_WATCH_JUMPS = """
+window.jumps = 0;
+const add = (list) => {
+    for (const shift of list.getEntries()) if (!shift.hadRecentInput) window.jumps += shift.value;
+};
+new PerformanceObserver(add).observe({ type: "layout-shift", buffered: true });
+"""
+_LARGEST_JUMP = 0.05
+
 
 class Console:
     """The tabs of one browser, with everything that they have logged as an error."""
@@ -26,6 +36,7 @@ class Console:
         settings = {"locale": "en-GB", "timezone_id": "Europe/Berlin", "reduced_motion": "reduce"} | options
         self.context: BrowserContext = browser.new_context(**settings)
         self.context.set_default_timeout(20_000)
+        self.context.add_init_script(_WATCH_JUMPS)
         self.errors: list[str] = []
         # A worker may add the weather to a task while a test changes it. Then the console merges both changes and sends
         # its own again, but the browser logs the refusal of the first attempt.
@@ -74,6 +85,10 @@ class Console:
     def overflows(self) -> bool:
         """Return whether the page is wider than the window."""
         return bool(self.page.evaluate("document.documentElement.scrollWidth > window.innerWidth"))
+
+    def jumped(self) -> bool:
+        """Return whether the layout of the page has jumped since this was asked before."""
+        return float(self.page.evaluate("[window.jumps, (window.jumps = 0)][0]")) > _LARGEST_JUMP
 
     def call(self, module: str, expression: str) -> Any:
         """Return the value of an expression that uses `m`, a module of the console."""

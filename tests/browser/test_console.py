@@ -1,5 +1,6 @@
 """The console in a real browser: what people do with it, and what happens when something fails meanwhile."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 import requests
 from playwright.sync_api import Browser, Page, Route, expect
 
+from core.services.measures import MEASURES
 from tests.browser.console import Console, Open, card, column, drag
 from tests.e2e.people import PASSWORD, Person
 from tests.e2e.system import System
@@ -267,6 +269,25 @@ class TestLive:
 
 
 class TestWithoutAConnection:
+    def test_reading_continues_by_itself_after_too_many_requests(self, console: Console, alice: Person) -> None:
+        console.expect_error("429")
+        statuses: list[int] = []
+
+        def refuse_the_first(route: Route) -> None:
+            statuses.append(200 if statuses else 429)
+            if statuses == [429]:
+                # The real limit would also end the other tests that are under way.
+                route.fulfill(status=429, headers={"Retry-After": "1"}, json={"detail": "Come back in 1 s."})
+            else:
+                route.continue_()
+
+        console.page.route("**/api/v1/analytics?*", refuse_the_first)
+
+        page = console.open("analytics")
+
+        expect(page.get_by_role("region", name="By status")).to_be_visible()
+        assert statuses == [429, 200]
+
     def test_what_is_done_meanwhile_is_sent_once_when_it_is_back(self, console: Console, alice: Person) -> None:
         console.expect_error("ERR_INTERNET_DISCONNECTED")
         task = alice.create_task(title="Paint the fence")
@@ -471,11 +492,16 @@ class TestPages:
         )
         page.get_by_text("The same as a table").click()
         expect(page.locator(".figures-table tbody tr").first).to_contain_text("1")
-        with page.expect_download() as download:
-            page.get_by_role("button", name="CSV").click()
+        files = {}
+        for part in ("By day", "By status", "By person"):
+            with page.expect_download() as download:
+                page.get_by_role("button", name=f"{part} as CSV").click()
+            files[part] = Path(download.value.path()).read_text().splitlines()
 
-        lines = Path(download.value.path()).read_text().splitlines()
-        assert (lines[0], len(lines), lines[-1][10:]) == ("day,created,done,overdue", 8, ",1,1,0")
+        days = files["By day"]
+        assert (days[0], len(days), days[-1][10:]) == ("day,created,done,overdue", 8, ",1,1,0")
+        assert files["By status"] == ["name,tasks", "todo,0", "in_progress,0", "done,1"]
+        assert files["By person"][1].endswith(",1")
 
     def test_a_token_is_made_and_revoked(self, console: Console, system: System) -> None:
         page = console.open("settings")
@@ -524,6 +550,7 @@ class TestPages:
             expect(page.locator("h1")).to_be_visible()
             expect(page.locator(".skeleton")).to_have_count(0)
             found[path] = console.violations() + (["it is too wide"] * console.overflows())
+            found[path] += ["it has jumped"] * console.jumped()
         for pressed, name in (("n", "New task"), ("?", "Keys")):
             console.page.keyboard.press(pressed)
             expect(console.page.get_by_role("dialog", name=name)).to_be_visible()
@@ -607,6 +634,17 @@ class TestFunctions:
     )
     def test_bytes_are_said_in_a_fitting_unit(self, bytes_: float, text: str, function_console: Console) -> None:
         assert function_console.call("./measures.js", f"m.bytesInWords({bytes_})") == text
+
+    def test_every_measure_has_a_name_and_a_group(self, function_console: Console) -> None:
+        measures = json.dumps([{"name": measure.name} for measure in MEASURES])
+
+        assert (
+            function_console.call("./measures.js", f"{measures}.filter(({{ name }}) => m.measureName(name) === name)")
+            == []
+        )
+        assert function_console.call(
+            "./measures.js", f"m.groupsOf({measures}).flatMap(({{ members }}) => members).length"
+        ) == len(MEASURES)
 
     def test_a_day_and_a_time_of_a_deadline_are_the_same_matter(self, function_console: Console) -> None:
         base, theirs = "{due_on: null, due_at: null}", "{due_on: null, due_at: '2030-01-01T09:00:00Z'}"

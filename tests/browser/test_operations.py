@@ -146,5 +146,6 @@ def test_every_part_is_accessible_and_fits(width: int, operator: Console, ada: P
         expect(page.locator("main .panel, .plain-table").first).to_be_visible()
         expect(page.locator(".skeleton")).to_have_count(0)
         found[part] = operator.violations() + (["it is too wide"] * operator.overflows())
+        found[part] += ["it has jumped"] * operator.jumped()
 
     assert {part: violations for part, violations in found.items() if violations} == {}

@@ -1,11 +1,13 @@
 """The weather in the console: places, forecasts, rules, and better times."""
 
+import re
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
+from core.messages import Message, translate
 from tests.browser.console import Console, card
 from tests.doubles.weather import WeatherServer
 from tests.e2e.people import Person
@@ -49,6 +51,21 @@ def test_a_city_of_another_country_is_corrected(console: Console, alice: Person)
     expect(page.get_by_text("Weather data by Open-Meteo.com")).to_be_visible()
     page.keyboard.press("Control+z")
     expect(page.locator(".place-name")).to_have_text("Paris, Île-de-France, France")
+
+
+def test_the_weather_is_said_in_the_language_of_the_reader(console: Console, alice: Person) -> None:
+    task = task_in(alice, city="Paris")
+    condition = alice.get(f"/tasks/{task['id']}")["weather"]["condition"]
+    page = console.open("settings")
+    page.get_by_label("Language").select_option("de")
+    page.get_by_role("button", name="Save").first.click()
+    expect(page.get_by_role("heading", name="Einstellungen")).to_be_visible()
+
+    page = console.open(f"tasks/{task['id']}")
+
+    in_german = translate(Message(condition), "de")
+    assert in_german != condition
+    expect(page.get_by_text(re.compile(f"Jetzt .+, {in_german}, gefühlt"))).to_be_visible()
 
 
 def test_a_task_is_warned_and_moved_to_a_better_time(console: Console, alice: Person, storm: datetime) -> None:

@@ -16,6 +16,7 @@ from api.console.texts import SCRIPTS, marked_texts, texts_of
 from api.console.vendor_libraries import DIRECTORY, LIST, RefusedPackageError, files_of, integrity_of
 from core.messages import LANGUAGES
 from core.services.audit import ACTIONS
+from core.weather.conditions import CONDITIONS
 
 LISTED = json.loads(LIST.read_text(encoding="utf-8"))
 OWN_SCRIPTS = {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in sorted(SCRIPTS.rglob("*.js"))}
@@ -115,6 +116,9 @@ class TestTexts:
         ]
 
         assert calls == []
+
+    def test_every_condition_of_a_forecast_has_a_name_in_each_language(self) -> None:
+        assert set(CONDITIONS.values()) - set(marked_texts()) == set()
 
     @pytest.mark.parametrize("language", LANGUAGES)
     def test_texts_are_sent_in_each_language(self, language: str) -> None:

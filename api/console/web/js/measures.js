@@ -23,6 +23,13 @@ const NAMES = {
   "sockets.evicted": () => msg("Sockets that read too slowly"),
   "weather.waiting": () => msg("Weather that waits"),
   "weather.given_up": () => msg("Weather given up"),
+  "weather.calls": () => msg("Calls of this day, of their limit"),
+  "weather.searches": () => msg("Searches of people on this day, of their limit"),
+  "weather.stopped": () => msg("The provider fails"),
+  "forecasts.waiting": () => msg("Forecasts to be fetched"),
+  "forecasts.late": () => msg("Oldest forecast to be fetched"),
+  "judgements.waiting": () => msg("Tasks to be compared with their forecast"),
+  "judgements.late": () => msg("Oldest task to be compared with its forecast"),
   "mails.waiting": () => msg("Mails that wait"),
   "mails.given_up": () => msg("Mails given up"),
   "mails.hour": () => msg("Mails of this hour, of their limit"),
@@ -37,6 +44,18 @@ const QUEUE = {
   length: (queue) => msg("Queue “{queue}”: jobs", { queue }),
   oldest: (queue) => msg("Queue “{queue}”: oldest job", { queue }),
 };
+/** The groups in which the measures are shown, with the first words of the names of their measures. */
+const GROUPS = [
+  { title: () => msg("Processes"), words: ["processes", "redis"] },
+  { title: () => msg("Events"), words: ["events"] },
+  { title: () => msg("Queues"), words: ["queue"] },
+  { title: () => msg("Jobs"), words: ["jobs"] },
+  { title: () => msg("Requests"), words: ["requests", "sockets"] },
+  { title: () => msg("Weather"), words: ["weather", "forecasts", "judgements"] },
+  { title: () => msg("Mails"), words: ["mails"] },
+  { title: () => msg("Database"), words: ["database", "figures"] },
+  { title: () => msg("Files"), words: ["storage"] },
+];
 const BYTE_UNITS = ["byte", "kilobyte", "megabyte", "gigabyte", "terabyte"];
 
 /** Returns what people call a measure; a new one that has no name here yet keeps that of the API. */
@@ -44,6 +63,13 @@ export function measureName(name) {
   const [group, queue, kind] = name.split(".");
   return group === "queue" && QUEUE[kind] ? QUEUE[kind](queue) : (NAMES[name]?.() ?? name);
 }
+
+/** Returns the measures in groups of what belongs together. */
+export const groupsOf = (measures) =>
+  GROUPS.map(({ title, words }) => ({
+    title: title(),
+    members: measures.filter(({ name }) => words.includes(name.split(".")[0])),
+  }));
 
 const number = (value, digits = 0) => new Intl.NumberFormat(language.value, { maximumFractionDigits: digits }).format(value);
 

@@ -1,16 +1,15 @@
 /** Analytics: what was created, done and missed on each day, by status and by person. */
 
 import { html } from "../ui.js";
-import { get, query, save } from "../api.js";
-import { Icon } from "../icons.js";
+import { get, query } from "../api.js";
 import { statusName } from "../labels.js";
 import { route, setParams } from "../router.js";
 import { STATUSES } from "../tasks.js";
 import { language, msg } from "../texts.js";
 import { dayAfterToday, dayName, zone } from "../times.js";
 import { Empty } from "../parts/bits.js";
+import { CsvButton } from "../parts/csv_button.js";
 import { DayChart } from "../parts/day_chart.js";
-import { csvOf } from "../csv.js";
 import { Reading, useReading } from "./reading.js";
 import { WeatherFigures } from "./weather_figures.js";
 
@@ -23,9 +22,15 @@ export function Analytics() {
   const days = SPANS.includes(route.value.params.days) ? route.value.params.days : "30";
   const span = { start_date: dayAfterToday(1 - Number(days)), end_date: dayAfterToday(0) };
   const key = JSON.stringify([span, zone.value]);
-  const byDay = useReading(() => get(`/analytics/days${query({ ...span, timezone: zone.value })}`), key);
-  const weather = useReading(() => get(`/analytics/weather${query(span)}`), key);
-  const sums = useReading(() => get(`/analytics${query(span)}`), key);
+  // All figures are shown at once: if one part came after the other, what is read already would jump.
+  const reading = useReading(async () => {
+    const [{ days: byDay }, sums, weather] = await Promise.all([
+      get(`/analytics/days${query({ ...span, timezone: zone.value })}`),
+      get(`/analytics${query(span)}`),
+      get(`/analytics/weather${query(span)}`),
+    ]);
+    return { byDay, sums, weather };
+  }, key);
   return html`
     <div class="page-head">
       <h1>${msg("Analytics")}</h1>
@@ -39,35 +44,33 @@ export function Analytics() {
         </label>
       </div>
     </div>
-    <${Reading} reading=${byDay} lines=${6}>${(data) => html`<${Days} days=${data.days} />`}<//>
-    <${Reading} reading=${sums} lines=${3}>
-      ${({ by_status: byStatus, by_user: byUser }) => html`
+    <${Reading} reading=${reading} lines=${8}>
+      ${({ byDay, sums: { by_status: byStatus, by_user: byUser }, weather }) => html`
+        <${Days} days=${byDay} />
         <div class="figures">
           <${Bars} id="by-status" title=${msg("By status")}
             hint=${msg("Tasks that were created in this span, as they are now.")}
-            rows=${STATUSES.map((status) => ({ name: statusName(status), value: byStatus[status], className: `status-${status}` }))} />
+            rows=${STATUSES.map((status) => ({ key: status, name: statusName(status), value: byStatus[status], className: `status-${status}` }))} />
           <${Bars} id="by-person" title=${msg("By person")} hint=${msg("Tasks count for their owner.")}
-            rows=${Object.entries(byUser).sort((one, other) => other[1] - one[1]).map(([name, value]) => ({ name, value, className: "" }))} />
+            rows=${Object.entries(byUser).sort((one, other) => other[1] - one[1]).map(([name, value]) => ({ key: name, name, value, className: "" }))} />
         </div>
+        <${WeatherFigures} figures=${weather} />
       `}
     <//>
-    <${Reading} reading=${weather} lines=${3}>${(figures) => html`<${WeatherFigures} figures=${figures} />`}<//>
   `;
 }
 
 function Days({ days }) {
   const sum = (name) => days.reduce((total, day) => total + day[name], 0);
-  const download = () => {
-    const rows = days.map((day) => [day.day, ...SERIES.map((name) => day[name])]);
-    save(new Blob([csvOf(["day", ...SERIES], rows)], { type: "text/csv" }), `allweather-${days[0].day}-${days.at(-1).day}.csv`);
-  };
   const number = new Intl.NumberFormat(language.value);
   const isEmpty = SERIES.every((name) => sum(name) === 0);
   return html`
     <section class="panel" aria-labelledby="by-day">
       <header class="panel-head">
         <h2 id="by-day">${msg("By day")}</h2>
-        <button type="button" class="button" onClick=${download}><${Icon} name="download" size=${18} />CSV</button>
+        <${CsvButton} label=${msg("{title} as CSV", { title: msg("By day") })}
+          filename=${`allweather-${days[0].day}-${days.at(-1).day}.csv`}
+          head=${["day", ...SERIES]} rows=${days.map((day) => [day.day, ...SERIES.map((name) => day[name])])} />
       </header>
       <ul class="totals">
         ${SERIES.map((name) => html`<li class=${`total series-${name}`}
@@ -94,17 +97,24 @@ function Days({ days }) {
   `;
 }
 
-/** Horizontal bars; each has its number beside it, so the bars themselves are only for the eye. */
+/**
+ * Horizontal bars; each has its number beside it, so the bars themselves are only for the eye. The `key` of a row is its
+ * name in the file, which is the same in all languages.
+ */
 function Bars({ id, title, hint, rows }) {
   const most = Math.max(1, ...rows.map(({ value }) => value));
   return html`
     <section class="panel" aria-labelledby=${id}>
-      <h2 id=${id}>${title}</h2>
+      <header class="panel-head">
+        <h2 id=${id}>${title}</h2>
+        <${CsvButton} label=${msg("{title} as CSV", { title })} filename=${`allweather-${id}.csv`}
+          head=${["name", "tasks"]} rows=${rows.map(({ key, value }) => [key, value])} />
+      </header>
       <p class="hint">${hint}</p>
       <table class="bars">
         <tbody>
           ${rows.map(
-            ({ name, value, className }) => html`<tr key=${name}>
+            ({ key, name, value, className }) => html`<tr key=${key}>
               <th scope="row">${name}</th>
               <td class="bar-cell" aria-hidden="true"><span class=${`bar ${className}`}
                 style=${{ width: `${(100 * value) / most}%` }}></span></td>

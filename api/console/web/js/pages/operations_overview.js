@@ -4,7 +4,7 @@ import { html, useEffect } from "../ui.js";
 import { get } from "../api.js";
 import { setParams, route } from "../router.js";
 import { msg } from "../texts.js";
-import { measureName, measureValue } from "../measures.js";
+import { groupsOf, measureName, measureValue } from "../measures.js";
 import { Spark } from "../parts/spark.js";
 import { Reading, useReading } from "./reading.js";
 
@@ -54,10 +54,13 @@ export function Overview() {
             ${notWell.length ? html`<ul class="advice">${notWell.map((measure) => html`<${Advice} key=${measure.name}
               measure=${measure} />`)}</ul>` : null}
           </section>
-          <ul class="measures">
-            ${measures.map((measure) => html`<${Measure} key=${measure.name} measure=${measure} hours=${hours}
-              points=${series[measure.name] ?? []} />`)}
-          </ul>
+          ${groupsOf(measures).map(({ title, members }) => html`<section class="measure-group" key=${title}>
+            <h2>${title}</h2>
+            <ul class="measures">
+              ${members.map((measure) => html`<${Measure} key=${measure.name} measure=${measure} hours=${hours}
+                points=${series[measure.name] ?? []} />`)}
+            </ul>
+          </section>`)}
         `;
       }}
     <//>

@@ -1,6 +1,7 @@
 /** The place of a task, its weather now, and that of its deadline. */
 
 import { html, useEffect, useRef, useState } from "../ui.js";
+import { conditionName } from "../conditions.js";
 import { facts } from "../facts.js";
 import { Icon } from "../icons.js";
 import { fieldName } from "../labels.js";
@@ -44,7 +45,7 @@ export function Place({ task, save }) {
       ${isSearching ? html`<${PlaceSearch} begin=${task.city ?? place?.name ?? ""} onChoose=${choose}
         onClose=${() => setSearching(false)} />` : null}
       ${forecast ? html`<${Forecast} task=${task} />` : null}
-      ${weather ? html`<p class="hint">${msg("Now {degrees}, {condition}, feels like {felt}, wind {wind}", { degrees: degrees(weather.temperature), condition: weather.condition, felt: degrees(weather.feels_like), wind: kmPerHour(weather.wind_speed * 3.6) })} (<${Ago} at=${weather.fetched_at} />)</p>` : null}
+      ${weather ? html`<p class="hint">${msg("Now {degrees}, {condition}, feels like {felt}, wind {wind}", { degrees: degrees(weather.temperature), condition: conditionName(weather.condition), felt: degrees(weather.feels_like), wind: kmPerHour(weather.wind_speed * 3.6) })} (<${Ago} at=${weather.fetched_at} />)</p>` : null}
       ${shown ? html`<${Attribution} provider=${shown.provider} />` : task.weather_status ? html`<p
         class="hint">${WEATHER_STATUS[task.weather_status]?.()}</p>` : null}
     </div>
@@ -66,7 +67,7 @@ function Forecast({ task }) {
     <div class="weather-card">
       <p class="hint">${msg("Forecast for {when}", { when })}</p>
       <p class="weather-now"><${Icon} name="cloud"
-        size=${28} /><strong>${degrees(forecast.temperature)}</strong><span>${forecast.condition}</span></p>
+        size=${28} /><strong>${degrees(forecast.temperature)}</strong><span>${conditionName(forecast.condition)}</span></p>
       <p class="hint">${msg("Rain {rain}, wind {wind}, gusts {gusts}", facts)}</p>
     </div>
   `;

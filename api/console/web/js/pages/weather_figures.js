@@ -1,11 +1,9 @@
 /** What the weather did to the tasks of a span: warned, moved, and done in spite of it, for each place. */
 
 import { html } from "../ui.js";
-import { save } from "../api.js";
-import { csvOf } from "../csv.js";
-import { Icon } from "../icons.js";
 import { language, msg } from "../texts.js";
 import { Empty } from "../parts/bits.js";
+import { CsvButton } from "../parts/csv_button.js";
 
 const NAMES = {
   warned: () => msg("Warned of bad weather"),
@@ -20,16 +18,12 @@ export function WeatherFigures({ figures }) {
   const { total, by_place: places } = figures;
   const number = new Intl.NumberFormat(language.value);
   const isEmpty = KINDS.every((kind) => total[kind] === 0);
-  const download = () => {
-    const rows = places.map((place) => [nameOfPlace(place), ...KINDS.map((kind) => place[kind])]);
-    save(new Blob([csvOf(["place", ...KINDS], rows)], { type: "text/csv" }), "allweather-weather.csv");
-  };
   return html`
     <section class="panel weather-figures" aria-labelledby="by-weather">
       <header class="panel-head">
         <h2 id="by-weather">${msg("Weather")}</h2>
-        ${isEmpty ? null : html`<button type="button" class="button" onClick=${download}
-          aria-label=${msg("The weather as CSV")}><${Icon} name="download" size=${18} />CSV</button>`}
+        ${isEmpty ? null : html`<${CsvButton} label=${msg("{title} as CSV", { title: msg("Weather") })} filename="allweather-weather.csv"
+          head=${["place", ...KINDS]} rows=${places.map((place) => [nameOfPlace(place), ...KINDS.map((kind) => place[kind])])} />`}
       </header>
       ${isEmpty
         ? html`<${Empty} icon="cloud" title=${msg("The weather changed nothing")}><p>${msg("Tasks with a place and a rule are counted here when bad weather is expected for them.")}</p><//>`

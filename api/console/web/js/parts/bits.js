@@ -1,6 +1,7 @@
 /** Small things that many pages show. */
 
 import { html, classes } from "../ui.js";
+import { conditionName } from "../conditions.js";
 import { Icon } from "../icons.js";
 import { priorityName, statusName, weatherStateName } from "../labels.js";
 import { nameOf } from "../people.js";
@@ -61,7 +62,7 @@ export function Weather({ task }) {
   if (!place && !weather) return null;
   const shown = forecast?.horizon === "within" ? forecast : weather;
   const text = shown ? degrees(shown.temperature) : place;
-  const title = shown ? `${place}: ${shown.condition}` : place;
+  const title = shown ? `${place}: ${conditionName(shown.condition)}` : place;
   return html`<span class="fact" title=${title}><${Icon} name="cloud" size=${16} /><span>${text}</span></span>`;
 }
 
