@@ -6,6 +6,7 @@ import { language } from "./texts.js";
 import { newId } from "./tabs.js";
 
 const PREFIX = "/api/v1";
+const LONGEST_PAUSE_SECONDS = 15;
 
 /**
  * Sends a request and returns the body of its response. A token that has expired is renewed, and the request is sent
@@ -37,7 +38,18 @@ export async function call(method, path, { body, key, version } = {}) {
   throw new Unreachable();
 }
 
-export const get = (path) => call("GET", path);
+/** Reads something. After too many requests it waits as long as the server says, if that is short, and reads again. */
+export async function get(path) {
+  try {
+    return await call("GET", path);
+  } catch (error) {
+    const pause = error instanceof Problem && error.status === 429 ? error.retryAfter : null;
+    if (pause === null || pause > LONGEST_PAUSE_SECONDS) throw error;
+    await new Promise((resolve) => setTimeout(resolve, pause * 1000));
+    return call("GET", path);
+  }
+}
+
 export const post = (path, body, options = {}) => call("POST", path, { body, ...options });
 export const patch = (path, body, options = {}) => call("PATCH", path, { body, ...options });
 export const put = (path, body) => call("PUT", path, { body });
