@@ -503,6 +503,25 @@ class TestPages:
         assert files["By status"] == ["name,tasks", "todo,0", "in_progress,0", "done,1"]
         assert files["By person"][1].endswith(",1")
 
+    def test_figures_that_come_late_push_nothing_away(self, console: Console, alice: Person) -> None:
+        alice.create_task(title="Paint the fence")
+        expect(card(console.page, "Paint the fence")).to_be_visible()
+        console.jumped()
+        held: list[Route] = []
+
+        def hold(route: Route) -> None:
+            held.append(route)
+
+        console.page.route("**/api/v1/analytics/days?*", hold)
+        with console.page.expect_response("**/api/v1/analytics?*"):
+            page = console.open("analytics")
+        console.jumped()
+
+        held[0].continue_()
+
+        expect(page.locator(".chart canvas")).to_be_visible()
+        assert not console.jumped()
+
     def test_a_token_is_made_and_revoked(self, console: Console, system: System) -> None:
         page = console.open("settings")
         page.get_by_role("button", name="New token").click()

@@ -140,6 +140,7 @@ def test_the_audit_log_is_filtered_by_action_and_by_day_in_the_address(operator:
 def test_every_part_is_accessible_and_fits(width: int, operator: Console, ada: Person) -> None:
     ada.post("/feedback", rating=5, message="I am never rained on.")
     operator.page.set_viewport_size({"width": width, "height": 740})
+    operator.jumped()
     found = {}
     for part in PARTS:
         page = operator.open(f"operations/{part}")
