@@ -60,6 +60,12 @@ class RateLimits:
                 ("RateLimit-Reset", str(count.reset)),
             ]
         )
+        resp.set_header("RateLimit-Limit", str(count.limit))
+        resp.set_header("RateLimit-Remaining", str(count.remaining))
+        resp.set_header("RateLimit-Reset", str(count.reset))
+        if count.exceeded:
+            # Falcon would set it later. The log and the figures of the operator say which routes are refused.
+            req.uri_template = self._router.template(req)
         _refuse_if_exceeded(count, req)
 
     async def process_request_ws(self, req: Request, _ws: WebSocket) -> None:

@@ -99,6 +99,11 @@ class Router(CompiledRouter):
         responder = self._responder(req)
         return None if responder is None else operation_of(responder)
 
+    def template(self, req: Request) -> str | None:
+        """Return the template of the path of a request, or None if no route has it."""
+        found = self.find(req.path, req)
+        return None if found is None else found[3]
+
     def unlisted_limit(self, req: Request) -> RateLimit:
         """Return which limit a request counts against that is for no operation."""
         responder = self._responder(req)

@@ -65,6 +65,19 @@ def test_requests_over_the_limit_get_429_with_retry_after(
     assert refused.headers["RateLimit-Remaining"] == "0"
 
 
+def test_a_refused_request_is_logged_with_its_route(server: LiveServer, issuer: TokenIssuer, alice: Actor) -> None:
+    as_alice = caller(server, issuer, alice)
+    for _ in range(LIMIT):
+        as_alice.get("/tasks")
+
+    with capture_logs() as logs:
+        as_alice.get("/api/v1/tasks/7")
+        as_alice.get("/no/such/route")
+
+    routes = [(line["route"], line["status"]) for line in logs if line["event"] == "request"]
+    assert routes == [("/api/v1/tasks/{task_id:id}", 429), ("unknown", 429)]
+
+
 def test_users_with_the_same_address_are_counted_separately(
     server: LiveServer, issuer: TokenIssuer, alice: Actor, bob: Actor
 ) -> None:
