@@ -163,6 +163,10 @@ class TestCompose:
 
         assert arguments >= {"log_min_error_statement=panic", "log_error_verbosity=terse"}
 
+    def test_postgresql_counts_statements(self) -> None:
+        assert "shared_preload_libraries=pg_stat_statements" in shlex.split(SERVICES["postgres"]["command"])
+        assert "CREATE EXTENSION pg_stat_statements" in compose()["configs"]["application-role"]["content"]
+
     def test_the_application_is_not_the_superuser(self) -> None:
         environment = SERVICES["web"]["environment"]
 
