@@ -4,6 +4,7 @@ It changes nothing, apart from a file that it stores and removes again, and a re
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 from typing import Final
 
 from peewee import PeeweeException
@@ -65,9 +66,8 @@ def _examine_parts(settings: Settings, redis: Redis) -> list[Finding]:
     ]
     if worst(schema) is not Level.BAD:  # The tables may be missing otherwise.
         findings += [
-            *_outcome(lambda: _measures(settings, redis)),
+            *_outcome(lambda: _work(settings, redis)),
             *_outcome(lambda: work.events(redis)),
-            *_outcome(work.backlogs),
         ]
     for part in (surroundings.disks, surroundings.storage, surroundings.mail, surroundings.weather):
         findings += part(settings)
@@ -75,10 +75,12 @@ def _examine_parts(settings: Settings, redis: Redis) -> list[Finding]:
     return list(dict.fromkeys(findings))
 
 
-def _measures(settings: Settings, redis: Redis) -> Iterator[Finding]:
+def _work(settings: Settings, redis: Redis) -> Iterator[Finding]:
     values = read_values(settings, read_queues(redis))
     yield from work.processes(values)
-    yield from work.measured(values)
+    for finding in chain(work.measured(values), work.backlogs()):
+        # After a restore, and before the first start, work is late only because nothing runs, which was said already.
+        yield finding if work.anything_runs(values) else finding.no_worse_than(Level.WARN)
 
 
 def _outcome(part: Examination) -> list[Finding]:

@@ -1,7 +1,7 @@
 """What the examination of an installation finds."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
 
@@ -26,6 +26,10 @@ class Finding:
     def as_dict(self) -> dict[str, Any]:
         """Return the finding as a dict, for JSON."""
         return {"subject": self.subject, "level": self.level.name.lower(), "text": self.text, "advice": self.advice}
+
+    def no_worse_than(self, level: Level) -> "Finding":
+        """Return the same finding, with this level if its own is worse."""
+        return replace(self, level=min(self.level, level))
 
 
 def graded(value: float, *, warn_from: float, bad_from: float) -> Level:

@@ -32,9 +32,14 @@ _TITLES: Final = {
 }
 
 
+def anything_runs(values: Values) -> bool:
+    """Return whether any of the processes is running."""
+    return any(_running(values).values())
+
+
 def processes(values: Values) -> Iterator[Finding]:
     """Examine which of the processes are running."""
-    running = {name: bool(values[f"processes.{name}"]) for name in ("web", "worker", "beat")}
+    running = _running(values)
     stopped = [name for name, runs in running.items() if not runs]
     if not stopped:
         yield well("processes", "web, worker and beat are running")
@@ -46,14 +51,18 @@ def processes(values: Values) -> Iterator[Finding]:
         yield Finding("processes", Level.BAD, f"no {missing} is running", f"Start {missing}, and read its log.")
 
 
+def _running(values: Values) -> dict[str, bool]:
+    return {name: bool(values[f"processes.{name}"]) for name in ("web", "worker", "beat")}
+
+
 def measured(values: Values) -> Iterator[Finding]:
     """Examine the measures that `python -m core status` shows, with the same limits."""
     wrong = [measure for measure in describe(values, SOURCE_LANGUAGE) if measure["state"] != "ok"]
     for measure in wrong:
         if not measure["name"].startswith(_EXAMINED):
             advice = f"{measure['advice']} See docs/operations.md#{measure['runbook']}."
-            text = f"{measure['value']:g} ({measure['unit'].replace('_', ' ')})"
-            yield Finding(measure["name"], _LEVELS[measure["state"]], text, advice)
+            unit = "" if measure["unit"] == "count" else f" {measure['unit'].replace('_', ' ')}"
+            yield Finding(measure["name"], _LEVELS[measure["state"]], f"{measure['value']:g}{unit}", advice)
     if not wrong:
         yield well("measures", "all are within their limits; `python -m core status` shows them")
 

@@ -106,20 +106,32 @@ def test_clocks_that_differ_are_noticed(
 @pytest.mark.parametrize(("seconds", "level"), [(10, Level.WARN), (60, Level.BAD)])
 def test_events_that_are_not_published_are_noticed(seconds: int, level: Level, whole: Settings, alice: Actor) -> None:
     create_task(alice)
+    Heartbeat(Identity("web", "web"), Activity()).beat()
     with db.unit_of_work():
         execute("UPDATE events SET at = now() - make_interval(secs => %s)", (seconds,))
 
     assert findings_of(whole)["events.lag"].level is level
 
 
-def test_late_work_is_noticed(whole: Settings, alice: Actor) -> None:
+@pytest.mark.parametrize(
+    ("minutes", "runs", "level"),
+    [
+        (1, True, Level.WARN),
+        (60, True, Level.BAD),
+        # Nobody can have done it after a restore, or while all is stopped on purpose.
+        (60, False, Level.WARN),
+    ],
+)
+def test_late_work_is_noticed(minutes: int, runs: bool, level: Level, whole: Settings, alice: Actor) -> None:
     create_task(alice, city="London")
+    if runs:
+        Heartbeat(Identity("web", "web"), Activity()).beat()
     with db.unit_of_work():
-        execute("UPDATE tasks SET weather_next_attempt_at = now() - interval '1 minute'")
+        execute("UPDATE tasks SET weather_next_attempt_at = now() - make_interval(mins => %s)", (minutes,))
 
     late = findings_of(whole)["late work"]
 
-    assert (late.level, "1 tasks without weather" in late.text) == (Level.WARN, True)
+    assert (late.level, "1 tasks without weather" in late.text) == (level, True)
 
 
 def test_a_long_queue_is_noticed(whole: Settings, redis: Any) -> None:
