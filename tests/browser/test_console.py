@@ -60,6 +60,23 @@ class TestSession:
 
         expect(page.get_by_text("No tasks yet")).to_be_visible()
 
+    def test_who_registers_sees_each_page_in_the_language_of_the_browser(self, open_console: Open) -> None:
+        page = open_console(locale="de-DE").open()
+        headings: list[str] = []
+
+        def note_what_is_shown(route: Route) -> None:
+            headings.append(page.get_by_role("heading", level=1).inner_text())
+            route.continue_()
+
+        page.route("**/api/v1/auth/me", note_what_is_shown)
+        page.get_by_role("button", name="Konto anlegen").click()
+        page.get_by_label("E-Mail").fill("carla-of-the-console@example.com")
+        page.get_by_label("Passwort").fill(PASSWORD)
+        page.get_by_role("button", name="Konto anlegen").click()
+
+        expect(page.get_by_role("heading", name="Tafel")).to_be_visible()
+        assert headings == ["Konto anlegen"]
+
     def test_a_password_that_is_refused_is_explained_at_its_field(self, open_console: Open) -> None:
         console = open_console()
         console.expect_error("422")
@@ -200,6 +217,18 @@ class TestBoard:
         wait_until(lambda: titles(alice) == ["Order slates"])
         (task,) = alice.get("/tasks")["items"]
         assert task["due_at"] == "2030-07-01T07:00:00+00:00"
+
+    def test_a_new_task_is_taken_back(self, console: Console, alice: Person) -> None:
+        page = console.page
+        page.keyboard.press("n")
+        page.get_by_label("Title").fill("Order slates")
+        page.keyboard.press("Enter")
+        expect(page.get_by_text("Task created.")).to_be_visible()
+
+        page.keyboard.press("Control+z")
+
+        expect(card(page, "Order slates")).to_have_count(0)
+        wait_until(lambda: titles(alice) == [])
 
     def test_a_mistake_in_a_new_task_is_shown_at_its_field(self, console: Console) -> None:
         console.expect_error("422")
@@ -653,6 +682,9 @@ class TestFunctions:
     )
     def test_bytes_are_said_in_a_fitting_unit(self, bytes_: float, text: str, function_console: Console) -> None:
         assert function_console.call("./measures.js", f"m.bytesInWords({bytes_})") == text
+
+    def test_a_temperature_that_rounds_to_zero_has_no_sign(self, function_console: Console) -> None:
+        assert function_console.call("./units.js", "[-0.4, -0.6].map(m.degrees)") == ["0°C", "-1°C"]
 
     def test_every_measure_has_a_name_and_a_group(self, function_console: Console) -> None:
         measures = json.dumps([{"name": measure.name} for measure in MEASURES])

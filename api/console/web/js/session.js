@@ -40,12 +40,7 @@ export async function start() {
 
 /** Signs in. Throws the problem if the API refuses. */
 export async function signIn(identifier, password) {
-  const { data } = await send("POST", "/api/v1/auth/login", {
-    body: { [identifier.includes("@") ? "email" : "username"]: identifier, password },
-    headers: { "Accept-Language": language.value },
-  });
-  adopt(data);
-  tell("signed-in", data.user.id);
+  begin(await logIn(identifier, password));
 }
 
 /**
@@ -55,9 +50,24 @@ export async function signIn(identifier, password) {
  */
 export async function register(account, habits) {
   await send("POST", "/api/v1/auth/register", { body: account, headers: { "Accept-Language": language.value } });
-  await signIn(account.email, account.password);
-  const headers = { Authorization: `Bearer ${token.value}` };
-  await send("PATCH", "/api/v1/auth/me", { body: habits, headers }).then(({ data }) => setProfile(data), () => {});
+  const grant = await logIn(account.email, account.password);
+  // The first page is shown afterwards, because it would be in English before.
+  const headers = { Authorization: `Bearer ${grant.access_token}` };
+  const user = await send("PATCH", "/api/v1/auth/me", { body: habits, headers }).then(({ data }) => data, () => grant.user);
+  begin({ ...grant, user });
+}
+
+async function logIn(identifier, password) {
+  const { data } = await send("POST", "/api/v1/auth/login", {
+    body: { [identifier.includes("@") ? "email" : "username"]: identifier, password },
+    headers: { "Accept-Language": language.value },
+  });
+  return data;
+}
+
+function begin(grant) {
+  adopt(grant);
+  tell("signed-in", grant.user.id);
 }
 
 /** Ends the session on the server and in all tabs. */

@@ -109,12 +109,12 @@ export const taskOf = (id) => tasks.value.get(renumbered.get(id) ?? id);
 
 let lastTemporaryId = -Date.now();
 
-/** Creates a task. Throws the problem if the server refuses it at once. Returns its id, which may be temporary. */
+/** Creates a task. Throws the problem if the server refuses it at once. */
 export async function createTask(fields) {
   const id = (lastTemporaryId -= 1);
   const outcome = await submit("create", id, { fields });
   if (outcome === "waiting") notify(msg("Kept on this device. It is sent when the connection is back."));
-  return renumbered.get(id) ?? id;
+  else notifyUndoable(msg("Task created."), () => sendDeletion(taskOf(id)));
 }
 
 /**
@@ -143,13 +143,17 @@ async function undoChange(id, fields) {
 
 /** Deletes a task, some seconds later, so that it can be taken back. */
 export function deleteTask(task) {
-  const notBefore = Date.now() + DELETION_SECONDS * 1000;
-  submit("delete", task.id, { notBefore }).catch((error) => {
-    notify(msg("“{title}” was not deleted: {reason}", { title: task.title, reason: explain(error) }), { kind: "error" });
-  });
+  sendDeletion(task, { notBefore: Date.now() + DELETION_SECONDS * 1000 });
   notifyUndoable(msg("“{title}” deleted.", { title: task.title }), () => {
     const isMine = (change) => change.kind === "delete" && change.taskId === task.id;
     if (!withdraw(isMine)) notify(msg("It is too late: the task is deleted already."), { kind: "error" });
+  });
+}
+
+function sendDeletion(task, when = {}) {
+  if (!task) return; // Somebody else has deleted it.
+  submit("delete", task.id, when).catch((error) => {
+    notify(msg("“{title}” was not deleted: {reason}", { title: task.title, reason: explain(error) }), { kind: "error" });
   });
 }
 

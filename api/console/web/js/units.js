@@ -2,10 +2,10 @@
 
 import { language } from "./texts.js";
 
-/** Returns a number with a unit of `Intl`, as in "40%", "12 km/h" or "14°C"; null is a dash. */
+/** Returns a number with a unit of `Intl`, as in "40%", "12 km/h" or "14°C"; null is a dash. What rounds to zero has no sign. */
 export function withUnit(value, unit, digits = 0) {
   if (value === null || value === undefined) return "–";
-  const options = { style: "unit", unit, unitDisplay: "short", maximumFractionDigits: digits };
+  const options = { style: "unit", unit, unitDisplay: "short", maximumFractionDigits: digits, signDisplay: "negative" };
   return new Intl.NumberFormat(language.value, options).format(value);
 }
 

@@ -3,7 +3,6 @@
 import { html, signal } from "../ui.js";
 import { PRIORITIES, STATUSES, createTask } from "../tasks.js";
 import { priorityName, statusName } from "../labels.js";
-import { announce } from "../notices.js";
 import { acquaintances, groups } from "../people.js";
 import { profile } from "../session.js";
 import { msg } from "../texts.js";
@@ -40,7 +39,6 @@ function TaskForm({ values }) {
   const close = () => (newTask.value = null);
   const form = useForm(async (entered) => {
     await createTask(fieldsOf(entered));
-    announce(msg("Task created."));
     close();
   });
   return html`
