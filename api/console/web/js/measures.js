@@ -49,10 +49,10 @@ const GROUPS = [
   { title: () => msg("Processes"), words: ["processes", "redis"] },
   { title: () => msg("Events"), words: ["events"] },
   { title: () => msg("Queues"), words: ["queue"] },
-  { title: () => msg("Jobs"), words: ["jobs"] },
   { title: () => msg("Requests"), words: ["requests", "sockets"] },
-  { title: () => msg("Weather"), words: ["weather", "forecasts", "judgements"] },
+  { title: () => msg("Jobs"), words: ["jobs"] },
   { title: () => msg("Mails"), words: ["mails"] },
+  { title: () => msg("Weather"), words: ["weather", "forecasts", "judgements"] },
   { title: () => msg("Database"), words: ["database", "figures"] },
   { title: () => msg("Files"), words: ["storage"] },
 ];

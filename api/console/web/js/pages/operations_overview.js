@@ -54,13 +54,16 @@ export function Overview() {
             ${notWell.length ? html`<ul class="advice">${notWell.map((measure) => html`<${Advice} key=${measure.name}
               measure=${measure} />`)}</ul>` : null}
           </section>
-          ${groupsOf(measures).map(({ title, members }) => html`<section class="measure-group" key=${title}>
-            <h2>${title}</h2>
-            <ul class="measures">
-              ${members.map((measure) => html`<${Measure} key=${measure.name} measure=${measure} hours=${hours}
-                points=${series[measure.name] ?? []} />`)}
-            </ul>
-          </section>`)}
+          <div class="measure-groups">
+            ${groupsOf(measures).map(({ title, members }) => html`<section key=${title} class="measure-group"
+              style=${{ "--members": members.length }}>
+              <h2>${title}</h2>
+              <ul class="measures">
+                ${members.map((measure) => html`<${Measure} key=${measure.name} measure=${measure} hours=${hours}
+                  points=${series[measure.name] ?? []} />`)}
+              </ul>
+            </section>`)}
+          </div>
         `;
       }}
     <//>
