@@ -132,7 +132,7 @@ def test_an_unreachable_database_is_reported(
 
 
 def test_missing_variables_are_added_to_the_environment(tmp_path: Path, redis_url: str) -> None:
-    given = {"DATA_DIR": str(tmp_path), "REDIS_URL": redis_url, "SECRET_KEY": ""}
+    given = {"DATA_DIR": str(tmp_path), "REDIS_URL": redis_url, "SECRET_KEY": "", "PORT": "8123"}
 
     with complete_environment(given) as (environment, servers):
         psycopg2.connect(environment["DATABASE_URL"]).close()
@@ -142,6 +142,7 @@ def test_missing_variables_are_added_to_the_environment(tmp_path: Path, redis_ur
     assert environment["APP_ENV"] == "development"
     assert environment["SECRET_KEY"] == (tmp_path / "secret_key").read_text()
     assert environment["ATTACHMENT_DIR"] == str(tmp_path / "attachments")
+    assert environment["PUBLIC_URL"] == "http://127.0.0.1:8123"
 
 
 def test_servers_that_already_run_are_used(tmp_path: Path, postgres_url: str) -> None:

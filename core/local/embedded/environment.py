@@ -49,6 +49,8 @@ def complete_environment(environ: Mapping[str, str]) -> Iterator[tuple[dict[str,
             complete[variable] = url
         if _missing(environ):
             complete["APP_ENV"] = environ.get("APP_ENV") or "development"
+            if environ.get("PORT") and not _is_given("PUBLIC_URL", environ):
+                complete["PUBLIC_URL"] = f"http://127.0.0.1:{environ['PORT']}"
             if not _is_given("SECRET_KEY", environ):
                 complete["SECRET_KEY"] = secret_key(data_directory(environ))
             if not _is_given("ATTACHMENT_DIR", environ):
