@@ -60,9 +60,6 @@ class RateLimits:
                 ("RateLimit-Reset", str(count.reset)),
             ]
         )
-        resp.set_header("RateLimit-Limit", str(count.limit))
-        resp.set_header("RateLimit-Remaining", str(count.remaining))
-        resp.set_header("RateLimit-Reset", str(count.reset))
         if count.exceeded:
             # Falcon would set it later. The log and the figures of the operator say which routes are refused.
             req.uri_template = self._router.template(req)
