@@ -5,6 +5,7 @@ modules find each other by relative addresses. When any file changes, all addres
 small.
 """
 
+import base64
 import gzip
 import hashlib
 import re
@@ -26,6 +27,7 @@ STYLES: Final = "web/styles.css"
 """The path of all styles of the console in one file."""
 
 _PAGE: Final = "web/index.html"
+_WORKER: Final = "web/worker.js"
 _CONTENT_TYPES: Final = {
     ".js": "text/javascript; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -52,6 +54,11 @@ class File:
         digest = hashlib.sha256(content).hexdigest()[:32]
         return cls(content, gzip.compress(content, 9, mtime=0), content_type, digest)
 
+    @property
+    def integrity(self) -> str:
+        """The hash of the bytes in the form in which browsers compare it: `sha256-` and the hash in Base64."""
+        return "sha256-" + base64.b64encode(hashlib.sha256(self.content).digest()).decode()
+
 
 @dataclass(frozen=True, slots=True)
 class Console:
@@ -62,11 +69,19 @@ class Console:
     page: str
     modules: tuple[str, ...]
     """The paths of the modules that the page needs at once."""
+    worker: str
+    """The script of the service worker, without the list of what it keeps."""
 
     @property
     def base(self) -> str:
         """The address of this version of the files."""
         return f"{PREFIX}/{self.version}"
+
+    def worker_for(self, page: File) -> File:
+        """Return the service worker that keeps this page and all files."""
+        release = {"page": page.integrity, "base": self.base, "files": list(self.files)}
+        script = f"const RELEASE = {orjson.dumps(release).decode()};\n{self.worker}"
+        return File.of(script.encode(), _CONTENT_TYPES[".js"])
 
 
 @cache
@@ -77,14 +92,14 @@ def console() -> Console:
         for path in sorted((ROOT / folder).rglob("*")):
             if content_type := _CONTENT_TYPES.get(path.suffix):
                 files[path.relative_to(ROOT).as_posix()] = File.of(path.read_bytes(), content_type)
-    del files["vendor/packages.json"]
+    del files["vendor/packages.json"], files[_WORKER]
     # The first paint waits for the styles, so they are one file.
     styles = [path for path in files if path.startswith("web/styles/")]
     files[STYLES] = File.of(b"".join(files.pop(path).content for path in styles), _CONTENT_TYPES[".css"])
-    page = (ROOT / _PAGE).read_text(encoding="utf-8")
+    page, worker = ((ROOT / path).read_text(encoding="utf-8") for path in (_PAGE, _WORKER))
     everything = "".join(f"{path} {file.digest}\n" for path, file in sorted(files.items()))
     version = hashlib.sha256((page + everything).encode()).hexdigest()[:16]
-    return Console(version, files, page, _modules_from("web/js/main.js", files))
+    return Console(version, files, page, _modules_from("web/js/main.js", files), worker)
 
 
 def _texts_file(language: str) -> File:

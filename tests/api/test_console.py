@@ -1,13 +1,16 @@
 """The console over HTTP: its page, its files, how they are cached, and that it can be switched off."""
 
+import base64
 import gzip
+import hashlib
+import json
 import re
 from collections.abc import Callable
 
 import pytest
 import requests
 
-from api.console.resources import POLICY
+from api.console.resources import POLICY, WORKER_POLICY
 from core.config import Settings
 from core.policy import Actor
 from tests.api.callers import Caller, assert_problem
@@ -42,6 +45,34 @@ def test_everything_that_the_page_names_is_served_and_kept_for_ever(page: reques
     assert {address: r.status_code for address, r in responses.items() if r.status_code != 200} == {}
     assert {r.headers["Cache-Control"] for r in responses.values()} == {FOR_EVER}
     assert {r.headers["X-Content-Type-Options"] for r in responses.values()} == {"nosniff"}
+
+
+def test_the_worker_names_what_it_keeps(page: requests.Response, anybody: Caller) -> None:
+    script = anybody.get("/console/worker.js").text
+    release = json.loads(script.splitlines()[0].removeprefix("const RELEASE = ").removesuffix(";"))
+    files = {f"{release['base']}/{path}" for path in release["files"]}
+
+    assert release["page"] == "sha256-" + base64.b64encode(hashlib.sha256(page.content).digest()).decode()
+    assert set(re.findall(r'(?:src|href)="([^"]+)"', page.text)) < files
+    assert {anybody.get(address).headers["Cache-Control"] for address in files} == {FOR_EVER}
+
+
+def test_the_worker_is_checked_at_each_visit_and_may_control_the_page(anybody: Caller) -> None:
+    worker = anybody.get("/console/worker.js")
+
+    assert worker.headers["Content-Type"] == "text/javascript; charset=utf-8"
+    assert worker.headers["Cache-Control"] == "no-cache"
+    assert worker.headers["Service-Worker-Allowed"] == "/"
+    assert worker.headers["Content-Security-Policy"] == WORKER_POLICY
+    assert "unsafe" not in WORKER_POLICY
+
+
+def test_the_worker_is_another_one_when_only_the_page_is(
+    settings: Settings, client_with_settings: Callable[..., Callable[[Actor], Caller]], alice: Actor, anybody: Caller
+) -> None:
+    invited = client_with_settings(settings.model_copy(update={"registration": "invite"}))(alice)
+
+    assert invited.get("/console/worker.js").content != anybody.get("/console/worker.js").content
 
 
 def test_a_file_is_sent_compressed_to_those_who_accept_it(main: str, anybody: Caller) -> None:
@@ -107,6 +138,7 @@ def test_the_console_can_be_switched_off(
 
     assert_problem(without.get("/"), 404, "route_not_found")
     assert_problem(without.get(main), 404, "route_not_found")
+    assert_problem(without.get("/console/worker.js"), 404, "route_not_found")
 
 
 def test_the_page_says_who_may_register(

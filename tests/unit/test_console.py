@@ -11,7 +11,7 @@ from posixpath import normpath
 import pytest
 
 from api.console import vendor_libraries
-from api.console.files import ROOT, console
+from api.console.files import ROOT, File, console
 from api.console.texts import SCRIPTS, marked_texts, texts_of
 from api.console.vendor_libraries import DIRECTORY, LIST, RefusedPackageError, files_of, integrity_of
 from core.messages import LANGUAGES
@@ -70,7 +70,10 @@ class TestVendoredLibraries:
 
 class TestFiles:
     def test_all_files_together_are_small(self) -> None:
-        assert sum(len(file.compressed) for file in console().files.values()) <= LARGEST_TOTAL
+        page = File.of(console().page.encode(), "text/html")
+        everything = [page, console().worker_for(page), *console().files.values()]
+
+        assert sum(len(file.compressed) for file in everything) <= LARGEST_TOTAL
 
     def test_every_import_names_a_file(self) -> None:
         missing = [

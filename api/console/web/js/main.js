@@ -22,6 +22,7 @@ import { go, route } from "./router.js";
 import { phase, profile, start } from "./session.js";
 import { forgetTasks } from "./tasks.js";
 import { msg, speakAsBefore } from "./texts.js";
+import { keepConsole } from "./worker.js";
 
 const PAGES = {
   board: { view: Board, title: () => msg("Board") },
@@ -41,9 +42,6 @@ function App() {
 
 function View() {
   if (phase.value === "starting") return html`<div class="start"></div>`;
-  if (phase.value === "unreachable") {
-    return html`<main class="start"><p role="status">${msg("The server does not respond. The next attempt follows by itself.")}</p></main>`;
-  }
   if (phase.value === "out") return html`<${SignIn} />`;
   return html`<${SignedIn} />`;
 }
@@ -78,3 +76,4 @@ const root = document.getElementById("app");
 root.replaceChildren();
 render(html`<${App} />`, root);
 void start();
+keepConsole();

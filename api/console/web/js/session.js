@@ -12,8 +12,10 @@ import { zone } from "./times.js";
 
 /** The part of its time after which an access token is renewed. */
 const USED_SHARE = 0.9;
+/** How long a start waits for the server before it goes on as without a connection. */
+const PATIENCE_MS = 3000;
 
-/** @type {{value: "starting"|"unreachable"|"out"|"in"}} */
+/** @type {{value: "starting"|"out"|"in"}} */
 export const phase = signal("starting");
 /** The profile of the person who is signed in, or null. */
 export const profile = signal(null);
@@ -23,18 +25,24 @@ export const farewell = signal("");
 let token = null;
 let renewing = null;
 
-/** Finds out whether somebody is signed in. A browser in which nobody has signed in is not asked for a cookie. */
+/**
+ * Finds out whether somebody is signed in. A browser in which nobody has signed in is not asked for a cookie. If the
+ * server does not answer, the person who was signed in goes on with the profile that this device has kept; the token
+ * comes with the connection.
+ */
 export async function start() {
-  if (!recall("signed-in")) {
+  const kept = recall("profile");
+  if (!kept) {
     phase.value = "out";
     return;
   }
+  const timer = setTimeout(enter, PATIENCE_MS, kept);
   try {
     await renew(null);
   } catch (error) {
-    if (error instanceof Problem && error.status === 401) return;
-    phase.value = "unreachable";
-    setTimeout(start, 3000);
+    if (!(error instanceof Problem && error.status === 401)) enter(kept);
+  } finally {
+    clearTimeout(timer);
   }
 }
 
@@ -72,9 +80,8 @@ function begin(grant) {
 
 /** Ends the session on the server and in all tabs. */
 export async function signOut() {
-  const current = token?.value;
   try {
-    await send("POST", "/api/v1/auth/logout", { headers: { Authorization: `Bearer ${current}` } });
+    await send("POST", "/api/v1/auth/logout", { headers: { Authorization: `Bearer ${await accessToken()}` } });
   } catch (error) {
     if (!(error instanceof Problem && error.status === 401)) throw error;
   }
@@ -85,7 +92,7 @@ export async function signOut() {
 /** Forgets the session, because it has ended. */
 export function end(reason) {
   token = null;
-  remember("signed-in", undefined);
+  remember("profile", undefined);
   batch(() => {
     profile.value = null;
     farewell.value = reason;
@@ -127,15 +134,19 @@ export function renew(stale) {
 /** Takes over a changed profile, with its language and time zone. */
 export function setProfile(changed) {
   profile.value = changed;
+  remember("profile", changed);
   if (changed.timezone) zone.value = changed.timezone;
   if (changed.locale && bestLanguage([changed.locale]) !== language.value) void speak(bestLanguage([changed.locale]));
 }
 
 function adopt(grant) {
   token = { value: grant.access_token, renewAt: Date.now() + grant.expires_in * 1000 * USED_SHARE, userId: grant.user.id };
-  remember("signed-in", true);
+  enter(grant.user);
+}
+
+function enter(user) {
   batch(() => {
-    setProfile(grant.user);
+    setProfile(user);
     farewell.value = "";
     phase.value = "in";
   });

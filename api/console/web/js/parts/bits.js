@@ -2,8 +2,10 @@
 
 import { html, classes } from "../ui.js";
 import { conditionName } from "../conditions.js";
+import { html, classes, useEffect, useRef } from "../ui.js";
 import { Icon } from "../icons.js";
 import { priorityName, statusName, weatherStateName } from "../labels.js";
+import { connection } from "../live.js";
 import { nameOf } from "../people.js";
 import { placeInWords } from "../places.js";
 import { isOverdue } from "../queries.js";
@@ -82,10 +84,18 @@ export const Empty = ({ icon, title, children }) => html`
   </div>
 `;
 
-/** Something could not be read. */
-export const Failed = ({ text, onRetry }) => html`
-  <div class="failed" role="alert">
-    <p>${text}</p>
-    <button type="button" class="button" onClick=${onRetry}>${msg("Try again")}</button>
-  </div>
-`;
+/** Something could not be read. When the connection comes back meanwhile, it is read again. */
+export function Failed({ text, onRetry }) {
+  const isLive = connection.value === "live";
+  const wasLive = useRef(isLive);
+  useEffect(() => {
+    if (isLive && !wasLive.current) void onRetry();
+    wasLive.current = isLive;
+  }, [isLive]);
+  return html`
+    <div class=${classes("failed", { calm: connection.value === "offline" })} role="alert">
+      <p>${text}</p>
+      <button type="button" class="button" onClick=${onRetry}>${msg("Try again")}</button>
+    </div>
+  `;
+}
