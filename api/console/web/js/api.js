@@ -1,6 +1,6 @@
 /** Requests in the name of the person who is signed in. */
 
-import { Problem, Unreachable, parse, send } from "./http.js";
+import { Problem, Unreachable, parse, send, unreachable } from "./http.js";
 import { accessToken, renew } from "./session.js";
 import { language } from "./texts.js";
 import { newId } from "./tabs.js";
@@ -87,12 +87,12 @@ export async function upload(path, file, onProgress) {
   });
 }
 
-/** Reads the content of a file of a task, and lets the browser save it. */
+/** Reads a file, such as one of a task, and lets the browser save it. */
 export async function download(path, filename) {
   const token = await accessToken();
-  const response = await fetch(PREFIX + path, { headers: { Authorization: `Bearer ${token}` } });
+  const response = await fetch(PREFIX + path, { headers: { Authorization: `Bearer ${token}` } }).catch(unreachable);
   if (!response.ok) throw new Problem(response.status, parse(await response.text()) ?? {}, null);
-  save(await response.blob(), filename);
+  save(await response.blob().catch(unreachable), filename);
 }
 
 /** Lets the browser save some data as a file. */

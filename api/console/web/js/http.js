@@ -16,6 +16,11 @@ export class Problem extends Error {
 /** No response came: the connection is broken, or the server is not there. */
 export class Unreachable extends Error {}
 
+/** Says that no response came, or only a part of one, in place of the error of the browser. */
+export function unreachable() {
+  throw new Unreachable();
+}
+
 /** Returns whether a request may succeed later, although it has failed now. */
 export function isTemporary(error) {
   return error instanceof Unreachable || (error instanceof Problem && (error.status === 429 || error.status >= 500));
@@ -40,9 +45,7 @@ export async function send(method, path, { body, headers = {} } = {}) {
   } catch {
     throw new Unreachable();
   }
-  const text = await response.text().catch(() => {
-    throw new Unreachable();
-  });
+  const text = await response.text().catch(unreachable);
   const data = parse(text);
   if (response.ok) return { data, headers: response.headers };
   const seconds = Number.parseInt(response.headers.get("Retry-After") ?? "", 10);

@@ -1,4 +1,4 @@
-/** The settings of the reader: profile, password, look, mails, sessions and tokens. */
+/** The settings of the reader: profile, password, look, mails, sessions, tokens and the account itself. */
 
 import { html, useState } from "../ui.js";
 import { get, patch, remove } from "../api.js";
@@ -10,6 +10,7 @@ import { chooseTheme, theme } from "../theme.js";
 import { Ago } from "../parts/bits.js";
 import { Panel } from "../parts/panel.js";
 import { FormProblem, SelectField, TextField, useForm } from "../parts/form.js";
+import { OwnAccount } from "./own_account.js";
 import { Reading, useReading } from "./reading.js";
 import { LANGUAGE_NAMES } from "./sign_in.js";
 import { Tokens } from "./tokens.js";
@@ -26,6 +27,7 @@ export const Settings = () => html`
     ${facts.mail ? html`<${Mails} />` : null}
     <${Sessions} />
     <${Tokens} />
+    <${OwnAccount} />
   </div>
 `;
 
