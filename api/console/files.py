@@ -18,7 +18,7 @@ from typing import Final
 
 import orjson
 
-from api.console.texts import texts_of
+from api.console.texts import texts_in
 from core.messages import LANGUAGES
 
 ROOT: Final = Path(__file__).parent
@@ -103,7 +103,7 @@ def console() -> Console:
 
 
 def _texts_file(language: str) -> File:
-    return File.of(orjson.dumps(texts_of(language)), _CONTENT_TYPES[".json"])
+    return File.of(orjson.dumps(texts_in(language)), _CONTENT_TYPES[".json"])
 
 
 def _modules_from(start: str, files: Mapping[str, File]) -> tuple[str, ...]:

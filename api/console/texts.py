@@ -35,7 +35,6 @@ def marked_texts() -> list[str]:
     return list(found)
 
 
-def texts_of(language: str) -> dict[str, str]:
-    """Return the translation of each marked text; a text that is the same in this language is left out."""
-    pairs = ((text, translate(msg(text), language)) for text in marked_texts())
-    return {text: translation for text, translation in pairs if text != translation}
+def texts_in(language: str) -> list[str]:
+    """Return the translation of each marked text, in their order. So the list in English says what each one means."""
+    return [translate(msg(text), language) for text in marked_texts()]

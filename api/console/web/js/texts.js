@@ -43,11 +43,18 @@ export async function speak(chosen) {
 
 async function load(chosen) {
   try {
-    const response = await fetch(new URL(`../../texts/${chosen}.json`, import.meta.url));
-    return response.ok ? await response.json() : null;
+    const [texts, translated] = await Promise.all(["en", chosen].map(textsIn));
+    return Object.fromEntries(texts.map((text, number) => [text, translated[number]]));
   } catch {
     return null; // The texts stay in the language that they have.
   }
+}
+
+/** The lists of all languages have the same order. */
+async function textsIn(wanted) {
+  const response = await fetch(new URL(`../../texts/${wanted}.json`, import.meta.url));
+  if (!response.ok) throw new Error(response.statusText);
+  return response.json();
 }
 
 /** Shows the language that was used the last time on this device, or else that of the browser. */

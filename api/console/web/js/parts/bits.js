@@ -1,8 +1,7 @@
 /** Small things that many pages show. */
 
-import { html, classes } from "../ui.js";
-import { conditionName } from "../conditions.js";
 import { html, classes, useEffect, useRef } from "../ui.js";
+import { conditionName } from "../conditions.js";
 import { Icon } from "../icons.js";
 import { priorityName, statusName, weatherStateName } from "../labels.js";
 import { connection } from "../live.js";
