@@ -23,7 +23,7 @@ demo: $(STAMP) ## Start everything with made-up data and weather, without intern
 	@$(BIN)/python -m core.cli demo
 
 test: $(STAMP) ## Run the tests against servers of their own
-	@$(BIN)/python -m pytest --numprocesses auto --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
 lint: $(STAMP) ## Check style, formatting and types
 	$(BIN)/ruff check

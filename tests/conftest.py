@@ -3,11 +3,13 @@
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import psycopg2
 import pytest
 from redis import Redis
+from xdist.scheduler import LoadFileScheduling
 
 from core import db, services
 from core.config import Settings
@@ -17,9 +19,12 @@ from core.policy import Actor, Role
 from tests.browser.chromium import find_chromium
 from tests.builders import BCRYPT_ROUNDS, create_actor
 from tests.doubles.weather import WeatherServer
+from tests.e2e.fixtures import collector, mail, provider, system
 from tests.processes import free_port
 from tests.s3 import s3_server
 from tests.sql import execute
+
+__all__ = ["collector", "mail", "provider", "system"]
 
 # As in a worker: services declare which jobs follow from an event, and a test need not import them all itself.
 services.import_all()
@@ -57,20 +62,33 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 # Files with long tests come first, so that no worker of the test run still has one when all others have finished.
 _DIRECTORIES_IN_ORDER = ("browser", "e2e", "local", "worker", "api", "core", "unit")
+_DIRECTORIES_OF_THE_SYSTEM = ("tests/browser/", "tests/e2e/")
+_WITHOUT_THE_SYSTEM = "tests/e2e/test_processes.py"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Order the tests by their directories, and keep those together that share what takes long to start.
-
-    Within a directory they keep their order. The tests of a file run in one process, and those in a browser in one too,
-    because each process that has any of them starts a whole system and a browser.
-    """
+    """Order the tests by their directories; within a directory they keep their order."""
     tests = Path(__file__).parent
     ranks = {tests / name: rank for rank, name in enumerate(_DIRECTORIES_IN_ORDER)}
     items.sort(key=lambda item: ranks.get(item.path.parent, len(ranks)))
-    for item in items:
-        directory = item.path.parent
-        item.add_marker(pytest.mark.xdist_group(str(directory if directory.name == "browser" else item.path)))
+
+
+class OneSystemScheduling(LoadFileScheduling):
+    """Runs the tests of a file in one process of the test run, and all files that need the whole system in one, too.
+
+    Otherwise each process that has any of them would start a system. The groups of xdist 3.8 have no effect with
+    pytest 9.2.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        return "the system" if file.startswith(_DIRECTORIES_OF_THE_SYSTEM) and file != _WITHOUT_THE_SYSTEM else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneSystemScheduling | None:
+    """Replace the scheduler of `--dist loadfile`."""
+    return OneSystemScheduling(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session")

@@ -10,13 +10,12 @@ from playwright.sync_api import Browser, sync_playwright
 
 from tests.browser.chromium import find_chromium
 from tests.browser.console import Console, Open
-from tests.e2e.fixtures import collector, mail, system, weather
+from tests.e2e.fixtures import weather
 from tests.e2e.people import Person
 from tests.e2e.system import ADMIN, System
 from tests.polling import wait_until
 
-__all__ = ["collector", "mail", "system", "weather"]
-
+__all__ = ["weather"]
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Make screenshots only if they are asked for."""
@@ -33,9 +32,9 @@ def chromium() -> str:
     return path
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser(chromium: str) -> Iterator[Browser]:
-    """The browser of a module. While Playwright is in use its event loop runs, and then no other test could run one."""
+    """A browser. While Playwright is in use its event loop runs, and then no test elsewhere could run one."""
     with sync_playwright() as playwright:
         # Containers run as root, for whom Chromium has no sandbox; the pages are our own.
         arguments = ["--no-sandbox"] if os.geteuid() == 0 else []

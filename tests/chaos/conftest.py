@@ -1,5 +1,5 @@
 """The fixtures of the tests that inject faults: the same running system as in the end-to-end tests."""
 
-from tests.e2e.fixtures import collector, mail, system, weather
+from tests.e2e.fixtures import weather
 
-__all__ = ["collector", "mail", "system", "weather"]
+__all__ = ["weather"]

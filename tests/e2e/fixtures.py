@@ -1,4 +1,8 @@
-"""A system that runs for a whole test session, for the end-to-end tests and the tests that inject faults."""
+"""A system that runs for a whole test session, with what it needs around it.
+
+The end-to-end tests, the tests in a browser and the tests that inject faults share it. Their accounts are new, so they
+do not see each other's data.
+"""
 
 from collections.abc import Iterator
 
@@ -12,9 +16,16 @@ from tests.processes import free_port
 
 
 @pytest.fixture(scope="session")
-def weather() -> Iterator[WeatherServer]:
+def provider() -> Iterator[WeatherServer]:
+    """The weather provider of the system."""
     with WeatherServer() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def weather(provider: WeatherServer) -> WeatherServer:
+    """The weather provider of the system, where the tests of a directory use no other one."""
+    return provider
 
 
 @pytest.fixture(scope="session")
@@ -31,12 +42,12 @@ def collector() -> Iterator[Collector]:
 
 @pytest.fixture(scope="session")
 def system(
-    tmp_path_factory: pytest.TempPathFactory, weather: WeatherServer, mail: MailServer, collector: Collector
+    tmp_path_factory: pytest.TempPathFactory, provider: WeatherServer, mail: MailServer, collector: Collector
 ) -> Iterator[System]:
-    running = System(tmp_path_factory.mktemp("data"), weather, mail, collector=collector.endpoint)
+    running = System(tmp_path_factory.mktemp("data"), provider, mail, collector=collector.endpoint)
     try:
         running.wait_until_ready()
         yield running
     finally:
-        if running.process.poll() is None:
-            running.stop()
+        exit_code = running.stop() if running.process.poll() is None else running.process.returncode
+    assert exit_code == 0, running.log.read_text()

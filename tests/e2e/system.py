@@ -41,37 +41,41 @@ class System:
         self.log = data_directory / "output"
         self.data_directory = data_directory
         given = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "REDIS_URL"}}
-        with self.log.open("wb") as output:
+        self._environment = given | {
+            "APP_ENV": "development",
+            "DATA_DIR": str(data_directory),
+            "PORT": str(self.port),
+            "FLOWER_PORT": str(self.flower_port),
+            "LOG_FILE": str(data_directory / "app.log"),
+            "OPEN_METEO_URL": weather.url,
+            "OPEN_METEO_GEOCODING_URL": weather.url,
+            "ADMIN_EMAIL": ADMIN["email"],
+            "ADMIN_PASSWORD": ADMIN["password"],
+            "BCRYPT_ROUNDS": "4",
+            "WORKER_CONCURRENCY": "2",
+            "RATE_LIMIT_CREDENTIALS": "1000/minute",
+            "RATE_LIMIT": "100000/minute",
+            "SECRET_KEY": "",
+            "REDIS_URL": redis_url,
+            "SMTP_HOST": "" if mail is None else "127.0.0.1",
+            "SMTP_PORT": "" if mail is None else str(mail.port),
+            "SMTP_SECURITY": "none",
+            "WEB_CONCURRENCY": "1",
+            "METRICS_PORT": str(self.metrics_port),
+            "OTEL_EXPORTER_OTLP_ENDPOINT": collector,
+        }
+        self.start()
+
+    def start(self) -> None:
+        """Start all processes, with the data of an earlier start if there was one."""
+        with self.log.open("ab") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "core", "run"],
                 cwd=PROJECT,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                env=given
-                | {
-                    "APP_ENV": "development",
-                    "DATA_DIR": str(data_directory),
-                    "PORT": str(self.port),
-                    "FLOWER_PORT": str(self.flower_port),
-                    "LOG_FILE": str(data_directory / "app.log"),
-                    "OPEN_METEO_URL": weather.url,
-                    "OPEN_METEO_GEOCODING_URL": weather.url,
-                    "ADMIN_EMAIL": ADMIN["email"],
-                    "ADMIN_PASSWORD": ADMIN["password"],
-                    "BCRYPT_ROUNDS": "4",
-                    "WORKER_CONCURRENCY": "2",
-                    "RATE_LIMIT_CREDENTIALS": "1000/minute",
-                    "RATE_LIMIT": "100000/minute",
-                    "SECRET_KEY": "",
-                    "REDIS_URL": redis_url,
-                    "SMTP_HOST": "" if mail is None else "127.0.0.1",
-                    "SMTP_PORT": "" if mail is None else str(mail.port),
-                    "SMTP_SECURITY": "none",
-                    "WEB_CONCURRENCY": "1",
-                    "METRICS_PORT": str(self.metrics_port),
-                    "OTEL_EXPORTER_OTLP_ENDPOINT": collector,
-                },
+                env=self._environment,
             )
 
     def wait_until_ready(self) -> None:
