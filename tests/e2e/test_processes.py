@@ -151,7 +151,7 @@ def lasting_api(environ: dict[str, str], tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture
 def shared_api(lasting_api: Api, headers: dict[str, str]) -> Api:
-    """An API whose two processes both respond, for the tests that leave it as it is."""
+    """An API whose two processes both respond, for the tests after which this is still so."""
     lasting_api.headers = headers
     wait_until(lasting_api.responds, 60)
     lasting_api.get_until_each_has_served()
@@ -188,9 +188,11 @@ def test_the_metrics_are_summed_over_the_processes_also_if_one_is_killed(start: 
     assert sample(metrics_port, "allweather_threads", {"pool": "passwords"}) == len(NAMES) * 2
 
 
-def test_an_event_is_sent_to_the_sockets_of_both_processes(api: Api, alice: Actor, redis: "Redis[bytes]") -> None:
+def test_an_event_is_sent_to_the_sockets_of_both_processes(
+    shared_api: Api, alice: Actor, redis: "Redis[bytes]"
+) -> None:
     with ExitStack() as stack:
-        listeners = api.listen_on_each(stack)
+        listeners = shared_api.listen_on_each(stack)
 
         task_id = create_task(alice)
         publish(redis)
@@ -208,21 +210,21 @@ def test_each_process_stays_on_a_core_of_its_own_if_there_are_enough(shared_api:
     assert sorted(kept) == sorted([every[number % len(every)]] for number in range(2))
 
 
-def test_a_killed_process_is_replaced_and_requests_go_on(api: Api) -> None:
-    victim, other = api.children
+def test_a_killed_process_is_replaced_and_requests_go_on(shared_api: Api) -> None:
+    victim, other = shared_api.children
 
     os.kill(victim, signal.SIGKILL)
     # Until its last thread has ended, the system gives the process new connections, and resets them at its end.
-    wait_until(lambda: api.lines("web_process_ended"))
-    meanwhile = [api.get("/api/v1/tasks").status_code for _ in range(10)]
+    wait_until(lambda: shared_api.lines("web_process_ended"))
+    meanwhile = [shared_api.get("/api/v1/tasks").status_code for _ in range(10)]
 
     assert set(meanwhile) == {200}
-    wait_until(lambda: len(api.children) == 2)
-    assert victim not in api.children
-    assert other in api.children
-    (ended,) = api.lines("web_process_ended")
+    wait_until(lambda: len(shared_api.children) == 2)
+    assert victim not in shared_api.children
+    assert other in shared_api.children
+    (ended,) = shared_api.lines("web_process_ended")
     assert ended["exit_code"] == -signal.SIGKILL
-    api.get_until_each_has_served()
+    shared_api.get_until_each_has_served()
 
 
 def test_sigterm_closes_sockets_and_lets_requests_finish(api: Api) -> None:
@@ -259,12 +261,12 @@ def test_the_processes_end_if_the_process_that_started_them_is_killed(api: Api) 
     wait_until(lambda: not any(map(is_alive, children)), _STOP_SECONDS)
 
 
-def test_a_second_installation_does_not_share_the_port(api: Api, start: Callable[..., Api]) -> None:
-    second = start(api.port)
+def test_a_second_installation_does_not_share_the_port(shared_api: Api, start: Callable[..., Api]) -> None:
+    second = start(shared_api.port)
 
     assert second.process.wait(_STOP_SECONDS) == STARTUP_FAILURE
     (line,) = second.lines("port_unavailable")
-    assert line["port"] == api.port
+    assert line["port"] == shared_api.port
 
 
 FAILING_FORK = """
