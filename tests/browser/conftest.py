@@ -17,6 +17,12 @@ from tests.polling import wait_until
 
 __all__ = ["weather"]
 
+# For each window Chromium would load two pages of its own, which it shows below its address bar. They take as much
+# processor time as the console itself. It obeys only the last list of features, so that of Playwright has no effect;
+# nothing in that list is about pages from this machine.
+_NO_PAGES_OF_THE_ADDRESS_BAR = "--disable-features=WebUIOmniboxPopup,WebUIOmniboxAimPopup"
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Make screenshots only if they are asked for."""
     is_wanted = config.getoption("--screenshots") is not None
@@ -37,8 +43,8 @@ def browser(chromium: str) -> Iterator[Browser]:
     """A browser. While Playwright is in use its event loop runs, and then no test elsewhere could run one."""
     with sync_playwright() as playwright:
         # Containers run as root, for whom Chromium has no sandbox; the pages are our own.
-        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-        browser = playwright.chromium.launch(executable_path=chromium, args=arguments)
+        sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
+        browser = playwright.chromium.launch(executable_path=chromium, args=[_NO_PAGES_OF_THE_ADDRESS_BAR, *sandbox])
         yield browser
         browser.close()
 
