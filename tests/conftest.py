@@ -181,19 +181,19 @@ def use_database(postgres_url: str) -> Callable[[], None]:
     return use
 
 
+@pytest.fixture(scope="session")
+def redis(redis_url: str) -> Iterator["Redis[bytes]"]:
+    """A client of Redis. Its connection is kept, because making one takes longer than to empty Redis."""
+    with Redis.from_url(redis_url) as client:
+        yield client
+
+
 @pytest.fixture
-def database(use_database: Callable[[], None], empty_all_tables: str, redis_url: str) -> None:
+def database(use_database: Callable[[], None], empty_all_tables: str, redis: "Redis[bytes]") -> None:
     """Empty the database and Redis. Sequences are not reset, as in production."""
     use_database()
     execute(empty_all_tables)
-    with Redis.from_url(redis_url) as redis:
-        redis.flushdb()
-
-
-@pytest.fixture
-def redis(redis_url: str) -> Iterator["Redis[bytes]"]:
-    with Redis.from_url(redis_url) as client:
-        yield client
+    redis.flushdb()
 
 
 @pytest.fixture
