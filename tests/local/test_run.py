@@ -13,8 +13,10 @@ import psutil  # type: ignore[import-untyped]  # - the package ships no types
 import psycopg2
 import pytest
 
+from core.config import ConfigurationError
 from core.local.embedded.environment import complete_environment
 from core.local.embedded.servers import EmbeddedPostgres, EmbeddedRedis
+from core.local.run import run
 from tests.local.project import copy_project
 from tests.processes import DEADLINE_SECONDS, eventually, free_port, is_alive
 
@@ -31,7 +33,7 @@ def start(project: Path) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
     started: list[subprocess.Popen[str]] = []
     kept = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG", "TMPDIR"}}
 
-    def run(**environment: str) -> "subprocess.Popen[str]":
+    def begin(**environment: str) -> "subprocess.Popen[str]":
         ports = {"PORT": str(free_port()), "FLOWER_PORT": str(free_port())}
         with (project / "output").open("w") as output:
             process = subprocess.Popen(
@@ -45,41 +47,54 @@ def start(project: Path) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
         started.append(process)
         return process
 
-    yield run
+    yield begin
     for process in started:
         process.kill()
         process.wait()
 
 
+@pytest.fixture
+def kept_handlers() -> Iterator[None]:
+    """Give this process its signal handlers back, which `run` replaces."""
+    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in kept.items():
+        signal.signal(number, handler)
+
+
+def web_processes(project: Path) -> str:
+    """Return how many web processes were asked for."""
+    eventually((project / "environment").exists)
+    return str(json.loads((project / "environment").read_text())["WEB_CONCURRENCY"])
+
+
 def test_run_starts_everything_restarts_a_killed_server_and_stops(
     project: Path, start: Callable[..., "subprocess.Popen[str]"]
 ) -> None:
-    run = start()
+    running = start(WEB_CONCURRENCY="7")
     eventually(lambda: "Allweather is ready." in (project / "output").read_text())
-    family = psutil.Process(run.pid).children(recursive=True)
+    family = psutil.Process(running.pid).children(recursive=True)
     redis = int((project / ".data" / "redis" / "server").read_text())
 
     os.kill(redis, signal.SIGKILL)
     eventually(lambda: (project / ".data" / "redis" / "server").read_text() not in {"", str(redis)})
-    run.send_signal(signal.SIGTERM)
+    running.send_signal(signal.SIGTERM)
 
-    assert run.wait(DEADLINE_SECONDS) == 0
+    assert running.wait(DEADLINE_SECONDS) == 0
     assert not any(is_alive(process.pid) for process in family)
     output = (project / "output").read_text()
     assert "starting PostgreSQL ... ready in" in output
     assert "Redis has ended; starting it again" in output
     assert "migrated the database: 001_initial" in output
+    assert web_processes(project) == "7"
 
 
-@pytest.mark.parametrize("given", [None, "7"])
 def test_half_of_the_cores_serve_unless_the_environment_says_otherwise(
-    project: Path, start: Callable[..., "subprocess.Popen[str]"], given: str | None
+    project: Path, start: Callable[..., "subprocess.Popen[str]"]
 ) -> None:
-    start(**({"WEB_CONCURRENCY": given} if given else {}))
+    start()
 
-    eventually((project / "environment").exists)
-    chosen = json.loads((project / "environment").read_text())["WEB_CONCURRENCY"]
-    assert chosen == (given or str(min(max(len(os.sched_getaffinity(0)) // 2, 1), 4)))
+    assert web_processes(project) == str(min(max(len(os.sched_getaffinity(0)) // 2, 1), 4))
 
 
 def test_a_busy_port_is_reported_before_anything_starts(
@@ -95,10 +110,9 @@ def test_a_busy_port_is_reported_before_anything_starts(
 
 
 @pytest.mark.parametrize("port", ["http", "0", "65536", "-1", "٣"])
-def test_an_invalid_port_is_refused(project: Path, start: Callable[..., "subprocess.Popen[str]"], port: str) -> None:
-    assert start(PORT=port).wait(DEADLINE_SECONDS) == 1
-
-    assert (project / "output").read_text().strip().startswith(f"PORT: {port} is no port")
+def test_an_invalid_port_is_refused(tmp_path: Path, kept_handlers: None, port: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"^PORT: {port} is no port"):
+        run({"PORT": port, "DATA_DIR": str(tmp_path)})
 
 
 def test_a_second_run_with_the_same_data_is_refused(

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 import requests
 
+from core.config import Settings
 from tests.polling import wait_until
+from worker.flower import refuse_without_login
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60
@@ -36,14 +38,24 @@ def start(environ: dict[str, str], unused_tcp_port: int) -> Iterator[Start]:
         process.communicate()
 
 
-@pytest.mark.parametrize("login", [{}, {"FLOWER_BASIC_AUTH": ""}, {"FLOWER_BASIC_AUTH": "ada:"}])
-def test_in_production_it_does_not_start_without_a_login(login: dict[str, str], start: Start) -> None:
-    process = start(APP_ENV="production", **login)
+def test_in_production_it_does_not_start_without_a_login(start: Start) -> None:
+    process = start(APP_ENV="production")
 
     _, error = process.communicate(timeout=START_SECONDS)
 
     assert process.returncode == 1
     assert error.startswith("Flower does not start in production without a login. Set FLOWER_BASIC_AUTH")
+
+
+@pytest.mark.parametrize("logins", ["", "ada:", ":secret", "ada:secret,bob"])
+def test_a_login_without_a_name_or_a_password_is_none(
+    logins: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["celery", "flower"])
+    in_production = settings.model_copy(update={"app_env": "production"})
+
+    with pytest.raises(SystemExit, match=r"^Flower does not start"):
+        refuse_without_login(in_production, {"FLOWER_BASIC_AUTH": logins})
 
 
 def test_in_production_only_the_login_opens_it(start: Start, unused_tcp_port: int) -> None:
