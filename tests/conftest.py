@@ -9,7 +9,6 @@ import hypothesis
 import psycopg2
 import pytest
 from redis import Redis
-from xdist.scheduler import LoadFileScheduling
 
 from core import db, services
 from core.config import Settings
@@ -22,6 +21,7 @@ from tests.doubles.weather import WeatherServer
 from tests.e2e.fixtures import collector, mail, provider, system
 from tests.processes import free_port
 from tests.s3 import s3_server
+from tests.scheduling import OneSystemScheduling
 from tests.sql import execute
 
 __all__ = ["collector", "mail", "provider", "system"]
@@ -62,8 +62,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 # Files with long tests come first, so that no worker of the test run still has one when all others have finished.
 _DIRECTORIES_IN_ORDER = ("browser", "e2e", "local", "worker", "api", "core", "unit")
-_DIRECTORIES_OF_THE_SYSTEM = ("tests/browser/", "tests/e2e/")
-_WITHOUT_THE_SYSTEM = "tests/e2e/test_processes.py"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -71,18 +69,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     tests = Path(__file__).parent
     ranks = {tests / name: rank for rank, name in enumerate(_DIRECTORIES_IN_ORDER)}
     items.sort(key=lambda item: ranks.get(item.path.parent, len(ranks)))
-
-
-class OneSystemScheduling(LoadFileScheduling):
-    """Runs the tests of a file in one process of the test run, and all files that need the whole system in one, too.
-
-    Otherwise each process that has any of them would start a system. The groups of xdist 3.8 have no effect with
-    pytest 9.2.
-    """
-
-    def _split_scope(self, nodeid: str) -> str:
-        file: str = super()._split_scope(nodeid)
-        return "the system" if file.startswith(_DIRECTORIES_OF_THE_SYSTEM) and file != _WITHOUT_THE_SYSTEM else file
 
 
 @pytest.hookimpl(optionalhook=True)
