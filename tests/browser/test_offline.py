@@ -231,8 +231,12 @@ class TestReleases:
         page.reload()
 
         expect(page.get_by_text("A newer release")).to_be_visible()
-        wait_until(lambda: len(page.evaluate(KEPT)) == 1 and page.evaluate(KEPT) != [before])
-        (after,) = page.evaluate(KEPT)
+
+        def replacement() -> list[str] | None:
+            kept: list[list[str]] = page.evaluate(KEPT)
+            return kept[0] if len(kept) == 1 and kept != [before] else None
+
+        after = wait_until(replacement)
         assert len(after) == len(before)
         assert set(after) & set(before) == {"/"}
         visitor.context.set_offline(True)

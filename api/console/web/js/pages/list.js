@@ -63,7 +63,7 @@ export function List() {
               <thead>
                 <tr>
                   <th class="cell-select">
-                    <input type="checkbox" aria-label=${msg("Select all")}
+                    <input type="checkbox" aria-label=${msg("Select all")} disabled=${isFirstRead}
                       checked=${items.length > 0 && chosen.length === items.length}
                       onChange=${(event) => select(items.map(({ id }) => id), event.currentTarget.checked)} />
                   </th>
