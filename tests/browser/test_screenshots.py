@@ -1,62 +1,87 @@
-"""Makes the pictures of the documents, from the tasks of a small company."""
+"""Makes the pictures of the documents, from the demonstration."""
 
 import base64
-from datetime import UTC, datetime, timedelta
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.console import Console, Open
-from tests.e2e.people import Person
+from tests.browser.console import Console
+from tests.e2e.system import PROJECT
 from tests.polling import wait_until
+from tests.processes import free_port
 
-# Title, status, priority, days until the deadline, city, and whether it is Bob's.
-TASKS: list[tuple[str, str, str, int | None, str | None, bool]] = [
-    ("Clean the gutters of the chapel", "todo", "high", 1, "London", True),
-    ("Order slates for Mill Lane", "todo", "urgent", -1, None, False),
-    ("Measure the dormer", "todo", "medium", 3, "Oslo", False),
-    ("Renew the insurance of the van", "todo", "medium", 20, None, True),
-    ("Call the scaffolders", "todo", "low", None, None, True),
-    ("Replace the cracked skylight over the stairs", "in_progress", "high", 0, "Berlin", False),
-    ("Paint the fence", "in_progress", "medium", 2, "Paris", True),
-    ("Write the offer for the school", "in_progress", "medium", 5, None, False),
-    ("Photograph the valley flashing", "done", "medium", -4, "Madrid", True),
-    ("Fetch the ladder", "done", "medium", -2, None, False),
-    ("Sharpen the tools", "done", "low", None, None, True),
-]
+START_SECONDS = 90
+SIZES = {"": (1280, 800), "-phone": (360, 740)}
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """A running demonstration, and the password of its people."""
+
+    url: str
+    password: str
+
+    def sign_in(self, console: Console, email: str) -> None:
+        """Sign in as one of its people."""
+        page = console.open()
+        page.get_by_label("Email or username").fill(email)
+        page.get_by_label("Password").fill(self.password)
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.get_by_role("button", name="Connection: Live")).to_be_visible()
+
+    def busy_task(self, email: str) -> int:
+        """Return the id of the task with the most to see: it has a forecast, and most comments."""
+        api = f"{self.url}/api/v1"
+        token = requests.post(f"{api}/auth/login", json={"email": email, "password": self.password}, timeout=10).json()
+        headers = {"Authorization": f"Bearer {token['access_token']}"}
+        tasks = requests.get(f"{api}/tasks?status=todo,in_progress&limit=100", headers=headers, timeout=10).json()
+        expected = [task["id"] for task in tasks["items"] if task["forecast"] and task["description"]]
+
+        def comments(task_id: int) -> int:
+            found = requests.get(f"{api}/tasks/{task_id}/comments", headers=headers, timeout=10).json()
+            return int(found["total"])
+
+        return max(expected[:30], key=comments)
 
 
 @pytest.fixture
-def task_id(alice: Person, bob: Person, group: int) -> int:
-    """The id of the first task, which has comments and a file; the others exist, too."""
-    now = datetime.now(UTC)
-    made = [alice.post("/tasks", **fields(alice, bob, group, now, row)) for row in TASKS]
-    first: int = made[0]["id"]
-    bob.post(f"/tasks/{first}/comments", body="The long ladder is in the shed.")
-    alice.post(f"/tasks/{first}/comments", body="Thank you! I bring the bucket and two pairs of gloves.")
-    alice.post(f"/tasks/{first}/reminders", seconds_before_due=3600)
-    upload = f"{alice.system.url}/api/v1/tasks/{first}/attachments"
-    requests.post(upload, files={"file": ("gutters.txt", b"x" * 48_213)}, headers=alice.headers, timeout=10)
-    wait_until(lambda: alice.get(f"/tasks/{first}")["weather_status"] == "ready")
-    return first
-
-
-def fields(alice: Person, bob: Person, group: int, now: datetime, row: tuple[Any, ...]) -> dict[str, Any]:
-    title, status, priority, days, city, is_bobs = row
-    optional = {
-        "due_at": None if days is None else (now + timedelta(days=days, hours=2)).isoformat(),
-        "city": city,
-        "description": "The north side first: moss has closed the downpipe.\nMind the wires."
-        if city == "London"
-        else None,
+def demonstration(tmp_path: Path) -> Iterator[Demonstration]:
+    port = free_port()
+    environ = os.environ | {
+        "DATA_DIR": str(tmp_path / "data"),
+        "PORT": str(port),
+        "FLOWER_PORT": str(free_port()),
+        "RATE_LIMIT": "100000/minute",
     }
-    return {
-        "title": title, "status": status, "priority": priority, "group_id": group,
-        "assignee_id": bob.id if is_bobs else alice.id,
-    } | {name: value for name, value in optional.items() if value is not None}  # fmt: skip
+    output = tmp_path / "output"
+    with output.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "core.cli", "demo"], cwd=PROJECT, env=environ, stdout=file, stderr=file
+        )
+    try:
+        found = wait_until(lambda: re.search(r"Password\s+(\S+)\n", output.read_text()), START_SECONDS)
+        url = f"http://127.0.0.1:{port}"
+        wait_until(lambda: is_ready(url), START_SECONDS)
+        yield Demonstration(url, found[1])
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(START_SECONDS)
+
+
+def is_ready(url: str) -> bool:
+    try:
+        return requests.get(f"{url}/health/ready", timeout=5).status_code == 200
+    except requests.ConnectionError:
+        return False
 
 
 def take(page: Page, path: Path) -> None:
@@ -68,28 +93,30 @@ def take(page: Page, path: Path) -> None:
     path.write_bytes(base64.b64decode(picture["data"]))
 
 
-def test_screenshots(open_console: Open, alice: Person, bob: Person, task_id: int, pytestconfig: pytest.Config) -> None:
+def test_screenshots(browser: Browser, demonstration: Demonstration, pytestconfig: pytest.Config) -> None:
     directory: Path = pytestconfig.getoption("--screenshots")
     directory.mkdir(parents=True, exist_ok=True)
-    for size, width, height in (("", 1280, 800), ("-phone", 360, 740)):
+    task_id = demonstration.busy_task("grace@example.com")
+    for size, (width, height) in SIZES.items():
         for scheme, ending in (("light", ""), ("dark", "-dark")):
-            console = open_console(viewport={"width": width, "height": height}, color_scheme=scheme)
-            take_all(console, alice, task_id, f"{directory}/{{}}{size}{ending}.webp")
+            pattern = f"{directory}/{{}}{size}{ending}.webp"
+            options = {"viewport": {"width": width, "height": height}, "color_scheme": scheme}
+            grace = Console(browser, demonstration.url, **options)
+            grace.open()
+            expect(grace.page.get_by_role("heading", name="Sign in")).to_be_visible()
+            take(grace.page, Path(pattern.format("sign-in")))
+            demonstration.sign_in(grace, "grace@example.com")
+            take_page(grace, "board", '[data-status="done"] .card', pattern.format("board"))
+            take_page(grace, "list", ".row-title", pattern.format("list"))
+            take_page(grace, f"tasks/{task_id}", ".comment", pattern.format("task"))
+            take_page(grace, "analytics", ".chart canvas", pattern.format("analytics"))
+            grace.context.close()
 
 
-def take_all(console: Console, alice: Person, task_id: int, pattern: str) -> None:
-    """Write a picture of each page; `pattern` is the path with `{}` for the name of the page."""
-    console.open()
-    expect(console.page.get_by_role("heading", name="Sign in")).to_be_visible()
-    take(console.page, Path(pattern.format("sign-in")))
-    console.sign_in(alice)
-    for name, path, shown in (
-        ("board", "board", '[data-status="done"] .card'),
-        ("list", "list", ".row-title"),
-        ("task", f"tasks/{task_id}", ".comment"),
-        ("analytics", "analytics", ".chart canvas"),
-    ):
-        page = console.open(path)
-        expect(page.locator(shown).first).to_be_visible()
-        expect(page.locator(".skeleton")).to_have_count(0)
-        take(page, Path(pattern.format(name)))
+def take_page(console: Console, path: str, shown: str, picture: str) -> None:
+    """Write a picture of a page when what it shows is there."""
+    page = console.open(path)
+    page.mouse.move(0, 0)
+    expect(page.locator(shown).first).to_be_visible()
+    expect(page.locator(".skeleton")).to_have_count(0)
+    take(page, Path(picture))
