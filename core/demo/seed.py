@@ -1,4 +1,4 @@
-"""Fill a database with the demonstration: people, groups, and the tasks of 60 days with everything around them.
+"""Fill a database with the demonstration: people, groups, feedback, and 60 days of tasks with everything around them.
 
 The rows of tasks are written directly, because a use case gives what it makes the present time. They do not get into
 the event log, which is for listeners: nobody listens to a demonstration of the past.
@@ -15,18 +15,20 @@ from peewee import Model
 from core.db import connected, unit_of_work
 from core.demo.outdoors import write_sites
 from core.demo.tasks import DAYS, Row, Rows, TaskMaker, Team
-from core.demo.texts import GROUPS, PEOPLE, Person
+from core.demo.texts import FEEDBACK, GROUPS, PEOPLE, Person
 from core.models.account import User
 from core.models.analytics import WeatherOutcome
 from core.models.collaboration import Comment, Reminder, TaskActivity
+from core.models.feedback import Feedback
 from core.models.notification import Notification
 from core.models.task import Task
 from core.policy import Actor
-from core.services import accounts, analytics, groups
+from core.services import accounts, analytics, feedback, groups
 from core.services.notifications import KINDS
 
 TASKS: Final = 500
 _GROUP_QUOTA: Final = 200
+_BETWEEN_FEEDBACK: Final = timedelta(days=4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,7 @@ def seed(number: int, password_hash: str, now: datetime) -> Seeded:
         for created_at in sorted(maker.moment_of_creation() for _ in range(TASKS)):
             maker.add_task(rows, created_at)
         _write(rows)
+        _give_feedback(people, now)
     analytics.fold()
     return Seeded(len(people), len(teams), len(rows.tasks), sum(map(len, rows.comments)), sum(map(len, rows.reminders)))
 
@@ -95,6 +98,15 @@ def _make_group(name: str, members: Sequence[str], people: dict[str, Actor]) -> 
     for other in others:
         groups.put_member(creator, group_id, other.user_id, is_manager=False)
     return Team(group_id, (creator.user_id, *(other.user_id for other in others)))
+
+
+def _give_feedback(people: dict[str, Actor], now: datetime) -> None:
+    given_at = now - (len(FEEDBACK) + 1) * _BETWEEN_FEEDBACK
+    for username, (rating, message) in FEEDBACK.items():
+        actor = people[username]
+        feedback.give_feedback(actor, rating, message)
+        given_at += _BETWEEN_FEEDBACK
+        Feedback.update(created_at=given_at).where(Feedback.user_id == actor.user_id).execute()
 
 
 def _write(rows: Rows) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from core.config import Settings
 from core.days import last_second_of
 from core.demo.outdoors import Site, report, verdict
 from core.demo.texts import COMMENTS, WHERE, WORK, Person, Work
@@ -19,6 +20,12 @@ from core.weather.rules import Reason
 DAYS: Final = 60
 _PRIORITY_WEIGHTS: Final = (2, 5, 2, 1)
 _FRESH: Final = timedelta(hours=6)
+# Some days ago the provider failed until the attempts of the next tasks with a city were used up.
+_SINCE_OUTAGE: Final = timedelta(days=4)
+_FAILED_TASKS: Final = 2
+_LAST_ATTEMPT_AFTER: Final = timedelta(minutes=2)
+_ATTEMPTS: Final = int(Settings.model_fields["weather_attempts"].default)
+_REASON: Final = "Open-Meteo answered with status 503."
 _DAY: Final = timedelta(days=1)
 _WEEK: Final = timedelta(days=7)
 _HOUR: Final = 3600
@@ -64,6 +71,7 @@ class TaskMaker:
         self._people = people
         self._teams = teams
         self._sites = sites
+        self._failures_ahead = _FAILED_TASKS
 
     def moment_of_creation(self) -> datetime:
         """Return a time in the last days, more often on a weekday than on a weekend."""
@@ -135,15 +143,27 @@ class TaskMaker:
         return {"duration_minutes": work.minutes, "weather_rule": rule, "auto_reschedule": bounds}
 
     def _weather(self, site: Site | None, created_at: datetime, history: list[Row]) -> Row:
-        """Return the columns of the city. The newest tasks still wait for their weather, which a worker fetches."""
+        """Return the columns of the city.
+
+        The newest tasks still wait for their weather, which a worker fetches. That of a few was given up.
+        """
         names = ("city", "city_key", "place_id", "weather", "weather_status", "weather_next_attempt_at")
-        columns: Row = dict.fromkeys(names) | {"weather_attempts": 0}
+        columns: Row = dict.fromkeys((*names, "weather_error", "weather_failing_since")) | {"weather_attempts": 0}
         if site is None:
             return columns
         columns |= {"city": site.place.name, "city_key": city_key(site.place.name)}
         if self._now - created_at < _FRESH:
             return columns | {"weather_status": "pending", "weather_next_attempt_at": self._now}
         fetched_at = created_at + timedelta(seconds=2)
+        if self._failures_ahead and self._now - created_at < _SINCE_OUTAGE:
+            self._failures_ahead -= 1
+            history.append(_entry("task.updated", fetched_at + _LAST_ATTEMPT_AFTER, None))
+            return columns | {
+                "weather_status": "unavailable",
+                "weather_attempts": _ATTEMPTS,
+                "weather_error": _REASON,
+                "weather_failing_since": fetched_at,
+            }
         history.append(_entry("task.enriched", fetched_at, None))
         return columns | {
             "place_id": site.id,

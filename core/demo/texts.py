@@ -162,3 +162,13 @@ COMMENTS: Final = (
     "Looks good, thank you!",
     "I have moved the deadline, the delivery is late.",
 )
+
+FEEDBACK: Final = {
+    "ingrid": (5, "The warning came before the storm, and the roof was covered in time."),
+    "jonas": (4, "“Better times” saves me three calls a week. A view of the whole month would help."),
+    "mateo": (3, "The forecast of the harbour is too fine: the wind is stronger there than in the city."),
+    "claire": (5, None),
+    "sam": (2, "I got two mails about the same task. One in the morning would be enough."),
+    "thandi": (4, "It works on my phone in the garden, even without a connection."),
+}
+"""What some people say about Allweather: a rating, and a message or None. The first of them said it first."""

@@ -24,11 +24,14 @@ from core.models.notification import Notification
 from core.models.place import Place
 from core.models.task import Task
 from core.policy import Actor, Role
-from core.services import better_times, reminders, weather_rules
+from core.services import better_times, failed_work, reminders, weather_rules
 from core.services.activity import read_activity
 from core.services.analytics import read_figures
+from core.services.failed_work import Filter
+from core.services.feedback import list_feedback
 from core.services.forecasts import read_forecasts, store_forecasts
 from core.services.notifications import list_notifications
+from core.services.weather import enrich
 from core.services.weather_outcomes import read_weather_figures
 from core.weather import OpenMeteo, Point
 from tests.builders import create_actor, read_task
@@ -155,6 +158,41 @@ def test_warnings_are_in_the_notifications_and_in_the_figures(database: None) ->
     limits = {reason["limit"] for reason in about["details"]["weather"]["reasons"]}
     assert limits == set(warned.weather_warned_by)
     assert read_weather_figures(owner).total["warned"] >= 1
+
+
+def failed() -> list[dict[str, Any]]:
+    work: list[dict[str, Any]] = orjson.loads(failed_work.list_failed_work(Filter(), None, 0, 10).items)
+    return work
+
+
+def test_failed_work_is_done_when_it_is_tried_again(database: None, settings: Settings, redis: Redis) -> None:
+    write(now=datetime.now(UTC))
+    before = failed()
+    shown = {(work["kind"], work["state"], work["attempts"]) for work in before}
+    assert (len(before), shown) == (2, {("weather", "given_up", settings.weather_attempts)})
+    assert all(work["reason"] for work in before)
+
+    failed_work.retry_matching(None, Filter())
+    with DemoWeather() as server:
+        urls = {"open_meteo_url": server.url, "open_meteo_geocoding_url": server.url}
+        context = job_context(settings.model_copy(update=urls), redis)
+        while enrich(context):
+            pass
+
+    assert failed() == []
+    again = Task.select().where(Task.id.in_([work["id"] for work in before]))
+    assert {task.weather_status for task in again} == {"ready"}
+
+
+def test_several_people_have_given_feedback(database: None) -> None:
+    write()
+
+    said = orjson.loads(list_feedback(None, 0, 100).items)
+    times = [feedback["created_at"] for feedback in said]
+    assert len({feedback["user_id"] for feedback in said}) == len(said) > 3
+    assert len({feedback["rating"] for feedback in said}) > 2
+    assert times == sorted(set(times), reverse=True)
+    assert datetime.fromisoformat(times[0]) < NOW
 
 
 def test_the_data_fit_the_use_cases(database: None) -> None:
