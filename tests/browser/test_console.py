@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -531,6 +532,44 @@ class TestPages:
         assert (days[0], len(days), days[-1][10:]) == ("day,created,done,overdue", 8, ",1,1,0")
         assert files["By status"] == ["name,tasks", "todo,0", "in_progress,0", "done,1"]
         assert files["By person"][1].endswith(",1")
+
+        today = date.fromisoformat(page.get_by_label("To", exact=True).input_value())
+        expect(page.get_by_label("From", exact=True)).to_have_value(f"{today - timedelta(days=6)}")
+        page.get_by_label("From", exact=True).fill(f"{today - timedelta(days=1)}")
+        expect(page.locator(".figures-table tbody tr")).to_have_count(2)
+        page.get_by_label("To", exact=True).fill(f"{today - timedelta(days=1)}")
+        expect(page.get_by_text("Nothing happened in this span")).to_be_visible()
+        assert page.url.endswith(
+            f"#/analytics?start_date={today - timedelta(days=1)}&end_date={today - timedelta(days=1)}"
+        )
+        page.reload()
+        expect(page.locator(".figures-table tbody tr")).to_have_count(1)
+        assert console.violations() == []
+
+        page.get_by_label("From", exact=True).fill(f"{today}")
+        expect(page.get_by_role("alert")).to_have_text("Choose 1 to 366 days.")
+        page.get_by_label("To", exact=True).fill(f"{today + timedelta(days=365)}")
+        expect(page.locator(".figures-table tbody tr")).to_have_count(366)
+        page.get_by_label("To", exact=True).fill(f"{today + timedelta(days=366)}")
+        expect(page.get_by_role("alert")).to_have_text("Choose 1 to 366 days.")
+        page.get_by_role("combobox", name="Span").select_option("Last 30 days")
+        expect(page.locator(".figures-table tbody tr")).to_have_count(30)
+
+    def test_a_span_of_figures_is_typed_and_one_that_is_refused_shows_no_other_figures(self, console: Console) -> None:
+        for message in ("status of 422", "does not conform"):
+            console.expect_error(message)
+        page = console.open("analytics?start_date=2025-01-01&end_date=2025-12-31")
+        expect(page.locator(".figures-table tbody tr")).to_have_count(365)
+        for label, day in (("From", "03032025"), ("To", "05052025")):
+            page.get_by_label(label, exact=True).focus()
+            page.keyboard.type(day)
+            expect(page.get_by_label(label, exact=True)).to_be_focused()
+        expect(page.locator(".figures-table tbody tr")).to_have_count(64)
+
+        console.open("analytics?start_date=2025-02-31&end_date=2025-03-31")
+
+        expect(page.get_by_role("alert")).to_contain_text("The request is not valid.")
+        expect(page.locator(".figures-table")).to_have_count(0)
 
     def test_figures_that_come_late_push_nothing_away(self, console: Console, alice: Person) -> None:
         alice.create_task(title="Paint the fence")

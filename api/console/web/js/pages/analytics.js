@@ -10,6 +10,7 @@ import { dayAfterToday, dayName, zone } from "../times.js";
 import { Empty } from "../parts/bits.js";
 import { CsvButton } from "../parts/csv_button.js";
 import { DayChart } from "../parts/day_chart.js";
+import { Filter } from "../parts/filters.js";
 import { Reading, useReading } from "./reading.js";
 import { WeatherFigures } from "./weather_figures.js";
 
@@ -19,8 +20,30 @@ const SERIES = ["created", "done", "overdue"];
 const SERIES_NAMES = { created: () => msg("Created"), done: () => msg("Done"), overdue: () => msg("Overdue") };
 
 export function Analytics() {
-  const days = SPANS.includes(route.value.params.days) ? route.value.params.days : "30";
-  const span = { start_date: dayAfterToday(1 - Number(days)), end_date: dayAfterToday(0) };
+  const { days, start_date, end_date } = route.value.params;
+  const last = (days) => ({ start_date: dayAfterToday(1 - days), end_date: dayAfterToday(0) });
+  const span = SPANS.includes(days) ? last(days) : start_date && end_date ? { start_date, end_date } : last(30);
+  const distance = new Date(span.end_date) - new Date(span.start_date);
+  return html`
+    <div class="page-head">
+      <h1>${msg("Analytics")}</h1>
+      <div class="filters">
+        <${Filter} name="days" label=${msg("Span")}
+          options=${SPANS.map((days) => [days, msg("Last {days} days", { days })])} />
+        ${[["start_date", msg("From")], ["end_date", msg("To")]].map(([name, label]) => html`
+          <label class="filter typed"><span>${label}</span>
+            <input type="date" min="1970-01-01" value=${span[name]} onChange=${({ currentTarget: field }) =>
+              // While a year is typed, it is the year 2, 20, 202.
+              field.validity.valid && setParams({ days: "", ...span, [name]: field.value })} /></label>`)}
+      </div>
+    </div>
+    ${distance >= 0 && distance <= 365 * 86_400_000
+      ? html`<${Figures} span=${span} />`
+      : html`<p class="failed" role="alert">${msg("Choose 1 to 366 days.")}</p>`}
+  `;
+}
+
+function Figures({ span }) {
   const key = JSON.stringify([span, zone.value]);
   // All figures are shown at once: if one part came after the other, what is read already would jump.
   const reading = useReading(async () => {
@@ -31,20 +54,9 @@ export function Analytics() {
     ]);
     return { byDay, sums, weather };
   }, key);
+  // After a failure the data are of another span.
   return html`
-    <div class="page-head">
-      <h1>${msg("Analytics")}</h1>
-      <div class="filters">
-        <label class="filter">
-          <span class="hidden">${msg("Span")}</span>
-          <select onChange=${(event) => setParams({ days: event.currentTarget.value })}>
-            ${SPANS.map((value) => html`<option value=${value}
-              selected=${value === days}>${msg("Last {days} days", { days: value })}</option>`)}
-          </select>
-        </label>
-      </div>
-    </div>
-    <${Reading} reading=${reading} lines=${8}>
+    <${Reading} reading=${reading.problem ? { ...reading, data: null } : reading} lines=${8}>
       ${({ byDay, sums: { by_status: byStatus, by_user: byUser }, weather }) => html`
         <${Days} days=${byDay} />
         <div class="figures">
