@@ -12,7 +12,8 @@ from core.config import ConfigurationError, Settings
 from core.demo.seed import has_accounts, seed
 from core.demo.texts import PEOPLE
 from core.demo.weather_server import DemoWeather
-from core.local.embedded.environment import data_directory
+from core.local.embedded.environment import data_directory, demo_weather_directory
+from core.local.embedded.process import announced
 from core.local.run import run
 from core.private_files import make_private_directory, write_private
 from core.security import hash_password
@@ -50,7 +51,8 @@ def demo(environ: Mapping[str, str]) -> None:
         directory = data_directory(environment)
         environment["LOG_FILE"] = str(directory / "app.log")
         make_private_directory(directory)
-        run(environment, partial(_prepare, directory))
+        with announced(demo_weather_directory(environment), weather.url):
+            run(environment, partial(_prepare, directory))
 
 
 def _isolated(environ: Mapping[str, str]) -> dict[str, str]:

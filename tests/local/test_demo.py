@@ -12,6 +12,8 @@ from typing import Any, Self
 import psycopg2
 import pytest
 
+from core.local.embedded.environment import complete_environment
+from core.local.embedded.process import running_url
 from core.local.embedded.servers import EmbeddedPostgres
 from core.migrations import migrate
 from core.security import verify_password
@@ -75,6 +77,11 @@ def test_the_demonstration_runs_twice_with_the_same_data(project: Path) -> None:
             cursor.execute("SELECT password_hash, (SELECT count(*) FROM tasks) FROM users WHERE username = 'ada'")
             password_hash, tasks = cursor.fetchone()
         password = first.password
+        with complete_environment({"DATA_DIR": str(project / ".demo")}) as (found, started):
+            assert (found["OPEN_METEO_URL"], started) == (environment["OPEN_METEO_URL"], [])
+        with Demo(project) as third:
+            assert "already runs" in third.output
+    assert running_url(project / ".demo" / "weather") is None
     with Demo(project) as second:
         assert second.password == password
 

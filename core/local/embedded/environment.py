@@ -11,11 +11,17 @@ from core.local.embedded.process import EmbeddedError, EmbeddedServer, running_u
 from core.local.embedded.servers import EmbeddedPostgres, EmbeddedRedis, secret_key
 
 _SERVERS: Final[dict[str, type[EmbeddedServer]]] = {"DATABASE_URL": EmbeddedPostgres, "REDIS_URL": EmbeddedRedis}
+_WEATHER_URLS: Final = ("OPEN_METEO_URL", "OPEN_METEO_GEOCODING_URL")
 
 
 def data_directory(environ: Mapping[str, str]) -> Path:
     """Return the directory in which the embedded servers keep their data."""
     return Path(environ.get("DATA_DIR") or ".data").resolve()
+
+
+def demo_weather_directory(environ: Mapping[str, str]) -> Path:
+    """Return the directory in which a running demonstration says where its weather server is."""
+    return data_directory(environ) / "weather"
 
 
 def refuse_second_run(environ: Mapping[str, str]) -> None:
@@ -33,8 +39,9 @@ def refuse_second_run(environ: Mapping[str, str]) -> None:
 def complete_environment(environ: Mapping[str, str]) -> Iterator[tuple[dict[str, str], list[EmbeddedServer]]]:
     """Fill in the URLs that `environ` does not give, from embedded servers that run until the block ends.
 
-    If another process already runs a server in the same data directory, that server is used. Yields the environment and
-    the servers started here. Raises EmbeddedError if a server cannot run.
+    If another process already runs a server in the same data directory, that server is used, and so is the weather
+    server of a demonstration that runs there. Yields the environment and the servers started here. Raises EmbeddedError
+    if a server cannot run.
     """
     complete = dict(environ)
     started: list[EmbeddedServer] = []
@@ -51,6 +58,8 @@ def complete_environment(environ: Mapping[str, str]) -> Iterator[tuple[dict[str,
             complete["APP_ENV"] = environ.get("APP_ENV") or "development"
             if environ.get("PORT") and not _is_given("PUBLIC_URL", environ):
                 complete["PUBLIC_URL"] = f"http://127.0.0.1:{environ['PORT']}"
+            if (weather_url := running_url(demo_weather_directory(environ))) is not None:
+                complete |= {name: weather_url for name in _WEATHER_URLS if not _is_given(name, environ)}
             if not _is_given("SECRET_KEY", environ):
                 complete["SECRET_KEY"] = secret_key(data_directory(environ))
             if not _is_given("ATTACHMENT_DIR", environ):

@@ -9,8 +9,8 @@ import os
 import subprocess
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from signal import SIGINT, SIGKILL
 from types import TracebackType
@@ -163,6 +163,22 @@ class EmbeddedServer(ABC):
     def _log_end(self) -> str:
         lines = (self._directory / "log").read_text(encoding="utf-8", errors="replace").splitlines()
         return "\n".join(lines[-10:])
+
+
+@contextmanager
+def announced(directory: Path, url: str) -> Iterator[None]:
+    """Let `running_url()` return the URL of a server that runs within this process, until the block ends.
+
+    Raises EmbeddedError if another process does this for the same directory.
+    """
+    make_private_directory(directory)
+    with open(directory / "owner", "ab", opener=open_privately) as owner:
+        if not _try_lock(owner.fileno()):
+            raise EmbeddedError(
+                f"Allweather already runs with {directory.parent}. Stop it first, or set DATA_DIR to another directory."
+            )
+        write_private(directory / "url", url)
+        yield
 
 
 def running_url(directory: Path) -> str | None:
