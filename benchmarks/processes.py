@@ -12,7 +12,6 @@ from benchmarks.suite import Chart, Options, Result, Row
 
 _COUNTS: Final = {"1 process": 1, "2 processes": 2, "4 processes": 4}
 _NO_QUOTA: Final = "100000000"
-_THREADS_OF_A_PROCESS: Final = "8"
 
 
 def run(stack: Stack, options: Options) -> Result:
@@ -26,9 +25,7 @@ def run(stack: Stack, options: Options) -> Result:
     }
     with ExitStack() as running:
         servers = {
-            name: running.enter_context(
-                stack.api(WEB_CONCURRENCY=str(count), DATABASE_THREADS=_THREADS_OF_A_PROCESS, TASKS_PER_USER=_NO_QUOTA)
-            )
+            name: running.enter_context(stack.api(WEB_CONCURRENCY=str(count), TASKS_PER_USER=_NO_QUOTA))
             for name, count in _COUNTS.items()
         }
         samples = {

@@ -90,7 +90,7 @@ class Settings(BaseModel):
     rate_limit_health: str = "600/minute"
     rate_limit_files: str = "3000/minute"
 
-    database_threads: int = Field(default=16, gt=0)
+    database_threads: int = Field(default=8, gt=0)
     database_timeout: float = Field(default=5.0, gt=0)
     password_threads: int = Field(default=2, gt=0)
     max_body_bytes: int = Field(default=1024 * 1024, gt=0)

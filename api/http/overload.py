@@ -34,7 +34,7 @@ _place: "ContextVar[_Place | None]" = ContextVar("place", default=None)
 TOO_BUSY: Final = msg("The service is too busy or a part of it is down. Please try again.")
 
 # How many requests may be under way in a process. Whatever arrives waits for the loop's work on all of them, and all
-# advance together, one step in each turn of the loop. Four for each of the 16 database threads keep the threads busy.
+# advance together, one step in each turn of the loop. Eight for each of the 8 database threads keep the threads busy.
 # At three times the load, benchmarks/overload.py kept 66 % of the best rate with 32 and 82 % with 64; the p99 of
 # `/health` was 60 ms with 32, 98 ms with 64, and a second with 160, all before refused connections came back at
 # different times.

@@ -27,7 +27,7 @@ _LARGEST_PORT = 65535
 _CHECK_SECONDS = 1.0
 _READINESS_SECONDS = 0.2
 _PROBE_SECONDS = 2.0
-# Four web processes with 16 threads each leave enough of PostgreSQL's 100 connections for the other processes.
+# Four web processes leave enough of PostgreSQL's 100 connections for the other processes.
 _MOST_WEB_PROCESSES = 4
 
 _ADDRESSES = """
