@@ -26,8 +26,8 @@ from core.services.processes import Identity
 _MESSAGE_BYTES: Final = 64 * 1024
 _PING_SECONDS: Final = 20.0
 _SHUTDOWN_SECONDS: Final = 10
-# In each of its turns, the event loop accepts one connection of each listening socket (libuv does so since 1.45), and a
-# turn takes milliseconds under load. When 500 clients connected again at once, a probe on a new connection waited for a
+# In each of its turns, the event loop accepts one connection of each listening socket (libuv 1.52), and a turn takes
+# milliseconds under load. When 500 clients connected again at once, a probe on a new connection waited for a
 # second, and with 16 sockets for less than 0.06 seconds.
 _ACCEPTED_IN_A_TURN: Final = 16
 

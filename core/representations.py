@@ -9,6 +9,8 @@ from typing import Any, NewType
 from peewee import SQL
 
 from core.db import read
+from core.errors import FieldError, Invalid
+from core.messages import msg
 from core.models.base import BaseModel
 
 
@@ -41,6 +43,11 @@ class CursorPage(Page):
     """A page with the cursor of the next page, or None if it is the last page."""
 
     next_cursor: str | None
+
+
+def not_a_cursor() -> Invalid:
+    """Return the failure for a cursor that is no `CursorPage.next_cursor` of the list."""
+    return Invalid([FieldError("cursor", msg("is not a cursor of this list"))])
 
 
 ListingStatement = NewType("ListingStatement", str)

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchem
 from api.accounts.schemas import Password, Profile
 from api.feedback.schemas import FeedbackOut
 from api.http.bounds import Bound, beginning_of_bound, end_of_bound
-from api.http.fields import Identifier, Input, Instant, PageQuery, refuse_null
+from api.http.fields import CursorQuery, Identifier, Input, Instant, PageQuery, refuse_null
 from api.tasks.attachment_schemas import AttachmentOut
 from core.messages import msg
 from core.policy import Role
@@ -63,7 +63,7 @@ def _ip_address(value: str) -> str:
         raise ValueError(msg("must be an IP address")) from None
 
 
-class AuditQuery(PageQuery):
+class AuditQuery(CursorQuery):
     """Which entries to list. A date, or `today`, means the whole day in the caller's time zone."""
 
     action: (
@@ -75,15 +75,6 @@ class AuditQuery(PageQuery):
     ip_address: Annotated[str, AfterValidator(_ip_address), Field(examples=["203.0.113.7"])] | None = None
     at_from: Bound | None = None
     at_to: Bound | None = None
-    cursor: (
-        Annotated[str, Field(max_length=500, description="The `next_cursor` of the page before; filters stay.")] | None
-    ) = None
-
-    @model_validator(mode="after")
-    def _has_one_place(self) -> Self:
-        if self.cursor is not None and self.skip:
-            raise ValueError(msg("skip and cursor exclude each other"))
-        return self
 
     def filter(self, zone: ZoneInfo) -> AuditFilter:
         """Return the filter in the form that the use case takes. `zone` is the caller's time zone."""

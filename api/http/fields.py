@@ -6,9 +6,9 @@ Pydantic validates a body in its strict JSON mode, and a query or a form in its 
 
 import re
 from datetime import UTC, date, datetime
-from typing import Annotated, Final, Generic, TypeVar
+from typing import Annotated, Final, Generic, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
 
 from core.messages import msg
 
@@ -129,6 +129,20 @@ class PageQuery(Input):
         int, Field(ge=0, le=_LARGEST_SKIP, description="How many items to skip at the beginning."), AsciiDigits
     ] = 0
     limit: PageLength = _PAGE_LENGTH
+
+
+class CursorQuery(PageQuery):
+    """Which part of a list to return: after some items, or after the page that a cursor ends."""
+
+    cursor: (
+        Annotated[str, Field(max_length=500, description="The `next_cursor` of the page before; filters stay.")] | None
+    ) = None
+
+    @model_validator(mode="after")
+    def _has_one_place(self) -> Self:
+        if self.cursor is not None and self.skip:
+            raise ValueError(msg("skip and cursor exclude each other"))
+        return self
 
 
 class ArrayQuery(PageQuery):

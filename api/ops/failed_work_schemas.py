@@ -4,25 +4,16 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from api.http.fields import Identifier, Input, Instant, PageQuery, refuse_null
+from api.http.fields import CursorQuery, Identifier, Input, Instant, refuse_null
 from core.messages import msg
 from core.services.failed_work import MOST_AT_ONCE, Filter, Kind, State, Work
 
 
-class FailedWorkQuery(PageQuery):
+class FailedWorkQuery(CursorQuery):
     """Which work to list: that of a kind, in a state, or all."""
 
     kind: Kind | None = None
     state: State | None = None
-    cursor: (
-        Annotated[str, Field(max_length=500, description="The `next_cursor` of the page before; filters stay.")] | None
-    ) = None
-
-    @model_validator(mode="after")
-    def _has_one_place(self) -> Self:
-        if self.cursor is not None and self.skip:
-            raise ValueError(msg("skip and cursor exclude each other"))
-        return self
 
     def filter(self) -> Filter:
         """Return the filter in the form that the use case takes."""

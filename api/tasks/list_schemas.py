@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, BeforeValidator, Field, field_validator, model_validator
 
 from api.http.bounds import Bound, after, beginning_of_bound, day_of, end_of_bound, instant_of
-from api.http.fields import LONGEST_PAGE, AsciiDigits, Identifier, PageLength, PageQuery, WrongField
+from api.http.fields import LONGEST_PAGE, AsciiDigits, CursorQuery, Identifier, PageLength, WrongField
 from api.tasks.schemas import City, Completed, Priority, Status, TaskOut
 from core.messages import msg
 from core.services.task_lists import BEST_FIRST, NEWEST_FIRST, SORTABLE, SortKey, TaskQuery
@@ -17,7 +17,7 @@ def _split(value: object) -> object:
     return value.split(",") if isinstance(value, str) else value
 
 
-class TaskListQuery(PageQuery):
+class TaskListQuery(CursorQuery):
     """Filters, order and page of a list of tasks. A date, or `today`, means the whole day in the caller's time zone."""
 
     status: Annotated[tuple[Status, ...], BeforeValidator(_split)] | None = None
@@ -86,8 +86,6 @@ class TaskListQuery(PageQuery):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
-        if self.cursor is not None and self.skip:
-            raise ValueError(msg("skip and cursor exclude each other"))
         if self.q is None and any(key.name == "relevance" for key in self._keys()):
             raise WrongField("sort", msg("relevance takes q"))
         if self._statuses() == ():

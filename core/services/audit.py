@@ -8,11 +8,9 @@ from typing import Any, Final, NewType
 import orjson
 
 from core.db import read
-from core.errors import FieldError, Invalid
 from core.log_context import log_context
-from core.messages import msg
 from core.models.audit import AuditEntry
-from core.representations import CursorPage, total_of_page
+from core.representations import CursorPage, not_a_cursor, total_of_page
 
 Action = NewType("Action", str)
 """What was done. All actions are declared here, so that a reader can choose one of them."""
@@ -131,11 +129,7 @@ def _position(cursor: str | None) -> dict[str, Any]:
         last_at, last_id = orjson.loads(base64.urlsafe_b64decode(cursor))
         place = {"last_at": datetime.fromisoformat(last_at), "last_id": last_id}
     except (ValueError, TypeError):
-        raise _not_a_cursor() from None
+        raise not_a_cursor() from None
     if type(last_id) is not int or not 0 < last_id < 2**63:
-        raise _not_a_cursor()
+        raise not_a_cursor()
     return place
-
-
-def _not_a_cursor() -> Invalid:
-    return Invalid([FieldError("cursor", msg("is not a cursor of this list"))])

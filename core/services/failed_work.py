@@ -15,9 +15,7 @@ import orjson
 
 from core import events
 from core.db import read, unit_of_work, write
-from core.errors import FieldError, Invalid
-from core.messages import msg
-from core.representations import CursorPage
+from core.representations import CursorPage, not_a_cursor
 from core.retries import WaitingWork
 from core.services import account_mails, audit, mail, weather
 
@@ -209,11 +207,7 @@ def _position(cursor: str | None) -> dict[str, Any]:
         since, kind, row_id = orjson.loads(base64.urlsafe_b64decode(cursor))
         place = {"since": datetime.fromisoformat(since), "after_kind": kind, "after_id": row_id}
     except (ValueError, TypeError):
-        raise _not_a_cursor() from None
+        raise not_a_cursor() from None
     if not isinstance(kind, str) or kind not in _KINDS or type(row_id) is not int or not 0 < row_id < 2**63:
-        raise _not_a_cursor()
+        raise not_a_cursor()
     return place
-
-
-def _not_a_cursor() -> Invalid:
-    return Invalid([FieldError("cursor", msg("is not a cursor of this list"))])

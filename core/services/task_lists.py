@@ -20,7 +20,7 @@ from core.messages import msg
 from core.models.task import PRIORITIES, STATUSES, TASK_JSON, Task
 from core.policy import Actor
 from core.prepared import Prepared
-from core.representations import CursorPage, total_of_page
+from core.representations import CursorPage, not_a_cursor, total_of_page
 from core.services import weather_risk
 from core.services.analytics import ALL_TASKS, OWNED_TASKS
 from core.services.deadlines import midnights_of
@@ -314,4 +314,4 @@ def _position(query: TaskQuery) -> dict[str, Any]:
         pairs = zip(query.keys, values, strict=True)
         return {f"after_{number}": _COLUMNS[key.name].read(value) for number, (key, value) in enumerate(pairs)}
     except (ValueError, TypeError):
-        raise Invalid([FieldError("cursor", msg("is not a cursor of this list"))]) from None
+        raise not_a_cursor() from None
